@@ -1,2 +1,27 @@
-//! The program.
-fn main() {}
+//! `oten`: the demo site with an emulated Oten, and the same site against a real one.
+//!
+//! It stands on the library's public API alone, as any site that mounts it does.
+
+mod cli;
+mod client_kind;
+mod demo;
+mod failure;
+mod listen;
+mod serve;
+mod site;
+mod trace;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cli::Cli::parse().run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Whoever closed stderr does not want to read it.
+            let _ = writeln!(std::io::stderr(), "oten: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
