@@ -1,4 +1,5 @@
 use clap::ValueEnum;
+use toml::{Table, Value};
 
 /// The ways a client can be registered, each with a ready configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -22,12 +23,28 @@ impl ClientKind {
         }
     }
 
-    /// In words, for the one who started the demo.
-    pub(crate) fn describe(self) -> &'static str {
-        match self {
-            Self::Hs256 => "confidential, requests signed with its secret (HS256)",
-            Self::Eddsa => "confidential, requests signed with its Ed25519 key (EdDSA)",
-            Self::Public => "public, with PKCE and without a secret",
+    /// The kind of client a configuration is for, which decides what credentials it needs. What is
+    /// wrong with the configuration is not found here.
+    pub(crate) fn of(toml: &str) -> Self {
+        let table: Table = toml.parse().unwrap_or_default();
+        let setting = |name| table.get(name).and_then(Value::as_str);
+        match (setting("client_type"), setting("jar")) {
+            (Some("public"), _) => Self::Public,
+            (_, Some("EdDSA")) => Self::Eddsa,
+            _ => Self::Hs256,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_ready_configuration_is_of_its_kind() {
+        for kind in ClientKind::value_variants() {
+            assert_eq!(ClientKind::of(kind.toml()), *kind);
+        }
+        assert_eq!(ClientKind::of("not = toml = at all"), ClientKind::Hs256);
     }
 }

@@ -29,7 +29,7 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
 ///
 /// `form_target` is one more origin a form may lead to: browsers hold `form-action` against
 /// redirects too, and the sign-out form is answered with one to the provider.
-pub(crate) fn content_security_policy(form_target: Option<&str>) -> HeaderValue {
+pub(super) fn content_security_policy(form_target: Option<&str>) -> HeaderValue {
     let more = form_target.map(|origin| format!(" {origin}"));
     let policy = format!(
         "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'{}; \

@@ -6,13 +6,11 @@ mod headers;
 mod pages;
 mod problem;
 
-pub(crate) use self::headers::content_security_policy;
-
 use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    http::{HeaderValue, StatusCode},
+    http::StatusCode,
     middleware,
     routing::get,
 };
@@ -62,7 +60,11 @@ impl Site {
 
     /// A path of the site as the browser sees it.
     fn path(&self, path: &str) -> String {
-        format!("{}{path}", self.base_path)
+        match (self.base_path.as_str(), path) {
+            // A router nested at `/app` answers `/app` and not `/app/`.
+            (base, "/") if !base.is_empty() => base.to_owned(),
+            (base, path) => format!("{base}{path}"),
+        }
     }
 
     fn stylesheet(&self) -> String {
@@ -87,14 +89,22 @@ pub(crate) fn routes(oten: &Oten, site: &Arc<Site>) -> Router {
         .merge(oten.routes())
         .layer(oten.layer());
     // Not behind the layer: they answer whatever becomes of the session store.
-    open.route("/healthz", get(api::healthz))
+    let app = open
+        .route("/healthz", get(api::healthz))
         .route("/site.css", get(assets::stylesheet))
-        .route("/icon.svg", get(assets::icon))
+        .route("/icon.svg", get(assets::icon));
+    match site.base_path.as_str() {
+        "" => app,
+        base => Router::new().nest(base, app),
+    }
 }
 
 /// Puts around an app what every site on the internet needs: limits, security headers, pages for
 /// bare errors, and a log.
-pub(crate) fn harden(app: Router, site: Arc<Site>, policy: HeaderValue) -> Router {
+///
+/// `form_target` is the origin of a provider elsewhere, where the sign-out form may lead to.
+pub(crate) fn harden(app: Router, site: Arc<Site>, form_target: Option<&str>) -> Router {
+    let policy = headers::content_security_policy(form_target);
     let trace = TraceLayer::new_for_http()
         .make_span_with(request_span)
         .on_request(DefaultOnRequest::new().level(Level::DEBUG))
