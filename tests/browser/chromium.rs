@@ -1,15 +1,18 @@
 //! Debian's Chromium, driven through its WebDriver.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
 use fantoccini::{
-    Client, ClientBuilder, Locator, elements::Element, error::CmdError,
-    wd::WebDriverCompatibleCommand,
+    Client, ClientBuilder, Locator,
+    cookies::Cookie,
+    elements::Element,
+    error::CmdError,
+    wd::{Capabilities, WebDriverCompatibleCommand},
 };
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
@@ -25,69 +28,69 @@ const CURE: &str = "install it: apt-get install --no-install-recommends chromium
 /// Long enough for a busy machine; a page that takes as long is broken.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A sight of the window.
-#[derive(Clone, Copy, Debug)]
+/// What a person looks at the page with.
+#[derive(Debug)]
 pub(super) struct Screen {
     pub(super) name: &'static str,
-    pub(super) width: u32,
-    pub(super) height: u32,
-    pub(super) scheme: &'static str,
+    pub(super) width: u64,
+    height: u64,
+    colour_scheme: &'static str,
 }
 
-pub(super) const DESKTOP: Screen = Screen {
-    name: "desktop",
-    width: 1280,
-    height: 800,
-    scheme: "light",
-};
-
-pub(super) const DESKTOP_DARK: Screen = Screen {
-    name: "desktop-dark",
-    scheme: "dark",
-    ..DESKTOP
-};
-
-pub(super) const PHONE: Screen = Screen {
-    name: "phone",
-    width: 390,
-    height: 844,
-    scheme: "light",
-};
-
-/// The narrowest screen that pages must fit on.
-pub(super) const NARROW: Screen = Screen {
-    name: "narrow",
-    width: 320,
-    height: 640,
-    scheme: "light",
-};
-
-/// A browser with a profile of its own. Call [`Chromium::close`] at the end.
-pub(super) struct Chromium {
-    pub(super) client: Client,
-    driver: Child,
-    profile: PathBuf,
-}
-
-impl Chromium {
-    pub(super) async fn start() -> Self {
-        let (driver, port) = start_driver().await;
-        let profile = fresh_profile();
-        let mut capabilities = fantoccini::wd::Capabilities::new();
-        capabilities.insert("goog:chromeOptions".into(), options(&profile));
-        capabilities.insert("goog:loggingPrefs".into(), json!({ "browser": "ALL" }));
-        let client = ClientBuilder::new(HttpConnector::new())
-            .capabilities(capabilities)
-            .connect(&format!("http://127.0.0.1:{port}"))
-            .await
-            .unwrap_or_else(|error| panic!("Chromium does not start ({error}); {CURE}"));
+impl Screen {
+    pub(super) const fn new(
+        name: &'static str,
+        width: u64,
+        height: u64,
+        colour_scheme: &'static str,
+    ) -> Self {
         Self {
-            client,
-            driver,
-            profile,
+            name,
+            width,
+            height,
+            colour_scheme,
         }
     }
 
+    fn is_phone(&self) -> bool {
+        self.width < 500
+    }
+}
+
+/// A browser with a profile of its own.
+pub(super) struct Chromium {
+    pub(super) client: Client,
+}
+
+/// Opens a browser for a visit. It is closed at the end also when the visit fails.
+pub(super) async fn browse<V>(visit: impl FnOnce(Chromium) -> V)
+where
+    V: Future<Output = ()> + Send + 'static,
+{
+    let (mut driver, port) = start_driver().await;
+    let profile = fresh_profile();
+    let mut capabilities = Capabilities::new();
+    capabilities.insert("goog:chromeOptions".into(), options(&profile));
+    capabilities.insert("goog:loggingPrefs".into(), json!({ "browser": "ALL" }));
+    let client = ClientBuilder::new(HttpConnector::new())
+        .capabilities(capabilities)
+        .connect(&format!("http://127.0.0.1:{port}"))
+        .await
+        .unwrap_or_else(|error| panic!("Chromium does not start ({error}); {CURE}"));
+    let browser = Chromium {
+        client: client.clone(),
+    };
+    let outcome = tokio::spawn(visit(browser)).await;
+    // Nothing here can make a visit succeed that did not, so nothing here fails one.
+    let _ = client.close().await;
+    let _ = driver.kill().await;
+    let _ = std::fs::remove_dir_all(&profile);
+    if let Err(error) = outcome {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+impl Chromium {
     /// Waits until the page has an element, and gives it.
     pub(super) async fn find(&self, css: &str) -> Element {
         match self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await {
@@ -114,15 +117,33 @@ impl Chromium {
         self.find("body").await.text().await.unwrap()
     }
 
+    /// A cookie of the page.
+    pub(super) async fn cookie(&self, name: &str) -> Cookie<'static> {
+        match self.client.get_named_cookie(name).await {
+            Ok(cookie) => cookie,
+            Err(error) => panic!("no cookie `{name}` on {}: {error}", self.here().await),
+        }
+    }
+
+    /// Puts a cookie back, for the site the browser is on.
+    pub(super) async fn remember(&self, cookie: Cookie<'static>) {
+        self.client.add_cookie(cookie).await.unwrap();
+    }
+
+    /// Drops the cookies of all sites and paths.
+    pub(super) async fn forget_cookies(&self) {
+        self.devtools("Network.clearBrowserCookies", json!({})).await;
+    }
+
     /// Takes the size and the colour scheme of a screen.
-    pub(super) async fn look_through(&self, screen: Screen) {
+    pub(super) async fn look_through(&self, screen: &Screen) {
         let metrics = json!({
             "width": screen.width,
             "height": screen.height,
-            "deviceScaleFactor": if screen.width < 500 { 2 } else { 1 },
-            "mobile": screen.width < 500,
+            "deviceScaleFactor": if screen.is_phone() { 2 } else { 1 },
+            "mobile": screen.is_phone(),
         });
-        let scheme = json!({ "name": "prefers-color-scheme", "value": screen.scheme });
+        let scheme = json!({ "name": "prefers-color-scheme", "value": screen.colour_scheme });
         self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": [scheme] }))
             .await;
@@ -135,13 +156,14 @@ impl Chromium {
         width.as_u64().unwrap()
     }
 
-    /// What the browser complained about since it was last asked: a blocked style, a broken link.
-    pub(super) async fn complaints(&self) -> Vec<String> {
+    /// What the browser did not load or do because a content security policy forbids it.
+    pub(super) async fn blocked(&self) -> Vec<String> {
         let log = self.command("se/log", json!({ "type": "browser" })).await.unwrap();
         let entries = log.as_array().cloned().unwrap_or_default();
         entries
             .iter()
             .filter_map(|entry| Some(entry["message"].as_str()?.to_owned()))
+            .filter(|message| message.contains("Content Security Policy"))
             .collect()
     }
 
@@ -152,14 +174,6 @@ impl Chromium {
 
     async fn command(&self, path: &'static str, body: Value) -> Result<Value, CmdError> {
         self.client.issue_cmd(Extension { path, body }).await
-    }
-
-    /// Ends the browser and its driver, and forgets the profile.
-    pub(super) async fn close(mut self) {
-        // Nothing here can make a test pass that should fail, so nothing here fails one.
-        let _ = self.client.close().await;
-        let _ = self.driver.kill().await;
-        let _ = std::fs::remove_dir_all(&self.profile);
     }
 }
 
@@ -205,7 +219,7 @@ async fn start_driver() -> (Child, u16) {
     (driver, port)
 }
 
-fn options(profile: &std::path::Path) -> Value {
+fn options(profile: &Path) -> Value {
     json!({
         "binary": "/usr/bin/chromium",
         "args": [

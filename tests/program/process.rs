@@ -105,7 +105,7 @@ impl Running {
         assert!(kill.await.unwrap().success());
         let ended = async {
             let status = self.child.wait().await.unwrap();
-            for listener in self.listeners {
+            for listener in &mut self.listeners {
                 listener.await.unwrap();
             }
             status
@@ -115,6 +115,14 @@ impl Running {
             .expect("the program must end when asked");
         let log = std::mem::take(&mut *self.log.lock().unwrap());
         (status, log)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the program said:\n{}", self.log.lock().unwrap());
+        }
     }
 }
 

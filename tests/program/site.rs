@@ -7,11 +7,11 @@ async fn demo() -> Running {
 }
 
 /// A client that follows nothing, like the one that reads a redirect.
-fn client() -> Client {
+pub(super) fn client() -> Client {
     Client::builder().no_proxy().redirect(Policy::none()).build().unwrap()
 }
 
-fn header<'a>(response: &'a Response, name: &str) -> &'a str {
+pub(super) fn header_of<'a>(response: &'a Response, name: &str) -> &'a str {
     response.headers().get(name).map_or("", |value| value.to_str().unwrap())
 }
 
@@ -33,8 +33,8 @@ async fn every_answer_carries_the_security_headers() {
         "/oten/nowhere",
     ] {
         let response = client.get(demo.at(path)).send().await.unwrap();
-        assert_eq!(header(&response, "x-content-type-options"), "nosniff", "{path}");
-        let policy = header(&response, "content-security-policy");
+        assert_eq!(header_of(&response, "x-content-type-options"), "nosniff", "{path}");
+        let policy = header_of(&response, "content-security-policy");
         assert!(policy.contains("default-src 'none'"), "{path}: {policy}");
         assert!(!policy.contains("unsafe"), "{path}: {policy}");
         assert!(response.headers().contains_key("referrer-policy"), "{path}");
@@ -48,12 +48,12 @@ async fn guests_are_sent_to_login_or_told_so() {
     let page = client.get(demo.at("/profile?tab=x")).header("accept", "text/html");
     let response = page.send().await.unwrap();
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
-    assert_eq!(header(&response, "location"), "/login?return_to=%2Fprofile%3Ftab%3Dx");
+    assert_eq!(header_of(&response, "location"), "/login?return_to=%2Fprofile%3Ftab%3Dx");
 
     let api = client.get(demo.at("/api/me")).header("accept", "application/json");
     let response = api.send().await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(header(&response, "content-type"), "application/problem+json");
+    assert_eq!(header_of(&response, "content-type"), "application/problem+json");
 }
 
 #[tokio::test]
@@ -69,9 +69,9 @@ async fn b1_errors_without_words_get_a_page() {
         let response = client.request(method.clone(), demo.at(path)).send().await.unwrap();
         assert_eq!(response.status(), status, "{method} {path}");
         if status == StatusCode::METHOD_NOT_ALLOWED {
-            assert_eq!(header(&response, "allow"), "GET,HEAD", "{path}");
+            assert_eq!(header_of(&response, "allow"), "GET,HEAD", "{path}");
         }
-        assert_eq!(header(&response, "content-type"), "text/html; charset=utf-8", "{path}");
+        assert_eq!(header_of(&response, "content-type"), "text/html; charset=utf-8", "{path}");
         let page = response.text().await.unwrap();
         assert!(page.contains("</html>"), "{method} {path}: {page}");
     }
@@ -92,8 +92,8 @@ async fn the_stylesheet_is_cached_under_its_fingerprint() {
     let (path, _) = rest.split_once('"').unwrap();
     assert!(path.starts_with("/site.css?v="), "{path}");
     let response = client.get(demo.at(path)).send().await.unwrap();
-    assert!(header(&response, "cache-control").contains("immutable"));
-    assert!(header(&response, "content-type").starts_with("text/css"));
+    assert!(header_of(&response, "cache-control").contains("immutable"));
+    assert!(header_of(&response, "content-type").starts_with("text/css"));
 }
 
 #[tokio::test]
