@@ -1,6 +1,6 @@
 use std::fmt;
 
-use url::Url;
+use url::{Host, Url};
 
 /// The provider to sign in with: one of Oten's environments or an issuer of one's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,5 +35,26 @@ impl Environment {
 impl fmt::Display for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl Issuer {
+    /// Whether the issuer is on this machine, where plain http is allowed.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Environment(_) => false,
+            Self::Custom(url) => is_loopback(url),
+        }
+    }
+}
+
+/// Whether a URL's host is this machine: `localhost`, 127.0.0.0/8 or `::1`.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
     }
 }

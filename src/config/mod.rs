@@ -8,6 +8,8 @@ pub use self::{
     issuer::{Environment, Issuer},
 };
 
+pub(crate) use self::issuer::is_loopback;
+
 use std::{net::SocketAddr, time::Duration};
 
 use url::Url;
