@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{http::HttpError, jose::JoseError};
+use crate::{error::with_causes, http::HttpError, jose::JoseError};
 
 /// Why the provider's metadata or keys are not to be had.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -54,16 +54,4 @@ impl ProviderError {
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
     }
-}
-
-/// An error and its causes in one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
 }
