@@ -22,12 +22,23 @@ pub enum Environment {
 }
 
 impl Environment {
+    pub(super) const ALL: [Self; 2] = [Self::Sandbox, Self::Production];
+
     /// The name used in configuration files.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Sandbox => "sandbox",
             Self::Production => "production",
+        }
+    }
+
+    /// The environment's issuer, without a slash at its end.
+    #[must_use]
+    pub fn issuer(self) -> &'static str {
+        match self {
+            Self::Sandbox => "https://account.sbx.oten.dev",
+            Self::Production => "https://account.oten.com",
         }
     }
 }
