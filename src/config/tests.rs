@@ -758,6 +758,16 @@ fn the_base_path_is_in_front_of_the_callback() {
     ] {
         assert_eq!(at("/app", path), refused(), "{path}");
     }
+    // A wrong redirect URI is no fault of a good home.
+    let settings = [
+        ("base_path", "/app"),
+        ("home", "/app"),
+        ("redirect_uri", "nowhere"),
+    ];
+    assert_eq!(
+        keys_of(&from_environment(&changed(&settings))),
+        ["redirect_uri"]
+    );
 }
 
 /// B2.

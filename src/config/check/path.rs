@@ -46,7 +46,11 @@ pub(super) fn callback_path(redirect_uri: &Url, base_path: &str) -> Result<Strin
 }
 
 /// The rule for a path of the site, as a browser sees it.
-pub(super) fn home(text: &str, base_path: &str, callback_path: &str) -> Result<String, Refusal> {
+pub(super) fn home(
+    text: &str,
+    base_path: &str,
+    callback_path: Option<&str>,
+) -> Result<String, Refusal> {
     let path = text.split(['?', '#']).next().unwrap_or(text);
     let is_local = path.starts_with('/')
         && !path.contains("//")
@@ -61,7 +65,7 @@ pub(super) fn home(text: &str, base_path: &str, callback_path: &str) -> Result<S
         );
     }
     let inner = path.strip_prefix(base_path).unwrap_or(path);
-    if inner == callback_path || (inner != "/" && RESERVED.contains(&inner)) {
+    if Some(inner) == callback_path || (inner != "/" && RESERVED.contains(&inner)) {
         return refuse(
             "is a page of the sign-in itself",
             "Choose a page of the site.",

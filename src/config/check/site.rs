@@ -34,11 +34,7 @@ pub(super) fn check(checker: &mut Checker<'_>) -> Option<Site> {
         .as_ref()
         .and_then(|(_, callback)| callback.as_deref());
     let home = checker.optional(&keys::HOME, |text| {
-        path::home(
-            text,
-            base_path.as_deref().unwrap_or_default(),
-            callback.unwrap_or_default(),
-        )
+        path::home(text, base_path.as_deref().unwrap_or_default(), callback)
     });
     let (redirect_uri, callback_path) = placed?;
     let base_path = base_path?;
