@@ -1,6 +1,6 @@
 use std::fmt;
 
-use url::{Host, Url};
+use url::Url;
 
 /// The provider to sign in with: one of Oten's environments or an issuer of one's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +22,23 @@ pub enum Environment {
 }
 
 impl Environment {
+    pub(super) const ALL: [Self; 2] = [Self::Sandbox, Self::Production];
+
     /// The name used in configuration files.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Sandbox => "sandbox",
             Self::Production => "production",
+        }
+    }
+
+    /// The environment's issuer, without a slash at its end.
+    #[must_use]
+    pub fn issuer(self) -> &'static str {
+        match self {
+            Self::Sandbox => "https://account.sbx.oten.dev",
+            Self::Production => "https://account.oten.com",
         }
     }
 }
@@ -44,17 +55,7 @@ impl Issuer {
     pub fn is_loopback(&self) -> bool {
         match self {
             Self::Environment(_) => false,
-            Self::Custom(url) => is_loopback(url),
+            Self::Custom(url) => super::is_loopback(url),
         }
-    }
-}
-
-/// Whether a URL's host is this machine: `localhost`, 127.0.0.0/8 or `::1`.
-pub(crate) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
     }
 }
