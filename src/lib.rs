@@ -2,7 +2,13 @@
 
 mod clock;
 pub mod config;
+mod error;
+mod http;
 pub mod jose;
+pub mod protocol;
+pub mod provider;
 mod secret;
+pub mod session;
+pub mod store;
 
-pub use self::{clock::Clock, secret::Secret};
+pub use self::{clock::Clock, config::Config, secret::Secret, session::User, store::MemoryStore};

@@ -22,6 +22,8 @@ pub enum Environment {
 }
 
 impl Environment {
+    pub(super) const ALL: [Self; 2] = [Self::Sandbox, Self::Production];
+
     /// The name used in configuration files.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -30,10 +32,30 @@ impl Environment {
             Self::Production => "production",
         }
     }
+
+    /// The environment's issuer, without a slash at its end.
+    #[must_use]
+    pub fn issuer(self) -> &'static str {
+        match self {
+            Self::Sandbox => "https://account.sbx.oten.dev",
+            Self::Production => "https://account.oten.com",
+        }
+    }
 }
 
 impl fmt::Display for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl Issuer {
+    /// Whether the issuer is on this machine, where plain http is allowed.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        match self {
+            Self::Environment(_) => false,
+            Self::Custom(url) => super::is_loopback(url),
+        }
     }
 }

@@ -1,14 +1,66 @@
 //! What the operator decides, checked whole before anything starts.
+//!
+//! A configuration comes from a TOML file, from `OTEN_*` environment variables (which win over the
+//! file), from code, or from all three. Every way leads through the same checks, and a refusal
+//! lists every problem with its setting and its cure. [`Key::all`] is the list of all settings.
+//!
+//! ```
+//! use axum_oten::config::{Config, Environment};
+//!
+//! // Accepted: who we are, and where Oten sends browsers back to.
+//! let config = Config::builder()
+//!     .environment(Environment::Sandbox)
+//!     .client_id("my-site")
+//!     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+//!     .redirect_uri("http://localhost:3000/callback")
+//!     .build()?;
+//! assert_eq!(config.callback_path(), "/callback");
+//! assert!(!config.secure_cookies(), "plain http, on this machine only");
+//!
+//! // Refused: every problem is told at once.
+//! let error = Config::builder()
+//!     .environment(Environment::Production)
+//!     .client_id("my-site")
+//!     .redirect_uri("http://localhost:3000/callback")
+//!     .build()
+//!     .unwrap_err();
+//! let keys: Vec<_> = error.problems().iter().map(|problem| problem.key()).collect();
+//! assert_eq!(keys, ["client_secret", "redirect_uri"]);
+//! assert_eq!(
+//!     error.to_string().lines().nth(2),
+//!     Some(
+//!         "  redirect_uri (set in code): is not an https URL, which production demands. \
+//!          Let it begin with `https://`."
+//!     ),
+//! );
+//! # Ok::<_, axum_oten::config::ConfigError>(())
+//! ```
 
+mod builder;
+mod check;
 mod client;
+mod gather;
 mod issuer;
+mod keys;
+mod problem;
+mod raw;
+mod store_url;
+mod suggest;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
+    builder::ConfigBuilder,
     client::{Client, ClientType, Jar},
     issuer::{Environment, Issuer},
+    keys::Key,
+    problem::{ConfigError, Origin, Problem},
+    store_url::StoreUrl,
 };
 
-use std::{net::SocketAddr, time::Duration};
+pub(crate) use self::check::is_loopback;
+
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use url::Url;
 
@@ -39,10 +91,160 @@ pub struct Config {
     pub(crate) warnings: Vec<String>,
 }
 
-/// Which store keeps the sessions: the value of `session_store`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StoreUrl {
-    /// `memory:`, gone when the process ends.
-    Memory,
+impl Config {
+    /// Reads the `OTEN_*` environment variables.
+    ///
+    /// A variable that is set to nothing counts as unset.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with every problem, also with every `OTEN_*` variable that is no setting.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        ConfigBuilder::from_env().build()
+    }
+
+    /// Reads a TOML file and the `OTEN_*` environment variables, which win.
+    ///
+    /// Relative paths in the file are relative to its folder.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] with every problem; with a single one when the file is missing or no TOML.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        ConfigBuilder::from_file(path)?.build()
+    }
+
+    /// A configuration made in code.
+    pub fn builder() -> ConfigBuilder {
+        ConfigBuilder::default()
+    }
+
+    /// The provider to sign in with.
+    #[must_use]
+    pub fn issuer(&self) -> &Issuer {
+        &self.issuer
+    }
+
+    /// The client as it is registered with Oten.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The absolute URL Oten sends the browser back to: https, or http on this machine.
+    #[must_use]
+    pub fn redirect_uri(&self) -> &Url {
+        &self.redirect_uri
+    }
+
+    /// The absolute URL Oten sends the browser to after sign-out.
+    #[must_use]
+    pub fn post_logout_redirect_uri(&self) -> Option<&Url> {
+        self.post_logout_redirect_uri.as_ref()
+    }
+
+    /// The path under which browsers see the site: empty, or `/app` without a slash at its end.
+    #[must_use]
+    pub fn base_path(&self) -> &str {
+        &self.base_path
+    }
+
+    /// The redirect URI's path less the base path: the callback route as the router sees it.
+    #[must_use]
+    pub fn callback_path(&self) -> &str {
+        &self.callback_path
+    }
+
+    /// The local path to go to when there is no page to return to, as a browser sees it.
+    #[must_use]
+    pub fn home(&self) -> &str {
+        &self.home
+    }
+
+    /// What to ask Oten for; `openid` is among it and nothing is there twice.
+    #[must_use]
+    pub fn scopes(&self) -> &[String] {
+        &self.scopes
+    }
+
+    /// What Oten must ask the user for at sign-in, separated by spaces.
+    #[must_use]
+    pub fn prompt(&self) -> Option<&str> {
+        self.prompt.as_deref()
+    }
+
+    /// How long ago the user may last have signed in at Oten, in whole seconds.
+    #[must_use]
+    pub fn max_age(&self) -> Option<Duration> {
+        self.max_age
+    }
+
+    /// The languages for Oten's pages, best first, separated by spaces.
+    #[must_use]
+    pub fn ui_locales(&self) -> Option<&str> {
+        self.ui_locales.as_deref()
+    }
+
+    /// How long a signed authorization request is valid, 10 to 300 seconds.
+    #[must_use]
+    pub fn request_object_lifetime(&self) -> Duration {
+        self.request_object_lifetime
+    }
+
+    /// How long a session lives without a request; never longer than
+    /// [`session_lifetime`](Self::session_lifetime).
+    #[must_use]
+    pub fn session_idle(&self) -> Duration {
+        self.session_idle
+    }
+
+    /// How long a session lives at most, also the life of its cookie.
+    #[must_use]
+    pub fn session_lifetime(&self) -> Duration {
+        self.session_lifetime
+    }
+
+    /// Where sessions are kept.
+    #[must_use]
+    pub fn session_store(&self) -> &StoreUrl {
+        &self.session_store
+    }
+
+    /// What the session cookie's name begins with, after `__Host-` or `__Secure-`.
+    #[must_use]
+    pub fn cookie_name(&self) -> &str {
+        &self.cookie_name
+    }
+
+    /// Whether the log names users by their subject instead of a keyed hash of it.
+    #[must_use]
+    pub fn log_subjects(&self) -> bool {
+        self.log_subjects
+    }
+
+    /// The address and port the program listens on. The layer itself does not listen.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// What works and should not stay so, one sentence each; to be logged at start.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whether cookies get `Secure` and a name prefix: always, except over http on this machine,
+    /// where browsers would drop them.
+    #[must_use]
+    pub fn secure_cookies(&self) -> bool {
+        self.redirect_uri.scheme() != "http"
+    }
+
+    /// The origin browsers see the site under (RFC 6454 section 6.2), such as
+    /// `https://app.example.com`.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        self.redirect_uri.origin().ascii_serialization()
+    }
 }

@@ -1,0 +1,161 @@
+use std::borrow::Cow;
+
+use super::{
+    private_file,
+    refusal::{Refusal, refuse},
+};
+use crate::{
+    config::{
+        Problem,
+        keys::{Key, Shape},
+        raw::{Given, Raw},
+    },
+    secret::Secret,
+};
+
+/// Hands each value to its rule and collects what the rules say.
+#[derive(Debug)]
+pub(super) struct Checker<'a> {
+    pub(super) raw: &'a Raw,
+    pub(super) problems: Vec<Problem>,
+    pub(super) warnings: Vec<String>,
+    /// Known after the issuer was checked, which therefore comes first.
+    pub(super) production: bool,
+}
+
+impl<'a> Checker<'a> {
+    pub(super) fn new(raw: &'a Raw) -> Self {
+        Self {
+            raw,
+            problems: raw.problems.clone(),
+            warnings: Vec::new(),
+            production: false,
+        }
+    }
+
+    /// What the rule makes of a value that must be there, or else have a default.
+    pub(super) fn required<T>(
+        &mut self,
+        key: &'static Key,
+        rule: impl FnOnce(&str) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        if !self.raw.is_set(key) && key.default().is_none() {
+            let cure = format!(
+                "Set `{}` or {}: {}",
+                key.name(),
+                key.variable(),
+                key.meaning()
+            );
+            return self.refuse(key, "is missing", cure);
+        }
+        self.optional(key, rule)
+    }
+
+    /// What the rule makes of a value if there is one. `None` also stands for a refused value: the
+    /// problem is noted, and nothing is made of a configuration with a problem.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &'static Key,
+        rule: impl FnOnce(&str) -> Result<T, Refusal>,
+    ) -> Option<T> {
+        let checked = self
+            .text(key)
+            .and_then(|text| text.map_or(Ok(None), |text| rule(text.expose()).map(Some)));
+        match checked {
+            Ok(value) => value,
+            Err(refusal) => self.refuse(key, refusal.message, refusal.cure),
+        }
+    }
+
+    /// Notes a problem. Always `None`, for the caller that has no value then.
+    pub(super) fn refuse<T>(
+        &mut self,
+        key: &'static Key,
+        message: impl Into<String>,
+        cure: impl Into<String>,
+    ) -> Option<T> {
+        self.problems.push(Problem {
+            key: key.name().to_owned(),
+            origin: self.raw.origin(key),
+            message: message.into(),
+            cure: cure.into(),
+        });
+        None
+    }
+
+    /// Notes something that works and should not stay so.
+    pub(super) fn warn(&mut self, key: &'static Key, message: &str, cure: &str) {
+        let name = key.name();
+        self.warnings.push(format!("{name}: {message}. {cure}"));
+    }
+
+    /// A problem in production, a warning elsewhere.
+    pub(super) fn discourage(&mut self, key: &'static Key, message: &str, cure: &str) {
+        if self.production {
+            self.refuse::<()>(key, message, cure);
+        } else {
+            self.warn(key, message, cure);
+        }
+    }
+
+    fn text(&mut self, key: &'static Key) -> Result<Option<Secret>, Refusal> {
+        let Some(value) = self.raw.get(key) else {
+            return Ok(key.default().map(Secret::from));
+        };
+        let text = match &value.given {
+            Given::Text(text) => text.clone(),
+            Given::File(path) => {
+                let file = private_file::read(path)?;
+                if file.is_exposed {
+                    self.discourage(
+                        key,
+                        "lies in a file that others than its owner may read",
+                        &format!("Run `chmod 600 {}`.", path.display()),
+                    );
+                }
+                file.text
+            }
+            Given::Twice => {
+                return refuse(
+                    "is set twice, as a value and as a file",
+                    "Keep one of the two.",
+                );
+            }
+            Given::Unfit(fit) => return refuse(format!("is not {fit}"), "Write it in this form."),
+        };
+        // A key file has lines of its own.
+        if key.shape() != Shape::Path {
+            refuse_untidy(key, text.expose())?;
+        }
+        Ok(Some(text))
+    }
+}
+
+fn refuse_untidy(key: &Key, text: &str) -> Result<(), Refusal> {
+    if text.is_empty() && key.default() != Some("") {
+        return refuse("is empty", "Give it a value or leave it out.");
+    }
+    if text.contains(char::is_control) {
+        return refuse(
+            "holds a control character, such as a line break",
+            "Remove it; text stands on one line.",
+        );
+    }
+    if text.trim() != text {
+        return refuse("begins or ends with a space", "Remove the space.");
+    }
+    Ok(())
+}
+
+/// "`a`, `b` or `c`".
+pub(super) fn one_of(names: &[&str]) -> String {
+    let names: Vec<Cow<'_, str>> = names
+        .iter()
+        .map(|name| format!("`{name}`").into())
+        .collect();
+    match names.split_last() {
+        Some((last, [])) => last.to_string(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,80 @@
+//! The way from what was given to a [`Config`]: every rule, every problem at once.
+
+mod checker;
+mod client;
+mod duration;
+mod issuer;
+mod path;
+mod private_file;
+mod protocol;
+mod refusal;
+mod session;
+mod site;
+mod url;
+
+pub(super) use self::duration::human;
+pub(crate) use self::url::is_loopback;
+
+use super::{Config, ConfigError, keys, raw::Raw};
+use checker::Checker;
+use refusal::{Refusal, refuse};
+
+/// The configuration, or everything that is wrong with it.
+pub(super) fn check(raw: &Raw) -> Result<Config, ConfigError> {
+    let mut checker = Checker::new(raw);
+    match whole(&mut checker) {
+        Some(config) if checker.problems.is_empty() => Ok(Config {
+            warnings: checker.warnings,
+            ..config
+        }),
+        _ => Err(ConfigError::new(checker.problems)),
+    }
+}
+
+/// Runs every rule before it gives up on any.
+fn whole(checker: &mut Checker<'_>) -> Option<Config> {
+    let issuer = issuer::check(checker);
+    let client = client::check(checker);
+    let site = site::check(checker);
+    let protocol = protocol::check(checker);
+    let session = session::check(checker);
+    let log_subjects = checker.required(&keys::LOG_SUBJECTS, flag);
+    let listen = checker.required(&keys::LISTEN, |text| {
+        text.parse().or_else(|_| {
+            refuse(
+                "is not an IP address with a port",
+                "Write it like `127.0.0.1:3000` or `[::1]:3000`.",
+            )
+        })
+    });
+    let (site, protocol, session) = (site?, protocol?, session?);
+    Some(Config {
+        issuer: issuer?,
+        client: client?,
+        redirect_uri: site.redirect_uri,
+        post_logout_redirect_uri: site.post_logout_redirect_uri,
+        base_path: site.base_path,
+        callback_path: site.callback_path,
+        home: site.home,
+        scopes: protocol.scopes,
+        prompt: protocol.prompt,
+        max_age: protocol.max_age,
+        ui_locales: protocol.ui_locales,
+        request_object_lifetime: protocol.request_object_lifetime,
+        session_idle: session.idle,
+        session_lifetime: session.lifetime,
+        session_store: session.store,
+        cookie_name: session.cookie_name,
+        log_subjects: log_subjects?,
+        listen: listen?,
+        warnings: Vec::new(),
+    })
+}
+
+fn flag(text: &str) -> Result<bool, Refusal> {
+    match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => refuse("is neither true nor false", "Write `true` or `false`."),
+    }
+}

@@ -1,0 +1,77 @@
+use std::{
+    fs::{File, Metadata},
+    io::{self, Read},
+    path::Path,
+};
+
+use zeroize::Zeroizing;
+
+use super::refusal::{Refusal, refuse};
+use crate::secret::Secret;
+
+/// Secrets and keys are far smaller; a file that is not is the wrong file.
+const MAX_BYTES: u64 = 64 * 1024;
+
+/// A file with a secret or a private key.
+pub(super) struct PrivateFile {
+    /// Without the line break at its end, which editors and `echo` add.
+    pub(super) text: Secret,
+    /// Whether others than its owner may read it.
+    pub(super) is_exposed: bool,
+}
+
+pub(super) fn read(path: &Path) -> Result<PrivateFile, Refusal> {
+    let cannot = |error: &io::Error| {
+        let path = path.display();
+        match error.kind() {
+            io::ErrorKind::NotFound => (
+                format!("names a file that does not exist: {path}"),
+                "Create it, or correct the path; a path in a TOML file is relative to that file.",
+            ),
+            io::ErrorKind::PermissionDenied => (
+                format!("names a file this user may not read: {path}"),
+                "Give it to the user the program runs as.",
+            ),
+            io::ErrorKind::InvalidData => (
+                format!("names a file that is not text of at most 64 KiB: {path}"),
+                "Correct the path.",
+            ),
+            kind => (
+                format!("names a file that cannot be read ({kind}): {path}"),
+                "Correct the path.",
+            ),
+        }
+    };
+    open(path).or_else(|error| {
+        let (message, cure) = cannot(&error);
+        refuse(message, cure)
+    })
+}
+
+fn open(path: &Path) -> io::Result<PrivateFile> {
+    let file = File::open(path)?;
+    let is_exposed = is_exposed(&file.metadata()?);
+    // Room for all of it: a buffer that grows leaves copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(64 * 1024 + 1));
+    file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    Ok(PrivateFile {
+        text: Secret::from(line),
+        is_exposed,
+    })
+}
+
+#[cfg(unix)]
+fn is_exposed(metadata: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    metadata.mode() & 0o044 != 0
+}
+
+#[cfg(not(unix))]
+fn is_exposed(_: &Metadata) -> bool {
+    false
+}

@@ -1,0 +1,77 @@
+use std::time::Duration;
+
+use super::{
+    checker::Checker,
+    duration::within,
+    refusal::{Refusal, refuse},
+};
+use crate::config::{StoreUrl, keys};
+
+const SHORTEST_SESSION: Duration = Duration::from_secs(60);
+const LONGEST_SESSION: Duration = Duration::from_secs(365 * 86_400);
+const LONGEST_COOKIE_NAME: usize = 32;
+
+/// Stores this crate is going to have.
+const PLANNED_STORES: [&str; 5] = ["sqlite", "redis", "rediss", "postgres", "postgresql"];
+
+/// What is remembered, where, and for how long.
+pub(super) struct Session {
+    pub(super) idle: Duration,
+    pub(super) lifetime: Duration,
+    pub(super) store: StoreUrl,
+    pub(super) cookie_name: String,
+}
+
+pub(super) fn check(checker: &mut Checker<'_>) -> Option<Session> {
+    let bounds = || within(SHORTEST_SESSION, LONGEST_SESSION);
+    let idle = checker.required(&keys::SESSION_IDLE, bounds());
+    let lifetime = checker.required(&keys::SESSION_LIFETIME, bounds());
+    if idle
+        .zip(lifetime)
+        .is_some_and(|(idle, lifetime)| idle > lifetime)
+    {
+        checker.refuse::<()>(
+            &keys::SESSION_IDLE,
+            "is longer than `session_lifetime`",
+            "Shorten it, or lengthen `session_lifetime`.",
+        );
+    }
+    let store = checker.required(&keys::SESSION_STORE, store);
+    let cookie_name = checker.required(&keys::COOKIE_NAME, cookie_name);
+    Some(Session {
+        idle: idle?,
+        lifetime: lifetime?,
+        store: store?,
+        cookie_name: cookie_name?,
+    })
+}
+
+fn store(text: &str) -> Result<StoreUrl, Refusal> {
+    let scheme = text.split_once(':').map_or(text, |(scheme, _)| scheme);
+    match text {
+        "memory:" => Ok(StoreUrl::Memory),
+        _ if PLANNED_STORES.contains(&scheme) => refuse(
+            "names a store that is not available in this version",
+            "Write `memory:`.",
+        ),
+        _ => refuse("does not name a store", "Write `memory:`."),
+    }
+}
+
+fn cookie_name(text: &str) -> Result<String, Refusal> {
+    // `token` of RFC 9110 section 5.6.2, which RFC 6265 section 4.1.1 asks for.
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if text.len() > LONGEST_COOKIE_NAME || !text.bytes().all(is_token) {
+        return refuse(
+            "is not a cookie name",
+            format!("Use at most {LONGEST_COOKIE_NAME} letters, digits, `-` and `_`."),
+        );
+    }
+    if text.starts_with("__") {
+        return refuse(
+            "begins with `__`",
+            "Leave it out: `__Host-` or `__Secure-` is put in front where browsers allow it.",
+        );
+    }
+    Ok(text.to_owned())
+}

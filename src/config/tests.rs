@@ -1,0 +1,930 @@
+//! The checks as an operator meets them: through a file, the environment and the builder.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    gather::{File, gather},
+    *,
+};
+use crate::{jose::Ed25519KeyPair, secret::Secret};
+
+const SECRET: &str = "correct-horse-battery-staple-0123456789";
+
+/// The smallest configuration that passes.
+const GOOD: &[(&str, &str)] = &[
+    ("environment", "sandbox"),
+    ("client_id", "my-site"),
+    ("client_secret", SECRET),
+    ("redirect_uri", "https://app.example.com/callback"),
+];
+
+/// The same for production.
+const PRODUCTION: &[(&str, &str)] = &[("environment", "production")];
+
+/// Each value alone spoils `GOOD`.
+const BAD: &[(&str, &[&str])] = &[
+    ("environment", &["prod", "Sandbox", " sandbox"]),
+    ("client_id", &["two words", "ümlaut", "a\nb"]),
+    ("client_type", &["native", "Public"]),
+    ("client_secret", &["line\nbreak", " space"]),
+    (
+        "redirect_uri",
+        &[
+            "/callback",
+            "app.example.com/callback",
+            "ftp://app.example.com/callback",
+            "http://app.example.com/callback",
+            "http://localhost.example.com/callback",
+            "http://192.168.0.1/callback",
+            "http://128.0.0.1/callback",
+            "https://app.example.com/callback#top",
+            "https://app.example.com/callback#",
+            "https://app.example.com/callback?next=1",
+            "https://app.example.com/callback?",
+            "https://alice@app.example.com/callback",
+            "https://alice:pw@app.example.com/callback",
+            "https://@app.example.com/callback",
+            "https://App.Example.com/callback",
+            "https://app.example.com:443/callback",
+            "https://app.example.com/a/../callback",
+            "https:\\\\app.example.com\\callback",
+            "https://app.example.com",
+            "https://app.example.com/",
+            "https://app.example.com/login",
+            "https://app.example.com/logout",
+            "https://app.example.com/backchannel-logout",
+            "https://app.example.com/{callback}",
+            "https://app.example.com/%7Bcallback%7D",
+            "https://app.example.com/:callback",
+            "https://app.example.com/*callback",
+            "https://app.example.com//callback",
+            "https://app.example.com/callback//",
+            "https://app.example.com/call%20back",
+            "https://",
+            "mailto:alice@example.com",
+        ],
+    ),
+    (
+        "post_logout_redirect_uri",
+        &[
+            "/",
+            "http://app.example.com/",
+            "https://app.example.com",
+            "https://app.example.com/#top",
+            "https://alice@app.example.com/",
+        ],
+    ),
+    (
+        "base_path",
+        &[
+            "/", "app", "/app/", "//app", "/a//b", "/a/../b", "/.", "/a b", "/a%20b", "/{a}",
+        ],
+    ),
+    (
+        "home",
+        &[
+            "welcome",
+            "//evil.example",
+            "/\\evil.example",
+            "/a//b",
+            "https://app.example.com/",
+            "/a b",
+            "/ä",
+            "/%2f%2fevil.example",
+            "/%5Cevil.example",
+            "/%0d%0a",
+            "/%zz",
+            "/%",
+            "/login",
+            "/logout",
+            "/callback",
+            "/login?return_to=/",
+        ],
+    ),
+    (
+        "scopes",
+        &[
+            "profile",
+            "openid openid",
+            "openid \"x\"",
+            "openid a\\b",
+            "openid ä",
+            "OPENID",
+        ],
+    ),
+    ("jar", &["none", "RS256", "hs256", "eddsa"]),
+    ("prompt", &["none login", "login login", "create"]),
+    ("max_age", &["-1", "soon", "1.5", "366d"]),
+    (
+        "ui_locales",
+        &["de_CH", "de,en", "de-", "en en", "languages"],
+    ),
+    (
+        "request_object_lifetime",
+        &["9", "301", "6m", "0", "-60", "2 m"],
+    ),
+    ("session_idle", &["59", "8d", "366d", "h"]),
+    ("session_lifetime", &["59s", "366d", "1w"]),
+    (
+        "session_store",
+        &[
+            "memory",
+            "memory:x",
+            "sqlite:site.db",
+            "redis://localhost",
+            "rediss://h",
+            "disk:",
+        ],
+    ),
+    (
+        "cookie_name",
+        &[
+            "__Host-oten",
+            "__oten",
+            "a b",
+            "a;b",
+            "a=b",
+            "ö",
+            "abcdefghijklmnopqrstuvwxyz0123456",
+        ],
+    ),
+    ("log_subjects", &["yes", "TRUE", "1"]),
+    ("listen", &["localhost:3000", "3000", "127.0.0.1", ":3000"]),
+];
+
+fn variable(name: &str) -> String {
+    format!("OTEN_{}", name.to_uppercase())
+}
+
+fn toml(settings: &[(&str, &str)]) -> String {
+    let line = |(name, value): &(&str, &str)| format!("{name} = {value:?}\n");
+    settings.iter().map(line).collect()
+}
+
+/// `GOOD` with some settings replaced; an empty value removes one.
+fn changed<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let is_kept = |name: &str| changes.iter().all(|(changed, _)| *changed != name);
+    GOOD.iter()
+        .copied()
+        .filter(|(name, _)| is_kept(name))
+        .chain(
+            changes
+                .iter()
+                .copied()
+                .filter(|(_, value)| !value.is_empty()),
+        )
+        .collect()
+}
+
+fn from_environment(settings: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let variables = settings.iter().map(|(name, value)| (variable(name), value));
+    build(None, variables)
+}
+
+fn from_toml(text: &str) -> Result<Config, ConfigError> {
+    from_both(text, &[])
+}
+
+fn from_both(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    build(Some(text), variables.iter().copied())
+}
+
+fn build(
+    text: Option<&str>,
+    variables: impl IntoIterator<Item = (impl AsRef<std::ffi::OsStr>, impl AsRef<std::ffi::OsStr>)>,
+) -> Result<Config, ConfigError> {
+    let path = Path::new("config/site.toml");
+    let file = text.map(|text| File { path, text });
+    ConfigBuilder::from(gather(file, variables)?).build()
+}
+
+fn keys_of(result: &Result<Config, ConfigError>) -> Vec<&str> {
+    match result {
+        Ok(_) => Vec::new(),
+        Err(error) => error.problems().iter().map(Problem::key).collect(),
+    }
+}
+
+fn only_problem(result: Result<Config, ConfigError>) -> Problem {
+    let error = result.unwrap_err();
+    assert_eq!(error.problems().len(), 1, "{error}");
+    error.problems()[0].clone()
+}
+
+/// A file that goes when the test ends, which only its owner may read.
+struct TempFile(PathBuf);
+
+impl TempFile {
+    fn new(text: impl AsRef<[u8]>) -> Self {
+        let name = format!("axum-oten-{}", Secret::random().expose());
+        let path = std::env::temp_dir().join(name);
+        fs::write(&path, text).unwrap();
+        let file = Self(path);
+        file.chmod(0o600);
+        file
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    #[cfg(unix)]
+    fn chmod(&self, mode: u32) {
+        use std::os::unix::fs::PermissionsExt;
+        fs::set_permissions(&self.0, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[cfg(not(unix))]
+    fn chmod(&self, _: u32) {}
+}
+
+impl Drop for TempFile {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn the_smallest_configuration_gets_the_documented_defaults() {
+    let config = from_environment(GOOD).unwrap();
+    assert_eq!(config.issuer(), &Issuer::Environment(Environment::Sandbox));
+    assert_eq!(config.client().id(), "my-site");
+    let ClientType::Confidential { secret, jar } = config.client().kind() else {
+        panic!("confidential by default");
+    };
+    assert_eq!(secret.expose(), SECRET);
+    assert!(matches!(jar, Jar::Hs256));
+    assert_eq!(config.base_path(), "");
+    assert_eq!(config.callback_path(), "/callback");
+    assert_eq!(config.home(), "/");
+    assert_eq!(config.scopes(), ["openid", "profile", "email"]);
+    assert_eq!(config.prompt(), None);
+    assert_eq!(config.max_age(), None);
+    assert_eq!(config.ui_locales(), None);
+    assert_eq!(config.request_object_lifetime(), Duration::from_secs(120));
+    assert_eq!(config.session_idle(), Duration::from_secs(12 * 60 * 60));
+    assert_eq!(
+        config.session_lifetime(),
+        Duration::from_secs(7 * 24 * 60 * 60)
+    );
+    assert_eq!(config.session_store(), &StoreUrl::Memory);
+    assert_eq!(config.cookie_name(), "oten");
+    assert!(!config.log_subjects());
+    assert_eq!(config.listen().to_string(), "127.0.0.1:3000");
+    assert_eq!(config.origin(), "https://app.example.com");
+    assert!(config.secure_cookies());
+    assert!(config.warnings().is_empty());
+}
+
+/// B3.
+#[test]
+fn every_bad_value_is_refused_under_its_key() {
+    for (key, values) in BAD {
+        for value in *values {
+            let settings = changed(&[(*key, *value)]);
+            for result in [from_environment(&settings), from_toml(&toml(&settings))] {
+                assert_eq!(keys_of(&result).first(), Some(key), "{value}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_good_value_is_taken() {
+    let table: &[(&str, &[&str])] = &[
+        (
+            "redirect_uri",
+            &[
+                "http://localhost:3000/callback",
+                "http://127.9.9.9/callback",
+                "http://[::1]:3000/callback",
+                "https://app.example.com:8443/a/b-c_d.e~f",
+                "https://app.example.com/callback/",
+                "https://app.example.com/auth/login",
+            ],
+        ),
+        (
+            "post_logout_redirect_uri",
+            &["https://app.example.com/bye?x=1", "http://localhost/"],
+        ),
+        ("home", &["/", "/welcome?tab=1#top", "/%C3%A4"]),
+        (
+            "scopes",
+            &["openid", "email  openid", "openid offline_access urn:x:y"],
+        ),
+        (
+            "prompt",
+            &["none", "login", "login consent", "select_account login"],
+        ),
+        ("max_age", &["0", "3600", "1h"]),
+        ("ui_locales", &["de", "de-CH de en-US-x-twain"]),
+        ("request_object_lifetime", &["10", "5m"]),
+        ("session_idle", &["60", "7d"]),
+        ("session_lifetime", &["365d", "12h"]),
+        (
+            "cookie_name",
+            &["my_site", "abcdefghijklmnopqrstuvwxyz012345"],
+        ),
+        ("log_subjects", &["true", "false"]),
+        ("listen", &["0.0.0.0:0", "[::]:80"]),
+    ];
+    for (key, values) in table {
+        for value in *values {
+            let settings = changed(&[(*key, *value)]);
+            from_environment(&settings).unwrap();
+            from_toml(&toml(&settings)).unwrap();
+        }
+    }
+}
+
+/// B3.
+#[test]
+fn every_problem_is_told_at_once_with_its_cure() {
+    let error = from_both(
+        "environment = \"sandbx\"\nsession_idel = 60\nbase_path = \"/app/\"\nscopes = \"email\"",
+        &[("OTEN_LISTEN", "here"), ("OTEN_CLIENT_SECERT", SECRET)],
+    )
+    .unwrap_err();
+    let lines: Vec<String> = error.to_string().lines().map(str::to_owned).collect();
+    let [title, problems @ ..] = lines.as_slice() else {
+        panic!("a title");
+    };
+    assert_eq!(title, "9 problems in the configuration:");
+    let expected = [
+        "session_idel (from config/site.toml): is not a setting. Did you mean `session_idle`?",
+        "OTEN_CLIENT_SECERT (from OTEN_CLIENT_SECERT): is not a setting. Did you mean \
+         `OTEN_CLIENT_SECRET`?",
+        "environment (from config/site.toml): is not one of Oten's environments. Write `sandbox` \
+         or `production`.",
+        "client_id: is missing. Set `client_id` or OTEN_CLIENT_ID: The client's id, as Oten's \
+         developer portal shows it.",
+        "client_secret: is missing. Set `client_secret` or OTEN_CLIENT_SECRET: ",
+        "base_path (from config/site.toml): is not a plain path. ",
+        "redirect_uri: is missing. Set `redirect_uri` or OTEN_REDIRECT_URI: ",
+        "scopes (from config/site.toml): lacks `openid`. Add `openid`",
+        "listen (from OTEN_LISTEN): is not an IP address with a port. ",
+    ];
+    assert_eq!(problems.len(), expected.len());
+    for (problem, expected) in problems.iter().zip(expected) {
+        assert!(problem.trim_start().starts_with(expected), "{problem}");
+    }
+}
+
+#[test]
+fn a_single_problem_is_in_the_singular() {
+    let error = from_environment(&changed(&[("client_id", "")])).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("1 problem in the configuration:\n  client_id: ")
+    );
+}
+
+/// The table of settings says what is read: a control character in any setting is found under it.
+#[test]
+fn every_setting_of_the_table_is_read_from_file_and_environment() {
+    for key in Key::all() {
+        let name = key.name();
+        let jar = match name {
+            "jar_key_id" | "jar_key_file" => "EdDSA",
+            _ => "",
+        };
+        let settings = changed(&[("jar", jar), (name, "\t")]);
+        for result in [from_environment(&settings), from_toml(&toml(&settings))] {
+            assert!(keys_of(&result).contains(&name), "{name}");
+        }
+    }
+}
+
+#[test]
+fn every_default_of_the_table_passes_its_own_check() {
+    let spelled_out: Vec<_> = Key::all()
+        .iter()
+        .filter_map(|key| Some((key.name(), key.default().filter(|text| !text.is_empty())?)))
+        .collect();
+    let spelled_out = from_toml(&toml(&changed(&spelled_out))).unwrap();
+    let unsaid = from_toml(&toml(GOOD)).unwrap();
+    assert_eq!(format!("{spelled_out:?}"), format!("{unsaid:?}"));
+}
+
+#[test]
+fn toml_values_may_be_of_their_own_type() {
+    let config = from_toml(&format!(
+        "{}scopes = [\"openid\", \"email\"]\nmax_age = 60\nlog_subjects = true\nbase_path = \"\"",
+        toml(GOOD)
+    ))
+    .unwrap();
+    assert_eq!(config.scopes(), ["openid", "email"]);
+    assert_eq!(config.max_age(), Some(Duration::from_secs(60)));
+    assert!(config.log_subjects());
+
+    for (line, key) in [
+        ("prompt = 5", "prompt"),
+        ("prompt = \"\"", "prompt"),
+        ("scopes = [\"openid email\"]", "scopes"),
+        ("scopes = [5]", "scopes"),
+        ("scopes = true", "scopes"),
+        ("max_age = 1.5", "max_age"),
+        ("log_subjects = 1", "log_subjects"),
+        ("listen = 3000", "listen"),
+        (
+            "client_secret_file = 5\nclient_secret = \"x\"",
+            "client_secret",
+        ),
+        ("[home]\nx = 1", "home"),
+        ("[oten]\nclient_id = \"x\"", "oten"),
+    ] {
+        let name = line.split([' ', '_']).next().unwrap();
+        let rest = if name == "client" {
+            changed(&[("client_secret", "")])
+        } else {
+            GOOD.to_vec()
+        };
+        let problem = only_problem(from_toml(&format!("{}{line}", toml(&rest))));
+        assert_eq!(problem.key(), key, "{line}");
+    }
+}
+
+#[test]
+fn unknown_names_are_refused_with_what_was_meant() {
+    let problem = only_problem(from_toml(&format!("{}scope = \"openid\"", toml(GOOD))));
+    assert_eq!(
+        (problem.key(), problem.cure()),
+        ("scope", "Did you mean `scopes`?")
+    );
+
+    for (variable, cure) in [
+        ("OTEN_REDIRECT_URL", "Did you mean `OTEN_REDIRECT_URI`?"),
+        (
+            "OTEN_CLIENT_SECRET_FIL",
+            "Did you mean `OTEN_CLIENT_SECRET_FILE`?",
+        ),
+        ("OTEN_CLIENT_id", "Did you mean `OTEN_CLIENT_ID`?"),
+        ("OTEN_DATABASE", "Unset it: nothing would come of it."),
+        ("OTEN_PORT", "Unset it: nothing would come of it."),
+    ] {
+        let problem = only_problem(from_both(&toml(GOOD), &[(variable, "x")]));
+        assert_eq!((problem.key(), problem.cure()), (variable, cure));
+    }
+    // A name cannot forge lines of the report.
+    let problem = only_problem(from_toml(&format!("{}\"a\\nb\" = 1", toml(GOOD))));
+    assert_eq!(problem.key(), "a\\nb");
+}
+
+#[test]
+fn what_others_write_into_the_environment_is_passed_over() {
+    from_both(
+        &toml(GOOD),
+        &[
+            ("PATH", "/bin"),
+            ("OTEN_UNSET", ""),
+            ("OTEN_SERVICE_HOST", "10.0.0.1"),
+            ("OTEN_SERVICE_PORT_HTTP", "80"),
+            ("OTEN_PORT", "tcp://10.0.0.1:80"),
+            ("OTEN_PORT_80_TCP", "tcp://10.0.0.1:80"),
+            ("OTEN_PORT_80_TCP_PROTO", "tcp"),
+            ("OTEN_PORT_80_TCP_ADDR", "10.0.0.1"),
+        ],
+    )
+    .unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_variable_that_is_no_text_is_refused() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+
+    let problem = only_problem(build(
+        Some(&toml(GOOD)),
+        [("OTEN_CLIENT_ID", OsStr::from_bytes(b"\xff"))],
+    ));
+    assert_eq!(
+        (problem.key(), problem.message()),
+        ("client_id", "is not UTF-8 text")
+    );
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let text = toml(&changed(&[
+        ("client_id", "from-file"),
+        ("cookie_name", "from-file"),
+    ]));
+    let config = from_both(&text, &[("OTEN_CLIENT_ID", "from-env")]).unwrap();
+    assert_eq!(config.client().id(), "from-env");
+    assert_eq!(config.cookie_name(), "from-file");
+
+    // Set to nothing is unset.
+    let config = from_both(&text, &[("OTEN_CLIENT_ID", "")]).unwrap();
+    assert_eq!(config.client().id(), "from-file");
+}
+
+#[test]
+fn a_secret_may_lie_in_a_file() {
+    for text in [
+        SECRET.to_owned(),
+        format!("{SECRET}\n"),
+        format!("{SECRET}\r\n"),
+    ] {
+        let file = TempFile::new(text);
+        let settings = changed(&[("client_secret", ""), ("client_secret_file", file.path())]);
+        for result in [from_environment(&settings), from_toml(&toml(&settings))] {
+            let config = result.unwrap();
+            let ClientType::Confidential { secret, .. } = config.client().kind() else {
+                panic!("confidential by default");
+            };
+            assert_eq!(secret.expose(), SECRET);
+            assert!(config.warnings().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_bad_secret_file_is_told_by_its_path_alone() {
+    let folder = std::env::temp_dir();
+    let two_lines = TempFile::new(format!("{SECRET}\n\n"));
+    let empty = TempFile::new("\n");
+    let binary = TempFile::new(b"\xff\xfe");
+    let long = TempFile::new("x".repeat(70_000));
+    for (path, message) in [
+        ("/nowhere/at/all", "does not exist: /nowhere/at/all"),
+        (folder.to_str().unwrap(), "cannot be read"),
+        (two_lines.path(), "control character"),
+        (empty.path(), "is empty"),
+        (binary.path(), "not text"),
+        (long.path(), "not text of at most 64 KiB"),
+    ] {
+        let settings = changed(&[("client_secret", ""), ("client_secret_file", path)]);
+        let problem = only_problem(from_environment(&settings));
+        assert_eq!(problem.key(), "client_secret");
+        assert!(problem.message().contains(message), "{problem}");
+        assert!(!problem.to_string().contains(SECRET));
+    }
+}
+
+#[test]
+fn a_secret_and_its_file_in_one_place_are_one_too_many() {
+    let file = TempFile::new(SECRET);
+    let both = changed(&[("client_secret_file", file.path())]);
+    for result in [from_environment(&both), from_toml(&toml(&both))] {
+        let problem = only_problem(result);
+        assert_eq!(problem.key(), "client_secret");
+        assert!(problem.message().contains("twice"), "{problem}");
+    }
+    // In two places the environment wins.
+    from_both(&toml(GOOD), &[("OTEN_CLIENT_SECRET_FILE", file.path())]).unwrap();
+}
+
+#[test]
+fn relative_paths_are_relative_to_the_file_that_names_them() {
+    let key = Ed25519KeyPair::generate();
+    let file = TempFile::new(&*key.to_pem());
+    let name = file.0.file_name().unwrap().to_str().unwrap();
+    let text = toml(&changed(&[("jar", "EdDSA"), ("jar_key_file", name)]));
+    let site = TempFile::new(text);
+    let config = Config::from_file(site.path()).unwrap();
+    assert!(format!("{:?}", config.client()).contains(key.key_id()));
+}
+
+/// S2.
+#[test]
+fn eddsa_needs_a_key() {
+    let key = Ed25519KeyPair::generate();
+    let good = TempFile::new(&*key.to_pem());
+    let with = |path| changed(&[("jar", "EdDSA"), ("jar_key_file", path)]);
+    let key_id = |settings: &[(&str, &str)]| match from_environment(settings).unwrap().client.kind {
+        ClientType::Confidential {
+            jar: Jar::EdDsa(pair),
+            ..
+        } => pair.key_id().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(key_id(&with(good.path())), key.key_id());
+    let mut named = with(good.path());
+    named.push(("jar_key_id", "registered"));
+    assert_eq!(key_id(&named), "registered");
+
+    let public = TempFile::new(key.public_pem());
+    let rsa =
+        TempFile::new("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n");
+    let (text, empty) = (TempFile::new("not a key"), TempFile::new(""));
+    for (path, message) in [
+        ("", "is missing"),
+        ("/nowhere/at/all", "does not exist"),
+        (public.path(), "public key"),
+        (rsa.path(), "without an Ed25519 private key"),
+        (text.path(), "not PEM"),
+        (empty.path(), "empty file"),
+    ] {
+        let problem = only_problem(from_environment(&with(path)));
+        assert_eq!(problem.key(), "jar_key_file");
+        assert!(problem.message().contains(message), "{problem}");
+    }
+}
+
+#[test]
+fn a_key_without_eddsa_is_refused() {
+    for jar in ["", "HS256", "off"] {
+        let settings = changed(&[("jar", jar), ("jar_key_file", "k.pem"), ("jar_key_id", "k")]);
+        assert_eq!(
+            keys_of(&from_environment(&settings)),
+            ["jar_key_file", "jar_key_id"]
+        );
+    }
+}
+
+/// S3.
+#[test]
+fn a_public_client_has_no_secret_and_signs_nothing() {
+    let public = [("client_type", "public"), ("client_secret", "")];
+    let config = from_environment(&changed(&public)).unwrap();
+    assert!(matches!(config.client().kind(), ClientType::Public));
+
+    let settings = changed(&[
+        ("client_type", "public"),
+        ("jar", "HS256"),
+        ("jar_key_file", "k.pem"),
+        ("jar_key_id", "k"),
+    ]);
+    assert_eq!(
+        keys_of(&from_environment(&settings)),
+        ["client_secret", "jar", "jar_key_file", "jar_key_id"]
+    );
+}
+
+#[test]
+fn the_issuer_is_named_once() {
+    let neither = only_problem(from_environment(&changed(&[("environment", "")])));
+    assert_eq!(neither.key(), "environment");
+    assert!(neither.message().contains("`issuer`"));
+
+    let both = [GOOD, &[("issuer", "https://id.example.com")]].concat();
+    let both = only_problem(from_environment(&both));
+    assert_eq!(both.key(), "issuer");
+    assert!(
+        both.message()
+            .contains("`environment` (from OTEN_ENVIRONMENT)")
+    );
+
+    for (issuer, is_good) in [
+        ("https://id.example.com", true),
+        ("https://id.example.com/tenant/", true),
+        ("http://127.0.0.1:4000", true),
+        ("http://[::1]:4000", true),
+        ("http://localhost:4000/", true),
+        ("http://id.example.com", false),
+        ("https://id.example.com?x", false),
+        ("https://id.example.com#x", false),
+        ("https://alice@id.example.com", false),
+        ("id.example.com", false),
+        ("https://account.oten.com", false),
+        ("https://account.oten.com/", false),
+        ("https://ACCOUNT.sbx.oten.dev:443", false),
+    ] {
+        let result = from_environment(&changed(&[("environment", ""), ("issuer", issuer)]));
+        let expected: &[&str] = if is_good { &[] } else { &["issuer"] };
+        assert_eq!(keys_of(&result), expected, "{issuer}");
+    }
+}
+
+#[test]
+fn production_is_strict_where_the_sandbox_warns() {
+    let short = [("client_secret", "short")];
+    let short_sandbox = from_environment(&changed(&short)).unwrap();
+    assert_eq!(short_sandbox.warnings().len(), 1);
+    assert!(short_sandbox.warnings()[0].starts_with("client_secret: is shorter than 32 bytes"));
+    let short_production = from_environment(&changed(&[PRODUCTION, &short].concat()));
+    assert_eq!(only_problem(short_production).key(), "client_secret");
+
+    for (key, uri) in [
+        ("redirect_uri", "http://localhost:3000/callback"),
+        ("post_logout_redirect_uri", "http://localhost:3000/"),
+    ] {
+        from_environment(&changed(&[(key, uri)])).unwrap();
+        let refused = from_environment(&changed(&[PRODUCTION, &[(key, uri)]].concat()));
+        assert_eq!(only_problem(refused).key(), key);
+    }
+    let loopback = [("redirect_uri", "https://localhost:3000/callback")];
+    from_environment(&changed(&[PRODUCTION, &loopback].concat())).unwrap();
+
+    // A short secret is no matter where it signs nothing.
+    let off =
+        from_environment(&changed(&[PRODUCTION, &short, &[("jar", "off")]].concat())).unwrap();
+    assert!(off.warnings()[0].contains("legacy"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_others_may_read_is_refused_in_production() {
+    let file = TempFile::new(SECRET);
+    let in_file = [("client_secret", ""), ("client_secret_file", file.path())];
+    for (mode, is_exposed) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
+        file.chmod(mode);
+        let sandbox = from_environment(&changed(&in_file)).unwrap();
+        assert_eq!(
+            sandbox.warnings().len(),
+            usize::from(is_exposed),
+            "{mode:o}"
+        );
+        let production = from_environment(&changed(&[PRODUCTION, &in_file].concat()));
+        let expected: &[&str] = if is_exposed { &["client_secret"] } else { &[] };
+        assert_eq!(keys_of(&production), expected, "{mode:o}");
+    }
+}
+
+#[test]
+fn the_base_path_is_in_front_of_the_callback() {
+    let at = |base, path| {
+        let uri = format!("https://app.example.com{path}");
+        from_environment(&changed(&[("base_path", base), ("redirect_uri", &uri)]))
+            .map(|config| (config.callback_path, config.home))
+            .map_err(|error| error.problems()[0].key().to_owned())
+    };
+    let found = |callback: &str, home: &str| Ok((callback.to_owned(), home.to_owned()));
+    let refused = || Err("redirect_uri".to_owned());
+    assert_eq!(at("/app", "/app/callback"), found("/callback", "/app"));
+    assert_eq!(at("/a/b", "/a/b/c/d"), found("/c/d", "/a/b"));
+    assert_eq!(at("", "/app/callback"), found("/app/callback", "/"));
+    for path in [
+        "/callback",
+        "/application/callback",
+        "/app",
+        "/app/",
+        "/app/login",
+    ] {
+        assert_eq!(at("/app", path), refused(), "{path}");
+    }
+    // A wrong redirect URI is no fault of a good home.
+    let settings = [
+        ("base_path", "/app"),
+        ("home", "/app"),
+        ("redirect_uri", "nowhere"),
+    ];
+    assert_eq!(
+        keys_of(&from_environment(&changed(&settings))),
+        ["redirect_uri"]
+    );
+}
+
+/// B2.
+#[test]
+fn no_secret_is_ever_shown() {
+    let secrets = |name| changed(&[("client_secret", ""), (name, SECRET)]);
+    let config = from_environment(GOOD).unwrap();
+    let builder = Config::builder().client_secret(SECRET).client_id(SECRET);
+    let mut shown = vec![format!("{config:?}"), format!("{builder:?}")];
+    // In any wrong line, too.
+    for key in Key::all() {
+        let settings = secrets(key.name());
+        for result in [from_environment(&settings), from_toml(&toml(&settings))] {
+            if let Err(error) = result {
+                shown.push(format!("{error} {error:?}"));
+            }
+        }
+    }
+    for text in [
+        format!("client_secret = \"{SECRET}"),
+        format!("client_secret = {SECRET}"),
+        format!("client_secret = \"{SECRET}\"\nclient_secret = \"{SECRET}\""),
+        format!("redirect_uri = \"https://x:{SECRET}@app.example.com/\""),
+        format!("redirect_uri = \"https://app.example.com/callback?key={SECRET}\""),
+        format!("session_store = \"redis://:{SECRET}@localhost\""),
+        format!("client_secret = [\"{SECRET}\"]"),
+    ] {
+        let error = from_toml(&text).unwrap_err();
+        shown.push(format!("{error} {error:?}"));
+    }
+    for text in shown {
+        // The path of a file is no secret.
+        let text = text.replace(&format!("does not exist: {SECRET}"), "");
+        let text = text.replace(&format!("does not exist: config/{SECRET}"), "");
+        assert!(!text.contains(SECRET), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_told_by_its_line() {
+    let problem = only_problem(from_toml("client_id = \"x\"\nclient_id = \"y\""));
+    assert_eq!(problem.message(), "is not TOML in line 2");
+    assert_eq!(problem.origin(), &Origin::File("config/site.toml".into()));
+
+    let problem = only_problem(Config::from_file("/nowhere/at/all.toml"));
+    assert_eq!(problem.message(), "does not exist");
+    assert!(Config::from_file(std::env::temp_dir()).is_err());
+}
+
+#[test]
+fn the_builder_makes_what_the_environment_makes() {
+    let key = Ed25519KeyPair::generate().with_key_id("registered");
+    let pem = TempFile::new(&*key.to_pem());
+    let read = from_environment(&[
+        ("issuer", "http://127.0.0.1:4000"),
+        ("client_id", "my-site"),
+        ("client_secret", SECRET),
+        ("redirect_uri", "http://localhost:3000/app/callback"),
+        ("post_logout_redirect_uri", "http://localhost:3000/app"),
+        ("base_path", "/app"),
+        ("home", "/app/welcome"),
+        ("scopes", "openid email"),
+        ("jar", "EdDSA"),
+        ("jar_key_file", pem.path()),
+        ("jar_key_id", "registered"),
+        ("prompt", "login consent"),
+        ("max_age", "1h"),
+        ("ui_locales", "de en"),
+        ("request_object_lifetime", "60"),
+        ("session_idle", "30m"),
+        ("session_lifetime", "1d"),
+        ("session_store", "memory:"),
+        ("cookie_name", "site"),
+        ("log_subjects", "true"),
+        ("listen", "127.0.0.1:0"),
+    ])
+    .unwrap();
+    let made = Config::builder()
+        .environment(Environment::Production)
+        .issuer("http://127.0.0.1:4000")
+        .client_id("my-site")
+        .client_secret(SECRET)
+        .redirect_uri("http://localhost:3000/app/callback")
+        .post_logout_redirect_uri("http://localhost:3000/app")
+        .base_path("/app")
+        .home("/app/welcome")
+        .scopes(["openid", "email"])
+        .jar_eddsa(key)
+        .prompt("login consent")
+        .max_age(Duration::from_secs(3_600))
+        .ui_locales("de en")
+        .request_object_lifetime(Duration::from_secs(60))
+        .session_idle(Duration::from_secs(1_800))
+        .session_lifetime(Duration::from_secs(86_400))
+        .session_store(StoreUrl::Memory)
+        .cookie_name("site")
+        .log_subjects(true)
+        .listen("127.0.0.1:0".parse().unwrap())
+        .build()
+        .unwrap();
+    assert_eq!(format!("{made:?}"), format!("{read:?}"));
+    assert!(!made.secure_cookies());
+    assert_eq!(made.origin(), "http://localhost:3000");
+}
+
+#[test]
+fn setters_complete_and_replace_what_was_read() {
+    let text = toml(&changed(&[
+        ("client_secret", ""),
+        ("jar", "EdDSA"),
+        ("jar_key_file", "missing.pem"),
+        ("jar_key_id", "old"),
+    ]));
+    let file = TempFile::new(text);
+    let builder = ConfigBuilder::from_file(file.path()).unwrap();
+    assert!(builder.is_set("client_id") && builder.is_set("jar_key_file"));
+    assert!(!builder.is_set("client_secret") && !builder.is_set("nonsense"));
+    let config = builder
+        .client_secret(Secret::random())
+        .jar_eddsa(Ed25519KeyPair::generate().with_key_id("new"))
+        .issuer("http://127.0.0.1:4000")
+        .build()
+        .unwrap();
+    assert!(matches!(config.issuer(), Issuer::Custom(_)));
+    assert!(format!("{:?}", config.client()).contains("\"new\""));
+
+    let hs256 = ConfigBuilder::from_file(file.path()).unwrap();
+    let hs256 = hs256.client_secret(SECRET).jar_hs256().build().unwrap();
+    let jar_off = Config::builder()
+        .jar_eddsa(Ed25519KeyPair::generate())
+        .jar_off();
+    assert!(format!("{:?}", hs256.client()).contains("Hs256"));
+    assert!(!jar_off.is_set("jar_key_file"));
+}
+
+#[test]
+fn the_builder_is_checked_like_everything_else() {
+    let good = || {
+        Config::builder()
+            .environment(Environment::Sandbox)
+            .client_id("my-site")
+            .client_secret(SECRET)
+            .redirect_uri("https://app.example.com/callback")
+    };
+    good().build().unwrap();
+    for (builder, key) in [
+        (good().public_client(), "client_secret"),
+        (good().scopes(["openid email"]), "scopes"),
+        (good().scopes([""]), "scopes"),
+        (good().scopes(Vec::<String>::new()), "scopes"),
+        (good().max_age(Duration::from_millis(1_500)), "max_age"),
+        (good().session_idle(Duration::MAX), "session_idle"),
+        (good().client_id(""), "client_id"),
+        (good().home("//evil.example"), "home"),
+    ] {
+        let problem = only_problem(builder.build());
+        assert_eq!(problem.key(), key);
+        assert_eq!(problem.origin(), &Origin::Builder);
+    }
+}

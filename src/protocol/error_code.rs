@@ -1,0 +1,253 @@
+use std::fmt;
+
+/// An error code of RFC 6749, RFC 9101 or OpenID Connect Core, as Oten answers it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorCode {
+    /// A parameter is missing, repeated or wrong; also an expired request object.
+    InvalidRequest,
+    /// Client authentication failed, or the request came from an address that is not allowed.
+    InvalidClient,
+    /// The code or refresh token is wrong, used, expired or another client's.
+    InvalidGrant,
+    /// The client may not use this flow.
+    UnauthorizedClient,
+    /// Only `code` is supported.
+    UnsupportedResponseType,
+    /// The grant type is not supported.
+    UnsupportedGrantType,
+    /// A scope is unknown or not allowed.
+    InvalidScope,
+    /// The person or the provider said no.
+    AccessDenied,
+    /// Something broke at the provider.
+    ServerError,
+    /// The provider is busy or being maintained.
+    TemporarilyUnavailable,
+    /// The request object is malformed or its signature does not hold (RFC 9101 section 7).
+    InvalidRequestObject,
+    /// The provider takes no request object from this client.
+    RequestNotSupported,
+    /// The provider takes no `request_uri`.
+    RequestUriNotSupported,
+    /// The `request_uri` could not be used.
+    InvalidRequestUri,
+    /// `prompt=none` was asked and nobody is signed in.
+    LoginRequired,
+    /// `prompt=none` was asked and consent is missing.
+    ConsentRequired,
+    /// `prompt=none` was asked and the person has to do something.
+    InteractionRequired,
+    /// A code this version does not know, kept as it came.
+    Other(String),
+}
+
+/// What a code means, to whom.
+struct Meaning {
+    name: &'static str,
+    sentence: &'static str,
+    advice: &'static str,
+}
+
+const MISCONFIGURED: &str =
+    "Signing in is not set up correctly on this site. The people who run it have to look at it.";
+const PASSING: &str = "Oten cannot sign you in right now. Please try again in a moment.";
+
+impl ErrorCode {
+    /// Whether the same request may succeed a moment later.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::ServerError | Self::TemporarilyUnavailable)
+    }
+
+    /// The code as it is written in messages.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Other(code) => code,
+            known => known.meaning().name,
+        }
+    }
+
+    /// A sentence for the person at the browser. It never contains anything that was received.
+    #[must_use]
+    pub fn sentence(&self) -> &'static str {
+        self.meaning().sentence
+    }
+
+    /// What the operator of the site can do about it.
+    #[must_use]
+    pub fn advice(&self) -> &'static str {
+        self.meaning().advice
+    }
+
+    fn meaning(&self) -> Meaning {
+        let (name, sentence, advice) = match self {
+            Self::InvalidRequest => (
+                "invalid_request",
+                MISCONFIGURED,
+                "check that the client type matches the registration (a confidential client must \
+                 send a request object, a public one must not) and that this machine's clock is \
+                 right: an expired request object is answered with this code",
+            ),
+            Self::InvalidClient => (
+                "invalid_client",
+                MISCONFIGURED,
+                "check OTEN_CLIENT_ID and OTEN_CLIENT_SECRET, that they belong to the configured \
+                 environment, and the client's list of allowed addresses",
+            ),
+            Self::InvalidGrant => (
+                "invalid_grant",
+                "The sign-in took too long or was already used. Please sign in again.",
+                "the code or refresh token was expired, used or issued to another client; nothing \
+                 to do if it is rare",
+            ),
+            Self::UnauthorizedClient => (
+                "unauthorized_client",
+                MISCONFIGURED,
+                "allow the authorization code flow for this client in the developer portal and \
+                 check OTEN_CLIENT_TYPE",
+            ),
+            Self::UnsupportedResponseType => (
+                "unsupported_response_type",
+                MISCONFIGURED,
+                "the provider must support the response type `code`; check OTEN_ISSUER",
+            ),
+            Self::UnsupportedGrantType => (
+                "unsupported_grant_type",
+                MISCONFIGURED,
+                "the provider must support the grant `authorization_code`; check OTEN_ISSUER",
+            ),
+            Self::InvalidScope => (
+                "invalid_scope",
+                MISCONFIGURED,
+                "allow the scopes of OTEN_SCOPES for this client in the developer portal",
+            ),
+            Self::AccessDenied => (
+                "access_denied",
+                "You cancelled the sign-in, or this account may not use this site.",
+                "nothing to do: the person or a policy at the provider said no",
+            ),
+            Self::ServerError => (
+                "server_error",
+                PASSING,
+                "the provider failed; look at its status page if it goes on",
+            ),
+            Self::TemporarilyUnavailable => (
+                "temporarily_unavailable",
+                PASSING,
+                "the provider is busy or being maintained; look at its status page if it goes on",
+            ),
+            Self::InvalidRequestObject => (
+                "invalid_request_object",
+                MISCONFIGURED,
+                "check that OTEN_JAR is the method registered for this client, and the client \
+                 secret (HS256) or the registered public key and its id (EdDSA)",
+            ),
+            Self::RequestNotSupported => (
+                "request_not_supported",
+                MISCONFIGURED,
+                "the provider takes no request object from this client: a public client is set up \
+                 as confidential; check OTEN_CLIENT_TYPE",
+            ),
+            Self::RequestUriNotSupported => (
+                "request_uri_not_supported",
+                MISCONFIGURED,
+                "no `request_uri` is ever sent from here: look for a proxy that rewrites requests",
+            ),
+            Self::InvalidRequestUri => (
+                "invalid_request_uri",
+                MISCONFIGURED,
+                "no `request_uri` is ever sent from here: look for a proxy that rewrites requests",
+            ),
+            Self::LoginRequired => (
+                "login_required",
+                "You are not signed in at Oten. Please sign in.",
+                "expected with OTEN_PROMPT=none; leave it out to let people sign in",
+            ),
+            Self::ConsentRequired => (
+                "consent_required",
+                "Oten needs your consent. Please sign in.",
+                "expected with OTEN_PROMPT=none; leave it out to let people consent",
+            ),
+            Self::InteractionRequired => (
+                "interaction_required",
+                "Oten needs something from you. Please sign in.",
+                "expected with OTEN_PROMPT=none; leave it out to let people act",
+            ),
+            Self::Other(_) => (
+                "",
+                "Oten could not sign you in. Please try again.",
+                "the provider answered an error code this version does not know; look it up in \
+                 the provider's documentation",
+            ),
+        };
+        Meaning {
+            name,
+            sentence,
+            advice,
+        }
+    }
+
+    /// Every code with a name of its own.
+    const KNOWN: [Self; 17] = [
+        Self::InvalidRequest,
+        Self::InvalidClient,
+        Self::InvalidGrant,
+        Self::UnauthorizedClient,
+        Self::UnsupportedResponseType,
+        Self::UnsupportedGrantType,
+        Self::InvalidScope,
+        Self::AccessDenied,
+        Self::ServerError,
+        Self::TemporarilyUnavailable,
+        Self::InvalidRequestObject,
+        Self::RequestNotSupported,
+        Self::RequestUriNotSupported,
+        Self::InvalidRequestUri,
+        Self::LoginRequired,
+        Self::ConsentRequired,
+        Self::InteractionRequired,
+    ];
+}
+
+impl From<&str> for ErrorCode {
+    fn from(code: &str) -> Self {
+        Self::KNOWN
+            .into_iter()
+            .find(|known| known.as_str() == code)
+            .unwrap_or_else(|| Self::Other(code.to_owned()))
+    }
+}
+
+/// The code as text. One that is not known is cut to 64 characters of RFC 6749's alphabet, so that
+/// a log line stays a line.
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let printable = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
+        let text: String = self.as_str().chars().filter(printable).take(64).collect();
+        f.write_str(&text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_recognised_by_its_own_name() {
+        for code in ErrorCode::KNOWN {
+            assert_eq!(ErrorCode::from(code.as_str()), code);
+            assert!(!code.sentence().is_empty() && !code.advice().is_empty());
+        }
+    }
+
+    #[test]
+    fn an_unknown_code_is_kept_and_printed_harmlessly() {
+        let code = ErrorCode::from("new_code");
+        assert_eq!(code, ErrorCode::Other("new_code".into()));
+        let hostile = ErrorCode::from(format!("x\n\u{1b}[31m{}", "y".repeat(100)).as_str());
+        assert!(hostile.to_string().len() <= 64);
+        assert!(!hostile.to_string().contains(['\n', '\u{1b}']));
+    }
+}

@@ -1,0 +1,153 @@
+use std::{sync::Arc, time::Duration};
+
+use serde::{Serialize, de::DeserializeOwned};
+use time::OffsetDateTime;
+use tokio::time::timeout;
+
+use crate::{
+    clock::Clock,
+    store::{OtenStore, RecordKey, StoreError},
+};
+
+/// A store that has not answered by then is down.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The kinds of records. A kind is part of a record's key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Session,
+    LoginAttempt,
+    Tokens,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::LoginAttempt => "login_attempt",
+            Self::Tokens => "tokens",
+        }
+    }
+}
+
+/// The store as this crate uses it: records of a kind, as JSON, each call bounded in time, each
+/// record's end of life checked by our own clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Records {
+    store: Arc<dyn OtenStore>,
+    clock: Clock,
+}
+
+/// A record that was found.
+#[derive(Debug)]
+pub(crate) struct Found<T> {
+    pub(crate) value: T,
+    pub(crate) version: u64,
+    pub(crate) expires_at: OffsetDateTime,
+}
+
+impl Records {
+    pub(crate) fn new(store: Arc<dyn OtenStore>, clock: Clock) -> Self {
+        Self { store, clock }
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) async fn insert(
+        &self,
+        kind: Kind,
+        id: &str,
+        value: &impl Serialize,
+        expires_at: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        let value = encode(value)?;
+        let key = RecordKey::new(kind.name(), id);
+        bounded(self.store.insert(&key, &value, expires_at)).await
+    }
+
+    pub(crate) async fn load<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Found<T>>, StoreError> {
+        let key = RecordKey::new(kind.name(), id);
+        let Some(record) = bounded(self.store.load(&key)).await? else {
+            return Ok(None);
+        };
+        if record.expires_at <= self.clock.now() {
+            return Ok(None);
+        }
+        Ok(decode(kind, &record.value).map(|value| Found {
+            value,
+            version: record.version,
+            expires_at: record.expires_at,
+        }))
+    }
+
+    pub(crate) async fn replace(
+        &self,
+        kind: Kind,
+        id: &str,
+        version: Option<u64>,
+        value: &impl Serialize,
+        expires_at: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        let value = encode(value)?;
+        let key = RecordKey::new(kind.name(), id);
+        bounded(self.store.replace(&key, version, &value, expires_at)).await
+    }
+
+    pub(crate) async fn touch(
+        &self,
+        kind: Kind,
+        id: &str,
+        expires_at: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        let key = RecordKey::new(kind.name(), id);
+        bounded(self.store.touch(&key, expires_at)).await
+    }
+
+    /// Removes a record and hands it out, to one caller only.
+    pub(crate) async fn take<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<T>, StoreError> {
+        let key = RecordKey::new(kind.name(), id);
+        let taken = bounded(self.store.take(&key)).await?;
+        Ok(taken.and_then(|value| decode(kind, &value)))
+    }
+
+    /// Removes a record, if there is one.
+    pub(crate) async fn remove(&self, kind: Kind, id: &str) -> Result<(), StoreError> {
+        let key = RecordKey::new(kind.name(), id);
+        bounded(self.store.take(&key)).await.map(drop)
+    }
+}
+
+async fn bounded<T>(
+    operation: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    timeout(STORE_TIMEOUT, operation)
+        .await
+        .unwrap_or(Err(StoreError::TimedOut))
+}
+
+fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(|error| StoreError::Backend(error.into()))
+}
+
+/// A record that cannot be read counts as none: it is of another version of this crate, or
+/// somebody wrote into the store.
+fn decode<T: DeserializeOwned>(kind: Kind, value: &[u8]) -> Option<T> {
+    let decoded = serde_json::from_slice(value).ok();
+    if decoded.is_none() {
+        tracing::warn!(
+            kind = kind.name(),
+            "a record in the session store cannot be read; it counts as absent"
+        );
+    }
+    decoded
+}

@@ -1,0 +1,381 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use tower_sessions::{
+    Session, SessionStore,
+    session::{Id, Record},
+    session_store,
+};
+
+use super::{
+    Lifetimes, Records, Tokens, User,
+    records::{Found, Kind},
+};
+use crate::{
+    secret::{Secret, exposed},
+    store::StoreError,
+};
+
+/// The key of a session's data that is ours; all others are the app's.
+const OURS: &str = "axum_oten";
+
+/// A session record: the app's data and, under [`OURS`], what we keep.
+type Data = HashMap<String, Value>;
+
+/// What we keep in a session. It does not change under one session id: signing in makes a new one.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SessionData {
+    #[serde(with = "time::serde::timestamp")]
+    created_at: OffsetDateTime,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<User>,
+    /// Where the tokens are. They lie beside the session, because this record is written whole by
+    /// whoever ends a request last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tokens: Option<TokensPointer>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+struct TokensPointer(#[serde(with = "exposed")] Secret);
+
+/// What a verified ID token says about who signs in.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    pub(crate) issuer: String,
+    pub(crate) subject: String,
+    pub(crate) claims: Map<String, Value>,
+    pub(crate) auth_time: Option<i64>,
+}
+
+/// The sessions in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Sessions {
+    records: Records,
+    lifetimes: Lifetimes,
+}
+
+impl Sessions {
+    pub(crate) fn new(records: Records, lifetimes: Lifetimes) -> Self {
+        Self { records, lifetimes }
+    }
+
+    /// The session of a request, not read until somebody asks.
+    pub(crate) fn of_request(&self, id: Option<Id>) -> RequestSession {
+        let store = Arc::new(RequestStore {
+            sessions: self.clone(),
+            seen: Mutex::default(),
+        });
+        RequestSession {
+            session: Session::new(id, Arc::clone(&store), None),
+            store,
+        }
+    }
+
+    /// Makes a new session for who signed in and ends the old one. The app's own data comes along
+    /// from a guest and from the same user, not from another user.
+    pub(crate) async fn sign_in(
+        &self,
+        before: Option<Id>,
+        identity: Identity,
+        tokens: &Tokens,
+    ) -> Result<(Id, User), StoreError> {
+        let now = self.records.clock().now();
+        let user = User {
+            issuer: identity.issuer,
+            subject: identity.subject,
+            claims: identity.claims,
+            auth_time: identity.auth_time,
+            signed_in_at: now,
+            session_ends_at: self.lifetimes.ends_at(now),
+        };
+        let mut data = match before {
+            Some(id) => self.data_for(&user, id).await?,
+            None => Data::new(),
+        };
+        let tokens = tokens.keep(&self.records, user.session_ends_at).await?;
+        let ours = SessionData {
+            created_at: now,
+            user: Some(user.clone()),
+            tokens: Some(TokensPointer(tokens)),
+        };
+        data.insert(OURS.to_owned(), to_value(&ours)?);
+        let id = self.insert(&data, now, None).await?;
+        if let Some(before) = before {
+            self.end(before).await?;
+        }
+        Ok((id, user))
+    }
+
+    /// Ends a session on the server: it and its tokens are gone.
+    pub(crate) async fn end(&self, id: Id) -> Result<(), StoreError> {
+        let ended: Option<Data> = self.records.take(Kind::Session, &id.to_string()).await?;
+        match ended.as_ref().and_then(ours).and_then(|ours| ours.tokens) {
+            Some(TokensPointer(tokens)) => Tokens::forget(&self.records, &tokens).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The app's data of the session before, as far as `user` may have it.
+    async fn data_for(&self, user: &User, before: Id) -> Result<Data, StoreError> {
+        let Some(found) = self.load(before).await? else {
+            return Ok(Data::new());
+        };
+        let another = ours(&found.value)
+            .and_then(|ours| ours.user)
+            .is_some_and(|before| !before.is_same_person(user));
+        Ok(if another { Data::new() } else { found.value })
+    }
+
+    async fn load(&self, id: Id) -> Result<Option<Found<Data>>, StoreError> {
+        self.records.load(Kind::Session, &id.to_string()).await
+    }
+
+    /// Puts a session under a free id, `first` if that is free.
+    async fn insert(
+        &self,
+        data: &Data,
+        created_at: OffsetDateTime,
+        first: Option<Id>,
+    ) -> Result<Id, StoreError> {
+        let now = self.records.clock().now();
+        let expires_at = self.lifetimes.expires_at(created_at, now);
+        let mut id = first.unwrap_or_default();
+        while !self
+            .records
+            .insert(Kind::Session, &id.to_string(), data, expires_at)
+            .await?
+        {
+            id = Id::default();
+        }
+        Ok(id)
+    }
+}
+
+/// A request's session: the app sees tower-sessions' [`Session`], we see who is signed in. Both are
+/// one record and one read.
+#[derive(Clone, Debug)]
+pub(crate) struct RequestSession {
+    session: Session,
+    store: Arc<RequestStore>,
+}
+
+/// What a request leaves behind, for the browser's cookie.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Nothing that the cookie does not say already.
+    Unchanged,
+    /// A session under a new id.
+    NewId(Id),
+    /// No session, although the browser thinks so.
+    NoSession,
+}
+
+impl RequestSession {
+    /// The session as the app may have it.
+    pub(crate) fn for_app(&self) -> &Session {
+        &self.session
+    }
+
+    /// Who is signed in; reads the record if nobody did yet.
+    pub(crate) async fn data(&self) -> Result<Option<Arc<SessionData>>, StoreError> {
+        if self.session.id().is_none() {
+            return Ok(None);
+        }
+        // Any key will do, and one that is absent is not copied: the record is read once, here or
+        // by the app, and the store below has seen it.
+        self.session.get_value("").await.map_err(backend)?;
+        Ok(self.store.seen().data.clone())
+    }
+
+    /// The tokens of who is signed in.
+    pub(crate) async fn tokens(&self) -> Result<Option<Tokens>, StoreError> {
+        let data = self.data().await?;
+        match data.as_ref().and_then(|data| data.tokens.as_ref()) {
+            Some(TokensPointer(id)) => Tokens::load(&self.store.sessions.records, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Saves what the app changed, notes activity, and tells what the cookie must say.
+    pub(crate) async fn finish(
+        &self,
+        cookie: Option<Id>,
+        discard_changes: bool,
+    ) -> Result<Left, StoreError> {
+        if self.session.is_modified() && !discard_changes && !self.session.is_empty().await {
+            self.session.save().await.map_err(backend)?;
+        } else {
+            self.store.note_activity().await?;
+        }
+        self.store.forget_orphaned_tokens().await?;
+        match (cookie, self.session.id()) {
+            (Some(_), None) if !discard_changes => Ok(Left::NoSession),
+            (before, Some(id)) if before != Some(id) => Ok(Left::NewId(id)),
+            _ => Ok(Left::Unchanged),
+        }
+    }
+}
+
+/// tower-sessions' store of one request, on our records: it saves only what still exists, and
+/// remembers what was read.
+#[derive(Debug)]
+struct RequestStore {
+    sessions: Sessions,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    id: Option<Id>,
+    data: Option<Arc<SessionData>>,
+    expires_at: Option<OffsetDateTime>,
+    /// The tokens of a session that the app deleted, unless it comes back under another id.
+    orphaned: Option<Secret>,
+}
+
+impl RequestStore {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn note_activity(&self) -> Result<(), StoreError> {
+        let due = {
+            let seen = self.seen();
+            let now = self.sessions.records.clock().now();
+            match (seen.id, &seen.data, seen.expires_at) {
+                (Some(id), Some(data), Some(expires_at)) => self
+                    .sessions
+                    .lifetimes
+                    .due_touch(data.created_at, expires_at, now)
+                    .map(|renewed| (id, renewed)),
+                _ => None,
+            }
+        };
+        if let Some((id, renewed)) = due {
+            let id = id.to_string();
+            let records = &self.sessions.records;
+            records.touch(Kind::Session, &id, renewed).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget_orphaned_tokens(&self) -> Result<(), StoreError> {
+        let orphaned = self.seen().orphaned.take();
+        match orphaned {
+            Some(tokens) => Tokens::forget(&self.sessions.records, &tokens).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Our part of what is about to be written. Where the app cleared it away, the session's age
+    /// stays and its tokens are orphaned.
+    fn ours_to_write(&self, data: &mut Data) -> Result<SessionData, StoreError> {
+        if let Some(ours) = ours(data) {
+            self.seen().orphaned = None;
+            return Ok(ours);
+        }
+        let mut seen = self.seen();
+        let created_at = match &seen.data {
+            Some(before) => before.created_at,
+            None => self.sessions.records.clock().now(),
+        };
+        let ours = SessionData {
+            created_at,
+            user: None,
+            tokens: None,
+        };
+        if let Some(TokensPointer(tokens)) = seen.data.as_ref().and_then(|d| d.tokens.clone()) {
+            seen.orphaned = Some(tokens);
+        }
+        data.insert(OURS.to_owned(), to_value(&ours)?);
+        Ok(ours)
+    }
+}
+
+#[async_trait]
+impl SessionStore for RequestStore {
+    async fn create(&self, record: &mut Record) -> session_store::Result<()> {
+        let ours = self.ours_to_write(&mut record.data).map_err(for_app)?;
+        record.id = self
+            .sessions
+            .insert(&record.data, ours.created_at, Some(record.id))
+            .await
+            .map_err(for_app)?;
+        Ok(())
+    }
+
+    /// Update only: what was ended meanwhile stays ended.
+    async fn save(&self, record: &Record) -> session_store::Result<()> {
+        let mut data = record.data.clone();
+        let ours = self.ours_to_write(&mut data).map_err(for_app)?;
+        let Sessions { records, lifetimes } = &self.sessions;
+        let expires_at = lifetimes.expires_at(ours.created_at, records.clock().now());
+        records
+            .replace(
+                Kind::Session,
+                &record.id.to_string(),
+                None,
+                &data,
+                expires_at,
+            )
+            .await
+            .map_err(for_app)?;
+        Ok(())
+    }
+
+    async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
+        let found = self.sessions.load(*id).await.map_err(for_app)?;
+        let mut seen = self.seen();
+        *seen = Seen {
+            id: Some(*id),
+            data: found.as_ref().and_then(|f| ours(&f.value)).map(Arc::new),
+            expires_at: found.as_ref().map(|found| found.expires_at),
+            orphaned: seen.orphaned.take(),
+        };
+        Ok(found.map(|found| Record {
+            id: *id,
+            data: found.value,
+            expiry_date: found.expires_at,
+        }))
+    }
+
+    /// The app flushed the session, which signs out, or wants another id for it.
+    async fn delete(&self, id: &Id) -> session_store::Result<()> {
+        let ended: Option<Data> = self
+            .sessions
+            .records
+            .take(Kind::Session, &id.to_string())
+            .await
+            .map_err(for_app)?;
+        let tokens = ended.as_ref().and_then(ours).and_then(|ours| ours.tokens);
+        let mut seen = self.seen();
+        seen.orphaned = tokens.map(|TokensPointer(tokens)| tokens);
+        seen.data = None;
+        Ok(())
+    }
+}
+
+/// Our part of a session's data.
+fn ours(data: &Data) -> Option<SessionData> {
+    SessionData::deserialize(data.get(OURS)?).ok()
+}
+
+fn to_value(ours: &SessionData) -> Result<Value, StoreError> {
+    serde_json::to_value(ours).map_err(|error| StoreError::Backend(error.into()))
+}
+
+fn backend(error: tower_sessions::session::Error) -> StoreError {
+    StoreError::Backend(error.into())
+}
+
+fn for_app(error: StoreError) -> session_store::Error {
+    let text = crate::error::with_causes(&error);
+    session_store::Error::Backend(text)
+}
