@@ -93,7 +93,13 @@ where
 impl Chromium {
     /// Waits until the page has an element, and gives it.
     pub(super) async fn find(&self, css: &str) -> Element {
-        match self.client.wait().at_most(PATIENCE).for_element(Locator::Css(css)).await {
+        match self
+            .client
+            .wait()
+            .at_most(PATIENCE)
+            .for_element(Locator::Css(css))
+            .await
+        {
             Ok(element) => element,
             Err(error) => panic!("no `{css}` on {}: {error}", self.here().await),
         }
@@ -132,7 +138,8 @@ impl Chromium {
 
     /// Drops the cookies of all sites and paths.
     pub(super) async fn forget_cookies(&self) {
-        self.devtools("Network.clearBrowserCookies", json!({})).await;
+        self.devtools("Network.clearBrowserCookies", json!({}))
+            .await;
     }
 
     /// Takes the size and the colour scheme of a screen.
@@ -144,9 +151,13 @@ impl Chromium {
             "mobile": screen.is_phone(),
         });
         let scheme = json!({ "name": "prefers-color-scheme", "value": screen.colour_scheme });
-        self.devtools("Emulation.setDeviceMetricsOverride", metrics).await;
-        self.devtools("Emulation.setEmulatedMedia", json!({ "features": [scheme] }))
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
             .await;
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": [scheme] }),
+        )
+        .await;
     }
 
     /// How wide the page is; wider than its screen, and readers scroll sideways.
@@ -158,7 +169,10 @@ impl Chromium {
 
     /// What the browser did not load or do because a content security policy forbids it.
     pub(super) async fn blocked(&self) -> Vec<String> {
-        let log = self.command("se/log", json!({ "type": "browser" })).await.unwrap();
+        let log = self
+            .command("se/log", json!({ "type": "browser" }))
+            .await
+            .unwrap();
         let entries = log.as_array().cloned().unwrap_or_default();
         entries
             .iter()
@@ -186,7 +200,11 @@ struct Extension {
 
 impl WebDriverCompatibleCommand for Extension {
     fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
-        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.path))
+        base.join(&format!(
+            "session/{}/{}",
+            session.unwrap_or_default(),
+            self.path
+        ))
     }
 
     fn method_and_body(&self, _: &Url) -> (http::Method, Option<String>) {

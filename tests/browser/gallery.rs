@@ -53,7 +53,10 @@ async fn look_at(browser: &Chromium, page: &str) {
     for screen in &SCREENS {
         browser.look_through(screen).await;
         let width = browser.page_width().await;
-        assert!(width <= screen.width, "{page} at {here} is {width} wide on {screen:?}");
+        assert!(
+            width <= screen.width,
+            "{page} at {here} is {width} wide on {screen:?}"
+        );
         if let Some(folder) = std::env::var_os("OTEN_SCREENSHOTS") {
             let folder = PathBuf::from(folder);
             std::fs::create_dir_all(&folder).unwrap();

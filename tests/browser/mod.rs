@@ -50,7 +50,11 @@ async fn sign_in_and_out(demo: &Running, browser: &Chromium) {
         assert!(profile.contains(fact), "no {fact} in:\n{profile}");
     }
     let cookie = browser.cookie(SESSION_COOKIE).await;
-    assert_eq!(cookie.http_only(), Some(true), "scripts have no business with it");
+    assert_eq!(
+        cookie.http_only(),
+        Some(true),
+        "scripts have no business with it"
+    );
 
     // Signing out ends on a page that says so.
     browser.click("form[action='/logout'] button").await;

@@ -19,7 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// The program with nothing of ours in its environment.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oten"));
-    command.args(arguments).env_remove("RUST_LOG").kill_on_drop(true);
+    command
+        .args(arguments)
+        .env_remove("RUST_LOG")
+        .kill_on_drop(true);
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("OTEN_") {
             command.env_remove(name);

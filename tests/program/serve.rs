@@ -32,10 +32,16 @@ async fn a_site_from_the_environment_alone_signs_in() {
     let site = Running::start(&mut serve).await;
     let client = client();
 
-    let login = client.get(site.at("/login?return_to=/profile")).send().await.unwrap();
+    let login = client
+        .get(site.at("/login?return_to=/profile"))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(login.status(), StatusCode::SEE_OTHER);
     let attempt = cookies(&login);
-    let callback = emulator.approve(header_of(&login, "location"), "carol").unwrap();
+    let callback = emulator
+        .approve(header_of(&login, "location"), "carol")
+        .unwrap();
     assert!(callback.as_str().starts_with(REDIRECT_URI), "{callback}");
 
     let here = site.at(&format!("/callback?{}", callback.query().unwrap()));
@@ -44,7 +50,9 @@ async fn a_site_from_the_environment_alone_signs_in() {
     assert_eq!(callback.status(), StatusCode::SEE_OTHER);
     assert_eq!(header_of(&callback, "location"), "/profile");
 
-    let me = client.get(site.at("/api/me")).header(header::COOKIE, cookies(&callback));
+    let me = client
+        .get(site.at("/api/me"))
+        .header(header::COOKIE, cookies(&callback));
     let me = me.send().await.unwrap();
     assert_eq!(me.status(), StatusCode::OK);
     assert_eq!(header_of(&me, "cache-control"), "no-store");
@@ -53,13 +61,28 @@ async fn a_site_from_the_environment_alone_signs_in() {
     assert_eq!(me["email"], "carol@example.com");
     let mut known: Vec<&str> = me.as_object().unwrap().keys().map(String::as_str).collect();
     known.sort_unstable();
-    assert_eq!(known, ["email", "name", "session_ends_at", "signed_in_at", "subject"]);
+    assert_eq!(
+        known,
+        [
+            "email",
+            "name",
+            "session_ends_at",
+            "signed_in_at",
+            "subject"
+        ]
+    );
 
     // The sign-out form may lead to the provider.
     let home = client.get(site.at("/")).send().await.unwrap();
-    let origin = Url::parse(emulator.issuer()).unwrap().origin().ascii_serialization();
+    let origin = Url::parse(emulator.issuer())
+        .unwrap()
+        .origin()
+        .ascii_serialization();
     let policy = header_of(&home, "content-security-policy");
-    assert!(policy.contains(&format!("form-action 'self' {origin};")), "{policy}");
+    assert!(
+        policy.contains(&format!("form-action 'self' {origin};")),
+        "{policy}"
+    );
 }
 
 /// The cookies that an answer sets, as a browser sends them back.

@@ -8,11 +8,18 @@ async fn demo() -> Running {
 
 /// A client that follows nothing, like the one that reads a redirect.
 pub(super) fn client() -> Client {
-    Client::builder().no_proxy().redirect(Policy::none()).build().unwrap()
+    Client::builder()
+        .no_proxy()
+        .redirect(Policy::none())
+        .build()
+        .unwrap()
 }
 
 pub(super) fn header_of<'a>(response: &'a Response, name: &str) -> &'a str {
-    response.headers().get(name).map_or("", |value| value.to_str().unwrap())
+    response
+        .headers()
+        .get(name)
+        .map_or("", |value| value.to_str().unwrap())
 }
 
 #[tokio::test]
@@ -33,27 +40,46 @@ async fn every_answer_carries_the_security_headers() {
         "/oten/nowhere",
     ] {
         let response = client.get(demo.at(path)).send().await.unwrap();
-        assert_eq!(header_of(&response, "x-content-type-options"), "nosniff", "{path}");
+        assert_eq!(
+            header_of(&response, "x-content-type-options"),
+            "nosniff",
+            "{path}"
+        );
         let policy = header_of(&response, "content-security-policy");
         assert!(policy.contains("default-src 'none'"), "{path}: {policy}");
         assert!(!policy.contains("unsafe"), "{path}: {policy}");
         assert!(response.headers().contains_key("referrer-policy"), "{path}");
-        assert!(response.headers().contains_key("cross-origin-opener-policy"), "{path}");
+        assert!(
+            response
+                .headers()
+                .contains_key("cross-origin-opener-policy"),
+            "{path}"
+        );
     }
 }
 
 #[tokio::test]
 async fn guests_are_sent_to_login_or_told_so() {
     let (demo, client) = (demo().await, client());
-    let page = client.get(demo.at("/profile?tab=x")).header("accept", "text/html");
+    let page = client
+        .get(demo.at("/profile?tab=x"))
+        .header("accept", "text/html");
     let response = page.send().await.unwrap();
     assert_eq!(response.status(), StatusCode::SEE_OTHER);
-    assert_eq!(header_of(&response, "location"), "/login?return_to=%2Fprofile%3Ftab%3Dx");
+    assert_eq!(
+        header_of(&response, "location"),
+        "/login?return_to=%2Fprofile%3Ftab%3Dx"
+    );
 
-    let api = client.get(demo.at("/api/me")).header("accept", "application/json");
+    let api = client
+        .get(demo.at("/api/me"))
+        .header("accept", "application/json");
     let response = api.send().await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(header_of(&response, "content-type"), "application/problem+json");
+    assert_eq!(
+        header_of(&response, "content-type"),
+        "application/problem+json"
+    );
 }
 
 #[tokio::test]
@@ -66,12 +92,20 @@ async fn b1_errors_without_words_get_a_page() {
         (Method::POST, "/", StatusCode::METHOD_NOT_ALLOWED),
         (Method::DELETE, "/healthz", StatusCode::METHOD_NOT_ALLOWED),
     ] {
-        let response = client.request(method.clone(), demo.at(path)).send().await.unwrap();
+        let response = client
+            .request(method.clone(), demo.at(path))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), status, "{method} {path}");
         if status == StatusCode::METHOD_NOT_ALLOWED {
             assert_eq!(header_of(&response, "allow"), "GET,HEAD", "{path}");
         }
-        assert_eq!(header_of(&response, "content-type"), "text/html; charset=utf-8", "{path}");
+        assert_eq!(
+            header_of(&response, "content-type"),
+            "text/html; charset=utf-8",
+            "{path}"
+        );
         let page = response.text().await.unwrap();
         assert!(page.contains("</html>"), "{method} {path}: {page}");
     }
@@ -81,13 +115,23 @@ async fn b1_errors_without_words_get_a_page() {
 async fn b1_a_body_past_the_limit_is_refused() {
     let (demo, client) = (demo().await, client());
     let request = client.post(demo.at("/logout")).body(vec![b'x'; 65 * 1024]);
-    assert_eq!(request.send().await.unwrap().status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(
+        request.send().await.unwrap().status(),
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
 }
 
 #[tokio::test]
 async fn the_stylesheet_is_cached_under_its_fingerprint() {
     let (demo, client) = (demo().await, client());
-    let home = client.get(demo.at("/")).send().await.unwrap().text().await.unwrap();
+    let home = client
+        .get(demo.at("/"))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     let (_, rest) = home.split_once("rel=\"stylesheet\" href=\"").unwrap();
     let (path, _) = rest.split_once('"').unwrap();
     assert!(path.starts_with("/site.css?v="), "{path}");

@@ -40,7 +40,7 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
         .build()?;
 
     let emulator = emulator(&config, &origin)?;
-    let users = test_users();
+    let users: Vec<TestUser> = emulator.people().map(TestUser::from).collect();
     let announcement = announcement(&config, &origin, &users);
     let site = Arc::new(Site::new(config.base_path(), users));
     let oten = Oten::new(config, MemoryStore::default())?;
@@ -108,7 +108,7 @@ fn emulator(config: &Config, origin: &str) -> Result<Emulator, Failure> {
 
 /// Tells whoever started the demo where it is and what to do there.
 fn announcement(config: &Config, origin: &str, users: &[TestUser]) -> String {
-    let names: Vec<&str> = users.iter().map(|user| user.name.as_str()).collect();
+    let names: Vec<&str> = users.iter().map(|user| user.name).collect();
     format!(
         "\n  Oten demo site\n\n    \
            Open       {origin}{}/\n    \

@@ -36,9 +36,9 @@ fn why_not(address: SocketAddr, error: &io::Error) -> String {
             "another program listens there. Stop it, or take another address, such as \
              `--listen {next}`"
         ),
-        ErrorKind::PermissionDenied => format!(
-            "this user may not. Take a port from 1024 on, such as `--listen {next}`"
-        ),
+        ErrorKind::PermissionDenied => {
+            format!("this user may not. Take a port from 1024 on, such as `--listen {next}`")
+        }
         ErrorKind::AddrNotAvailable => format!(
             "this machine does not have that address. Take one it has, such as `--listen \
              127.0.0.1:{}`",
@@ -55,10 +55,26 @@ mod tests {
     #[test]
     fn an_address_that_cannot_be_had_comes_with_a_cure() {
         for (address, kind, cure) in [
-            ("127.0.0.1:3000", ErrorKind::AddrInUse, "--listen 127.0.0.1:3001"),
-            ("127.0.0.1:65535", ErrorKind::AddrInUse, "--listen 127.0.0.1:1024"),
-            ("127.0.0.1:80", ErrorKind::PermissionDenied, "--listen 127.0.0.1:1024"),
-            ("[2001:db8::1]:3000", ErrorKind::AddrNotAvailable, "--listen 127.0.0.1:3000"),
+            (
+                "127.0.0.1:3000",
+                ErrorKind::AddrInUse,
+                "--listen 127.0.0.1:3001",
+            ),
+            (
+                "127.0.0.1:65535",
+                ErrorKind::AddrInUse,
+                "--listen 127.0.0.1:1024",
+            ),
+            (
+                "127.0.0.1:80",
+                ErrorKind::PermissionDenied,
+                "--listen 127.0.0.1:1024",
+            ),
+            (
+                "[2001:db8::1]:3000",
+                ErrorKind::AddrNotAvailable,
+                "--listen 127.0.0.1:3000",
+            ),
         ] {
             let failure = Failure::Listen {
                 address: address.parse().unwrap(),

@@ -30,7 +30,7 @@ pub(crate) async fn serve(listener: TcpListener, app: Router) -> Result<(), Fail
         time::sleep(FAREWELL).await;
     };
     tokio::select! {
-        served = server => served.map_err(Failure::Runtime),
+        result = server => result.map_err(Failure::Runtime),
         () = farewell => {
             tracing::warn!("some connections did not end in time");
             Ok(())

@@ -2,6 +2,7 @@ use axum::{
     http::header::{CACHE_CONTROL, CONTENT_TYPE},
     response::IntoResponse,
 };
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
 const STYLESHEET: &str = include_str!("../../../../templates/demo/site.css");
@@ -9,8 +10,7 @@ const ICON: &str = include_str!("../../../../templates/demo/icon.svg");
 
 /// The stylesheet's path with a fingerprint, so that it can be cached for ever.
 pub(super) fn stylesheet_path() -> String {
-    let digest = Sha256::digest(STYLESHEET);
-    let fingerprint: String = digest[..6].iter().map(|b| format!("{b:02x}")).collect();
+    let fingerprint = BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(STYLESHEET)[..9]);
     format!("/site.css?v={fingerprint}")
 }
 

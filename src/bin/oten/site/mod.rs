@@ -8,12 +8,7 @@ mod problem;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    http::StatusCode,
-    middleware,
-    routing::get,
-};
+use axum::{Router, http::StatusCode, middleware, routing::get};
 use axum_oten::Oten;
 use tower_http::{
     limit::RequestBodyLimitLayer,
@@ -42,9 +37,14 @@ pub(crate) struct Site {
 #[derive(Clone, Debug)]
 pub(crate) struct TestUser {
     /// What the user is called there.
-    pub(crate) name: String,
-    /// What is special about the user.
-    pub(crate) note: String,
+    pub(crate) name: &'static str,
+    email: &'static str,
+}
+
+impl From<(&'static str, &'static str)> for TestUser {
+    fn from((name, email): (&'static str, &'static str)) -> Self {
+        Self { name, email }
+    }
 }
 
 impl Site {
@@ -82,14 +82,14 @@ pub(crate) fn routes(oten: &Oten, site: &Arc<Site>) -> Router {
         .route("/profile", get(pages::profile))
         .route("/api/me", get(api::me))
         .route_layer(oten.require_login());
-    let open = Router::new()
+    let pages = Router::new()
         .route("/", get(pages::home))
         .merge(protected)
         .with_state(Arc::clone(site))
         .merge(oten.routes())
         .layer(oten.layer());
     // Not behind the layer: they answer whatever becomes of the session store.
-    let app = open
+    let app = pages
         .route("/healthz", get(api::healthz))
         .route("/site.css", get(assets::stylesheet))
         .route("/icon.svg", get(assets::icon));
