@@ -2,6 +2,9 @@
 
 mod clock;
 pub mod config;
+#[cfg(feature = "emulator")]
+#[cfg_attr(docsrs, doc(cfg(feature = "emulator")))]
+pub mod emulator;
 mod error;
 mod http;
 pub mod jose;
