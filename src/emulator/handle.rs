@@ -43,6 +43,11 @@ impl Emulator {
         router::router(&self.core)
     }
 
+    /// The name and the email address of everybody who lives here, disabled or not.
+    pub fn people(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        USERS.iter().map(|user| (user.name, user.email))
+    }
+
     /// Does what a person does with the authorization URL: signs in as `user` (`alice`, `bob` or
     /// `carol`), agrees, and ends at the client's callback, whose URL is the answer.
     ///
