@@ -6,7 +6,7 @@ use url::Url;
 use super::{
     EmulatorBuilder, EmulatorError, Endpoint, Lie, PlannedFault, Refusal, core::Core, interaction,
     keys::ProviderKey, parameters::AuthorizationRequest, request, router, server::Server,
-    session::SignedIn, user::User,
+    session::SignedIn, user::{USERS, User},
 };
 
 /// A local Oten that does what it is told. A copy is the same emulator.

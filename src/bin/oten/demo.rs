@@ -69,9 +69,9 @@ fn configuration(arguments: &cli::Demo) -> Result<ConfigBuilder, Failure> {
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    fs::read_to_string(path).map_err(|source| Failure::File {
+    fs::read_to_string(path).map_err(|error| Failure::File {
         path: path.to_owned(),
-        source,
+        error,
     })
 }
 

@@ -12,16 +12,16 @@ use thiserror::Error;
 pub(crate) enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("{} cannot be read: {source}. Correct the path, or let this user read it", .path.display())]
-    File { path: PathBuf, source: io::Error },
-    #[error("the sign-in layer could not be set up: {0}")]
+    #[error("{} cannot be read: {error}. Correct the path, or let this user read it", .path.display())]
+    File { path: PathBuf, error: io::Error },
+    #[error("the sign-in layer could not be set up")]
     Oten(#[from] axum_oten::Error),
-    #[error("the emulator could not be set up: {0}")]
+    #[error("the emulator could not be set up")]
     Emulator(#[from] EmulatorError),
-    #[error("cannot listen on {address}: {}", why_not(*.address, .source))]
+    #[error("cannot listen on {address}: {}", why_not(*.address, .error))]
     Listen {
         address: SocketAddr,
-        source: io::Error,
+        error: io::Error,
     },
     #[error("RUST_LOG is not a log filter: {0}. Set it to something like `info,axum_oten=debug`")]
     LogFilter(tracing_subscriber::filter::ParseError),
@@ -78,7 +78,7 @@ mod tests {
         ] {
             let failure = Failure::Listen {
                 address: address.parse().unwrap(),
-                source: kind.into(),
+                error: kind.into(),
             };
             let text = failure.to_string();
             assert!(text.contains(address) && text.contains(cure), "{text}");

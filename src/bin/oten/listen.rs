@@ -10,7 +10,7 @@ const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Takes the address. With port 0, the listener knows which port it became.
 pub(crate) async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Failure> {
-    let failed = |source| Failure::Listen { address, source };
+    let failed = |error| Failure::Listen { address, error };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     Ok((listener, bound))

@@ -11,7 +11,7 @@ mod serve;
 mod site;
 mod trace;
 
-use std::{io::Write, process::ExitCode};
+use std::{error::Error, io::Write, process::ExitCode};
 
 use clap::Parser;
 
@@ -20,8 +20,14 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Whoever closed stderr does not want to read it.
-            let _ = writeln!(std::io::stderr(), "oten: {failure}");
+            let _ = writeln!(std::io::stderr(), "oten: {}", with_causes(&failure));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
