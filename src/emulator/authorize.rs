@@ -29,9 +29,9 @@ pub(super) async fn authorize(
     headers: HeaderMap,
 ) -> Response {
     let step = request::read(&core, query.as_deref().unwrap_or_default()).and_then(|request| {
-        if let Some(Extension(ForcedError(code))) = forced {
+        if let Some(Extension(ForcedError(error))) = forced {
             let description = "This is a planned fault";
-            return Err(request.callback.refusal(&core, code, description));
+            return Err(request.callback.refusal(&core, error, description));
         }
         let person = session::signed_in(&core, &headers);
         interaction::next(&core, request, person, false)
@@ -121,7 +121,11 @@ pub(super) async fn front(State(core): State<Arc<Core>>, headers: HeaderMap) -> 
 /// Signs the person out of the emulator, not out of any app.
 pub(super) async fn sign_out(State(core): State<Arc<Core>>, headers: HeaderMap) -> Response {
     let cookie = session::sign_out(&core, &headers);
-    let front = see_other(&format!("{}/", core.path));
+    let front = see_other(if core.path.is_empty() {
+        "/"
+    } else {
+        &core.path
+    });
     ([(header::SET_COOKIE, cookie)], front).into_response()
 }
 

@@ -11,8 +11,8 @@ pub(super) struct Callback {
 }
 
 impl Callback {
-    pub(super) fn code(&self, core: &Core, code: &str) -> Option<Url> {
-        self.url(core, &[("code", code)])
+    pub(super) fn with_code(&self, core: &Core, value: &str) -> Option<Url> {
+        self.url(core, &[("code", value)])
     }
 
     pub(super) fn refusal(
@@ -27,7 +27,7 @@ impl Callback {
             ("error_description", description.as_str()),
         ];
         Refusal {
-            redirect: self.url(core, &parameters),
+            redirect: self.url(core, &parameters).map(Box::new),
             error,
             description,
         }

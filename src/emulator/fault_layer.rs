@@ -31,8 +31,8 @@ pub(super) async fn count_and_fail(
             tokio::time::sleep(delay).await;
             next.run(request).await
         }
-        Some(Fault::OAuthError(code)) if endpoint == Endpoint::Authorization => {
-            request.extensions_mut().insert(ForcedError(code));
+        Some(Fault::OAuthError(error)) if endpoint == Endpoint::Authorization => {
+            request.extensions_mut().insert(ForcedError(error));
             next.run(request).await
         }
         Some(Fault::Close) => {

@@ -38,7 +38,6 @@ impl Emulator {
     }
 
     /// The routes, relative to the issuer, for an app that carries the emulator.
-    #[must_use]
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         router::router(&self.core)
     }
@@ -193,7 +192,7 @@ impl Emulator {
 
 fn redirect(refusal: Refusal) -> Result<Url, EmulatorError> {
     match refusal.redirect.clone() {
-        Some(callback) => Ok(callback),
+        Some(callback) => Ok(*callback),
         None => Err(EmulatorError::Refused(refusal)),
     }
 }

@@ -82,12 +82,12 @@ fn sign(
             Lie::UnknownKey => {
                 let stranger = ProviderKey::generate();
                 header.insert("kid".into(), json!(stranger.key_id));
-                signature = Signature::Stranger(stranger);
+                signature = Signature::Stranger(Box::new(stranger));
             }
             Lie::EmbeddedKey => {
                 let stranger = ProviderKey::generate();
                 header.insert("jwk".into(), stranger.public_jwk("EdDSA"));
-                signature = Signature::Stranger(stranger);
+                signature = Signature::Stranger(Box::new(stranger));
             }
             _ => {}
         }
@@ -100,7 +100,7 @@ enum Signature {
     Broken,
     Missing,
     Hmac(String),
-    Stranger(ProviderKey),
+    Stranger(Box<ProviderKey>),
 }
 
 impl Signature {

@@ -70,9 +70,9 @@ pub(super) fn approve(
     person: SignedIn,
 ) -> Result<Url, Refusal> {
     let grant = Grant::new(request, person);
-    let code = core.state().grants.new_code(grant, request, core.now());
+    let fresh = core.state().grants.new_code(grant, request, core.now());
     // A registered redirect URI always parses; should it not, the person learns of it.
-    request.callback.code(core, &code).ok_or_else(|| {
+    request.callback.with_code(core, &fresh).ok_or_else(|| {
         request
             .callback
             .refusal(core, "server_error", "The redirect_uri cannot be used")

@@ -7,7 +7,7 @@ use url::Url;
 pub struct Refusal {
     pub(super) error: String,
     pub(super) description: String,
-    pub(super) redirect: Option<Url>,
+    pub(super) redirect: Option<Box<Url>>,
 }
 
 impl Refusal {
@@ -27,7 +27,7 @@ impl Refusal {
     /// the client's: then the person sees a page instead.
     #[must_use]
     pub fn redirect(&self) -> Option<&Url> {
-        self.redirect.as_ref()
+        self.redirect.as_deref()
     }
 }
 

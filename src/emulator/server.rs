@@ -146,11 +146,11 @@ impl Listener for Doorkeeper {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        let (hang_up, hung_up) = watch::channel(false);
+        let (hang_up, line) = watch::channel(false);
         let connection = Connection {
             stream,
             hang_up: HangUp(Arc::new(hang_up)),
-            ends: [become_true(self.stopped.clone()), become_true(hung_up)],
+            ends: [become_true(self.stopped.clone()), become_true(line)],
             is_cut: false,
         };
         (connection, address)

@@ -60,14 +60,14 @@ fn exchange(core: &Core, headers: &HeaderMap, body: &[u8]) -> Result<Value, Toke
 }
 
 fn redeem_code(core: &Core, client: &Client, form: &Form) -> Result<Value, TokenError> {
-    let code = required(form, "code")?;
+    let given = required(form, "code")?;
     let redirect_uri = form.get("redirect_uri");
     let verifier = form.get("code_verifier");
     let id = &client.registered.id;
     let grant = core
         .state()
         .grants
-        .redeem(code, id, redirect_uri, verifier, core.now())
+        .redeem(given, id, redirect_uri, verifier, core.now())
         .map_err(|description| error("invalid_grant", description))?;
     Ok(issue(core, client, &grant, &grant.scope, false))
 }

@@ -277,7 +277,7 @@ async fn the_front_page_signs_out() {
     let old = browser.cookie.clone();
     assert_eq!(
         location(&browser.post("/v1/oauth/sign-out", &[]).await),
-        "/oten/"
+        "/oten"
     );
     browser.cookie = old;
     assert_eq!(browser.title("/").await, "Who is here");
@@ -286,4 +286,17 @@ async fn the_front_page_signs_out() {
             .await
             .contains("Nobody is signed in")
     );
+}
+
+#[tokio::test]
+async fn an_app_carries_it_under_a_path() {
+    let kit = kit();
+    let app: axum::Router = axum::Router::new().nest("/oten", kit.emulator.router());
+    for path in ["/oten", "/oten/.well-known/openid-configuration"] {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = tower::ServiceExt::oneshot(app.clone(), request)
+            .await
+            .unwrap();
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+    }
 }

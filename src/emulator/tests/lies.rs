@@ -28,7 +28,7 @@ async fn verdict(kit: &Kit, lie: Lie) -> Result<Value, JoseError> {
         .find(jws.key_id(), algorithm)
         .ok_or(JoseError::Key("unknown"))?;
     jws.verify::<Value>(key, &[Algorithm::EdDsa])
-        .map(|token| token.into_claims())
+        .map(crate::jose::Verified::into_claims)
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ fn error(answer: &(StatusCode, Value)) -> (u16, &str) {
 
 /// The claims of a token, after a look at its signature with the published keys.
 async fn verified(kit: &Kit, token: &str, typ: &str) -> Value {
-    let jwks = text_body(kit.get("/.well-known/jwks.json").await).await;
-    let keys = JwkSet::from_json(jwks.as_bytes()).unwrap();
+    let published = text_body(kit.get("/.well-known/jwks.json").await).await;
+    let keys = JwkSet::from_json(published.as_bytes()).unwrap();
     let jws = CompactJws::parse(token).unwrap();
     assert_eq!(jws.typ(), Some(typ));
     let key = keys
