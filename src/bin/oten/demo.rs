@@ -1,6 +1,5 @@
 use std::{
     fs,
-    io::{self, Write},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -14,6 +13,7 @@ use axum_oten::{
 };
 
 use crate::{
+    announce::announce,
     cli,
     client_kind::ClientKind,
     failure::Failure,
@@ -34,19 +34,30 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     let planned = builder.clone().build()?;
     let (listener, bound) = listen::bind(planned.listen()).await?;
     let origin = format!("http://{}", reachable(bound));
+    let issuer = format!("{origin}{EMULATOR_PATH}");
     let config = builder
-        .issuer(format!("{origin}{EMULATOR_PATH}"))
+        .issuer(&issuer)
         .redirect_uri(format!("{origin}{}", planned.redirect_uri().path()))
         .build()?;
 
-    let emulator = emulator(&config, &origin)?;
+    let emulator = emulator(&config, &issuer)?;
     let users: Vec<TestUser> = emulator.people().map(TestUser::from).collect();
-    let announcement = announcement(&config, &origin, &users);
+    let names: Vec<&str> = users.iter().map(|user| user.name).collect();
+    let address = format!("{origin}{}/", config.base_path());
+    let (names, client) = (names.join(", "), describe(&config));
     let site = Arc::new(Site::new(config.base_path(), users));
     let oten = Oten::new(config, MemoryStore::default())?;
     let app = site::routes(&oten, &site).nest(EMULATOR_PATH, emulator.router());
-    // Whoever closed stdout does not want to read it; the site goes on.
-    let _ = io::stdout().lock().write_all(announcement.as_bytes());
+    announce(
+        "Oten demo site",
+        &[
+            ("Open", &address),
+            ("Users", &format!("{names}; nobody has a password")),
+            ("Client", client),
+            ("Provider", &format!("an emulated Oten at {issuer}")),
+            ("Stop", "Ctrl-C"),
+        ],
+    );
     listen::serve(listener, site::harden(app, site, None)).await
 }
 
@@ -86,7 +97,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 /// An emulator that knows the site's client.
-fn emulator(config: &Config, origin: &str) -> Result<Emulator, Failure> {
+fn emulator(config: &Config, issuer: &str) -> Result<Emulator, Failure> {
     let id = config.client().id();
     let client = match config.client().kind() {
         ClientType::Confidential { secret, jar, .. } => {
@@ -100,26 +111,8 @@ fn emulator(config: &Config, origin: &str) -> Result<Emulator, Failure> {
         _ => EmulatedClient::public(id),
     };
     let client = client.redirect_uri(config.redirect_uri().as_str());
-    let issuer = format!("{origin}{EMULATOR_PATH}")
-        .parse()
-        .map_err(|_| EmulatorError::Issuer)?;
+    let issuer = issuer.parse().map_err(|_| EmulatorError::Issuer)?;
     Ok(Emulator::builder().client(client).mount(issuer)?)
-}
-
-/// Tells whoever started the demo where it is and what to do there.
-fn announcement(config: &Config, origin: &str, users: &[TestUser]) -> String {
-    let names: Vec<&str> = users.iter().map(|user| user.name).collect();
-    format!(
-        "\n  Oten demo site\n\n    \
-           Open       {origin}{}/\n    \
-           Users      {}; no passwords\n    \
-           Client     {}\n    \
-           Provider   an emulated Oten at {origin}{EMULATOR_PATH}\n    \
-           Stop       Ctrl-C\n\n",
-        config.base_path(),
-        names.join(", "),
-        describe(config),
-    )
 }
 
 fn describe(config: &Config) -> &'static str {

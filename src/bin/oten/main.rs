@@ -2,6 +2,7 @@
 //!
 //! It stands on the library's public API alone, as any site that mounts it does.
 
+mod announce;
 mod cli;
 mod client_kind;
 mod demo;

@@ -1,7 +1,4 @@
-use std::{
-    io::{self, Write},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use axum_oten::{
     Config, MemoryStore, Oten,
@@ -9,6 +6,7 @@ use axum_oten::{
 };
 
 use crate::{
+    announce::announce,
     cli,
     failure::Failure,
     listen,
@@ -19,18 +17,21 @@ use crate::{
 pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
     let config = configure(arguments)?;
     let (listener, address) = listen::bind(config.listen()).await?;
-    let provider = provider_origin(config.issuer());
-    let text = format!(
-        "Listening on http://{address}; browsers see {}{}/\n",
-        config.origin(),
-        config.base_path(),
-    );
+    let provider = provider_origin(&config);
+    let browsers = format!("{}{}/", config.origin(), config.base_path());
     let site = Arc::new(Site::new(config.base_path(), Vec::new()));
     let oten = Oten::new(config, MemoryStore::default())?;
     let app = site::routes(&oten, &site);
-    // Whoever closed stdout does not want to read it; the site goes on.
-    let _ = io::stdout().lock().write_all(text.as_bytes());
-    listen::serve(listener, site::harden(app, site, provider.as_deref())).await
+    announce(
+        "Oten site",
+        &[
+            ("Listens on", &format!("http://{address}")),
+            ("Seen at", &browsers),
+            ("Provider", &provider),
+            ("Stop", "Ctrl-C"),
+        ],
+    );
+    listen::serve(listener, site::harden(app, site, Some(&provider))).await
 }
 
 fn configure(arguments: cli::Serve) -> Result<Config, Failure> {
@@ -45,10 +46,11 @@ fn configure(arguments: cli::Serve) -> Result<Config, Failure> {
 }
 
 /// Where the provider's pages are, in the spelling of a content security policy.
-fn provider_origin(issuer: &Issuer) -> Option<String> {
-    match issuer {
-        Issuer::Environment(environment) => Some(environment.issuer().to_owned()),
-        Issuer::Custom(url) => Some(url.origin().ascii_serialization()),
-        _ => None,
+fn provider_origin(config: &Config) -> String {
+    match config.issuer() {
+        Issuer::Environment(environment) => environment.issuer().to_owned(),
+        Issuer::Custom(url) => url.origin().ascii_serialization(),
+        // A kind of issuer that is younger than this program.
+        _ => config.origin(),
     }
 }

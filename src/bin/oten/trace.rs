@@ -1,3 +1,5 @@
+use std::io::{self, IsTerminal};
+
 use axum::http::Request;
 use axum_oten::RedactedUri;
 use tracing::Span;
@@ -19,7 +21,8 @@ pub(crate) fn init() -> Result<(), Failure> {
     };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .init();
     Ok(())
 }
