@@ -8,7 +8,7 @@ use crate::program::process::{Running, command};
 use chromium::{Chromium, browse};
 
 /// What the session cookie is called on plain http.
-const SESSION_COOKIE: &str = "oten";
+const SESSION_COOKIE: &str = "oten_session";
 
 #[tokio::test]
 async fn hs256_client_signs_in_and_out() {

@@ -46,7 +46,7 @@ fn words(status: StatusCode) -> (&'static str, &'static str) {
     match status {
         StatusCode::NOT_FOUND => (
             "No such page",
-            "There is nothing at this address. Perhaps a letter went missing on the way.",
+            "There is nothing at this address. Perhaps a letter went missing.",
         ),
         StatusCode::METHOD_NOT_ALLOWED => (
             "Not that way",
