@@ -28,6 +28,8 @@ async fn a_site_from_the_environment_alone_signs_in() {
         ("OTEN_CLIENT_SECRET", SECRET),
         ("OTEN_REDIRECT_URI", REDIRECT_URI),
         ("OTEN_LISTEN", "127.0.0.1:0"),
+        // No proxy leads to a provider on this machine.
+        ("http_proxy", "http://127.0.0.1:1"),
     ]);
     let site = Running::start(&mut serve).await;
     let client = client();
