@@ -13,5 +13,6 @@ pub mod provider;
 mod secret;
 pub mod session;
 pub mod store;
+pub mod web;
 
-pub use self::{clock::Clock, config::Config, secret::Secret, session::User, store::MemoryStore};
+pub use self::{clock::Clock, config::Config, secret::Secret, session::User, store::MemoryStore, web::{AccessToken, Oten, RedactedUri}};

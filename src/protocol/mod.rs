@@ -22,7 +22,7 @@ pub use self::error_code::ErrorCode;
 pub(crate) use self::{
     authorize::{AuthorizationRequest, authorization_url},
     callback::{CallbackError, CallbackParameters},
-    id_token::{Expected, IdTokenClaims, IdTokenError, verify_id_token},
+    id_token::{ALLOWED as ALLOWED_ID_TOKEN_ALGORITHMS, Expected, IdTokenError, verify_id_token},
     pkce::CodeVerifier,
     token::{TokenError, TokenResponse, exchange_code},
 };

@@ -15,6 +15,6 @@ pub(crate) use self::{
     lifetimes::Lifetimes,
     records::Records,
     return_to::ReturnTo,
-    sessions::{Identity, Left, RequestSession, Sessions},
+    sessions::{Identity, Left, RequestSession, Sessions, SignedIn},
     tokens::Tokens,
 };

@@ -30,11 +30,11 @@ type Data = HashMap<String, Value>;
 
 /// What we keep in a session. It does not change under one session id: signing in makes a new one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct SessionData {
+struct SessionData {
     #[serde(with = "time::serde::timestamp")]
     created_at: OffsetDateTime,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) user: Option<User>,
+    user: Option<User>,
     /// Where the tokens are. They lie beside the session, because this record is written whole by
     /// whoever ends a request last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,6 +44,17 @@ pub(crate) struct SessionData {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 struct TokensPointer(#[serde(with = "exposed")] Secret);
+
+/// A session with a user in it.
+#[derive(Clone, Debug)]
+pub(crate) struct SignedIn(Arc<SessionData>);
+
+impl SignedIn {
+    pub(crate) fn user(&self) -> &User {
+        let user = self.0.user.as_ref();
+        user.expect("`RequestSession::signed_in` makes these from data with a user")
+    }
+}
 
 /// What a verified ID token says about who signs in.
 #[derive(Debug)]
@@ -183,8 +194,14 @@ impl RequestSession {
         &self.session
     }
 
-    /// Who is signed in; reads the record if nobody did yet.
-    pub(crate) async fn data(&self) -> Result<Option<Arc<SessionData>>, StoreError> {
+    /// Who is signed in.
+    pub(crate) async fn signed_in(&self) -> Result<Option<SignedIn>, StoreError> {
+        let data = self.data().await?;
+        Ok(data.filter(|data| data.user.is_some()).map(SignedIn))
+    }
+
+    /// Our part of the record; reads it if nobody did yet.
+    async fn data(&self) -> Result<Option<Arc<SessionData>>, StoreError> {
         if self.session.id().is_none() {
             return Ok(None);
         }
@@ -212,9 +229,9 @@ impl RequestSession {
         if self.session.is_modified() && !discard_changes && !self.session.is_empty().await {
             self.session.save().await.map_err(backend)?;
         } else {
-            self.store.note_activity().await?;
+            self.store.note_activity().await;
         }
-        self.store.forget_orphaned_tokens().await?;
+        self.store.forget_orphaned_tokens().await;
         match (cookie, self.session.id()) {
             (Some(_), None) if !discard_changes => Ok(Left::NoSession),
             (before, Some(id)) if before != Some(id) => Ok(Left::NewId(id)),
@@ -245,7 +262,8 @@ impl RequestStore {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn note_activity(&self) -> Result<(), StoreError> {
+    /// A request that otherwise went well does not fail because this could not be written down.
+    async fn note_activity(&self) {
         let due = {
             let seen = self.seen();
             let now = self.sessions.records.clock().now();
@@ -261,16 +279,19 @@ impl RequestStore {
         if let Some((id, renewed)) = due {
             let id = id.to_string();
             let records = &self.sessions.records;
-            records.touch(Kind::Session, &id, renewed).await?;
+            if let Err(error) = records.touch(Kind::Session, &id, renewed).await {
+                tracing::warn!(%error, "activity could not be noted");
+            }
         }
-        Ok(())
     }
 
-    async fn forget_orphaned_tokens(&self) -> Result<(), StoreError> {
+    /// Tokens that no session points to end by themselves if they cannot be removed now.
+    async fn forget_orphaned_tokens(&self) {
         let orphaned = self.seen().orphaned.take();
-        match orphaned {
-            Some(tokens) => Tokens::forget(&self.sessions.records, &tokens).await,
-            None => Ok(()),
+        if let Some(tokens) = orphaned
+            && let Err(error) = Tokens::forget(&self.sessions.records, &tokens).await
+        {
+            tracing::warn!(%error, "the tokens of a deleted session could not be removed");
         }
     }
 

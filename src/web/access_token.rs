@@ -1,0 +1,53 @@
+use axum::extract::FromRequestParts;
+use http::request::Parts;
+
+use super::{AccessTokenRejection, error::Error, rejection::Refusal, visit::Visit};
+use crate::secret::Secret;
+
+/// A live access token of the signed-in user, to call an API on their behalf.
+///
+/// A token that ends within 10 seconds counts as ended: it would not survive the call.
+///
+/// ```
+/// use axum_oten::AccessToken;
+///
+/// async fn orders(token: AccessToken) -> String {
+///     let authorization = format!("Bearer {}", token.expose());
+///     // … send it to the API, and to nobody else
+/// #   authorization
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct AccessToken(Secret);
+
+impl AccessToken {
+    /// The token itself, for an `Authorization: Bearer` header.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+/// What is left of a token's life must be more than this for a call to make sense.
+const MARGIN: time::Duration = time::Duration::seconds(10);
+
+impl<S: Send + Sync> FromRequestParts<S> for AccessToken {
+    type Rejection = AccessTokenRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let visit = Visit::from_request_parts(parts, state).await?;
+        visit.require_user().await?;
+        let tokens = visit
+            .session()
+            .tokens()
+            .await
+            .map_err(|error| Refusal::new(&visit, Error::Store(error)))?;
+        let live_until = visit.inner().clock.now() + MARGIN;
+        match tokens {
+            Some(tokens) if tokens.access_token_expires_at > live_until => {
+                Ok(Self(tokens.access_token))
+            }
+            _ => Err(Refusal::new(&visit, Error::AccessTokenEnded).into()),
+        }
+    }
+}

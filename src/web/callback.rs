@@ -1,0 +1,177 @@
+use std::time::Duration;
+
+use axum::{
+    extract::RawQuery,
+    response::{IntoResponse, Redirect, Response},
+};
+use http::{HeaderMap, header};
+use tokio::time::timeout;
+
+use super::{
+    cookies,
+    error::Error,
+    event, login,
+    visit::{Visit, keep_private},
+};
+use crate::{
+    jose::CompactJws,
+    protocol::{
+        ALLOWED_ID_TOKEN_ALGORITHMS, CallbackParameters, Expected, IdTokenError, TokenResponse,
+        exchange_code, verify_id_token,
+    },
+    provider::ProviderMetadata,
+    secret::Secret,
+    session::{AttemptState, Identity, LoginAttempt, ReturnTo, Tokens, is_fresh_start},
+};
+
+/// The calls a callback makes, one after the other, are given up together after this time.
+const DEADLINE: Duration = Duration::from_secs(11);
+
+/// `GET` of the redirect URI: the provider's answer.
+pub(super) async fn get(visit: Visit, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    let query = query.unwrap_or_default();
+    let mut return_to = None;
+    let outcome = timeout(DEADLINE, answer(&visit, &headers, &query, &mut return_to))
+        .await
+        .unwrap_or(Err(Error::TooSlow(DEADLINE)));
+    match outcome {
+        Ok(response) => response,
+        Err(error) => visit.refuse(&error, return_to.as_ref()),
+    }
+}
+
+/// First the state, before anything is sent anywhere; then `iss`, `error` and `code`.
+async fn answer(
+    visit: &Visit,
+    headers: &HeaderMap,
+    query: &str,
+    return_to: &mut Option<ReturnTo>,
+) -> Result<Response, Error> {
+    let parameters = CallbackParameters::parse(query)?;
+    let state = parameters.state()?;
+    let attempt = match find_attempt(visit, headers, state).await? {
+        AttemptState::Taken(attempt) => attempt,
+        AttemptState::Used { return_to: wanted } => {
+            return_to.clone_from(&wanted);
+            return unusable(visit, headers, state, wanted).await;
+        }
+        AttemptState::Unknown => return unusable(visit, headers, state, None).await,
+    };
+    return_to.clone_from(&attempt.return_to);
+    complete(visit, parameters, &attempt).await
+}
+
+async fn find_attempt(
+    visit: &Visit,
+    headers: &HeaderMap,
+    state: &Secret,
+) -> Result<AttemptState, Error> {
+    let inner = visit.inner();
+    let Some(cookie) = inner.cookies.login_for(headers, state) else {
+        return Ok(AttemptState::Unknown);
+    };
+    let found = inner.attempts.take(&cookie.id, state).await;
+    found.map_err(Error::Store)
+}
+
+/// A callback that no open attempt of this browser waits for: pressed twice, gone back to, too
+/// late, without cookies, or forged. Whoever is signed in goes on to their page; a guest gets one
+/// fresh start. Nobody is signed in or out by it.
+async fn unusable(
+    visit: &Visit,
+    headers: &HeaderMap,
+    state: &Secret,
+    return_to: Option<ReturnTo>,
+) -> Result<Response, Error> {
+    if visit.signed_in().await?.is_some() {
+        return Ok(go_to(visit, return_to.as_ref()));
+    }
+    if is_fresh_start(state) {
+        return Err(Error::UnknownAttempt {
+            any_cookie: cookies::has_any(headers),
+        });
+    }
+    login::start(visit, headers, LoginAttempt::new(return_to, true)).await
+}
+
+/// The attempt is this browser's and is used up: exchanges the code, verifies, signs in.
+async fn complete(
+    visit: &Visit,
+    parameters: CallbackParameters,
+    attempt: &LoginAttempt,
+) -> Result<Response, Error> {
+    let inner = visit.inner();
+    let metadata = inner.provider.metadata().await.map_err(Error::Provider)?;
+    let code = parameters.into_code(
+        metadata.issuer(),
+        metadata.authorization_response_iss_parameter_supported(),
+    )?;
+    let tokens = exchange_code(
+        inner.provider.http(),
+        metadata.token_endpoint(),
+        inner.config.client(),
+        inner.config.redirect_uri(),
+        &code,
+        &attempt.code_verifier,
+    )
+    .await
+    .map_err(Error::Token)?;
+    let identity = verify(visit, &metadata, &tokens, attempt).await?;
+    let tokens = Tokens {
+        access_token_expires_at: inner.clock.now() + tokens.lifetime(),
+        access_token: tokens.access_token,
+        scope: tokens.scope,
+    };
+    let (id, user) = inner
+        .sessions
+        .sign_in(visit.session_cookie(), identity, &tokens)
+        .await
+        .map_err(Error::Store)?;
+    visit.settle();
+    event::signed_in(visit, &user);
+    let mut response = go_to(visit, attempt.return_to.as_ref());
+    let cookie = inner.cookies.session(id);
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    Ok(response)
+}
+
+async fn verify(
+    visit: &Visit,
+    metadata: &ProviderMetadata,
+    tokens: &TokenResponse,
+    attempt: &LoginAttempt,
+) -> Result<Identity, Error> {
+    let inner = visit.inner();
+    let id_token = tokens.id_token.as_ref().ok_or(IdTokenError::Missing)?;
+    let jws = CompactJws::parse(id_token.expose()).map_err(IdTokenError::from)?;
+    let algorithm = jws
+        .algorithm(&ALLOWED_ID_TOKEN_ALGORITHMS)
+        .map_err(IdTokenError::from)?;
+    let key = inner
+        .provider
+        .key(metadata, jws.key_id(), algorithm)
+        .await
+        .map_err(Error::Provider)?;
+    let expected = Expected {
+        issuer: metadata.issuer(),
+        client_id: inner.config.client().id(),
+        nonce: &attempt.nonce,
+        access_token: &tokens.access_token,
+        max_age: inner.config.max_age(),
+        now: inner.clock.unix_now(),
+    };
+    let claims = verify_id_token(jws, &key, &expected)?;
+    Ok(Identity {
+        issuer: metadata.issuer().to_owned(),
+        auth_time: claims.auth_time(),
+        subject: claims.sub,
+        claims: claims.other,
+    })
+}
+
+fn go_to(visit: &Visit, return_to: Option<&ReturnTo>) -> Response {
+    let path = return_to.map_or(visit.inner().config.home(), ReturnTo::as_str);
+    let mut response = Redirect::to(path).into_response();
+    keep_private(response.headers_mut());
+    response
+}

@@ -1,0 +1,246 @@
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use cookie::{Cookie, SameSite};
+use http::{HeaderMap, HeaderValue, header};
+use sha2::{Digest, Sha256};
+use time::{Duration, OffsetDateTime};
+use tower_sessions::session::Id;
+
+use crate::{config::Config, secret::Secret, session::ATTEMPT_LIFETIME};
+
+/// A browser's cookies of ours are read among this many at most.
+const MAX_COOKIES: usize = 200;
+
+/// The names and attributes of our cookies.
+///
+/// All are `HttpOnly` and `SameSite=Lax`: `Strict` would keep them from the provider's redirect
+/// back. On https they are `Secure` and carry the prefix that lets no other host and no plain http
+/// page set them (RFC 6265bis section 4.1.3).
+#[derive(Debug)]
+pub(super) struct Cookies {
+    session_name: String,
+    /// A login attempt's cookie is named this and a tag of its `state`.
+    login_prefix: String,
+    path: String,
+    secure: bool,
+    session_lifetime: Duration,
+}
+
+/// The cookie of a login attempt that a browser sent.
+#[derive(Debug)]
+pub(super) struct LoginCookie {
+    name: String,
+    /// Under which the attempt is kept.
+    pub(super) id: Secret,
+    /// Seconds since the Unix epoch, to tell the oldest.
+    started_at: i64,
+}
+
+impl Cookies {
+    pub(super) fn new(config: &Config) -> Self {
+        let secure = config.secure_cookies();
+        let prefix = match (secure, config.base_path()) {
+            (false, _) => "",
+            (true, "") => "__Host-",
+            (true, _) => "__Secure-",
+        };
+        let name = config.cookie_name();
+        let path = match config.base_path() {
+            "" => "/",
+            base => base,
+        };
+        Self {
+            session_name: format!("{prefix}{name}_session"),
+            login_prefix: format!("{prefix}{name}_login_"),
+            path: path.to_owned(),
+            secure,
+            session_lifetime: config
+                .session_lifetime()
+                .try_into()
+                .unwrap_or(Duration::MAX),
+        }
+    }
+
+    /// The session the browser names. Two cookies of that name are none: one of them was set by
+    /// somebody else.
+    pub(super) fn session_id(&self, headers: &HeaderMap) -> Option<Id> {
+        let mut named = pairs(headers).filter(|(name, _)| *name == self.session_name);
+        let (_, value) = named.next()?;
+        if named.next().is_some() {
+            tracing::warn!(
+                target: "axum_oten",
+                "two session cookies in one request; neither is believed"
+            );
+            return None;
+        }
+        value.parse().ok()
+    }
+
+    pub(super) fn session(&self, id: Id) -> HeaderValue {
+        self.header(&self.session_name, &id.to_string(), self.session_lifetime)
+    }
+
+    pub(super) fn no_session(&self) -> HeaderValue {
+        self.header(&self.session_name, "", Duration::ZERO)
+    }
+
+    /// The cookie that binds a login attempt to the browser.
+    pub(super) fn login(&self, state: &Secret, id: &Secret, now: OffsetDateTime) -> HeaderValue {
+        let value = format!("{}.{}", id.expose(), now.unix_timestamp());
+        let lifetime = ATTEMPT_LIFETIME.try_into().unwrap_or(Duration::ZERO);
+        self.header(&self.login_name(state), &value, lifetime)
+    }
+
+    pub(super) fn no_login(&self, login: &LoginCookie) -> HeaderValue {
+        self.header(&login.name, "", Duration::ZERO)
+    }
+
+    /// The browser's cookie for the attempt with this `state`.
+    pub(super) fn login_for(&self, headers: &HeaderMap, state: &Secret) -> Option<LoginCookie> {
+        let name = self.login_name(state);
+        self.logins(headers).find(|login| login.name == name)
+    }
+
+    /// The browser's login attempts, the oldest first.
+    pub(super) fn logins_by_age(&self, headers: &HeaderMap) -> Vec<LoginCookie> {
+        let mut logins: Vec<_> = self.logins(headers).collect();
+        logins.sort_by_key(|login| login.started_at);
+        logins
+    }
+
+    fn logins(&self, headers: &HeaderMap) -> impl Iterator<Item = LoginCookie> {
+        pairs(headers).filter_map(|(name, value)| {
+            name.strip_prefix(&self.login_prefix)?;
+            let (id, started_at) = value.split_once('.')?;
+            Some(LoginCookie {
+                name: name.to_owned(),
+                id: id.into(),
+                started_at: started_at.parse().ok()?,
+            })
+        })
+    }
+
+    /// A tag of the state, not the state: a cookie's name is shown in more places than its value.
+    fn login_name(&self, state: &Secret) -> String {
+        let tag = BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(state.expose())[..12]);
+        format!("{}{tag}", self.login_prefix)
+    }
+
+    fn header(&self, name: &str, value: &str, max_age: Duration) -> HeaderValue {
+        let cookie = Cookie::build((name, value))
+            .path(&self.path)
+            .max_age(max_age)
+            .http_only(true)
+            .same_site(SameSite::Lax)
+            .secure(self.secure)
+            .build();
+        HeaderValue::from_str(&cookie.to_string())
+            .expect("names are checked with the configuration, values are base64url and digits")
+    }
+}
+
+/// Whether the browser sent any cookie at all.
+pub(super) fn has_any(headers: &HeaderMap) -> bool {
+    pairs(headers).next().is_some()
+}
+
+/// The cookies of a request (RFC 6265 section 5.4). One that is not text is passed over.
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='))
+        .take(MAX_COOKIES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cookies(redirect_uri: &str, base_path: &str) -> Cookies {
+        let config = Config::builder()
+            .issuer("http://localhost:9")
+            .client_id("client")
+            .client_secret("0123456789abcdef0123456789abcdef")
+            .base_path(base_path)
+            .redirect_uri(redirect_uri)
+            .build()
+            .unwrap();
+        Cookies::new(&config)
+    }
+
+    fn sent(cookies: &[&str]) -> HeaderMap {
+        let headers = cookies.iter().map(|cookie| {
+            let value = HeaderValue::from_bytes(cookie.as_bytes()).unwrap();
+            (header::COOKIE, value)
+        });
+        headers.collect()
+    }
+
+    #[test]
+    fn b4_the_prefix_fits_the_place() {
+        for (redirect_uri, base_path, start, end) in [
+            (
+                "https://app.example/callback",
+                "",
+                "__Host-oten_session=",
+                "; HttpOnly; SameSite=Lax; Secure; Path=/; Max-Age=604800",
+            ),
+            (
+                "https://app.example/app/callback",
+                "/app",
+                "__Secure-oten_session=",
+                "; HttpOnly; SameSite=Lax; Secure; Path=/app; Max-Age=604800",
+            ),
+            (
+                "http://127.0.0.1:3000/callback",
+                "",
+                "oten_session=",
+                "; HttpOnly; SameSite=Lax; Path=/; Max-Age=604800",
+            ),
+        ] {
+            let header = cookies(redirect_uri, base_path).session(Id(1));
+            let header = header.to_str().unwrap();
+            assert!(header.starts_with(start) && header.ends_with(end), "{header}");
+        }
+    }
+
+    #[test]
+    fn two_session_cookies_are_none() {
+        let cookies = cookies("http://127.0.0.1:3000/callback", "");
+        let (a, b) = (format!("oten_session={}", Id(1)), format!("oten_session={}", Id(2)));
+        assert_eq!(cookies.session_id(&sent(&[&a])), Some(Id(1)));
+        assert_eq!(cookies.session_id(&sent(&[&a, &b])), None);
+        assert_eq!(cookies.session_id(&sent(&[&format!("{a}; {b}")])), None);
+    }
+
+    #[test]
+    fn b1_hostile_cookies_are_passed_over() {
+        let cookies = cookies("http://127.0.0.1:3000/callback", "");
+        let good = format!("oten_session={}", Id(7));
+        for hostile in ["", ";;;", "=", "a", "\u{ff}=\u{fe}", "oten_login_x=y", "x=\"", "oten_login_=.1"] {
+            let headers = sent(&[hostile, &good]);
+            assert_eq!(cookies.session_id(&headers), Some(Id(7)), "{hostile:?}");
+            cookies.logins_by_age(&headers);
+        }
+        let mut bytes = HeaderMap::new();
+        bytes.append(header::COOKIE, HeaderValue::from_bytes(b"x=\xff\xfe").unwrap());
+        bytes.append(header::COOKIE, HeaderValue::from_str(&good).unwrap());
+        assert_eq!(cookies.session_id(&bytes), Some(Id(7)));
+        for id in ["", "x", &"A".repeat(10_000), "oten_session"] {
+            assert_eq!(cookies.session_id(&sent(&[&format!("oten_session={id}")])), None);
+        }
+    }
+
+    #[test]
+    fn s1_an_attempt_is_found_by_its_state_only() {
+        let cookies = cookies("http://127.0.0.1:3000/callback", "");
+        let (state, id) = (Secret::random(), Secret::random());
+        let set = cookies.login(&state, &id, OffsetDateTime::UNIX_EPOCH);
+        let pair = set.to_str().unwrap().split(';').next().unwrap().to_owned();
+        assert!(!pair.contains(state.expose()));
+        let headers = sent(&[&pair]);
+        assert_eq!(cookies.login_for(&headers, &state).unwrap().id, id);
+        assert!(cookies.login_for(&headers, &Secret::random()).is_none());
+    }
+}

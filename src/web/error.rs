@@ -1,0 +1,341 @@
+//! Where the errors of all rooms meet: each gets a status, a sentence for the browser, and a line
+//! in the log.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::{
+    error::with_causes,
+    jose::JoseError,
+    protocol::{CallbackError, ErrorCode, IdTokenError, TokenError},
+    provider::ProviderError,
+    store::StoreError,
+};
+
+/// Everything that can keep a request from what it wanted.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(
+        "the route needs to know who is signed in, but `oten.layer()` is missing: add \
+         `.layer(oten.layer())` outside of it, after `.merge(oten.routes())`"
+    )]
+    MissingLayer,
+    #[error("nobody is signed in")]
+    NotSignedIn,
+    #[error("the access token has ended and cannot be renewed")]
+    AccessTokenEnded,
+    #[error("the user is not allowed to do this")]
+    Forbidden,
+    #[error("the request to sign out does not come from a page of this site")]
+    CrossSite,
+    #[error("the method is not the route's")]
+    MethodNotAllowed,
+    #[error("the session store cannot be used")]
+    Store(#[source] StoreError),
+    #[error("the provider cannot be used")]
+    Provider(#[source] ProviderError),
+    #[error("the request object cannot be signed")]
+    RequestObject(#[source] JoseError),
+    #[error("the callback is refused")]
+    Callback(#[from] CallbackError),
+    #[error(
+        "the callback belongs to no sign-in of this browser, also after a fresh start. The \
+         cookie that ties them was {}",
+        if *.any_cookie {
+            "not among the cookies that came: the sign-in took more than ten minutes, or began \
+             on another host than the redirect URI's"
+        } else {
+            "not sent, nor any other: cookies are blocked, the sign-in began on another host than \
+             the redirect URI's, or something outside of this crate (a proxy, a layer) rewrites \
+             `Set-Cookie` to `SameSite=Strict`, which browsers withhold on the way back from the \
+             provider; it must stay `SameSite=Lax`"
+        }
+    )]
+    UnknownAttempt { any_cookie: bool },
+    #[error("the code cannot be exchanged")]
+    Token(#[source] TokenError),
+    #[error("the provider's answer is not believed")]
+    IdToken(#[from] IdTokenError),
+    #[error("the provider took more than {} seconds to complete the sign-in", .0.as_secs())]
+    TooSlow(Duration),
+}
+
+/// What an error means outside of this crate.
+#[derive(Debug)]
+pub(super) struct Meaning {
+    pub(super) status: StatusCode,
+    /// For logs and programs; never changes once published.
+    pub(super) reason: &'static str,
+    pub(super) title: &'static str,
+    pub(super) sentence: &'static str,
+    pub(super) remedy: Remedy,
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// What a person can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remedy {
+    /// A link to sign in, with this text.
+    SignIn(&'static str),
+    /// A button to sign out.
+    SignOut,
+    Nothing,
+}
+
+/// When something that is down may be tried again.
+const DOWN: Duration = Duration::from_secs(5);
+
+const TRY_AGAIN: Remedy = Remedy::SignIn("Try again");
+
+const UNTRUSTED: &str =
+    "The answer that came from Oten could not be trusted, so you have not been signed in.";
+
+impl Error {
+    pub(super) fn meaning(&self) -> Meaning {
+        match self {
+            Self::MissingLayer | Self::RequestObject(_) => Meaning::of(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "setup",
+                "Not set up correctly",
+                "This site is not set up correctly. The people who run it have to look at it.",
+            ),
+            Self::NotSignedIn => Meaning::of(
+                StatusCode::UNAUTHORIZED,
+                "not_signed_in",
+                "Please sign in",
+                "You have to sign in to do this.",
+            )
+            .remedy(Remedy::SignIn("Sign in")),
+            Self::AccessTokenEnded => Meaning::of(
+                StatusCode::UNAUTHORIZED,
+                "access_token_ended",
+                "Please sign in again",
+                "Your permission to act at Oten has ended. Please sign in again.",
+            )
+            .remedy(Remedy::SignIn("Sign in")),
+            Self::Forbidden => Meaning::of(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "Not allowed",
+                "You are signed in, but this account may not do this.",
+            ),
+            Self::CrossSite => Meaning::of(
+                StatusCode::FORBIDDEN,
+                "cross_site",
+                "Sign out?",
+                "The request to sign out did not come from this site, so nothing was done.",
+            )
+            .remedy(Remedy::SignOut),
+            Self::MethodNotAllowed => Meaning::of(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "This does not work here",
+                "The page was asked in a way it does not understand.",
+            ),
+            Self::Store(_) => Meaning::down(
+                "store_down",
+                "Back in a moment",
+                "This site cannot look up who is signed in right now. Nobody has been signed out; \
+                 please try again in a moment.",
+            ),
+            Self::Provider(error) => provider(error),
+            Self::Callback(error) => callback(error),
+            Self::UnknownAttempt { .. } => Meaning::of(
+                StatusCode::BAD_REQUEST,
+                "unknown_sign_in",
+                "Please sign in again",
+                "This browser does not remember starting to sign in here. It may have taken too \
+                 long, or the browser keeps no cookies for this site.",
+            )
+            .remedy(Remedy::SignIn("Sign in")),
+            Self::Token(error) => token(error),
+            Self::IdToken(error) => Meaning::of(
+                StatusCode::BAD_GATEWAY,
+                id_token_reason(error),
+                "Sign-in failed",
+                UNTRUSTED,
+            )
+            .remedy(TRY_AGAIN),
+            Self::TooSlow(_) => Meaning::down(
+                "provider_slow",
+                "Oten does not answer",
+                "Oten took too long to answer, so you have not been signed in.",
+            )
+            .remedy(TRY_AGAIN),
+        }
+    }
+
+    /// The whole story, for the log. No variant holds a secret.
+    pub(super) fn cause(&self) -> String {
+        with_causes(self)
+    }
+}
+
+impl Meaning {
+    fn of(
+        status: StatusCode,
+        reason: &'static str,
+        title: &'static str,
+        sentence: &'static str,
+    ) -> Self {
+        Self {
+            status,
+            reason,
+            title,
+            sentence,
+            remedy: Remedy::Nothing,
+            retry_after: None,
+        }
+    }
+
+    fn down(reason: &'static str, title: &'static str, sentence: &'static str) -> Self {
+        Self {
+            retry_after: Some(DOWN),
+            ..Self::of(StatusCode::SERVICE_UNAVAILABLE, reason, title, sentence)
+        }
+    }
+
+    fn remedy(self, remedy: Remedy) -> Self {
+        Self { remedy, ..self }
+    }
+
+    fn retry_after(self, retry_after: Option<Duration>) -> Self {
+        Self {
+            retry_after: retry_after.or(self.retry_after),
+            ..self
+        }
+    }
+}
+
+fn provider(error: &ProviderError) -> Meaning {
+    if error.may_pass() {
+        return Meaning::down(
+            "provider_down",
+            "Oten does not answer",
+            "Oten cannot be reached right now, so nobody can sign in. Please try again in a moment.",
+        )
+        .remedy(TRY_AGAIN);
+    }
+    let reason = match error {
+        ProviderError::IssuerMismatch => "issuer_mismatch",
+        ProviderError::InsecureEndpoint(_) => "insecure_endpoint",
+        ProviderError::UnknownKey => "unknown_key",
+        _ => "provider_document",
+    };
+    Meaning::of(
+        StatusCode::BAD_GATEWAY,
+        reason,
+        "Sign-in failed",
+        UNTRUSTED,
+    )
+    .remedy(TRY_AGAIN)
+}
+
+fn callback(error: &CallbackError) -> Meaning {
+    let malformed = |reason| {
+        Meaning::of(
+            StatusCode::BAD_REQUEST,
+            reason,
+            "Sign-in failed",
+            "The answer that came back from Oten was incomplete or damaged.",
+        )
+        .remedy(TRY_AGAIN)
+    };
+    match error {
+        CallbackError::TooLong => malformed("callback_too_long"),
+        CallbackError::NotUtf8 => malformed("callback_not_utf8"),
+        CallbackError::Repeated(_) => malformed("callback_repeated_parameter"),
+        CallbackError::NoState => malformed("callback_without_state"),
+        CallbackError::NoCode => malformed("callback_without_code"),
+        CallbackError::NoIssuer => malformed("callback_without_iss"),
+        CallbackError::ForeignIssuer => Meaning::of(
+            StatusCode::BAD_REQUEST,
+            "callback_foreign_iss",
+            "Sign-in failed",
+            "The answer did not come from Oten, so you have not been signed in.",
+        )
+        .remedy(TRY_AGAIN),
+        CallbackError::Refused(code) => refused(code),
+    }
+}
+
+/// An error the provider sent back through the browser.
+fn refused(code: &ErrorCode) -> Meaning {
+    let (status, reason, title) = match code {
+        // Changing one's mind is not an error.
+        ErrorCode::AccessDenied => (StatusCode::OK, "cancelled", "Sign-in cancelled"),
+        ErrorCode::LoginRequired | ErrorCode::ConsentRequired | ErrorCode::InteractionRequired => (
+            StatusCode::FORBIDDEN,
+            "interaction_required",
+            "Please sign in",
+        ),
+        code if code.is_retryable() => {
+            let down = Meaning::down("provider_error", "Oten does not answer", code.sentence());
+            return down.remedy(TRY_AGAIN);
+        }
+        ErrorCode::Other(_) => (
+            StatusCode::BAD_GATEWAY,
+            "provider_refused",
+            "Sign-in failed",
+        ),
+        _ => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "client_setup",
+            "Sign-in failed",
+        ),
+    };
+    Meaning::of(status, reason, title, code.sentence()).remedy(TRY_AGAIN)
+}
+
+fn token(error: &TokenError) -> Meaning {
+    match error {
+        TokenError::Unreachable(_) => Meaning::down(
+            "token_endpoint_down",
+            "Oten does not answer",
+            "Oten could not be reached to complete the sign-in. Please try again in a moment.",
+        )
+        .remedy(TRY_AGAIN),
+        TokenError::Busy { retry_after } => Meaning::down(
+            "token_endpoint_busy",
+            "Oten is busy",
+            "Many people are signing in right now. Please try again in a moment.",
+        )
+        .retry_after(*retry_after)
+        .remedy(TRY_AGAIN),
+        TokenError::Refused(ErrorCode::InvalidGrant) => Meaning::of(
+            StatusCode::BAD_REQUEST,
+            "invalid_grant",
+            "Please sign in again",
+            ErrorCode::InvalidGrant.sentence(),
+        )
+        .remedy(Remedy::SignIn("Sign in")),
+        TokenError::Refused(code) => refused(code),
+        TokenError::Status(_) | TokenError::Malformed | TokenError::NotBearer => Meaning::of(
+            StatusCode::BAD_GATEWAY,
+            "token_response",
+            "Sign-in failed",
+            UNTRUSTED,
+        )
+        .remedy(TRY_AGAIN),
+    }
+}
+
+fn id_token_reason(error: &IdTokenError) -> &'static str {
+    match error {
+        IdTokenError::Missing => "id_token_missing",
+        IdTokenError::Jose(_) => "id_token_signature",
+        IdTokenError::Misshapen(_) => "id_token_misshapen",
+        IdTokenError::Typ => "id_token_typ",
+        IdTokenError::Iss => "id_token_iss",
+        IdTokenError::Aud => "id_token_aud",
+        IdTokenError::Azp => "id_token_azp",
+        IdTokenError::Exp => "id_token_exp",
+        IdTokenError::Iat => "id_token_iat",
+        IdTokenError::Nbf => "id_token_nbf",
+        IdTokenError::Nonce => "id_token_nonce",
+        IdTokenError::Sub => "id_token_sub",
+        IdTokenError::AtHash => "id_token_at_hash",
+        IdTokenError::AuthTime => "id_token_auth_time",
+    }
+}

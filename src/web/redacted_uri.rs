@@ -1,0 +1,54 @@
+use std::fmt;
+
+use http::Uri;
+use url::form_urlencoded;
+
+/// A request's URI for logs: the path, and of the query the names only.
+///
+/// The callback's query carries a code and a state. Give this, not the URI, to the span of a
+/// request:
+///
+/// ```
+/// use axum_oten::RedactedUri;
+///
+/// let uri = "/callback?code=secret&state=secret".parse()?;
+/// assert_eq!(RedactedUri(&uri).to_string(), "/callback?code=[redacted]&state=[redacted]");
+///
+/// let uri = "/profile".parse()?;
+/// assert_eq!(RedactedUri(&uri).to_string(), "/profile");
+/// # Ok::<_, axum::http::uri::InvalidUri>(())
+/// ```
+///
+/// With tower-http's `TraceLayer`:
+///
+/// ```ignore
+/// TraceLayer::new_for_http().make_span_with(|request: &Request<Body>| {
+///     tracing::info_span!("request", method = %request.method(), uri = %RedactedUri(request.uri()))
+/// })
+/// ```
+#[derive(Clone, Copy)]
+pub struct RedactedUri<'a>(pub &'a Uri);
+
+/// Names are shown up to this length; a longer one is somebody's value without a name.
+const MAX_NAME_CHARS: usize = 32;
+
+impl fmt::Display for RedactedUri<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.path())?;
+        let query = self.0.query().unwrap_or_default();
+        for (i, (name, value)) in form_urlencoded::parse(query.as_bytes()).enumerate() {
+            f.write_str(if i == 0 { "?" } else { "&" })?;
+            let is_name = name.chars().count() <= MAX_NAME_CHARS
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.[]".contains(c));
+            f.write_str(if is_name && !value.is_empty() { &name } else { "" })?;
+            f.write_str("=[redacted]")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for RedactedUri<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

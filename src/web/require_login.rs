@@ -1,0 +1,121 @@
+use std::{
+    fmt,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    BoxError,
+    body::{Body, Bytes, HttpBody},
+    response::{IntoResponse, Response},
+};
+use http::Request;
+use tower::{Layer, Service};
+
+use super::{error::Error, rejection::Refusal, visit::Visit};
+use crate::session::User;
+
+type Rule = dyn Fn(&User) -> bool + Send + Sync;
+
+/// Layer that applies the [`RequireLoginService`] middleware: guests do not pass.
+///
+/// [`Oten::require_login`](crate::Oten::require_login) makes one; add it with
+/// [`Router::route_layer`](axum::Router::route_layer) to the routes it guards.
+///
+/// ```
+/// # use axum::{Router, routing::get};
+/// # fn guarded(oten: &axum_oten::Oten) -> Router {
+/// Router::new()
+///     .route("/admin", get(async || "for the staff"))
+///     .route_layer(oten.require_login().authorize(|user| {
+///         user.claim("workspace").is_some_and(|workspace| workspace == "staff")
+///     }))
+/// # }
+/// ```
+#[derive(Clone, Default)]
+#[must_use]
+pub struct RequireLogin {
+    rule: Option<Arc<Rule>>,
+}
+
+impl RequireLogin {
+    /// Lets only those users pass for whom `rule` says so; others get 403. Asked after the login,
+    /// so that a user without the right is not sent to sign in again and again. Of several rules
+    /// all must hold.
+    pub fn authorize(self, rule: impl Fn(&User) -> bool + Send + Sync + 'static) -> Self {
+        let rule: Arc<Rule> = match self.rule {
+            None => Arc::new(rule),
+            Some(before) => Arc::new(move |user: &User| before(user) && rule(user)),
+        };
+        Self { rule: Some(rule) }
+    }
+}
+
+impl fmt::Debug for RequireLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequireLogin")
+            .field("has_rule", &self.rule.is_some())
+            .finish()
+    }
+}
+
+impl<S> Layer<S> for RequireLogin {
+    type Service = RequireLoginService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequireLoginService {
+            inner,
+            guard: self.clone(),
+        }
+    }
+}
+
+/// Middleware that lets no guest pass: a page navigation is sent to sign in and comes back,
+/// anything else gets 401.
+#[derive(Clone, Debug)]
+pub struct RequireLoginService<S> {
+    inner: S,
+    guard: RequireLogin,
+}
+
+impl RequireLogin {
+    async fn check<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
+        let visit = Visit::of(request.extensions()).ok_or_else(Refusal::missing_layer)?;
+        let signed_in = visit.require_user().await?;
+        match &self.rule {
+            Some(rule) if !rule(signed_in.user()) => Err(Refusal::new(&visit, Error::Forbidden)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for RequireLoginService<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+    S::Future: Send,
+    ReqBody: Send + Sync + 'static,
+    ResBody: HttpBody<Data = Bytes> + Send + 'static,
+    ResBody::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        // The service that was polled ready is the one to call.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let guard = self.guard.clone();
+        Box::pin(async move {
+            match guard.check(&request).await {
+                Ok(()) => Ok(inner.call(request).await?.map(Body::new)),
+                Err(refusal) => Ok(refusal.into_response()),
+            }
+        })
+    }
+}

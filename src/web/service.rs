@@ -1,0 +1,74 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use axum::{
+    BoxError,
+    body::{Body, Bytes, HttpBody},
+    response::Response,
+};
+use http::Request;
+use tower::Service;
+use tower_sessions::Session;
+
+use super::{Oten, visit::Visit};
+
+/// Middleware that gives each request its session and its user.
+///
+/// It reads the store only when somebody asks for the user or the session, and answers by itself
+/// only when the session cannot be saved at the end: 503, with the cookie left alone. It does not
+/// change the inner service's error.
+#[derive(Clone, Debug)]
+pub struct OtenService<S> {
+    inner: S,
+    oten: Oten,
+}
+
+impl<S> OtenService<S> {
+    pub(super) fn new(inner: S, oten: Oten) -> Self {
+        Self { inner, oten }
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for OtenService<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+    S::Future: Send,
+    ReqBody: Send + 'static,
+    ResBody: HttpBody<Data = Bytes> + Send + 'static,
+    ResBody::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        // The service that was polled ready is the one to call.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+
+        let here_already = request
+            .extensions()
+            .get::<Visit>()
+            .is_some_and(|visit| visit.oten().is(&self.oten));
+        if here_already {
+            return Box::pin(async move { Ok(inner.call(request).await?.map(Body::new)) });
+        }
+
+        let visit = Visit::new(&self.oten, &request);
+        if request.extensions().get::<Session>().is_none() {
+            let session = visit.session().for_app().clone();
+            request.extensions_mut().insert(session);
+        }
+        request.extensions_mut().insert(visit.clone());
+        Box::pin(async move {
+            let response = inner.call(request).await?.map(Body::new);
+            Ok(visit.finish(response).await)
+        })
+    }
+}
