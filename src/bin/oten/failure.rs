@@ -15,7 +15,7 @@ pub(crate) enum Failure {
     #[error("{} cannot be read: {error}. Correct the path, or let this user read it", .path.display())]
     File { path: PathBuf, error: io::Error },
     #[error("the sign-in layer could not be set up")]
-    Oten(#[from] axum_oten::SetupError),
+    Oten(#[from] axum_oten::web::SetupError),
     #[error("the emulator could not be set up")]
     Emulator(#[from] EmulatorError),
     #[error("cannot listen on {address}: {}", why_not(*.address, .error))]
