@@ -1,0 +1,143 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use super::{
+    EmulatedClient, Lie,
+    client::RequestForm,
+    expiring::Expiring,
+    fault::{Calls, Faults},
+    grant::Grants,
+    interaction::Interaction,
+    keys::ProviderKey,
+    session::Sessions,
+};
+use crate::clock::Clock;
+
+/// Everything an endpoint needs.
+pub(super) struct Core {
+    /// Without a trailing slash.
+    pub(super) issuer: String,
+    /// The issuer's path: empty, or `/oten`.
+    pub(super) path: String,
+    pub(super) clients: BTreeMap<String, Client>,
+    pub(super) settings: Settings,
+    pub(super) calls: Calls,
+    /// Set while an emulator without a listener of its own plays dead.
+    stopped: AtomicBool,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+/// A registered client that was checked.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) registered: EmulatedClient,
+    pub(super) request_form: RequestForm,
+}
+
+/// What the builder sets. Lifetimes are in seconds, the unit of every token.
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) access_token_lifetime: i64,
+    pub(super) refresh_token_lifetime: i64,
+    pub(super) refresh_tokens: bool,
+    pub(super) announce_iss: bool,
+    pub(super) algorithm_name: &'static str,
+}
+
+/// What changes while the emulator runs.
+pub(super) struct State {
+    pub(super) key: ProviderKey,
+    pub(super) lies: Vec<Lie>,
+    pub(super) faults: Faults,
+    /// The `jti` of every request object that can still be replayed, after its client's id.
+    pub(super) seen_request_objects: Expiring<()>,
+    pub(super) interactions: Expiring<Interaction>,
+    pub(super) sessions: Sessions,
+    pub(super) grants: Grants,
+    pub(super) disabled_users: BTreeSet<&'static str>,
+}
+
+/// Each kind of record is bounded: past this many the oldest goes.
+const MAX_RECORDS: usize = 100_000;
+
+impl Core {
+    pub(super) fn new(
+        issuer: String,
+        path: String,
+        clients: BTreeMap<String, Client>,
+        clock: Clock,
+        settings: Settings,
+    ) -> Self {
+        Self {
+            issuer,
+            path,
+            clients,
+            settings,
+            calls: Calls::default(),
+            stopped: AtomicBool::new(false),
+            clock,
+            state: Mutex::new(State {
+                key: ProviderKey::generate(),
+                lies: Vec::new(),
+                faults: Faults::default(),
+                seen_request_objects: Expiring::new(MAX_RECORDS),
+                interactions: Expiring::new(MAX_RECORDS),
+                sessions: Sessions::new(MAX_RECORDS),
+                grants: Grants::new(MAX_RECORDS),
+                disabled_users: BTreeSet::new(),
+            }),
+        }
+    }
+
+    /// The state. No caller keeps it across an `await`; after a panic it is still whole enough
+    /// for a test to go on.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Seconds since the Unix epoch.
+    pub(super) fn now(&self) -> i64 {
+        self.clock.unix_now()
+    }
+
+    /// The URL of one of our paths.
+    pub(super) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.issuer)
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn set_stopped(&self, stopped: bool) {
+        self.stopped.store(stopped, Ordering::SeqCst);
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            access_token_lifetime: 60 * 60,
+            refresh_token_lifetime: 30 * 24 * 60 * 60,
+            refresh_tokens: true,
+            announce_iss: false,
+            algorithm_name: "EdDSA",
+        }
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core")
+            .field("issuer", &self.issuer)
+            .field("clients", &self.clients.keys())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,193 @@
+use std::sync::Arc;
+
+use axum::Router;
+use url::Url;
+
+use super::{
+    EmulatorBuilder, EmulatorError, Endpoint, Lie, PlannedFault, Refusal, core::Core, interaction,
+    keys::ProviderKey, parameters::AuthorizationRequest, request, router, server::Server,
+    session::SignedIn, user::User,
+};
+
+/// A local Oten that does what it is told. A copy is the same emulator.
+#[derive(Clone, Debug)]
+pub struct Emulator {
+    core: Arc<Core>,
+    /// `None` when an app carries the emulator.
+    server: Option<Arc<Server>>,
+}
+
+impl Emulator {
+    /// Sets up an emulator.
+    pub fn builder() -> EmulatorBuilder {
+        EmulatorBuilder::default()
+    }
+
+    pub(super) fn new(core: Arc<Core>, server: Option<Server>) -> Self {
+        Self {
+            core,
+            server: server.map(Arc::new),
+        }
+    }
+
+    /// The issuer URL, without a trailing slash: `http://127.0.0.1:PORT` after
+    /// [`start`](EmulatorBuilder::start).
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.core.issuer
+    }
+
+    /// The routes, relative to the issuer, for an app that carries the emulator.
+    pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
+        router::router(&self.core)
+    }
+
+    /// Does what a person does with the authorization URL: signs in as `user` (`alice`, `bob` or
+    /// `carol`), agrees, and ends at the client's callback, whose URL is the answer.
+    ///
+    /// It happens in this process, without a browser, its cookies or planned faults, and counts as
+    /// a call. The request is checked as strictly as any, so it is good for one use.
+    ///
+    /// # Errors
+    ///
+    /// [`EmulatorError::Refused`] when the request breaks a rule, or asks with `prompt=none` for
+    /// what needs a person; [`EmulatorError::NotAnAuthorizationUrl`] and
+    /// [`EmulatorError::UnknownUser`].
+    pub fn approve(
+        &self,
+        authorization_url: impl AsRef<str>,
+        user: &str,
+    ) -> Result<Url, EmulatorError> {
+        let user = User::find(user)
+            .filter(|user| !self.core.state().disabled_users.contains(user.sub))
+            .ok_or_else(|| EmulatorError::UnknownUser(user.to_owned()))?;
+        let request = self.open(authorization_url.as_ref())?;
+        let person = SignedIn {
+            user,
+            auth_time: self.core.now(),
+        };
+        interaction::approve(&self.core, &request, person).map_err(EmulatorError::Refused)
+    }
+
+    /// Does what a person does who changes their mind. The answer is the client's callback URL
+    /// with `error=access_denied`.
+    ///
+    /// # Errors
+    ///
+    /// As [`approve`](Self::approve).
+    pub fn deny(&self, authorization_url: impl AsRef<str>) -> Result<Url, EmulatorError> {
+        let request = self.open(authorization_url.as_ref())?;
+        redirect(interaction::deny(&self.core, &request))
+    }
+
+    /// Sends a good request back with an error of Oten's own, such as `server_error`. The answer
+    /// is the client's callback URL.
+    ///
+    /// # Errors
+    ///
+    /// As [`approve`](Self::approve).
+    pub fn refuse(
+        &self,
+        authorization_url: impl AsRef<str>,
+        error: &str,
+    ) -> Result<Url, EmulatorError> {
+        let request = self.open(authorization_url.as_ref())?;
+        let description = "The test wants it so";
+        redirect(request.callback.refusal(&self.core, error, description))
+    }
+
+    /// Starts to tell a lie, beside those it tells already.
+    pub fn tell(&self, lie: Lie) {
+        self.core.state().lies.push(lie);
+    }
+
+    /// Ends all lies.
+    pub fn tell_truth(&self) {
+        self.core.state().lies.clear();
+    }
+
+    /// Plans a fault: for the next calls with [`Fault::times`](super::Fault::times), otherwise until
+    /// [`clear_faults`](Self::clear_faults). The faults of an endpoint happen in the order they
+    /// were planned.
+    pub fn fault(&self, endpoint: Endpoint, fault: impl Into<PlannedFault>) {
+        self.core.state().faults.plan(endpoint, fault.into());
+    }
+
+    /// Ends all faults.
+    pub fn clear_faults(&self) {
+        self.core.state().faults.clear();
+    }
+
+    /// Replaces the signing key. The old one is no longer published; what it signed is still
+    /// accepted here until it ends.
+    pub fn rotate_keys(&self) {
+        self.core.state().key = ProviderKey::generate();
+    }
+
+    /// Disables a person, as an administrator does: they cannot sign in, refresh tokens are
+    /// refused with `invalid_grant`, and access tokens are worth nothing here. Unknown names have
+    /// no effect.
+    pub fn disable_user(&self, user: &str) {
+        if let Some(user) = User::find(user) {
+            self.core.state().disabled_users.insert(user.sub);
+        }
+    }
+
+    /// Lets a disabled person in again.
+    pub fn enable_user(&self, user: &str) {
+        self.core.state().disabled_users.remove(user);
+    }
+
+    /// How often an endpoint was called, faults included.
+    #[must_use]
+    pub fn calls(&self, endpoint: Endpoint) -> u64 {
+        self.core.calls.of(endpoint)
+    }
+
+    /// Takes the emulator down: connections end and new ones are refused. One that an app carries
+    /// answers 503 instead. What it knows survives.
+    pub async fn stop(&self) {
+        self.core.set_stopped(true);
+        if let Some(server) = &self.server {
+            server.stop().await;
+        }
+    }
+
+    /// Brings the emulator back, at the same address.
+    ///
+    /// # Errors
+    ///
+    /// [`EmulatorError::Listen`] when another program has taken the port.
+    pub async fn resume(&self) -> Result<(), EmulatorError> {
+        if let Some(server) = &self.server {
+            server.resume().await.map_err(EmulatorError::Listen)?;
+        }
+        self.core.set_stopped(false);
+        Ok(())
+    }
+
+    fn open(&self, url: &str) -> Result<AuthorizationRequest, EmulatorError> {
+        let endpoint = self.core.url("/v1/oauth/authorize");
+        let (address, query) = url.split_once('?').unwrap_or((url, ""));
+        if address != endpoint {
+            return Err(EmulatorError::NotAnAuthorizationUrl);
+        }
+        self.core.calls.count(Endpoint::Authorization);
+        let request = request::read(&self.core, query).map_err(EmulatorError::Refused)?;
+        if request.prompts("none") {
+            let description = "Nobody is signed in";
+            let refusal = request
+                .callback
+                .refusal(&self.core, "login_required", description);
+            return Err(EmulatorError::Refused(refusal));
+        }
+        Ok(request)
+    }
+}
+
+fn redirect(refusal: Refusal) -> Result<Url, EmulatorError> {
+    match refusal.redirect.clone() {
+        Some(callback) => Ok(*callback),
+        None => Err(EmulatorError::Refused(refusal)),
+    }
+}

@@ -1,0 +1,48 @@
+use std::fmt;
+
+use url::Url;
+
+/// An authorization request that was refused (RFC 6749 section 4.1.2.1).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub(super) error: String,
+    pub(super) description: String,
+    pub(super) redirect: Option<Box<Url>>,
+}
+
+impl Refusal {
+    /// The error code, such as `invalid_request_object`.
+    #[must_use]
+    pub fn error(&self) -> &str {
+        &self.error
+    }
+
+    /// Which rule was broken, in words.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// Where the browser is sent with the error. `None` when nothing proves that the address is
+    /// the client's: then the person sees a page instead.
+    #[must_use]
+    pub fn redirect(&self) -> Option<&Url> {
+        self.redirect.as_deref()
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.error, self.description)
+    }
+}
+
+impl fmt::Debug for Refusal {
+    // The redirect carries the state.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refusal")
+            .field("error", &self.error)
+            .field("description", &self.description)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,104 @@
+use super::{
+    Refusal,
+    callback::Callback,
+    client::RequestForm,
+    core::{Client, Core},
+    form::Form,
+    parameters::{self, AuthorizationRequest},
+    request_object,
+};
+
+/// Reads the query of an authorization request and checks everything about it.
+///
+/// Nothing is redirected until the client and its redirect URI are known to be registered (RFC
+/// 6749 section 4.1.2.1), and `state` is taken only from where the client must have put it.
+pub(super) fn read(core: &Core, query: &str) -> Result<AuthorizationRequest, Refusal> {
+    let form = Form::parse(query.as_bytes()).map_err(|name| {
+        let description = format!("The parameter {name} appears more than once");
+        page("invalid_request", description)
+    })?;
+    let client = form
+        .get("client_id")
+        .and_then(|id| core.clients.get(id))
+        .ok_or_else(|| page("invalid_request", "The client is not registered"))?;
+    let callback = callback(client, &form)?;
+
+    match (form.get("request"), form.get("request_uri")) {
+        (Some(_), Some(_)) => {
+            let description = "Use request or request_uri, not both";
+            return Err(callback.refusal(core, "invalid_request", description));
+        }
+        (None, Some(_)) => {
+            let description = "request_uri is not supported";
+            return Err(callback.refusal(core, "request_uri_not_supported", description));
+        }
+        _ => {}
+    }
+    match (&client.request_form, form.get("request")) {
+        (RequestForm::Plain, None) => parameters::check(core, client, &form, &callback),
+        (RequestForm::Plain, Some(_)) => {
+            let description = "This client must not send request objects";
+            Err(callback.refusal(core, "request_not_supported", description))
+        }
+        (_, None) => {
+            let description = "Request parameter is required";
+            Err(callback.refusal(core, "invalid_request", description))
+        }
+        (_, Some(request)) => signed(core, client, &form, &callback, request),
+    }
+}
+
+fn signed(
+    core: &Core,
+    client: &Client,
+    outer: &Form,
+    callback: &Callback,
+    request: &str,
+) -> Result<AuthorizationRequest, Refusal> {
+    // Beside a request object the query says nothing: its `state` is anybody's.
+    let unverified = Callback {
+        state: None,
+        ..callback.clone()
+    };
+    let only = ["client_id", "request"];
+    if let Some(extra) = outer.names().find(|name| !only.contains(name)) {
+        let description = format!("The parameter {extra} belongs into the request object");
+        return Err(unverified.refusal(core, "invalid_request", description));
+    }
+    let claims = request_object::verify(client, request)
+        .map_err(|description| unverified.refusal(core, "invalid_request_object", description))?;
+    let form = request_object::parameters(&claims)
+        .map_err(|description| unverified.refusal(core, "invalid_request_object", description))?;
+    let callback = self::callback(client, &form)?;
+    request_object::check(core, client, &claims)
+        .map_err(|(error, description)| callback.refusal(core, error, description))?;
+    parameters::check(core, client, &form, &callback)
+}
+
+/// The registered redirect URI that `form` names, or the only one if it names none.
+fn callback(client: &Client, form: &Form) -> Result<Callback, Refusal> {
+    let registered = &client.registered.redirect_uris;
+    let redirect_uri = match (form.get("redirect_uri"), registered.as_slice()) {
+        (Some(uri), _) if registered.iter().any(|known| known == uri) => uri,
+        (None, [only]) => only,
+        (Some(_), _) => {
+            return Err(page(
+                "invalid_request",
+                "The redirect_uri is not registered",
+            ));
+        }
+        (None, _) => return Err(page("invalid_request", "redirect_uri is missing")),
+    };
+    Ok(Callback {
+        redirect_uri: redirect_uri.to_owned(),
+        state: form.get("state").map(str::to_owned),
+    })
+}
+
+fn page(error: &str, description: impl Into<String>) -> Refusal {
+    Refusal {
+        error: error.to_owned(),
+        description: description.into(),
+        redirect: None,
+    }
+}

@@ -1,0 +1,48 @@
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    middleware::from_fn_with_state,
+    routing::{MethodRouter, get, post},
+};
+
+use super::{
+    Endpoint, authorize,
+    core::Core,
+    discovery,
+    fault_layer::{count_and_fail, refuse_while_stopped},
+    token, userinfo, validate,
+};
+
+/// No form of ours is longer, in bytes.
+const MAX_BODY: usize = 64 * 1024;
+
+/// All routes, relative to the issuer.
+pub(super) fn router<S: Clone + Send + Sync + 'static>(core: &Arc<Core>) -> Router<S> {
+    let endpoint = |endpoint: Endpoint, route: MethodRouter<Arc<Core>>| {
+        let state = (Arc::clone(core), endpoint);
+        route.layer(from_fn_with_state(state, count_and_fail))
+    };
+    let discovery = endpoint(Endpoint::Discovery, get(discovery::discovery));
+    let jwks = endpoint(Endpoint::Jwks, get(discovery::jwks));
+    let authorization = endpoint(Endpoint::Authorization, get(authorize::authorize));
+    let token = endpoint(Endpoint::Token, post(token::token));
+    let userinfo = endpoint(Endpoint::Userinfo, get(userinfo::userinfo));
+    let validation = endpoint(Endpoint::Validation, post(validate::validate));
+    Router::new()
+        .route("/.well-known/openid-configuration", discovery)
+        .route("/.well-known/jwks.json", jwks)
+        .route("/v1/oauth/authorize", authorization)
+        .route("/v1/oauth/token", token)
+        .route("/v1/userinfo", userinfo)
+        .route("/v1/token/validate", validation)
+        .route("/v1/oauth/interaction", get(authorize::show))
+        .route("/v1/oauth/login", post(authorize::login))
+        .route("/v1/oauth/consent", post(authorize::consent))
+        .route("/v1/oauth/sign-out", post(authorize::sign_out))
+        .route("/", get(authorize::front))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(Arc::clone(core), refuse_while_stopped))
+        .with_state(Arc::clone(core))
+}

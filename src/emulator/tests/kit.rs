@@ -1,0 +1,232 @@
+use axum::{body::Body, response::Response};
+use http::{Request, StatusCode, header};
+use http_body_util::BodyExt;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+use url::{Url, form_urlencoded};
+
+use crate::{
+    clock::Clock,
+    emulator::{EmulatedClient, Emulator, EmulatorBuilder, Refusal},
+    jose::{Ed25519KeyPair, Header, SigningKey},
+    secret::Secret,
+};
+
+pub(super) const SECRET: &str = "a client secret of 32 bytes or more";
+pub(super) const REDIRECT: &str = "http://127.0.0.1:3000/callback";
+/// RFC 7636 appendix B.
+pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub(super) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+
+/// An emulator under `/oten`, asked without a network, at a time of our own.
+pub(super) struct Kit {
+    pub(super) emulator: Emulator,
+    pub(super) clock: Clock,
+    pub(super) key_pair: Ed25519KeyPair,
+}
+
+pub(super) fn kit() -> Kit {
+    kit_with(|builder| builder)
+}
+
+pub(super) fn kit_with(more: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Kit {
+    let clock = Clock::manual();
+    let key_pair = Ed25519KeyPair::generate().with_key_id("client-key");
+    let builder = Emulator::builder()
+        .client(EmulatedClient::confidential("shop", SECRET).redirect_uri(REDIRECT))
+        .client(EmulatedClient::confidential("other", SECRET).redirect_uri(REDIRECT))
+        .client(
+            EmulatedClient::confidential("eddsa", SECRET)
+                .redirect_uri(REDIRECT)
+                .request_object_key(&key_pair.public_jwk()),
+        )
+        .client(
+            EmulatedClient::confidential("legacy", SECRET)
+                .redirect_uri(REDIRECT)
+                .insecure_without_request_object(),
+        )
+        .client(EmulatedClient::public("spa").redirect_uri(REDIRECT))
+        .client(
+            EmulatedClient::confidential("two", SECRET)
+                .redirect_uri(REDIRECT)
+                .redirect_uri("https://two.example/callback"),
+        )
+        .clock(clock.clone());
+    let issuer = "http://127.0.0.1:3000/oten".parse().unwrap();
+    Kit {
+        emulator: more(builder).mount(issuer).unwrap(),
+        clock,
+        key_pair,
+    }
+}
+
+impl Kit {
+    /// The claims of a good request object.
+    pub(super) fn claims(&self, client_id: &str) -> Value {
+        let now = self.clock.unix_now();
+        json!({
+            "iss": client_id,
+            "aud": self.emulator.issuer(),
+            "iat": now,
+            "exp": now + 120,
+            "jti": Secret::random().expose(),
+            "client_id": client_id,
+            "redirect_uri": REDIRECT,
+            "response_type": "code",
+            "scope": "openid profile email",
+            "state": "the-state",
+            "nonce": "the-nonce",
+            "code_challenge": CHALLENGE,
+            "code_challenge_method": "S256",
+        })
+    }
+
+    /// An authorization URL with these parameters.
+    pub(super) fn url(&self, parameters: &[(&str, &str)]) -> String {
+        let query = form(parameters);
+        format!("{}/v1/oauth/authorize?{query}", self.emulator.issuer())
+    }
+
+    pub(super) fn signed_url(&self, client_id: &str, claims: &Value) -> String {
+        self.url(&[("client_id", client_id), ("request", &sign(claims))])
+    }
+
+    /// A good authorization URL of the client `shop`.
+    pub(super) fn good_url(&self) -> String {
+        self.signed_url("shop", &self.claims("shop"))
+    }
+
+    /// The plain parameters of a good request without a request object.
+    pub(super) fn plain(client_id: &str) -> Vec<(&str, &str)> {
+        vec![
+            ("client_id", client_id),
+            ("redirect_uri", REDIRECT),
+            ("response_type", "code"),
+            ("scope", "openid profile email"),
+            ("state", "the-state"),
+            ("code_challenge", CHALLENGE),
+            ("code_challenge_method", "S256"),
+        ]
+    }
+
+    /// What `authorize` says to a bad request.
+    pub(super) fn refusal(&self, url: &str) -> Refusal {
+        match self.emulator.approve(url, "alice") {
+            Err(crate::emulator::EmulatorError::Refused(refusal)) => refusal,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    /// A code for the client `shop`.
+    pub(super) fn code(&self) -> String {
+        let callback = self.emulator.approve(self.good_url(), "alice").unwrap();
+        query_value(&callback, "code").unwrap()
+    }
+
+    /// The form that redeems a code of the client `shop`.
+    pub(super) fn redeem(code: &str) -> Vec<(&str, &str)> {
+        vec![
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", REDIRECT),
+            ("code_verifier", VERIFIER),
+            ("client_id", "shop"),
+            ("client_secret", SECRET),
+        ]
+    }
+
+    pub(super) fn refresh(token: &str) -> Vec<(&str, &str)> {
+        vec![
+            ("grant_type", "refresh_token"),
+            ("refresh_token", token),
+            ("client_id", "shop"),
+            ("client_secret", SECRET),
+        ]
+    }
+
+    /// The tokens of a new sign-in at the client `shop`.
+    pub(super) async fn tokens(&self) -> Value {
+        let code = self.code();
+        let (status, answer) = self.token(&Self::redeem(&code)).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        answer
+    }
+
+    pub(super) async fn token(&self, parameters: &[(&str, &str)]) -> (StatusCode, Value) {
+        let response = self.post("/v1/oauth/token", parameters).await;
+        let status = response.status();
+        (status, json_body(response).await)
+    }
+
+    pub(super) async fn userinfo(&self, token: &str) -> Response {
+        let request =
+            Request::get("/v1/userinfo").header(header::AUTHORIZATION, format!("Bearer {token}"));
+        self.send(request.body(Body::empty()).unwrap()).await
+    }
+
+    pub(super) async fn post(&self, path: &str, parameters: &[(&str, &str)]) -> Response {
+        let request = Request::post(path)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(form(parameters)));
+        self.send(request.unwrap()).await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Response {
+        self.send(Request::get(path).body(Body::empty()).unwrap())
+            .await
+    }
+
+    pub(super) async fn send(&self, request: Request<Body>) -> Response {
+        self.emulator.router::<()>().oneshot(request).await.unwrap()
+    }
+}
+
+/// Signs with the client secret.
+pub(super) fn sign(claims: &Value) -> String {
+    SigningKey::hs256(&Secret::from(SECRET))
+        .sign(&Header::new("JWT"), claims)
+        .unwrap()
+}
+
+pub(super) fn form(parameters: &[(&str, &str)]) -> String {
+    form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(parameters)
+        .finish()
+}
+
+/// `parameters` with one of them replaced, added, or (empty) left out.
+pub(super) fn with<'a>(
+    mut parameters: Vec<(&'a str, &'a str)>,
+    name: &'a str,
+    value: &'a str,
+) -> Vec<(&'a str, &'a str)> {
+    parameters.retain(|(known, _)| *known != name);
+    if !value.is_empty() {
+        parameters.push((name, value));
+    }
+    parameters
+}
+
+pub(super) fn query_value(url: &Url, name: &str) -> Option<String> {
+    let mut pairs = url.query_pairs();
+    pairs
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+pub(super) async fn text_body(response: Response) -> String {
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+pub(super) async fn json_body(response: Response) -> Value {
+    serde_json::from_str(&text_body(response).await).unwrap()
+}
+
+pub(super) fn location(response: &Response) -> String {
+    assert_eq!(response.status(), StatusCode::SEE_OTHER);
+    response.headers()[header::LOCATION]
+        .to_str()
+        .unwrap()
+        .to_owned()
+}
