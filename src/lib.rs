@@ -1,4 +1,78 @@
-//! Sign in with Oten for axum.
+//! Sign in with Oten for [axum]: a Tower layer with login, callback and logout routes, signed
+//! authorization requests (JAR), PKCE and server-side sessions.
+//!
+//! ```no_run
+//! use axum::{Router, response::Html, routing::get};
+//! use axum_oten::{Config, MemoryStore, Oten, User};
+//!
+//! # fn app() -> Result<Router, Box<dyn std::error::Error>> {
+//! let oten = Oten::new(Config::from_env()?, MemoryStore::default())?; // starts even if Oten is down
+//! let admin = Router::new()
+//!     .route("/admin", get(dashboard))
+//!     .route_layer(oten.require_login()); // guests go to /login and come back
+//! let app = Router::new()
+//!     .route("/", get(home)) // open to all
+//!     .merge(admin)
+//!     .merge(oten.routes()) // /login, /callback, /logout
+//!     .layer(oten.layer()); // sessions + the user of each request
+//! # Ok(app) }
+//!
+//! async fn dashboard(user: User) -> String {
+//!     format!("Hello {}", user.name().unwrap_or(user.subject()))
+//! }
+//!
+//! async fn home(user: Option<User>) -> Html<&'static str> {
+//!     Html(match user {
+//!         Some(_) => r#"<a href="/admin">Dashboard</a>"#,
+//!         None => r#"<a href="/login">Sign in with Oten</a>"#,
+//!     })
+//! }
+//! ```
+//!
+//! # The way of a login
+//!
+//! ```text
+//! browser            your app, axum-oten inside                         Oten
+//!   GET /admin   ->  layer: nobody signed in   303 /login?return_to=/admin
+//!   GET /login   ->  login attempt {state, nonce, verifier, return path}
+//!                    kept in the store, tied to this browser by a short-lived
+//!                    cookie of its own; request object signed
+//!                <-  303 authorize?client_id&request  ------------------>
+//!   signs in                                                           <->
+//!   GET /callback?code&state  ->  attempt taken out of the store, once
+//!                    code + verifier  --------------------------------->
+//!                    tokens           <---------------------------------
+//!                    ID token verified -> user; new session id; saved
+//!                <-  303 /admin
+//!   GET /admin   ->  layer: user from the session -> handler(User)
+//!                    one store read, no network, no signature check
+//! ```
+//!
+//! # The rooms
+//!
+//! Each room uses only those above it; what it needs from one below arrives as an argument.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`Clock`], [`Secret`], [`jose`] | leaves: time, secrets, signed JSON; and the HTTP client |
+//! | [`config`] | what the operator decides, checked whole |
+//! | [`provider`] | where Oten's endpoints and keys are |
+//! | [`protocol`] | the OAuth and OpenID Connect messages, one file each |
+//! | [`store`] | what can be asked of a store, and the stores |
+//! | [`session`] | login attempts, users, tokens: what is remembered |
+//! | [`web`] | layer, routes, extractors, pages: the only room that knows axum |
+#![cfg_attr(
+    feature = "emulator",
+    doc = "| [`emulator`] | a strict local Oten for development and tests; uses the leaves only |"
+)]
+//!
+//! # Features
+//!
+//! - `emulator`: a strict local Oten for development and tests, `axum_oten::emulator`.
+//! - `cli`: the program `oten`: a demo site and the operator's commands.
+//!
+//! By default there is the library alone.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;
 pub mod config;
@@ -15,4 +89,12 @@ pub mod session;
 pub mod store;
 pub mod web;
 
-pub use self::{clock::Clock, config::Config, secret::Secret, session::User, store::MemoryStore, web::{AccessToken, Oten, RedactedUri}};
+#[doc(inline)]
+pub use self::{
+    clock::Clock,
+    config::Config,
+    secret::Secret,
+    session::User,
+    store::MemoryStore,
+    web::{AccessToken, Oten, RedactedUri},
+};

@@ -35,7 +35,10 @@ impl Jwk {
         if raw.usage.is_some_and(|usage| usage != "sig") {
             return Err(JoseError::Key("not a signature key"));
         }
-        if raw.alg.is_some_and(|alg| Algorithm::from_name(&alg) != Some(Algorithm::EdDsa)) {
+        if raw
+            .alg
+            .is_some_and(|alg| Algorithm::from_name(&alg) != Some(Algorithm::EdDsa))
+        {
             return Err(JoseError::Key("an Ed25519 key for another algorithm"));
         }
         let x: [u8; 32] = raw
@@ -125,7 +128,10 @@ mod tests {
         assert!(keys.find(Some("a"), Algorithm::EdDsa).is_some());
         assert!(keys.find(Some("c"), Algorithm::EdDsa).is_none());
         assert!(keys.find(Some("a"), Algorithm::Hs256).is_none());
-        assert!(keys.find(None, Algorithm::EdDsa).is_none(), "an open choice");
+        assert!(
+            keys.find(None, Algorithm::EdDsa).is_none(),
+            "an open choice"
+        );
     }
 
     #[test]
@@ -158,7 +164,10 @@ mod tests {
     #[test]
     fn a_document_that_is_no_set_is_refused() {
         for document in ["", "[]", "{}", r#"{"keys": {}}"#, "<html>"] {
-            assert!(JwkSet::from_json(document.as_bytes()).is_err(), "{document}");
+            assert!(
+                JwkSet::from_json(document.as_bytes()).is_err(),
+                "{document}"
+            );
         }
     }
 }

@@ -3,7 +3,8 @@ use std::{fmt, sync::Arc};
 use ed25519_dalek::{
     SigningKey as DalekKey,
     pkcs8::{
-        DecodePrivateKey, EncodePrivateKey, EncodePublicKey, KeypairBytes, spki::der::pem::LineEnding,
+        DecodePrivateKey, EncodePrivateKey, EncodePublicKey, KeypairBytes,
+        spki::der::pem::LineEnding,
     },
 };
 use serde_json::{Value, json};

@@ -251,7 +251,17 @@ mod tests {
     #[test]
     fn malformed_tokens_are_refused() {
         let long = format!("{}.e30.AA", "A".repeat(MAX_TOKEN_BYTES));
-        for token in ["", ".", "..", "a.b", "e30.e30.AA", "e30.e30.A=", "e30..", "ä.ö.ü", &long] {
+        for token in [
+            "",
+            ".",
+            "..",
+            "a.b",
+            "e30.e30.AA",
+            "e30.e30.A=",
+            "e30..",
+            "ä.ö.ü",
+            &long,
+        ] {
             assert!(
                 matches!(CompactJws::parse(token), Err(JoseError::Malformed(_))),
                 "{token}"

@@ -76,8 +76,7 @@ pub(crate) fn authorization_url(
 
 fn request_object_key(client: &Client) -> Option<SigningKey> {
     match client.kind() {
-        ClientType::Public
-        | ClientType::Confidential { jar: Jar::Off, .. } => None,
+        ClientType::Public | ClientType::Confidential { jar: Jar::Off, .. } => None,
         ClientType::Confidential {
             jar: Jar::Hs256,
             secret,
@@ -157,7 +156,11 @@ mod tests {
         let hs256 = VerifyingKey::hs256(&"0123456789abcdef0123456789abcdef".into());
         for (jar, key, kid) in [
             (Jar::Hs256, hs256, None),
-            (Jar::EdDsa(pair.clone()), pair.verifying_key(), Some("registered")),
+            (
+                Jar::EdDsa(pair.clone()),
+                pair.verifying_key(),
+                Some("registered"),
+            ),
         ] {
             let (url, verifier) = url_for(&confidential(jar));
             let request = query(&url).remove("request").unwrap();

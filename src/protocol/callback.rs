@@ -125,7 +125,10 @@ mod tests {
     fn s4_iss_comes_before_error_and_error_before_code() {
         let foreign = "state=s&iss=https://evil.example&error=access_denied&code=c";
         assert_eq!(code(foreign, false), Err(CallbackError::ForeignIssuer));
-        assert_eq!(code("error=access_denied&code=c", true), Err(CallbackError::NoIssuer));
+        assert_eq!(
+            code("error=access_denied&code=c", true),
+            Err(CallbackError::NoIssuer)
+        );
         let both = format!("iss={ISSUER}&error=access_denied&code=c");
         assert_eq!(
             code(&both, true),
@@ -149,7 +152,11 @@ mod tests {
         );
         for query in ["", "&&&", "=", "state", "state=", "%", "code=%zz"] {
             let parameters = CallbackParameters::parse(query).unwrap();
-            assert_eq!(parameters.state().unwrap_err(), CallbackError::NoState, "{query}");
+            assert_eq!(
+                parameters.state().unwrap_err(),
+                CallbackError::NoState,
+                "{query}"
+            );
         }
     }
 }

@@ -264,11 +264,7 @@ mod tests {
             max_age: Some(Duration::from_secs(300)),
             now: NOW,
         };
-        verify_id_token(
-            CompactJws::parse(&token)?,
-            &pair.verifying_key(),
-            &expected,
-        )
+        verify_id_token(CompactJws::parse(&token)?, &pair.verifying_key(), &expected)
     }
 
     /// The honest token with one claim set, or removed where the value is null.
@@ -328,7 +324,11 @@ mod tests {
             ("auth_time", json!(NOW - 361), E::AuthTime),
             ("auth_time", json!(NOW + 61), E::AuthTime),
         ] {
-            assert_eq!(with(name, value.clone()).unwrap_err(), refusal, "{name}: {value}");
+            assert_eq!(
+                with(name, value.clone()).unwrap_err(),
+                refusal,
+                "{name}: {value}"
+            );
         }
     }
 

@@ -20,8 +20,6 @@ pub(crate) struct TokenResponse {
     #[serde(default)]
     expires_in: Option<u64>,
     #[serde(default, deserialize_with = "optional_secret")]
-    pub(crate) refresh_token: Option<Secret>,
-    #[serde(default, deserialize_with = "optional_secret")]
     pub(crate) id_token: Option<Secret>,
     #[serde(default)]
     pub(crate) scope: Option<String>,

@@ -367,7 +367,10 @@ mod tests {
     fn a_document_that_is_no_metadata_is_refused() {
         for document in ["", "[]", "<html>", r#"{"issuer": 5}"#] {
             let refusal = ProviderMetadata::from_discovery(document.as_bytes(), SANDBOX, None);
-            assert!(matches!(refusal, Err(ProviderError::Discovery(_))), "{document}");
+            assert!(
+                matches!(refusal, Err(ProviderError::Discovery(_))),
+                "{document}"
+            );
         }
     }
 }

@@ -166,7 +166,9 @@ mod tests {
             .count();
         assert_eq!(taken, 1);
         let again = attempts.take(&id, &state).await.unwrap();
-        assert!(matches!(again, AttemptState::Used { return_to: Some(path) } if path.as_str() == "/a"));
+        assert!(
+            matches!(again, AttemptState::Used { return_to: Some(path) } if path.as_str() == "/a")
+        );
     }
 
     #[tokio::test]

@@ -11,7 +11,9 @@ mod user;
 pub use self::user::User;
 
 pub(crate) use self::{
-    attempt::{AttemptState, LIFETIME as ATTEMPT_LIFETIME, LoginAttempt, LoginAttempts, is_fresh_start},
+    attempt::{
+        AttemptState, LIFETIME as ATTEMPT_LIFETIME, LoginAttempt, LoginAttempts, is_fresh_start,
+    },
     lifetimes::Lifetimes,
     records::Records,
     return_to::ReturnTo,

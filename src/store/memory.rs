@@ -226,8 +226,18 @@ mod tests {
         let end = clock.now() + Duration::from_secs(10);
         store.insert(&key(1), b"a", end).await.unwrap();
         let version = store.load(&key(1)).await.unwrap().unwrap().version;
-        assert!(store.replace(&key(1), Some(version), b"b", end).await.unwrap());
-        assert!(!store.replace(&key(1), Some(version), b"c", end).await.unwrap());
+        assert!(
+            store
+                .replace(&key(1), Some(version), b"b", end)
+                .await
+                .unwrap()
+        );
+        assert!(
+            !store
+                .replace(&key(1), Some(version), b"c", end)
+                .await
+                .unwrap()
+        );
         assert_eq!(store.load(&key(1)).await.unwrap().unwrap().value, b"b");
     }
 
@@ -237,9 +247,15 @@ mod tests {
         let end = clock.now() + Duration::from_secs(10);
         store.insert(&key(1), b"a", end).await.unwrap();
         let before = store.load(&key(1)).await.unwrap().unwrap();
-        store.touch(&key(1), end + Duration::from_secs(10)).await.unwrap();
+        store
+            .touch(&key(1), end + Duration::from_secs(10))
+            .await
+            .unwrap();
         clock.advance(Duration::from_secs(15));
         let after = store.load(&key(1)).await.unwrap().unwrap();
-        assert_eq!((after.version, &after.value), (before.version, &before.value));
+        assert_eq!(
+            (after.version, &after.value),
+            (before.version, &before.value)
+        );
     }
 }

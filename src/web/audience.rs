@@ -79,16 +79,40 @@ mod tests {
             (Method::GET, &[("accept", "application/json")], Program),
             (Method::GET, &[("accept", "text/htmlx")], Program),
             (Method::GET, &[HTML, NAVIGATE], Navigation),
-            (Method::GET, &[NAVIGATE, ("sec-fetch-dest", "document")], Navigation),
-            (Method::GET, &[NAVIGATE, ("sec-fetch-dest", "iframe")], Navigation),
-            (Method::GET, &[NAVIGATE, ("sec-fetch-dest", "object")], Program),
+            (
+                Method::GET,
+                &[NAVIGATE, ("sec-fetch-dest", "document")],
+                Navigation,
+            ),
+            (
+                Method::GET,
+                &[NAVIGATE, ("sec-fetch-dest", "iframe")],
+                Navigation,
+            ),
+            (
+                Method::GET,
+                &[NAVIGATE, ("sec-fetch-dest", "object")],
+                Program,
+            ),
             (Method::GET, &[HTML, ("sec-fetch-mode", "cors")], Program),
             (Method::GET, &[HTML, ("sec-fetch-mode", "no-cors")], Program),
             (Method::GET, &[HTML, ("sec-fetch-dest", "image")], Program),
-            (Method::GET, &[HTML, ("x-requested-with", "XMLHttpRequest")], Program),
-            (Method::POST, &[NAVIGATE, ("sec-fetch-dest", "document")], Form),
+            (
+                Method::GET,
+                &[HTML, ("x-requested-with", "XMLHttpRequest")],
+                Program,
+            ),
+            (
+                Method::POST,
+                &[NAVIGATE, ("sec-fetch-dest", "document")],
+                Form,
+            ),
         ] {
-            assert_eq!(audience(method.clone(), headers), expected, "{method} {headers:?}");
+            assert_eq!(
+                audience(method.clone(), headers),
+                expected,
+                "{method} {headers:?}"
+            );
         }
     }
 }

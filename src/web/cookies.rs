@@ -201,14 +201,20 @@ mod tests {
         ] {
             let header = cookies(redirect_uri, base_path).session(Id(1));
             let header = header.to_str().unwrap();
-            assert!(header.starts_with(start) && header.ends_with(end), "{header}");
+            assert!(
+                header.starts_with(start) && header.ends_with(end),
+                "{header}"
+            );
         }
     }
 
     #[test]
     fn two_session_cookies_are_none() {
         let cookies = cookies("http://127.0.0.1:3000/callback", "");
-        let (a, b) = (format!("oten_session={}", Id(1)), format!("oten_session={}", Id(2)));
+        let (a, b) = (
+            format!("oten_session={}", Id(1)),
+            format!("oten_session={}", Id(2)),
+        );
         assert_eq!(cookies.session_id(&sent(&[&a])), Some(Id(1)));
         assert_eq!(cookies.session_id(&sent(&[&a, &b])), None);
         assert_eq!(cookies.session_id(&sent(&[&format!("{a}; {b}")])), None);
@@ -218,17 +224,32 @@ mod tests {
     fn b1_hostile_cookies_are_passed_over() {
         let cookies = cookies("http://127.0.0.1:3000/callback", "");
         let good = format!("oten_session={}", Id(7));
-        for hostile in ["", ";;;", "=", "a", "\u{ff}=\u{fe}", "oten_login_x=y", "x=\"", "oten_login_=.1"] {
+        for hostile in [
+            "",
+            ";;;",
+            "=",
+            "a",
+            "\u{ff}=\u{fe}",
+            "oten_login_x=y",
+            "x=\"",
+            "oten_login_=.1",
+        ] {
             let headers = sent(&[hostile, &good]);
             assert_eq!(cookies.session_id(&headers), Some(Id(7)), "{hostile:?}");
             cookies.logins_by_age(&headers);
         }
         let mut bytes = HeaderMap::new();
-        bytes.append(header::COOKIE, HeaderValue::from_bytes(b"x=\xff\xfe").unwrap());
+        bytes.append(
+            header::COOKIE,
+            HeaderValue::from_bytes(b"x=\xff\xfe").unwrap(),
+        );
         bytes.append(header::COOKIE, HeaderValue::from_str(&good).unwrap());
         assert_eq!(cookies.session_id(&bytes), Some(Id(7)));
         for id in ["", "x", &"A".repeat(10_000), "oten_session"] {
-            assert_eq!(cookies.session_id(&sent(&[&format!("oten_session={id}")])), None);
+            assert_eq!(
+                cookies.session_id(&sent(&[&format!("oten_session={id}")])),
+                None
+            );
         }
     }
 

@@ -223,13 +223,7 @@ fn provider(error: &ProviderError) -> Meaning {
         ProviderError::UnknownKey => "unknown_key",
         _ => "provider_document",
     };
-    Meaning::of(
-        StatusCode::BAD_GATEWAY,
-        reason,
-        "Sign-in failed",
-        UNTRUSTED,
-    )
-    .remedy(TRY_AGAIN)
+    Meaning::of(StatusCode::BAD_GATEWAY, reason, "Sign-in failed", UNTRUSTED).remedy(TRY_AGAIN)
 }
 
 fn callback(error: &CallbackError) -> Meaning {

@@ -29,7 +29,8 @@ pub(super) async fn get(visit: Visit, headers: HeaderMap, RawQuery(query): RawQu
 
 /// The page to come back to: a local path, given once, or nothing.
 fn return_to(query: &str) -> Option<ReturnTo> {
-    let mut given = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "return_to");
+    let mut given =
+        form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "return_to");
     let (_, path) = given.next()?;
     match given.next() {
         None => ReturnTo::parse(&path),
@@ -70,7 +71,11 @@ pub(super) async fn start(
     let open = cookies.logins_by_age(headers);
     let surplus = (open.len() + 1).saturating_sub(MAX_ATTEMPTS);
     for oldest in open.iter().take(surplus) {
-        inner.attempts.forget(&oldest.id).await.map_err(Error::Store)?;
+        inner
+            .attempts
+            .forget(&oldest.id)
+            .await
+            .map_err(Error::Store)?;
         let gone = cookies.no_login(oldest);
         response.headers_mut().append(header::SET_COOKIE, gone);
     }

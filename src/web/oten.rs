@@ -32,7 +32,9 @@ pub(super) struct Inner {
 #[non_exhaustive]
 pub enum SetupError {
     /// The HTTP client for calls to the provider cannot be made.
-    #[error("the client for calls to the provider cannot be set up; are the system's certificates readable?")]
+    #[error(
+        "the client for calls to the provider cannot be set up; are the system's certificates readable?"
+    )]
     HttpClient(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

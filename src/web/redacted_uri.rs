@@ -39,8 +39,14 @@ impl fmt::Display for RedactedUri<'_> {
         for (i, (name, value)) in form_urlencoded::parse(query.as_bytes()).enumerate() {
             f.write_str(if i == 0 { "?" } else { "&" })?;
             let is_name = name.chars().count() <= MAX_NAME_CHARS
-                && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.[]".contains(c));
-            f.write_str(if is_name && !value.is_empty() { &name } else { "" })?;
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "_-.[]".contains(c));
+            f.write_str(if is_name && !value.is_empty() {
+                &name
+            } else {
+                ""
+            })?;
             f.write_str("=[redacted]")?;
         }
         Ok(())

@@ -30,7 +30,10 @@ mod tests {
             (&[("origin", "null")], false),
             (&[], false),
             (
-                &[("sec-fetch-site", "cross-site"), ("origin", "https://app.example")],
+                &[
+                    ("sec-fetch-site", "cross-site"),
+                    ("origin", "https://app.example"),
+                ],
                 false,
             ),
         ] {
@@ -38,7 +41,11 @@ mod tests {
                 .iter()
                 .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
                 .collect();
-            assert_eq!(is_same_origin(&map, "https://app.example"), expected, "{headers:?}");
+            assert_eq!(
+                is_same_origin(&map, "https://app.example"),
+                expected,
+                "{headers:?}"
+            );
         }
     }
 }

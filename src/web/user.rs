@@ -1,12 +1,7 @@
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 
-use super::{
-    UserRejection,
-    error::Error,
-    rejection::Refusal,
-    visit::Visit,
-};
+use super::{UserRejection, error::Error, rejection::Refusal, visit::Visit};
 use crate::session::{SignedIn, User};
 
 impl Visit {

@@ -10,9 +10,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header, request::Parts};
 use tower_sessions::session::Id;
 
-use super::{
-    Oten, audience::Audience, error::Error, event, oten::Inner, rejection::Refusal,
-};
+use super::{Oten, audience::Audience, error::Error, event, oten::Inner, rejection::Refusal};
 use crate::{
     secret::random_bytes,
     session::{Left, RequestSession, ReturnTo, SignedIn},
@@ -93,7 +91,9 @@ impl Visit {
     /// Who is signed in. From here on the answer is personal.
     pub(super) async fn signed_in(&self) -> Result<Option<SignedIn>, Error> {
         let signed_in = self.session().signed_in().await.map_err(Error::Store)?;
-        self.0.personal.store(signed_in.is_some(), Ordering::Relaxed);
+        self.0
+            .personal
+            .store(signed_in.is_some(), Ordering::Relaxed);
         Ok(signed_in)
     }
 
