@@ -4,9 +4,15 @@ use axum::Router;
 use url::Url;
 
 use super::{
-    EmulatorBuilder, EmulatorError, Endpoint, Lie, PlannedFault, Refusal, core::Core, interaction,
-    keys::ProviderKey, parameters::AuthorizationRequest, request, router, server::Server,
-    session::SignedIn, user::{USERS, User},
+    EmulatorBuilder, EmulatorError, Endpoint, Lie, PlannedFault, Refusal,
+    core::Core,
+    interaction,
+    keys::ProviderKey,
+    parameters::AuthorizationRequest,
+    request, router,
+    server::Server,
+    session::SignedIn,
+    user::{USERS, User},
 };
 
 /// A local Oten that does what it is told. A copy is the same emulator.
