@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, path::PathBuf};
+use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -50,6 +50,11 @@ pub(crate) struct Serve {
 }
 
 impl Cli {
+    /// Reads the command line; a wrong one ends the program with what is right.
+    pub(crate) fn read() -> Self {
+        Self::parse_from(without_separator(env::args_os()))
+    }
+
     /// Does what was asked, until it is done or told to stop.
     pub(crate) fn run(self) -> Result<(), Failure> {
         trace::init()?;
@@ -64,6 +69,15 @@ impl Cli {
             }
         })
     }
+}
+
+/// `cargo demo -- --client public` is a habit, and the alias holds a `--` already: the one after
+/// the command says nothing here.
+fn without_separator(line: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    const AFTER_COMMAND: usize = 2;
+    let words = line.enumerate();
+    let words = words.filter(|(place, word)| *place != AFTER_COMMAND || word != "--");
+    words.map(|(_, word)| word)
 }
 
 #[cfg(test)]
@@ -82,5 +96,14 @@ mod tests {
         let line = ["oten", "demo", "--client", "public", "--config", "x.toml"];
         assert!(Cli::try_parse_from(line).is_err());
         assert!(Cli::try_parse_from(["oten", "demo", "--config", "x.toml"]).is_ok());
+    }
+
+    #[test]
+    fn a_separator_out_of_habit_is_passed_over() {
+        let line = ["oten", "demo", "--", "--client", "public"];
+        let words = || without_separator(line.iter().map(Into::into));
+        assert!(Cli::try_parse_from(words()).is_ok());
+        let line = ["oten", "--", "demo"];
+        assert!(Cli::try_parse_from(line).is_err());
     }
 }

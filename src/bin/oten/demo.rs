@@ -43,7 +43,6 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     let emulator = emulator(&config, &issuer)?;
     let users: Vec<TestUser> = emulator.people().map(TestUser::from).collect();
     let names: Vec<&str> = users.iter().map(|user| user.name).collect();
-    let address = format!("{origin}{}/", config.base_path());
     let (names, client) = (names.join(", "), describe(&config));
     let site = Arc::new(Site::new(config.base_path(), users));
     let oten = Oten::new(config, MemoryStore::default())?;
@@ -51,7 +50,7 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     announce(
         "Oten demo site",
         &[
-            ("Open", &address),
+            ("Open", &format!("{origin}{}", site.path("/"))),
             ("Users", &format!("{names}; nobody has a password")),
             ("Client", client),
             ("Provider", &format!("an emulated Oten at {issuer}")),

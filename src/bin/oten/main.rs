@@ -14,10 +14,8 @@ mod trace;
 
 use std::{error::Error, io::Write, process::ExitCode};
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    match cli::Cli::parse().run() {
+    match cli::Cli::read().run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // Whoever closed stderr does not want to read it.

@@ -18,15 +18,15 @@ pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
     let config = configure(arguments)?;
     let (listener, address) = listen::bind(config.listen()).await?;
     let provider = provider_origin(&config);
-    let browsers = format!("{}{}/", config.origin(), config.base_path());
     let site = Arc::new(Site::new(config.base_path(), Vec::new()));
+    let seen_at = format!("{}{}", config.origin(), site.path("/"));
     let oten = Oten::new(config, MemoryStore::default())?;
     let app = site::routes(&oten, &site);
     announce(
         "Oten site",
         &[
             ("Listens on", &format!("http://{address}")),
-            ("Seen at", &browsers),
+            ("Seen at", &seen_at),
             ("Provider", &provider),
             ("Stop", "Ctrl-C"),
         ],

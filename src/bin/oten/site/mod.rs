@@ -59,7 +59,7 @@ impl Site {
     }
 
     /// A path of the site as the browser sees it.
-    fn path(&self, path: &str) -> String {
+    pub(crate) fn path(&self, path: &str) -> String {
         match (self.base_path.as_str(), path) {
             // A router nested at `/app` answers `/app` and not `/app/`.
             (base, "/") if !base.is_empty() => base.to_owned(),
