@@ -1,1 +1,8 @@
-//! Promises.
+//! The promises, one file for each of their chapters. One binary: it links once.
+
+// Here an `unwrap` is an assertion.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+mod layering;
+mod sign_in;

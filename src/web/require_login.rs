@@ -80,8 +80,8 @@ pub struct RequireLoginService<S> {
 }
 
 impl RequireLogin {
-    async fn check<B>(&self, request: &Request<B>) -> Result<(), Refusal> {
-        let visit = Visit::of(request.extensions()).ok_or_else(Refusal::missing_layer)?;
+    async fn check(&self, visit: Option<Visit>) -> Result<(), Refusal> {
+        let visit = visit.ok_or_else(Refusal::missing_layer)?;
         let signed_in = visit.require_user().await?;
         match &self.rule {
             Some(rule) if !rule(signed_in.user()) => Err(Refusal::new(&visit, Error::Forbidden)),
@@ -94,7 +94,7 @@ impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for RequireLoginService<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
     S::Future: Send,
-    ReqBody: Send + Sync + 'static,
+    ReqBody: Send + 'static,
     ResBody: HttpBody<Data = Bytes> + Send + 'static,
     ResBody::Error: Into<BoxError>,
 {
@@ -111,8 +111,9 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let guard = self.guard.clone();
+        let visit = Visit::of(request.extensions());
         Box::pin(async move {
-            match guard.check(&request).await {
+            match guard.check(visit).await {
                 Ok(()) => Ok(inner.call(request).await?.map(Body::new)),
                 Err(refusal) => Ok(refusal.into_response()),
             }
