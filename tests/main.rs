@@ -1,7 +1,10 @@
-//! The promises of the crate, each with at least one test; see the modules.
+//! The promises, one file for each of their chapters. One binary: it links once.
 
-// A test that meets what it does not expect ends there; so do its helpers.
+// Here an `unwrap` is an assertion.
 #![allow(clippy::unwrap_used)]
 
 mod browser;
+mod common;
+mod layering;
 mod program;
+mod sign_in;

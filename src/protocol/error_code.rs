@@ -44,14 +44,179 @@ pub enum ErrorCode {
 
 /// What a code means, to whom.
 struct Meaning {
+    /// To programs.
     name: &'static str,
+    /// To the person at the browser.
     sentence: &'static str,
+    /// To the operator of the site.
     advice: &'static str,
 }
 
 const MISCONFIGURED: &str =
     "Signing in is not set up correctly on this site. The people who run it have to look at it.";
 const PASSING: &str = "Oten cannot sign you in right now. Please try again in a moment.";
+
+const OTHER: Meaning = Meaning {
+    name: "",
+    sentence: "Oten could not sign you in. Please try again.",
+    advice: "the provider answered an error code this version does not know; look it up in \
+             the provider's documentation",
+};
+
+const fn meaning(name: &'static str, sentence: &'static str, advice: &'static str) -> Meaning {
+    Meaning {
+        name,
+        sentence,
+        advice,
+    }
+}
+
+/// Every code with a name of its own.
+static KNOWN: [(ErrorCode, Meaning); 17] = [
+    (
+        ErrorCode::InvalidRequest,
+        meaning(
+            "invalid_request",
+            MISCONFIGURED,
+            "check that the client type matches the registration (a confidential client must \
+             send a request object, a public one must not) and that this machine's clock is \
+             right: an expired request object is answered with this code",
+        ),
+    ),
+    (
+        ErrorCode::InvalidClient,
+        meaning(
+            "invalid_client",
+            MISCONFIGURED,
+            "check OTEN_CLIENT_ID and OTEN_CLIENT_SECRET, that they belong to the configured \
+             environment, and the client's list of allowed addresses",
+        ),
+    ),
+    (
+        ErrorCode::InvalidGrant,
+        meaning(
+            "invalid_grant",
+            "The sign-in took too long or was already used. Please sign in again.",
+            "the code or refresh token was expired, used or issued to another client; nothing \
+             to do if it is rare",
+        ),
+    ),
+    (
+        ErrorCode::UnauthorizedClient,
+        meaning(
+            "unauthorized_client",
+            MISCONFIGURED,
+            "allow the authorization code flow for this client in the developer portal and \
+             check OTEN_CLIENT_TYPE",
+        ),
+    ),
+    (
+        ErrorCode::UnsupportedResponseType,
+        meaning(
+            "unsupported_response_type",
+            MISCONFIGURED,
+            "the provider must support the response type `code`; check OTEN_ISSUER",
+        ),
+    ),
+    (
+        ErrorCode::UnsupportedGrantType,
+        meaning(
+            "unsupported_grant_type",
+            MISCONFIGURED,
+            "the provider must support the grant `authorization_code`; check OTEN_ISSUER",
+        ),
+    ),
+    (
+        ErrorCode::InvalidScope,
+        meaning(
+            "invalid_scope",
+            MISCONFIGURED,
+            "allow the scopes of OTEN_SCOPES for this client in the developer portal",
+        ),
+    ),
+    (
+        ErrorCode::AccessDenied,
+        meaning(
+            "access_denied",
+            "You cancelled the sign-in, or this account may not use this site.",
+            "nothing to do: the person or a policy at the provider said no",
+        ),
+    ),
+    (
+        ErrorCode::ServerError,
+        meaning(
+            "server_error",
+            PASSING,
+            "the provider failed; look at its status page if it goes on",
+        ),
+    ),
+    (
+        ErrorCode::TemporarilyUnavailable,
+        meaning(
+            "temporarily_unavailable",
+            PASSING,
+            "the provider is busy or being maintained; look at its status page if it goes on",
+        ),
+    ),
+    (
+        ErrorCode::InvalidRequestObject,
+        meaning(
+            "invalid_request_object",
+            MISCONFIGURED,
+            "check that OTEN_JAR is the method registered for this client, and the client \
+             secret (HS256) or the registered public key and its id (EdDSA)",
+        ),
+    ),
+    (
+        ErrorCode::RequestNotSupported,
+        meaning(
+            "request_not_supported",
+            MISCONFIGURED,
+            "the provider takes no request object from this client: a public client is set up \
+             as confidential; check OTEN_CLIENT_TYPE",
+        ),
+    ),
+    (
+        ErrorCode::RequestUriNotSupported,
+        meaning(
+            "request_uri_not_supported",
+            MISCONFIGURED,
+            "no `request_uri` is ever sent from here: look for a proxy that rewrites requests",
+        ),
+    ),
+    (
+        ErrorCode::InvalidRequestUri,
+        meaning(
+            "invalid_request_uri",
+            MISCONFIGURED,
+            "no `request_uri` is ever sent from here: look for a proxy that rewrites requests",
+        ),
+    ),
+    (
+        ErrorCode::LoginRequired,
+        meaning(
+            "login_required",
+            "You are not signed in at Oten. Please sign in.",
+            "expected with OTEN_PROMPT=none; leave it out to let people sign in",
+        ),
+    ),
+    (
+        ErrorCode::ConsentRequired,
+        meaning(
+            "consent_required",
+            "Oten needs your consent. Please sign in.",
+            "expected with OTEN_PROMPT=none; leave it out to let people consent",
+        ),
+    ),
+    (
+        ErrorCode::InteractionRequired,
+        meaning(
+            "interaction_required",
+            "Oten needs something from you. Please sign in.",
+            "expected with OTEN_PROMPT=none; leave it out to let people act",
+        ),
+    ),
+];
 
 impl ErrorCode {
     /// Whether the same request may succeed a moment later.
@@ -81,142 +246,16 @@ impl ErrorCode {
         self.meaning().advice
     }
 
-    fn meaning(&self) -> Meaning {
-        let (name, sentence, advice) = match self {
-            Self::InvalidRequest => (
-                "invalid_request",
-                MISCONFIGURED,
-                "check that the client type matches the registration (a confidential client must \
-                 send a request object, a public one must not) and that this machine's clock is \
-                 right: an expired request object is answered with this code",
-            ),
-            Self::InvalidClient => (
-                "invalid_client",
-                MISCONFIGURED,
-                "check OTEN_CLIENT_ID and OTEN_CLIENT_SECRET, that they belong to the configured \
-                 environment, and the client's list of allowed addresses",
-            ),
-            Self::InvalidGrant => (
-                "invalid_grant",
-                "The sign-in took too long or was already used. Please sign in again.",
-                "the code or refresh token was expired, used or issued to another client; nothing \
-                 to do if it is rare",
-            ),
-            Self::UnauthorizedClient => (
-                "unauthorized_client",
-                MISCONFIGURED,
-                "allow the authorization code flow for this client in the developer portal and \
-                 check OTEN_CLIENT_TYPE",
-            ),
-            Self::UnsupportedResponseType => (
-                "unsupported_response_type",
-                MISCONFIGURED,
-                "the provider must support the response type `code`; check OTEN_ISSUER",
-            ),
-            Self::UnsupportedGrantType => (
-                "unsupported_grant_type",
-                MISCONFIGURED,
-                "the provider must support the grant `authorization_code`; check OTEN_ISSUER",
-            ),
-            Self::InvalidScope => (
-                "invalid_scope",
-                MISCONFIGURED,
-                "allow the scopes of OTEN_SCOPES for this client in the developer portal",
-            ),
-            Self::AccessDenied => (
-                "access_denied",
-                "You cancelled the sign-in, or this account may not use this site.",
-                "nothing to do: the person or a policy at the provider said no",
-            ),
-            Self::ServerError => (
-                "server_error",
-                PASSING,
-                "the provider failed; look at its status page if it goes on",
-            ),
-            Self::TemporarilyUnavailable => (
-                "temporarily_unavailable",
-                PASSING,
-                "the provider is busy or being maintained; look at its status page if it goes on",
-            ),
-            Self::InvalidRequestObject => (
-                "invalid_request_object",
-                MISCONFIGURED,
-                "check that OTEN_JAR is the method registered for this client, and the client \
-                 secret (HS256) or the registered public key and its id (EdDSA)",
-            ),
-            Self::RequestNotSupported => (
-                "request_not_supported",
-                MISCONFIGURED,
-                "the provider takes no request object from this client: a public client is set up \
-                 as confidential; check OTEN_CLIENT_TYPE",
-            ),
-            Self::RequestUriNotSupported => (
-                "request_uri_not_supported",
-                MISCONFIGURED,
-                "no `request_uri` is ever sent from here: look for a proxy that rewrites requests",
-            ),
-            Self::InvalidRequestUri => (
-                "invalid_request_uri",
-                MISCONFIGURED,
-                "no `request_uri` is ever sent from here: look for a proxy that rewrites requests",
-            ),
-            Self::LoginRequired => (
-                "login_required",
-                "You are not signed in at Oten. Please sign in.",
-                "expected with OTEN_PROMPT=none; leave it out to let people sign in",
-            ),
-            Self::ConsentRequired => (
-                "consent_required",
-                "Oten needs your consent. Please sign in.",
-                "expected with OTEN_PROMPT=none; leave it out to let people consent",
-            ),
-            Self::InteractionRequired => (
-                "interaction_required",
-                "Oten needs something from you. Please sign in.",
-                "expected with OTEN_PROMPT=none; leave it out to let people act",
-            ),
-            Self::Other(_) => (
-                "",
-                "Oten could not sign you in. Please try again.",
-                "the provider answered an error code this version does not know; look it up in \
-                 the provider's documentation",
-            ),
-        };
-        Meaning {
-            name,
-            sentence,
-            advice,
-        }
+    fn meaning(&self) -> &'static Meaning {
+        let known = KNOWN.iter().find(|(code, _)| code == self);
+        known.map_or(&OTHER, |(_, meaning)| meaning)
     }
-
-    /// Every code with a name of its own.
-    const KNOWN: [Self; 17] = [
-        Self::InvalidRequest,
-        Self::InvalidClient,
-        Self::InvalidGrant,
-        Self::UnauthorizedClient,
-        Self::UnsupportedResponseType,
-        Self::UnsupportedGrantType,
-        Self::InvalidScope,
-        Self::AccessDenied,
-        Self::ServerError,
-        Self::TemporarilyUnavailable,
-        Self::InvalidRequestObject,
-        Self::RequestNotSupported,
-        Self::RequestUriNotSupported,
-        Self::InvalidRequestUri,
-        Self::LoginRequired,
-        Self::ConsentRequired,
-        Self::InteractionRequired,
-    ];
 }
 
 impl From<&str> for ErrorCode {
     fn from(code: &str) -> Self {
-        Self::KNOWN
-            .into_iter()
-            .find(|known| known.as_str() == code)
-            .unwrap_or_else(|| Self::Other(code.to_owned()))
+        let known = KNOWN.iter().find(|(_, meaning)| meaning.name == code);
+        known.map_or_else(|| Self::Other(code.to_owned()), |(code, _)| code.clone())
     }
 }
 
@@ -236,8 +275,8 @@ mod tests {
 
     #[test]
     fn every_code_is_recognised_by_its_own_name() {
-        for code in ErrorCode::KNOWN {
-            assert_eq!(ErrorCode::from(code.as_str()), code);
+        for (code, _) in &KNOWN {
+            assert_eq!(ErrorCode::from(code.as_str()), *code);
             assert!(!code.sentence().is_empty() && !code.advice().is_empty());
         }
     }

@@ -18,6 +18,7 @@ use super::{
     records::{Found, Kind},
 };
 use crate::{
+    error::with_causes,
     secret::{Secret, exposed},
     store::StoreError,
 };
@@ -396,7 +397,9 @@ fn backend(error: tower_sessions::session::Error) -> StoreError {
     StoreError::Backend(error.into())
 }
 
+/// tower-sessions carries no causes: the text tells them.
+// By value, as `map_err` hands it over.
+#[allow(clippy::needless_pass_by_value)]
 fn for_app(error: StoreError) -> session_store::Error {
-    let text = crate::error::with_causes(&error);
-    session_store::Error::Backend(text)
+    session_store::Error::Backend(with_causes(&error))
 }

@@ -1,6 +1,8 @@
 //! One structured event for everything that somebody may want to know about later, under the target
 //! `axum_oten`.
 
+use std::fmt::Write;
+
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -34,8 +36,15 @@ impl Events {
             .chain_update([0])
             .chain_update(user.subject())
             .finalize();
-        hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash[..8])
     }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String does not fail");
+        text
+    })
 }
 
 pub(super) fn signed_in(visit: &Visit, user: &User) {

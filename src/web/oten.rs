@@ -62,7 +62,6 @@ impl Oten {
     ///
     /// It puts tower-sessions' `Session` into each request for the app's own data, unless a
     /// `SessionManagerLayer` of the app outside of it did so already.
-    #[must_use]
     pub fn layer(&self) -> OtenLayer {
         OtenLayer::new(self.clone())
     }
@@ -79,7 +78,6 @@ impl Oten {
     }
 
     /// The layer for routes that guests must not see; for [`Router::route_layer`].
-    #[must_use]
     pub fn require_login(&self) -> RequireLogin {
         RequireLogin::default()
     }

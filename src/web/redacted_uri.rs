@@ -21,10 +21,16 @@ use url::form_urlencoded;
 ///
 /// With tower-http's `TraceLayer`:
 ///
-/// ```ignore
-/// TraceLayer::new_for_http().make_span_with(|request: &Request<Body>| {
-///     tracing::info_span!("request", method = %request.method(), uri = %RedactedUri(request.uri()))
-/// })
+/// ```
+/// # #[cfg(feature = "cli")] fn app() -> axum::Router {
+/// # use axum::{Router, body::Body, http::Request};
+/// # use axum_oten::RedactedUri;
+/// # use tower_http::trace::TraceLayer;
+/// Router::new().layer(TraceLayer::new_for_http().make_span_with(|request: &Request<Body>| {
+///     let uri = RedactedUri(request.uri());
+///     tracing::info_span!("request", method = %request.method(), %uri)
+/// }))
+/// # }
 /// ```
 #[derive(Clone, Copy)]
 pub struct RedactedUri<'a>(pub &'a Uri);

@@ -111,7 +111,6 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let guard = self.guard.clone();
-        // Taken before the wait: a request with axum's body must not be borrowed across one.
         let visit = Visit::of(request.extensions());
         Box::pin(async move {
             match guard.check(visit).await {

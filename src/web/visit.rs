@@ -78,14 +78,8 @@ impl Visit {
 
     /// Ties what the browser shows to what the log says.
     pub(super) fn correlation_id(&self) -> &str {
-        self.0.correlation_id.get_or_init(|| {
-            use std::fmt::Write;
-            let mut id = String::with_capacity(16);
-            for byte in *random_bytes::<8>() {
-                write!(id, "{byte:02x}").expect("writing to a String does not fail");
-            }
-            id
-        })
+        let id = || event::hex(random_bytes::<8>().as_ref());
+        self.0.correlation_id.get_or_init(id)
     }
 
     /// Who is signed in. From here on the answer is personal.

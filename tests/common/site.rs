@@ -1,0 +1,224 @@
+use axum::{Json, Router, response::IntoResponse, routing::get};
+use axum_oten::{
+    AccessToken, Clock, Config, MemoryStore, Oten, User,
+    config::ConfigBuilder,
+    emulator::{EmulatedClient, Emulator, EmulatorBuilder},
+    jose::Ed25519KeyPair,
+    store::OtenStore,
+};
+use serde_json::json;
+use tower_sessions::Session;
+
+use super::Browser;
+
+/// The client's secret, to be searched for where it must not be.
+pub const SECRET: &str = "the-client-secret-of-at-least-32-bytes";
+
+const ORIGIN: &str = "http://127.0.0.1:3000";
+
+/// How the site's client is registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientKind {
+    Hs256,
+    EdDsa,
+    Public,
+}
+
+impl ClientKind {
+    pub const ALL: [Self; 3] = [Self::Hs256, Self::EdDsa, Self::Public];
+}
+
+/// A running emulator, and a site that signs in with it.
+pub struct TestSite {
+    pub emulator: Emulator,
+    pub oten: Oten,
+    pub store: MemoryStore,
+    pub clock: Clock,
+    pub app: Router,
+}
+
+type Configure = Box<dyn FnOnce(ConfigBuilder) -> ConfigBuilder>;
+type Emulate = Box<dyn FnOnce(EmulatorBuilder) -> EmulatorBuilder>;
+type BuildApp = Box<dyn FnOnce(&Oten) -> Router>;
+
+/// What a test wants otherwise than usual.
+#[must_use]
+pub struct TestSiteBuilder {
+    kind: ClientKind,
+    configure: Configure,
+    emulate: Emulate,
+    app: BuildApp,
+    origin: &'static str,
+}
+
+impl TestSite {
+    /// A site as most tests need it: a confidential client with HS256.
+    pub async fn start() -> Self {
+        Self::builder().start().await
+    }
+
+    pub fn builder() -> TestSiteBuilder {
+        TestSiteBuilder {
+            kind: ClientKind::Hs256,
+            configure: Box::new(|config| config),
+            emulate: Box::new(|emulator| emulator),
+            app: Box::new(app),
+            origin: ORIGIN,
+        }
+    }
+
+    /// A browser without cookies.
+    pub fn browser(&self) -> Browser {
+        Browser::new(self)
+    }
+
+    /// A browser in which `user` has signed in.
+    pub async fn signed_in(&self, user: &str) -> Browser {
+        let mut browser = self.browser();
+        browser.sign_in(user, "/").await;
+        browser
+    }
+}
+
+impl TestSiteBuilder {
+    pub fn client(mut self, kind: ClientKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    /// Changes the site's configuration.
+    pub fn config(
+        mut self,
+        configure: impl FnOnce(ConfigBuilder) -> ConfigBuilder + 'static,
+    ) -> Self {
+        self.configure = Box::new(configure);
+        self
+    }
+
+    /// Changes the emulator before it starts.
+    pub fn emulator(
+        mut self,
+        emulate: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder + 'static,
+    ) -> Self {
+        self.emulate = Box::new(emulate);
+        self
+    }
+
+    /// Another app than [`app`].
+    pub fn app(mut self, app: impl FnOnce(&Oten) -> Router + 'static) -> Self {
+        self.app = Box::new(app);
+        self
+    }
+
+    /// Serves the site under another origin, such as one with https.
+    pub fn origin(mut self, origin: &'static str) -> Self {
+        self.origin = origin;
+        self
+    }
+
+    pub async fn start(self) -> TestSite {
+        let store_clock = Clock::manual();
+        let store = MemoryStore::default().with_clock(store_clock.clone());
+        self.start_with(store.clone(), store, store_clock).await
+    }
+
+    /// Starts with another store; `memory` is the one a test looks into.
+    pub async fn start_with(
+        self,
+        store: impl OtenStore,
+        memory: MemoryStore,
+        clock: Clock,
+    ) -> TestSite {
+        let redirect_uri = format!("{}/callback", self.origin);
+        let pair = Ed25519KeyPair::generate();
+        let client = match self.kind {
+            ClientKind::Hs256 => EmulatedClient::confidential("test-site", SECRET),
+            ClientKind::EdDsa => EmulatedClient::confidential("test-site", SECRET)
+                .request_object_key(&pair.public_jwk()),
+            ClientKind::Public => EmulatedClient::public("test-site"),
+        };
+        let emulator = Emulator::builder()
+            .client(client.redirect_uri(&redirect_uri))
+            .clock(clock.clone());
+        let emulator = (self.emulate)(emulator).start().await.unwrap();
+
+        let config = Config::builder()
+            .issuer(emulator.issuer())
+            .client_id("test-site")
+            .redirect_uri(&redirect_uri);
+        let config = match self.kind {
+            ClientKind::Hs256 => config.client_secret(SECRET),
+            ClientKind::EdDsa => config.client_secret(SECRET).jar_eddsa(pair),
+            ClientKind::Public => config.public_client(),
+        };
+        let config = (self.configure)(config).build().unwrap();
+        let oten = Oten::builder(config, store)
+            .clock(clock.clone())
+            .build()
+            .unwrap();
+        TestSite {
+            app: (self.app)(&oten),
+            emulator,
+            oten,
+            store: memory,
+            clock,
+        }
+    }
+}
+
+/// The app of most tests: pages that are open, protected, for some, and for programs.
+pub fn app(oten: &Oten) -> Router {
+    let protected = Router::new()
+        .route("/profile", get(profile).post(profile))
+        .route("/shout", get(async || "for the signed-in"))
+        .route_layer(oten.require_login());
+    let staff = Router::new()
+        .route("/staff", get(async || "for the staff"))
+        .route_layer(
+            oten.require_login()
+                .authorize(|user| user.subject() == "alice"),
+        );
+    Router::new()
+        .route("/", get(home))
+        .route("/open", get(async || "open"))
+        .route("/extracted", get(profile).post(profile))
+        .route("/token", get(token))
+        .route("/note", get(read_note).post(write_note))
+        .merge(protected)
+        .merge(staff)
+        .merge(oten.routes())
+        .layer(oten.layer())
+}
+
+async fn home(user: Option<User>) -> String {
+    match user {
+        Some(user) => format!("user {}", user.subject()),
+        None => "guest".to_owned(),
+    }
+}
+
+async fn profile(user: User) -> impl IntoResponse {
+    Json(json!({
+        "sub": user.subject(),
+        "iss": user.issuer(),
+        "name": user.name(),
+        "email": user.email(),
+    }))
+}
+
+async fn token(token: AccessToken) -> String {
+    token.expose().to_owned()
+}
+
+/// Data of the app's own in the session.
+async fn read_note(session: Session) -> String {
+    session
+        .get("note")
+        .await
+        .unwrap()
+        .unwrap_or_else(|| "no note".to_owned())
+}
+
+async fn write_note(session: Session, note: String) {
+    session.insert("note", note).await.unwrap();
+}
