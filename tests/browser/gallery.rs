@@ -1,4 +1,4 @@
-//! Every page on every screen. With `OTEN_SCREENSHOTS` set to a folder, they are photographed
+//! Every page on every screen. With `AXUM_OTEN_SCREENSHOTS` set to a folder, they are photographed
 //! into it.
 
 use std::path::PathBuf;
@@ -57,7 +57,7 @@ async fn look_at(browser: &Chromium, page: &str) {
             width <= screen.width,
             "{page} at {here} is {width} wide on {screen:?}"
         );
-        if let Some(folder) = std::env::var_os("OTEN_SCREENSHOTS") {
+        if let Some(folder) = std::env::var_os("AXUM_OTEN_SCREENSHOTS") {
             let folder = PathBuf::from(folder);
             std::fs::create_dir_all(&folder).unwrap();
             let file = folder.join(format!("{page}-{}.png", screen.name));
