@@ -2,6 +2,7 @@
 
 // Here an `unwrap` is an assertion.
 #![allow(clippy::unwrap_used)]
+#![allow(unreachable_pub, missing_docs)]
 
 mod browser;
 mod common;
