@@ -121,3 +121,24 @@ async fn it_stops_when_asked() {
     let (status, log) = demo.end().await;
     assert!(status.success(), "{status}:\n{log}");
 }
+
+#[tokio::test]
+async fn the_sandbox_configuration_needs_credentials_only() {
+    let arguments = ["serve", "--config", "config/sandbox.toml"];
+    let arguments = [&arguments[..], &["--listen", "127.0.0.1:0"]].concat();
+    let mut serve = command(&arguments);
+    serve.envs([
+        ("OTEN_CLIENT_ID", "a-client-of-the-sandbox"),
+        (
+            "OTEN_CLIENT_SECRET",
+            "a secret of the test, of more than 32 bytes",
+        ),
+    ]);
+    let (status, log) = Running::start(&mut serve).await.end().await;
+    assert!(status.success(), "{log}");
+    assert!(log.contains("https://account.sbx.oten.dev"), "{log}");
+
+    let ended = run(&mut command(&arguments)).await;
+    assert_refused(&ended, 1);
+    assert!(ended.stderr.contains("2 problems"), "{}", ended.stderr);
+}
