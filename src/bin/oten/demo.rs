@@ -17,7 +17,7 @@ use crate::{
     cli,
     client_kind::ClientKind,
     failure::Failure,
-    listen,
+    listen::Listener,
     site::{self, Site, TestUser},
 };
 
@@ -32,8 +32,8 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     }
     // Whole before the address is taken: everything that is wrong with it is told at once.
     let planned = builder.clone().build()?;
-    let (listener, bound) = listen::bind(planned.listen()).await?;
-    let origin = format!("http://{}", reachable(bound));
+    let listener = Listener::bind(planned.listen()).await?;
+    let origin = format!("http://{}", reachable(listener.address()));
     let issuer = format!("{origin}{EMULATOR_PATH}");
     let config = builder
         .issuer(&issuer)
@@ -57,7 +57,7 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
             ("Stop", "Ctrl-C"),
         ],
     );
-    listen::serve(listener, site::harden(app, site, None)).await
+    listener.serve(site::harden(app, site, None)).await
 }
 
 /// What was asked for, with new credentials in place of what a real client would have.

@@ -10,6 +10,7 @@ mod failure;
 mod listen;
 mod serve;
 mod site;
+mod stop;
 mod trace;
 
 use std::{error::Error, io::Write, process::ExitCode};

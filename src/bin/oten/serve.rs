@@ -9,14 +9,14 @@ use crate::{
     announce::announce,
     cli,
     failure::Failure,
-    listen,
+    listen::Listener,
     site::{self, Site},
 };
 
 /// Runs the site against the configured issuer until told to stop.
 pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
     let config = configure(arguments)?;
-    let (listener, address) = listen::bind(config.listen()).await?;
+    let listener = Listener::bind(config.listen()).await?;
     let provider = provider_origin(&config);
     let site = Arc::new(Site::new(config.base_path(), Vec::new()));
     let seen_at = format!("{}{}", config.origin(), site.path("/"));
@@ -25,13 +25,15 @@ pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
     announce(
         "Oten site",
         &[
-            ("Listens on", &format!("http://{address}")),
+            ("Listens on", &format!("http://{}", listener.address())),
             ("Seen at", &seen_at),
             ("Provider", &provider),
             ("Stop", "Ctrl-C"),
         ],
     );
-    listen::serve(listener, site::harden(app, site, Some(&provider))).await
+    listener
+        .serve(site::harden(app, site, Some(&provider)))
+        .await
 }
 
 fn configure(arguments: cli::Serve) -> Result<Config, Failure> {
