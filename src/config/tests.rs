@@ -719,19 +719,21 @@ fn production_is_strict_where_the_sandbox_warns() {
 
 #[cfg(unix)]
 #[test]
-fn a_file_that_others_may_read_is_refused_in_production() {
+fn a_file_that_everybody_may_read_is_refused_in_production() {
     let file = TempFile::new(SECRET);
     let in_file = [("client_secret", ""), ("client_secret_file", file.path())];
-    for (mode, is_exposed) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true)] {
+    for (mode, warnings, refused) in [
+        (0o600, 0, false),
+        (0o400, 0, false),
+        (0o640, 1, false),
+        (0o604, 1, true),
+        (0o644, 1, true),
+    ] {
         file.chmod(mode);
         let sandbox = from_environment(&changed(&in_file)).unwrap();
-        assert_eq!(
-            sandbox.warnings().len(),
-            usize::from(is_exposed),
-            "{mode:o}"
-        );
+        assert_eq!(sandbox.warnings().len(), warnings, "{mode:o}");
         let production = from_environment(&changed(&[PRODUCTION, &in_file].concat()));
-        let expected: &[&str] = if is_exposed { &["client_secret"] } else { &[] };
+        let expected: &[&str] = if refused { &["client_secret"] } else { &[] };
         assert_eq!(keys_of(&production), expected, "{mode:o}");
     }
 }
