@@ -6,4 +6,5 @@
 
 mod common;
 mod layering;
+mod promises_kept;
 mod sign_in;

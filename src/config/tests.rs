@@ -282,7 +282,7 @@ fn the_smallest_configuration_gets_the_documented_defaults() {
 
 /// B3.
 #[test]
-fn every_bad_value_is_refused_under_its_key() {
+fn b3_every_bad_value_is_refused_under_its_key() {
     for (key, values) in BAD {
         for value in *values {
             let settings = changed(&[(*key, *value)]);
@@ -343,7 +343,7 @@ fn every_good_value_is_taken() {
 
 /// B3.
 #[test]
-fn every_problem_is_told_at_once_with_its_cure() {
+fn b3_every_problem_is_told_at_once_with_its_cure() {
     let error = from_both(
         "environment = \"sandbx\"\nsession_idel = 60\nbase_path = \"/app/\"\nscopes = \"email\"",
         &[("OTEN_LISTEN", "here"), ("OTEN_CLIENT_SECERT", SECRET)],
