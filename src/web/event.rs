@@ -49,3 +49,16 @@ pub(super) fn refused(visit: &Visit, error: &Error) {
         _ => event!(warn),
     }
 }
+
+/// The same for a request that did not come through the layer.
+pub(super) fn refused_without_layer(error: &Error) {
+    let meaning = error.meaning();
+    tracing::error!(
+        target: "axum_oten",
+        event = "refused",
+        reason = meaning.reason,
+        status = meaning.status.as_u16(),
+        cause = error.cause(),
+        "a request was refused"
+    );
+}

@@ -1,5 +1,4 @@
 use axum::response::{IntoResponse, Redirect, Response};
-use http::StatusCode;
 
 use super::{audience::Audience, error::Error, event, page, visit::Visit};
 use crate::session::ReturnTo;
@@ -48,8 +47,10 @@ impl IntoResponse for Refusal {
             return_to,
         } = *self.0;
         let Some(visit) = visit else {
-            tracing::error!(target: "axum_oten", cause = error.cause(), "a request was refused");
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            // Without the layer nothing is known about the site: not even where its pages are.
+            event::refused_without_layer(&error);
+            let meaning = error.meaning();
+            return (meaning.status, meaning.sentence).into_response();
         };
         let wants_sign_in = matches!(error, Error::NotSignedIn | Error::AccessTokenEnded);
         if wants_sign_in && visit.audience() == Audience::Navigation {
