@@ -8,4 +8,5 @@ mod browser;
 mod common;
 mod layering;
 mod program;
+mod promises_kept;
 mod sign_in;

@@ -22,7 +22,7 @@ pub enum Environment {
 }
 
 impl Environment {
-    pub(super) const ALL: [Self; 2] = [Self::Sandbox, Self::Production];
+    pub(crate) const ALL: [Self; 2] = [Self::Sandbox, Self::Production];
 
     /// The name used in configuration files.
     #[must_use]
