@@ -19,7 +19,7 @@ use crate::session::User;
 type Rule = dyn Fn(&User) -> bool + Send + Sync;
 
 impl Oten {
-    /// The layer for routes that guests must not see; for [`Router::route_layer`].
+    /// The layer for routes that guests must not see; for [`Router::route_layer`](axum::Router::route_layer).
     pub fn require_login(&self) -> RequireLogin {
         RequireLogin::default()
     }
