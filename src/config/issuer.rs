@@ -59,3 +59,13 @@ impl Issuer {
         }
     }
 }
+
+/// The issuer's URL.
+impl fmt::Display for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Environment(environment) => environment.issuer(),
+            Self::Custom(url) => url.as_str(),
+        })
+    }
+}

@@ -160,7 +160,7 @@ fn announce(config: &Config) {
     };
     tracing::info!(
         target: "axum_oten",
-        issuer = ?config.issuer(),
+        issuer = %config.issuer(),
         client_id = config.client().id(),
         client_type,
         jar,
