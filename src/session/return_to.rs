@@ -1,6 +1,6 @@
 use std::fmt;
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 /// A longer path is not remembered.
@@ -16,10 +16,13 @@ const MAX_DECODINGS: usize = 4;
 pub(crate) struct ReturnTo(String);
 
 impl ReturnTo {
-    /// The path, if it is a local one.
+    /// The path, if it is a local one. Letters beyond ASCII, which have no place in a URL's text
+    /// (RFC 3986 section 2) nor in a `Location`, are percent-encoded.
     pub(crate) fn parse(path: &str) -> Option<Self> {
+        // The set is the smallest there is: beyond ASCII everything is encoded in any case.
+        let ascii = utf8_percent_encode(path, CONTROLS).to_string();
         // A space is data when it is encoded; as itself it has no place in a URL.
-        if path.len() > MAX_BYTES || path.contains(' ') {
+        if ascii.len() > MAX_BYTES || path.contains(' ') {
             return None;
         }
         let mut spelling = path.to_owned();
@@ -31,7 +34,7 @@ impl ReturnTo {
             // Only the path decides where a browser goes; `?next=https%3A%2F%2F…` is data.
             let decoded = percent_decode_str(path_only).decode_utf8().ok()?;
             if decoded == path_only {
-                return Some(Self(path.to_owned()));
+                return Some(Self(ascii));
             }
             spelling = format!("{decoded}{query}");
         }
@@ -97,6 +100,15 @@ mod tests {
         ] {
             assert_eq!(ReturnTo::parse(path).expect(path).as_str(), path);
         }
+    }
+
+    #[test]
+    fn s8_letters_beyond_ascii_are_encoded() {
+        let parsed = ReturnTo::parse("/café?q=größe").unwrap();
+        assert_eq!(parsed.as_str(), "/caf%C3%A9?q=gr%C3%B6%C3%9Fe");
+        assert_eq!(ReturnTo::parse(parsed.as_str()), Some(parsed));
+        // The bound is that of the text that is kept.
+        assert_eq!(ReturnTo::parse(&format!("/{}", "é".repeat(342))), None);
     }
 
     #[test]
