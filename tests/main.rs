@@ -6,4 +6,5 @@
 
 mod common;
 mod layering;
+mod lies;
 mod sign_in;
