@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 use axum_oten::emulator::Endpoint;
 use tokio::task::JoinSet;
 use url::Url;
@@ -35,7 +35,7 @@ async fn s1_five_logins_at_once_come_back_in_any_order() {
     ] {
         let site = TestSite::start().await;
         let mut browser = site.browser();
-        let callbacks = five_logins_at_once(&mut browser).await;
+        let callbacks = logins_at_once(&mut browser, 5).await;
         assert_eq!(site.store.len(), 5);
         for tab in order {
             let answer = browser.get(&callbacks[tab]).await;
@@ -46,11 +46,11 @@ async fn s1_five_logins_at_once_come_back_in_any_order() {
     }
 }
 
-/// Five tabs that open `/login` before the first answer has come: none sends a cookie, all their
+/// Tabs that open `/login` before the first answer has come: none sends a cookie, all their
 /// cookies end in the one jar.
-async fn five_logins_at_once(browser: &mut Browser) -> Vec<String> {
+async fn logins_at_once(browser: &mut Browser, count: usize) -> Vec<String> {
     let mut tabs = JoinSet::new();
-    for tab in 0..5 {
+    for tab in 0..count {
         let mut browser = browser.clone();
         tabs.spawn(async move {
             let url = browser.start_login(&format!("/page/{tab}")).await;
@@ -93,6 +93,19 @@ async fn s1_a_browser_has_eight_attempts_and_the_oldest_goes() {
 }
 
 #[tokio::test]
+async fn s1_more_than_eight_at_once_are_eight_after_the_next() {
+    let site = TestSite::start().await;
+    let mut browser = site.browser();
+    logins_at_once(&mut browser, 12).await;
+    assert_eq!(site.store.len(), 12);
+    site.clock.advance(Duration::from_secs(1));
+    browser.sign_in("alice", "/page").await;
+    assert_eq!(browser.login_cookies().len(), 8);
+    // The attempts, a session and its tokens.
+    assert_eq!(site.store.len(), 8 + 2);
+}
+
+#[tokio::test]
 async fn s1_the_eight_are_of_one_browser_not_of_the_site() {
     let site = TestSite::start().await;
     let mut first = site.browser();
@@ -132,6 +145,7 @@ async fn s1_the_cookie_is_short_lived_and_says_nothing() {
     ] {
         let site = TestSite::builder().origin(origin).start().await;
         let answer = site.browser().get("/login?return_to=/page").await;
+        assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
         let cookies = answer.set_cookies();
         let [cookie] = cookies[..] else {
             panic!("{cookies:?}");

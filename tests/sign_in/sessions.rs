@@ -110,8 +110,8 @@ async fn s7_a_planted_session_never_becomes_the_victims() {
     let mut attacker = site.signed_in("bob").await;
     write(&mut attacker, "bob's").await;
     let never = Browser::new(&site);
-    let mut unused = with_session(&site, "AAAAAAAAAAAAAAAAAAAAAQ");
-    unused.get("/note").await;
+    // The site has not seen this one, which would be free to take.
+    let unused = with_session(&site, "AAAAAAAAAAAAAAAAAAAAAQ");
     for mut planted in [guest, attacker, never, unused] {
         let mut victim = site.browser();
         victim.cookies = planted.cookies.clone();
