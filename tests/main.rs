@@ -7,6 +7,7 @@
 mod browser;
 mod common;
 mod layering;
+mod lies;
 mod program;
 mod promises_kept;
 mod sign_in;

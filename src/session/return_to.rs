@@ -1,6 +1,6 @@
 use std::{borrow::Cow, fmt};
 
-use percent_encoding::percent_decode_str;
+use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
 /// A longer path is not remembered.
@@ -16,11 +16,16 @@ const MAX_DECODINGS: usize = 4;
 pub(crate) struct ReturnTo(String);
 
 impl ReturnTo {
-    /// The path, if it is a local one.
+    /// The path, if it is a local one. Letters beyond ASCII, which have no place in a URL's text
+    /// (RFC 3986 section 2) nor in a `Location`, are percent-encoded.
     pub(crate) fn parse(path: &str) -> Option<Self> {
-        // A space or an umlaut is data when it is encoded; as itself it has no place in a URL.
-        let graphic = path.bytes().all(|byte| byte.is_ascii_graphic());
-        if path.len() > MAX_BYTES || !graphic {
+        // A space or a control character is data when it is encoded; as itself it has no place here.
+        if path.contains(|c: char| c == ' ' || c.is_control()) {
+            return None;
+        }
+        // The set is the smallest there is: beyond ASCII everything is encoded in any case.
+        let ascii = utf8_percent_encode(path, CONTROLS).to_string();
+        if ascii.len() > MAX_BYTES {
             return None;
         }
         // Only the path decides where a browser goes; `?next=https://…` is data.
@@ -31,7 +36,7 @@ impl ReturnTo {
             }
             let decoded = percent_decode_str(&spelling).decode_utf8().ok()?;
             if decoded == spelling {
-                return Some(Self(path.to_owned()));
+                return Some(Self(ascii));
             }
             spelling = decoded.into_owned().into();
         }
@@ -119,6 +124,15 @@ mod tests {
     }
 
     #[test]
+    fn s8_letters_beyond_ascii_are_encoded() {
+        let parsed = ReturnTo::parse("/café?q=größe").unwrap();
+        assert_eq!(parsed.as_str(), "/caf%C3%A9?q=gr%C3%B6%C3%9Fe");
+        assert_eq!(ReturnTo::parse(parsed.as_str()), Some(parsed));
+        // The bound is that of the text that is kept.
+        assert_eq!(ReturnTo::parse(&format!("/{}", "é".repeat(342))), None);
+    }
+
+    #[test]
     fn s8_everything_else_falls_back() {
         let long = format!("/{}", "a".repeat(MAX_BYTES));
         for path in [
@@ -170,7 +184,6 @@ mod tests {
             "/a/%2e%2e/%2e%2e//evil.example",
             "/.%2e/evil",
             "/%e2%80%8b/evil.example",
-            "/café",
             "/\u{200b}/evil.example",
             "/\u{202e}/evil.example",
             "/\u{2044}evil.example",

@@ -289,6 +289,11 @@ fn refused(code: &ErrorCode) -> Meaning {
             "interaction_required",
             "Please sign in",
         ),
+        ErrorCode::InvalidGrant => (
+            StatusCode::BAD_REQUEST,
+            "invalid_grant",
+            "Please sign in again",
+        ),
         code if code.is_retryable() => {
             let down = Meaning::down("provider_error", "Oten does not answer", code.sentence());
             return down.remedy(TRY_AGAIN);
@@ -322,13 +327,6 @@ fn token(error: &TokenError) -> Meaning {
         )
         .retry_after(*retry_after)
         .remedy(TRY_AGAIN),
-        TokenError::Refused(ErrorCode::InvalidGrant) => Meaning::of(
-            StatusCode::BAD_REQUEST,
-            "invalid_grant",
-            "Please sign in again",
-            ErrorCode::InvalidGrant.sentence(),
-        )
-        .remedy(Remedy::SignIn("Sign in")),
         TokenError::Refused(code) => refused(code),
         TokenError::Status(_) | TokenError::Malformed | TokenError::NotBearer => Meaning::of(
             StatusCode::BAD_GATEWAY,

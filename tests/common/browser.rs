@@ -46,6 +46,12 @@ impl Answer {
         cookies.map(|cookie| cookie.to_str().unwrap()).collect()
     }
 
+    /// Whether the answer changes who is signed in.
+    pub fn sets_session(&self) -> bool {
+        let cookies = self.set_cookies();
+        cookies.iter().any(|cookie| cookie.contains("_session="))
+    }
+
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap()
     }
@@ -129,6 +135,17 @@ impl Browser {
         } else {
             self.cookies.insert(name.to_owned(), value.to_owned());
         }
+    }
+
+    /// The session's cookie.
+    pub fn session_cookie(&self) -> Option<&str> {
+        self.cookies.get("oten_session").map(String::as_str)
+    }
+
+    /// The names of the cookies of login attempts.
+    pub fn login_cookies(&self) -> Vec<&str> {
+        let names = self.cookies.keys().map(String::as_str);
+        names.filter(|name| name.contains("_login_")).collect()
     }
 
     /// `GET /login`: the provider's address the browser is sent to.

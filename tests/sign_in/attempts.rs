@@ -1,0 +1,203 @@
+//! S1: login attempts.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use axum::http::{Method, StatusCode, header};
+use axum_oten::emulator::Endpoint;
+use tokio::task::JoinSet;
+use url::Url;
+
+use crate::common::{Browser, ClientKind, TestSite, parameters};
+
+#[tokio::test]
+async fn s1_every_kind_of_client_signs_in_and_comes_back() {
+    for kind in ClientKind::ALL {
+        let site = TestSite::builder().client(kind).start().await;
+        let mut browser = site.browser();
+        let refused = browser.get("/profile?tab=x").await;
+        assert_eq!(refused.location(), "/login?return_to=%2Fprofile%3Ftab%3Dx");
+        browser.sign_in("alice", "/profile?tab=x").await;
+        let profile = browser.get("/profile?tab=x").await;
+        assert_eq!(profile.status, StatusCode::OK, "{kind:?}");
+        assert_eq!(profile.json()["sub"], "alice");
+        assert_eq!(browser.who().await, "user alice");
+    }
+}
+
+#[tokio::test]
+async fn s1_five_logins_at_once_come_back_in_any_order() {
+    for order in [
+        [0, 1, 2, 3, 4],
+        [4, 3, 2, 1, 0],
+        [2, 0, 4, 1, 3],
+        [3, 4, 1, 0, 2],
+        [1, 3, 0, 4, 2],
+    ] {
+        let site = TestSite::start().await;
+        let mut browser = site.browser();
+        let callbacks = logins_at_once(&mut browser, 5).await;
+        assert_eq!(site.store.len(), 5);
+        for tab in order {
+            let answer = browser.get(&callbacks[tab]).await;
+            assert_eq!(answer.location(), format!("/page/{tab}"), "{order:?}");
+            assert_eq!(browser.who().await, "user alice");
+        }
+        assert_eq!(site.emulator.calls(Endpoint::Token), 5);
+    }
+}
+
+/// Tabs that open `/login` before the first answer has come: none sends a cookie, all their
+/// cookies end in the one jar.
+async fn logins_at_once(browser: &mut Browser, count: usize) -> Vec<String> {
+    let mut tabs = JoinSet::new();
+    for tab in 0..count {
+        let mut browser = browser.clone();
+        tabs.spawn(async move {
+            let url = browser.start_login(&format!("/page/{tab}")).await;
+            (tab, browser.approve(&url, "alice"), browser.cookies)
+        });
+    }
+    let mut answers = tabs.join_all().await;
+    answers.sort_by_key(|(tab, ..)| *tab);
+    let callbacks = answers.into_iter().map(|(_, callback, cookies)| {
+        browser.cookies.extend(cookies);
+        callback
+    });
+    callbacks.collect()
+}
+
+#[tokio::test]
+async fn s1_a_browser_has_eight_attempts_and_the_oldest_goes() {
+    let site = TestSite::start().await;
+    let mut browser = site.browser();
+    let mut callbacks = Vec::new();
+    for page in 0..9 {
+        let url = browser.start_login(&format!("/page/{page}")).await;
+        callbacks.push(browser.approve(&url, "alice"));
+        site.clock.advance(Duration::from_secs(1));
+        let open = (page + 1).min(8);
+        assert_eq!(browser.login_cookies().len(), open);
+        assert_eq!(site.store.len(), open, "the record goes with the cookie");
+    }
+    let mut guest = browser.clone();
+    for (page, callback) in callbacks.iter().enumerate().skip(1) {
+        let answer = browser.get(callback).await;
+        assert_eq!(answer.location(), format!("/page/{page}"));
+    }
+    let tokens = site.emulator.calls(Endpoint::Token);
+    assert!(is_to_provider(
+        &site,
+        guest.get(&callbacks[0]).await.location()
+    ));
+    assert_eq!(site.emulator.calls(Endpoint::Token), tokens);
+}
+
+#[tokio::test]
+async fn s1_more_than_eight_at_once_are_eight_after_the_next() {
+    let site = TestSite::start().await;
+    let mut browser = site.browser();
+    logins_at_once(&mut browser, 12).await;
+    assert_eq!(site.store.len(), 12);
+    site.clock.advance(Duration::from_secs(1));
+    browser.sign_in("alice", "/page").await;
+    assert_eq!(browser.login_cookies().len(), 8);
+    // The attempts, a session and its tokens.
+    assert_eq!(site.store.len(), 8 + 2);
+}
+
+#[tokio::test]
+async fn s1_the_eight_are_of_one_browser_not_of_the_site() {
+    let site = TestSite::start().await;
+    let mut first = site.browser();
+    let url = first.start_login("/page").await;
+    for _ in 0..20 {
+        site.clock.advance(Duration::from_secs(1));
+        site.browser().start_login("/").await;
+    }
+    let callback = first.approve(&url, "alice");
+    assert_eq!(first.get(&callback).await.location(), "/page");
+}
+
+#[tokio::test]
+async fn s1_an_attempt_ends_after_ten_minutes() {
+    for (seconds, in_time) in [(599, true), (600, false)] {
+        let site = TestSite::start().await;
+        let mut browser = site.browser();
+        let url = browser.start_login("/page").await;
+        let callback = browser.approve(&url, "alice");
+        site.clock.advance(Duration::from_secs(seconds));
+        let answer = browser.get(&callback).await;
+        if in_time {
+            assert_eq!(answer.location(), "/page");
+            continue;
+        }
+        assert!(is_to_provider(&site, answer.location()));
+        assert_eq!(site.emulator.calls(Endpoint::Token), 0);
+        assert_eq!(browser.who().await, "guest");
+    }
+}
+
+#[tokio::test]
+async fn s1_the_cookie_is_short_lived_and_says_nothing() {
+    for (origin, name, secure) in [
+        ("http://127.0.0.1:3000", "oten_login_", ""),
+        ("https://app.example", "__Host-oten_login_", "; Secure"),
+    ] {
+        let site = TestSite::builder().origin(origin).start().await;
+        let answer = site.browser().get("/login?return_to=/page").await;
+        assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
+        let cookies = answer.set_cookies();
+        let [cookie] = cookies[..] else {
+            panic!("{cookies:?}");
+        };
+        assert!(cookie.starts_with(name), "{cookie}");
+        let attributes = format!("; HttpOnly; SameSite=Lax{secure}; Path=/; Max-Age=1200");
+        assert!(cookie.ends_with(&attributes), "{cookie}");
+        let sent = parameters(&answer.location().parse().unwrap());
+        for name in ["state", "nonce", "code_challenge"] {
+            assert!(!cookie.contains(sent[name].as_str().unwrap()), "{name}");
+        }
+        assert!(!cookie.contains("page"));
+    }
+}
+
+#[tokio::test]
+async fn s1_state_nonce_and_verifier_are_long_and_new_each_time() {
+    let site = TestSite::start().await;
+    let mut seen = BTreeSet::new();
+    for _ in 0..20 {
+        let sent = parameters(&site.browser().start_login("/").await);
+        for name in ["state", "nonce", "code_challenge", "jti"] {
+            let value = sent[name].as_str().unwrap().to_owned();
+            assert!(value.len() >= 22, "128 bits of base64url: {name}");
+            assert!(seen.insert(value), "{name} came twice");
+        }
+    }
+}
+
+#[tokio::test]
+async fn s1_looking_at_a_link_uses_nothing_up() {
+    let site = TestSite::start().await;
+    let mut browser = site.browser();
+    for method in [Method::HEAD, Method::POST, Method::OPTIONS] {
+        let request = browser.navigation(method.clone(), "/login");
+        let answer = browser.send(request).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        assert!(site.store.is_empty() && browser.cookies.is_empty());
+    }
+    let url = browser.start_login("/page").await;
+    let callback = browser.approve(&url, "alice");
+    for method in [Method::HEAD, Method::POST, Method::OPTIONS] {
+        let request = browser.navigation(method.clone(), &callback);
+        let answer = browser.send(request).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        assert!(answer.set_cookies().is_empty());
+    }
+    assert_eq!(site.emulator.calls(Endpoint::Token), 0);
+    assert_eq!(browser.get(&callback).await.location(), "/page");
+}
+
+fn is_to_provider(site: &TestSite, location: &str) -> bool {
+    let url: Url = location.parse().unwrap();
+    url.as_str().starts_with(site.emulator.issuer())
+}

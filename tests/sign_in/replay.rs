@@ -1,0 +1,206 @@
+//! S5: callbacks that no open attempt of this browser waits for.
+
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use axum_oten::{Clock, MemoryStore, emulator::Endpoint};
+use url::Url;
+
+use crate::common::{Answer, Browser, Log, TestSite, YieldingStore, parameters, with_parameter};
+
+/// The provider's address of a fresh start.
+fn fresh_start(site: &TestSite, answer: &Answer) -> Url {
+    let url: Url = answer.location().parse().unwrap();
+    assert!(url.as_str().starts_with(site.emulator.issuer()), "{url}");
+    assert!(!answer.sets_session());
+    let state = &parameters(&url)["state"];
+    assert!(state.as_str().unwrap().starts_with('2'), "not marked");
+    url
+}
+
+async fn started(browser: &mut Browser, user: &str) -> String {
+    let url = browser.start_login("/page").await;
+    browser.approve(&url, user)
+}
+
+#[tokio::test]
+async fn s5_a_replayed_callback_goes_to_the_page_of_who_is_signed_in() {
+    let site = TestSite::start().await;
+    let mut browser = site.browser();
+    let callback = started(&mut browser, "alice").await;
+    browser.get(&callback).await;
+    let (session, records) = (browser.cookies.clone(), site.store.len());
+    for seconds in [0, 300, 299] {
+        site.clock.advance(Duration::from_secs(seconds));
+        let again = browser.get(&callback).await;
+        assert_eq!(again.location(), "/page");
+        assert_eq!(browser.cookies, session);
+        assert_eq!(browser.who().await, "user alice");
+        assert_eq!(site.store.len(), records);
+    }
+    assert_eq!(site.emulator.calls(Endpoint::Token), 1);
+    // The page was known for ten minutes.
+    site.clock.advance(Duration::from_secs(1));
+    assert_eq!(browser.get(&callback).await.location(), "/");
+}
+
+#[tokio::test]
+async fn s5_a_replayed_callback_gives_a_guest_one_fresh_start() {
+    let site = TestSite::start().await;
+    let mut browser = site.browser();
+    let callback = started(&mut browser, "alice").await;
+    browser.get(&callback).await;
+    browser.post("/logout").await;
+    assert_eq!(browser.who().await, "guest");
+
+    let again = browser.get(&callback).await;
+    let url = fresh_start(&site, &again);
+    assert_eq!(site.emulator.calls(Endpoint::Token), 1);
+    assert_eq!(browser.who().await, "guest");
+    // It is a whole sign-in, to the page that was wanted.
+    let callback = browser.approve(&url, "alice");
+    assert_eq!(browser.get(&callback).await.location(), "/page");
+    assert_eq!(browser.who().await, "user alice");
+    // Used twice, it is not followed by another.
+    browser.post("/logout").await;
+    let log = Log::start();
+    let end = browser.get(&callback).await;
+    assert_eq!(end.status, StatusCode::BAD_REQUEST);
+    assert_eq!(log.refusal()["reason"], "unknown_sign_in");
+    assert!(end.body.contains("/login?return_to=%2Fpage"));
+}
+
+#[tokio::test]
+async fn s5_a_browser_without_cookies_does_not_go_round_in_circles() {
+    let site = TestSite::start().await;
+    let callback = started(&mut site.browser(), "alice").await;
+    let answer = site.browser().get(&callback).await;
+    let url = fresh_start(&site, &answer);
+
+    let callback = site.browser().approve(&url, "alice");
+    let log = Log::start();
+    let end = site.browser().get(&callback).await;
+    assert_eq!(end.status, StatusCode::BAD_REQUEST);
+    assert!(end.body.contains("keeps no cookies"));
+    assert!(end.body.contains("href=\"/login\""));
+    let refusal = log.refusal();
+    assert_eq!(refusal["reason"], "unknown_sign_in");
+    assert!(refusal["cause"].contains("not sent, nor any other"));
+    assert_eq!(site.emulator.calls(Endpoint::Token), 0);
+
+    // Other cookies tell the operator something else.
+    let mut browser = site.browser();
+    browser.cookies.insert("theme".into(), "dark".into());
+    let log = Log::start();
+    browser.get(&callback).await;
+    assert!(log.refusal()["cause"].contains("not among the cookies that came"));
+}
+
+#[tokio::test]
+async fn s5_an_unknown_state_signs_nobody_in_or_out() {
+    let site = TestSite::start().await;
+    let mut alice = site.signed_in("alice").await;
+    let mut bob = site.browser();
+    let callback = started(&mut bob, "bob").await;
+    let tokens = site.emulator.calls(Endpoint::Token);
+    let before = alice.cookies.clone();
+    for query in [
+        "/callback?state=unknown&code=code",
+        "/callback?state=unknown&error=access_denied",
+        "/callback?state=2unknown&code=code",
+        "/callback?state=2unknown&error=login_required",
+        &callback,
+        &with_parameter(&callback, "error", "access_denied"),
+    ] {
+        assert_eq!(alice.get(query).await.location(), "/", "{query}");
+        assert_eq!(alice.cookies, before);
+        assert_eq!(alice.who().await, "user alice");
+        let mut guest = site.browser();
+        assert!(!guest.get(query).await.sets_session());
+        assert_eq!(guest.who().await, "guest");
+    }
+    assert_eq!(site.emulator.calls(Endpoint::Token), tokens);
+    // Bob's own browser has lost nothing by it.
+    assert_eq!(bob.get(&callback).await.location(), "/page");
+    assert_eq!(bob.who().await, "user bob");
+}
+
+#[tokio::test]
+async fn s5_login_csrf_makes_nobody_the_attacker() {
+    let site = TestSite::start().await;
+    for victim_is in ["guest", "user alice"] {
+        let mut victim = match victim_is {
+            "guest" => site.browser(),
+            _ => site.signed_in("alice").await,
+        };
+        // With an attempt of the victim's own open, too.
+        let own = started(&mut victim, "alice").await;
+        let mut attacker = site.browser();
+        let forged = started(&mut attacker, "bob").await;
+        let tokens = site.emulator.calls(Endpoint::Token);
+        let answer = victim.get(&forged).await;
+        assert!(!answer.sets_session());
+        assert_eq!(victim.who().await, victim_is);
+        assert_eq!(site.emulator.calls(Endpoint::Token), tokens);
+        // The fresh start leads to who is at the keyboard.
+        if victim_is == "guest" {
+            let callback = victim.approve(&fresh_start(&site, &answer), "alice");
+            victim.get(&callback).await;
+        }
+        assert_eq!(victim.get(&own).await.location(), "/page");
+        assert_eq!(victim.who().await, "user alice");
+    }
+}
+
+#[tokio::test]
+async fn s5_the_victims_state_with_the_attackers_code_is_worth_nothing() {
+    let site = TestSite::start().await;
+    let mut victim = site.browser();
+    let own = started(&mut victim, "alice").await;
+    let stolen = started(&mut site.browser(), "bob").await;
+    let code = &stolen[stolen.find("code=").unwrap() + 5..stolen.find('&').unwrap()];
+    let answer = victim.get(&with_parameter(&own, "code", code)).await;
+    // PKCE ties the code to the attacker's attempt.
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert!(!answer.sets_session());
+    assert_eq!(victim.who().await, "guest");
+}
+
+#[tokio::test]
+async fn s5_a_cookie_of_one_attempt_does_not_open_another() {
+    let site = TestSite::start().await;
+    let mut browser = site.browser();
+    let first = started(&mut browser, "alice").await;
+    started(&mut browser, "bob").await;
+    let honest = browser.cookies.clone();
+    let (names, mut values): (Vec<_>, Vec<_>) = honest.clone().into_iter().unzip();
+    values.rotate_left(1);
+    let mut swapped = browser.clone();
+    swapped.cookies = names.into_iter().zip(values).collect();
+    fresh_start(&site, &swapped.get(&first).await);
+    assert_eq!(site.emulator.calls(Endpoint::Token), 0);
+    assert_eq!(browser.get(&first).await.location(), "/page");
+}
+
+#[tokio::test]
+async fn s5_two_callbacks_at_once_make_one_token_request() {
+    let clock = Clock::manual();
+    let memory = MemoryStore::default().with_clock(clock.clone());
+    let store = YieldingStore(memory.clone());
+    let builder = TestSite::builder();
+    let site = builder.start_with(store, memory, clock).await;
+    let mut browser = site.browser();
+    let callback = started(&mut browser, "alice").await;
+    let (mut one, mut other) = (browser.clone(), browser.clone());
+    let (first, second) = tokio::join!(one.get(&callback), other.get(&callback));
+    assert_eq!(site.emulator.calls(Endpoint::Token), 1);
+    let signed_in = [&first, &second].map(Answer::sets_session);
+    assert_ne!(signed_in[0], signed_in[1], "one of them signs in");
+    let (winner, loser) = if signed_in[0] {
+        (&first, &second)
+    } else {
+        (&second, &first)
+    };
+    assert_eq!(winner.location(), "/page");
+    fresh_start(&site, loser);
+}

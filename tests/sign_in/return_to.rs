@@ -1,0 +1,170 @@
+//! S8: where a sign-in may end.
+
+use axum::http::{StatusCode, header};
+use url::Url;
+
+use crate::common::{Browser, TestSite};
+
+/// Where a sign-in ends that began at this path.
+async fn end(site: &TestSite, login: &str) -> String {
+    let mut browser: Browser = site.browser();
+    let url: Url = browser.get(login).await.location().parse().unwrap();
+    let callback = browser.approve(&url, "alice");
+    let answer = browser.get(&callback).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    let location = answer.headers[header::LOCATION].to_str();
+    location.expect("a location is ASCII").to_owned()
+}
+
+fn asking_for(path: &str) -> String {
+    let query = url::form_urlencoded::Serializer::new(String::new())
+        .append_pair("return_to", path)
+        .finish();
+    format!("/login?{query}")
+}
+
+#[tokio::test]
+async fn s8_a_local_path_is_where_it_ends() {
+    let site = TestSite::start().await;
+    for path in [
+        "/",
+        "/profile?tab=x&other=y",
+        "/a/b/c/",
+        "/a?next=https://other.example/",
+        "/a?next=%2F%2Fother.example",
+        "/a#part",
+        "/caf%C3%A9",
+        "/a%20b",
+        "/a;b=c/d@e:f",
+        "/?q=%3Cscript%3E",
+    ] {
+        assert_eq!(end(&site, &asking_for(path)).await, path);
+    }
+}
+
+#[tokio::test]
+async fn s8_letters_of_other_scripts_are_encoded() {
+    let site = TestSite::start().await;
+    for (path, ends_at) in [
+        ("/café", "/caf%C3%A9"),
+        ("/a?q=größe", "/a?q=gr%C3%B6%C3%9Fe"),
+        ("/日本", "/%E6%97%A5%E6%9C%AC"),
+    ] {
+        assert_eq!(end(&site, &asking_for(path)).await, ends_at);
+    }
+}
+
+#[tokio::test]
+async fn s8_anything_else_ends_at_home() {
+    let site = TestSite::builder()
+        .config(|config| config.home("/welcome"))
+        .start()
+        .await;
+    let long = format!("/{}", "a".repeat(2048));
+    for path in [
+        "",
+        " ",
+        "evil.example",
+        "https://evil.example",
+        "https://127.0.0.1:3000@evil.example",
+        "http://127.0.0.1:3000/profile",
+        "HTTPS://evil.example",
+        "https:evil.example",
+        "https:/evil.example",
+        "https:\\\\evil.example",
+        "//evil.example",
+        "//evil.example/%2f..",
+        "//127.0.0.1:3000/profile",
+        "///evil.example",
+        "////evil.example",
+        "/\\evil.example",
+        "\\\\evil.example",
+        "\\/evil.example",
+        "/\\/evil.example",
+        "/\t/evil.example",
+        "/\n/evil.example",
+        "/\r/evil.example",
+        "/\r\n/evil.example",
+        "/a\r\nSet-Cookie: oten_session=x",
+        "\t//evil.example",
+        "\u{0}//evil.example",
+        " //evil.example",
+        "/ /evil.example",
+        "/\0/evil.example",
+        "/\u{b}/evil.example",
+        "/\u{7f}/evil.example",
+        "/\u{85}/evil.example",
+        "/\u{a0}/evil.example",
+        "/%2fevil.example",
+        "/%2Fevil.example",
+        "%2f%2fevil.example",
+        "/%5cevil.example",
+        "/%5C%5Cevil.example",
+        "/%09/evil.example",
+        "/%0a/evil.example",
+        "/%0d%0aLocation:%20https://evil.example",
+        "/%00",
+        "/%252fevil.example",
+        "/%25252fevil.example",
+        "/%2525252525252fevil.example",
+        "/%255cevil.example",
+        "/%c0%af/evil.example",
+        "/a//evil.example",
+        "/..//evil.example",
+        "/../evil.example",
+        "/.%2e//evil.example",
+        "/%2e%2e/%2e%2e//evil.example",
+        "/\u{200b}/evil.example",
+        "/\u{feff}/evil.example",
+        "/\u{202e}/evil.example",
+        "/\u{2028}/evil.example",
+        "/\u{2044}evil.example",
+        "/\u{ff0f}evil.example",
+        "/\u{ff3c}evil.example",
+        "/%EF%BC%8Fevil.example",
+        "javascript:alert(1)",
+        "JaVaScRiPt:alert(1)",
+        "java\tscript:alert(1)",
+        "data:text/html,x",
+        "?next=/a",
+        "#part",
+        ".",
+        "../a",
+        "@evil.example",
+        ".evil.example",
+        &long,
+    ] {
+        assert_eq!(end(&site, &asking_for(path)).await, "/welcome", "{path:?}");
+    }
+}
+
+#[tokio::test]
+async fn s8_the_query_itself_may_be_hostile() {
+    let site = TestSite::builder()
+        .config(|config| config.home("/welcome"))
+        .start()
+        .await;
+    for query in [
+        "",
+        "return_to",
+        "return_to=",
+        "return_to=//evil.example",
+        "return_to=%2F/evil.example",
+        "return_to=/%5Cevil.example",
+        "return_to=+//evil.example",
+        "return_to=%ff//evil.example",
+        "return_to=/a%ff%0d",
+        "return_to=/a&return_to=/b",
+        "return_to=/a&return_to=//evil.example",
+        "return_to=//evil.example&return_to=/a",
+        "return_to=/a&%72eturn_to=/a",
+        "RETURN_TO=/a",
+        "return_to[]=/a",
+        "next=/a",
+        "&&&=&%",
+    ] {
+        let ended = end(&site, &format!("/login?{query}")).await;
+        assert_eq!(ended, "/welcome", "{query}");
+    }
+    assert_eq!(end(&site, "/login?x=1&return_to=/a%26b&x=2").await, "/a&b");
+}
