@@ -142,7 +142,8 @@ impl HttpClient {
                 Err(HttpError::Interrupted(_)) if call.idempotent => backoff(attempt),
                 _ => return outcome,
             };
-            if attempt == MAX_ATTEMPTS || Instant::now() + pause >= deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if attempt == MAX_ATTEMPTS || pause >= left {
                 return outcome;
             }
             tracing::debug!(
