@@ -1,11 +1,14 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::{ProviderError, ProviderMetadata};
+use super::{
+    ProviderError, ProviderMetadata,
+    last_failure::{LastFailure, REST},
+};
 use crate::{
     clock::Clock,
     config::Issuer,
@@ -13,10 +16,7 @@ use crate::{
 };
 
 /// Discovered metadata is fetched anew, in the background, when it is older.
-const FRESH_FOR: Duration = Duration::hours(1);
-
-/// After a failure the provider is left in peace for this long.
-const RETRY_AFTER_FAILURE: Duration = Duration::seconds(5);
+const FRESH_FOR: Duration = Duration::from_secs(3600);
 
 const DOCUMENT: &str = "the discovery document";
 
@@ -28,7 +28,7 @@ pub(super) struct Discovery {
     clock: Clock,
     cached: ArcSwapOption<Cached>,
     /// Held during a fetch; remembers the last failure.
-    last_failure: Mutex<Option<(OffsetDateTime, ProviderError)>>,
+    last_failure: Mutex<LastFailure>,
 }
 
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Discovery {
             http,
             clock,
             cached: ArcSwapOption::empty(),
-            last_failure: Mutex::new(None),
+            last_failure: Mutex::default(),
         }
     }
 
@@ -66,20 +66,17 @@ impl Discovery {
         if let Some(cached) = &*self.cached.load() {
             return Ok(Arc::clone(&cached.metadata));
         }
-        let recent = last_failure
-            .as_ref()
-            .filter(|(at, _)| self.clock.now() - *at < RETRY_AFTER_FAILURE);
-        if let Some((_, error)) = recent {
+        if let Some(error) = last_failure.still_counts(self.clock.now()) {
             return Err(error.clone());
         }
         match self.fetch().await {
             Ok(metadata) => {
-                *last_failure = None;
+                last_failure.forget();
                 Ok(self.keep(metadata, FRESH_FOR))
             }
             Err(error) => {
                 tracing::warn!(%error, "discovery failed");
-                *last_failure = Some((self.clock.now(), error.clone()));
+                last_failure.remember(error.clone(), self.clock.now());
                 self.fall_back(error)
             }
         }
@@ -89,10 +86,9 @@ impl Discovery {
     /// soon. A document that is a lie is not answered with the table.
     fn fall_back(&self, error: ProviderError) -> Result<Arc<ProviderMetadata>, ProviderError> {
         match self.issuer {
-            Issuer::Environment(environment) if error.may_pass() => Ok(self.keep(
-                ProviderMetadata::from_environment(environment),
-                RETRY_AFTER_FAILURE,
-            )),
+            Issuer::Environment(environment) if error.may_pass() => {
+                Ok(self.keep(ProviderMetadata::from_environment(environment), REST))
+            }
             _ => Err(error),
         }
     }
@@ -106,20 +102,18 @@ impl Discovery {
             .load()
             .as_ref()
             .is_none_or(|cached| cached.fresh_until <= self.clock.now());
-        let resting = last_failure
-            .as_ref()
-            .is_some_and(|(at, _)| self.clock.now() - *at < RETRY_AFTER_FAILURE);
+        let resting = last_failure.still_counts(self.clock.now()).is_some();
         if !still_stale || resting {
             return;
         }
         match self.fetch().await {
             Ok(metadata) => {
-                *last_failure = None;
+                last_failure.forget();
                 self.keep(metadata, FRESH_FOR);
             }
             Err(error) => {
                 tracing::warn!(%error, "discovery failed; the known metadata goes on");
-                *last_failure = Some((self.clock.now(), error));
+                last_failure.remember(error, self.clock.now());
             }
         }
     }
@@ -145,7 +139,7 @@ impl Discovery {
             .await
             .map_err(|error| ProviderError::unreachable(DOCUMENT, &error))?;
         if !answer.status.is_success() {
-            return Err(ProviderError::status(DOCUMENT, answer.status));
+            return Err(ProviderError::status(DOCUMENT, &answer));
         }
         ProviderMetadata::from_discovery(answer.body(), issuer, environment)
     }

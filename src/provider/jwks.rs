@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::ProviderError;
+use super::{ProviderError, last_failure::LastFailure};
 use crate::{
     clock::Clock,
     http::{Call, HttpClient},
@@ -27,8 +27,14 @@ pub(super) struct KeyCache {
     http: HttpClient,
     clock: Clock,
     cached: ArcSwapOption<Cached>,
-    /// Held during a fetch; remembers when the last one began.
-    last_fetch: Mutex<Option<OffsetDateTime>>,
+    /// Held during a fetch.
+    last_fetch: Mutex<LastFetch>,
+}
+
+#[derive(Debug, Default)]
+struct LastFetch {
+    began_at: Option<OffsetDateTime>,
+    failure: LastFailure,
 }
 
 #[derive(Debug)]
@@ -43,7 +49,7 @@ impl KeyCache {
             http,
             clock,
             cached: ArcSwapOption::empty(),
-            last_fetch: Mutex::new(None),
+            last_fetch: Mutex::default(),
         }
     }
 
@@ -69,6 +75,9 @@ impl KeyCache {
         if this.age().is_some_and(|age| age < REFETCH_INTERVAL) {
             return Err(ProviderError::UnknownKey);
         }
+        if let Some(error) = last_fetch.failure.still_counts(this.clock.now()) {
+            return Err(error.clone());
+        }
         this.fetch(jwks_uri, &mut last_fetch).await?;
         this.known(key_id, algorithm)
             .ok_or(ProviderError::UnknownKey)
@@ -88,7 +97,11 @@ impl KeyCache {
         let Ok(mut last_fetch) = self.last_fetch.try_lock() else {
             return; // somebody is at it
         };
-        if last_fetch.is_some_and(|at| self.clock.now() - at < REFETCH_INTERVAL) {
+        let now = self.clock.now();
+        let was_just_now = |at| now - at < REFETCH_INTERVAL;
+        if last_fetch.began_at.is_some_and(was_just_now)
+            || last_fetch.failure.still_counts(now).is_some()
+        {
             return; // somebody was at it
         }
         if let Err(error) = self.fetch(jwks_uri, &mut last_fetch).await {
@@ -96,25 +109,32 @@ impl KeyCache {
         }
     }
 
-    async fn fetch(
-        &self,
-        jwks_uri: &Url,
-        last_fetch: &mut Option<OffsetDateTime>,
-    ) -> Result<(), ProviderError> {
-        *last_fetch = Some(self.clock.now());
+    async fn fetch(&self, jwks_uri: &Url, last_fetch: &mut LastFetch) -> Result<(), ProviderError> {
+        last_fetch.began_at = Some(self.clock.now());
+        match self.fetch_keys(jwks_uri).await {
+            Ok(keys) => {
+                last_fetch.failure.forget();
+                let fetched_at = self.clock.now();
+                self.cached
+                    .store(Some(Arc::new(Cached { keys, fetched_at })));
+                Ok(())
+            }
+            Err(error) => {
+                last_fetch.failure.remember(error.clone(), self.clock.now());
+                Err(error)
+            }
+        }
+    }
+
+    async fn fetch_keys(&self, jwks_uri: &Url) -> Result<JwkSet, ProviderError> {
         let answer = self
             .http
             .send(&Call::get(jwks_uri))
             .await
             .map_err(|error| ProviderError::unreachable(DOCUMENT, &error))?;
         if !answer.status.is_success() {
-            return Err(ProviderError::status(DOCUMENT, answer.status));
+            return Err(ProviderError::status(DOCUMENT, &answer));
         }
-        let keys = JwkSet::from_json(answer.body()).map_err(ProviderError::Keys)?;
-        self.cached.store(Some(Arc::new(Cached {
-            keys,
-            fetched_at: self.clock.now(),
-        })));
-        Ok(())
+        JwkSet::from_json(answer.body()).map_err(ProviderError::Keys)
     }
 }

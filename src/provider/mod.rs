@@ -17,6 +17,7 @@ mod discovery;
 mod environment;
 mod error;
 mod jwks;
+mod last_failure;
 mod metadata;
 
 pub use self::{error::ProviderError, metadata::ProviderMetadata};
