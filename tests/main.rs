@@ -7,4 +7,5 @@
 mod common;
 mod layering;
 mod promises_kept;
+mod provider;
 mod sign_in;

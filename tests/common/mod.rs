@@ -2,9 +2,23 @@
 //! and browsers. Time is a manual clock that all of them share.
 
 mod browser;
+mod log;
+mod recorder;
 mod site;
 
 pub use self::{
-    browser::{Answer, Browser},
+    browser::{Answer, Browser, send},
+    log::Log,
+    recorder::Recorder,
     site::{ClientKind, SECRET, TestSite, TestSiteBuilder},
 };
+
+/// Lets everything else run until `holds`; nothing else would say that work in the background is
+/// done.
+pub async fn eventually(mut holds: impl FnMut() -> bool) {
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !holds() {
+        assert!(std::time::Instant::now() < limit, "it never holds");
+        tokio::task::yield_now().await;
+    }
+}
