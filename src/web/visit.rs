@@ -1,6 +1,9 @@
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::{
@@ -17,10 +20,9 @@ use crate::{
 };
 
 /// One request's way through this crate: its session, its cookies, what its browser wants.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Visit(Arc<State>);
 
-#[derive(Debug)]
 struct State {
     oten: Oten,
     session: RequestSession,
@@ -133,6 +135,17 @@ impl Visit {
     pub(super) fn refuse(&self, error: &Error, return_to: Option<&ReturnTo>) -> Response {
         event::refused(self, error);
         super::page::error(self, error, return_to)
+    }
+}
+
+/// Rejections carry a visit to whoever prints them: the session's id and what is in it stay inside.
+impl fmt::Debug for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visit")
+            .field("correlation_id", &self.correlation_id())
+            .field("audience", &self.audience())
+            .field("path", &self.path())
+            .finish_non_exhaustive()
     }
 }
 
