@@ -3,6 +3,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
+use http::header;
 
 use super::{Oten, callback, error::Error, login, logout, rejection::Refusal, visit::Visit};
 
@@ -11,19 +12,28 @@ where
     S: Clone + Send + Sync + 'static,
 {
     Router::new()
-        .route("/login", only(get(login::get)))
-        .route(oten.config().callback_path(), only(get(callback::get)))
-        .route("/logout", only(get(logout::get).post(logout::post)))
+        .route("/login", only(get(login::get), "GET"))
+        .route(
+            oten.config().callback_path(),
+            only(get(callback::get), "GET"),
+        )
+        .route(
+            "/logout",
+            only(get(logout::get).post(logout::post), "GET, POST"),
+        )
 }
 
 /// No other methods, and no `HEAD`: whoever looks at a link must not use up what is behind it.
-fn only<S>(methods: MethodRouter<S>) -> MethodRouter<S>
+fn only<S>(methods: MethodRouter<S>, allowed: &'static str) -> MethodRouter<S>
 where
     S: Clone + Send + Sync + 'static,
 {
+    let refuse = move |visit| refuse(visit, allowed);
     methods.head(refuse).fallback(refuse)
 }
 
-async fn refuse(visit: Visit) -> Response {
-    Refusal::new(&visit, Error::MethodNotAllowed).into_response()
+/// RFC 9110 section 15.5.6 asks for `Allow`.
+async fn refuse(visit: Visit, allowed: &'static str) -> Response {
+    let refusal = Refusal::new(&visit, Error::MethodNotAllowed);
+    ([(header::ALLOW, allowed)], refusal).into_response()
 }
