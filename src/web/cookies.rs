@@ -109,7 +109,11 @@ impl Cookies {
 
     fn logins(&self, headers: &HeaderMap) -> impl Iterator<Item = LoginCookie> {
         pairs(headers).filter_map(|(name, value)| {
-            name.strip_prefix(&self.login_prefix)?;
+            let tag = name.strip_prefix(&self.login_prefix)?;
+            // A name that is no name of ours must not be written into a header.
+            if !tag.bytes().all(is_base64url) {
+                return None;
+            }
             let (id, started_at) = value.split_once('.')?;
             Some(LoginCookie {
                 name: name.to_owned(),
@@ -134,8 +138,12 @@ impl Cookies {
             .secure(self.secure)
             .build();
         HeaderValue::from_str(&cookie.to_string())
-            .expect("names are checked with the configuration, values are base64url and digits")
+            .expect("names are checked with the configuration, tags and values are base64url")
     }
+}
+
+fn is_base64url(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
 /// Whether the browser sent any cookie at all.
@@ -237,6 +245,10 @@ mod tests {
             let headers = sent(&[hostile, &good]);
             assert_eq!(cookies.session_id(&headers), Some(Id(7)), "{hostile:?}");
             cookies.logins_by_age(&headers);
+        }
+        for tag in ["\u{e9}", "a b", "\"", "<b>", "a,b", "\u{202e}"] {
+            let headers = sent(&[&format!("oten_login_{tag}=id.1")]);
+            assert!(cookies.logins_by_age(&headers).is_empty(), "{tag}");
         }
         let mut bytes = HeaderMap::new();
         bytes.append(
