@@ -4,8 +4,12 @@
 #![allow(clippy::unwrap_used)]
 #![allow(unreachable_pub, missing_docs)]
 
+mod bad_input;
 mod common;
+mod cookies;
+mod events;
 mod layering;
 mod promises_kept;
 mod provider;
+mod secrets;
 mod sign_in;

@@ -9,8 +9,8 @@ mod site;
 pub use self::{
     browser::{Answer, Browser, send},
     log::Log,
-    recorder::Recorder,
-    site::{ClientKind, SECRET, TestSite, TestSiteBuilder},
+    recorder::{Recorder, TokenCall},
+    site::{ClientKind, SECRET, TestSite, TestSiteBuilder, app},
 };
 
 /// Lets everything else run until `holds`; nothing else would say that work in the background is

@@ -6,7 +6,7 @@ use std::{
 use axum::{
     Router,
     body::Bytes,
-    http::{HeaderMap, header},
+    http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
     routing::post,
 };
@@ -33,17 +33,19 @@ impl Recorder {
         let target = format!("{}/v1/oauth/token", emulator.issuer());
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let forward = async move |headers: HeaderMap, body: Bytes| {
-            let answer = client
+            let form = url::form_urlencoded::parse(&body).into_owned().collect();
+            let sent = client
                 .post(target)
                 .header(header::CONTENT_TYPE, &headers[header::CONTENT_TYPE])
-                .body(body.clone())
+                .body(body)
                 .send()
-                .await
-                .unwrap();
-            let status = answer.status();
-            let answer = answer.bytes().await.unwrap();
+                .await;
+            let (status, answer) = match sent {
+                Ok(answer) => (answer.status(), answer.bytes().await.unwrap_or_default()),
+                Err(_) => (StatusCode::BAD_GATEWAY, Bytes::new()),
+            };
             kept.lock().unwrap().push(TokenCall {
-                form: url::form_urlencoded::parse(&body).into_owned().collect(),
+                form,
                 answer: serde_json::from_slice(&answer).unwrap_or_default(),
             });
             let json = [(header::CONTENT_TYPE, "application/json")];
