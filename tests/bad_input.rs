@@ -179,10 +179,10 @@ fn hostile_cookies() -> Vec<Vec<u8>> {
     for name in [
         "x", "é", "a b", "\u{7f}", "\"", "<script>", "a,b", "(x)", "a\tb",
     ] {
-        let many: String = (0..12)
-            .map(|i| format!("oten_login_{name}{i}=id.{i}; "))
+        let many: Vec<_> = (0..12)
+            .map(|i| format!("oten_login_{name}{i}=id.{i}"))
             .collect();
-        cookies.push(many.into());
+        cookies.push(many.join("; ").into());
     }
     cookies
 }
@@ -494,12 +494,11 @@ async fn assert_nonsense_is_told(endpoint: Endpoint, first: From) {
         let mut browser = site.browser();
         let started = Instant::now();
         site.emulator.fault(endpoint, fault.clone());
-        let path = match endpoint {
-            Discovery => "/login".to_owned(),
-            _ => {
-                let authorization_url = browser.start_login("/").await;
-                browser.approve(&authorization_url, "alice")
-            }
+        let path = if endpoint == Discovery {
+            "/login".to_owned()
+        } else {
+            let authorization_url = browser.start_login("/").await;
+            browser.approve(&authorization_url, "alice")
         };
         let answer = browser.send(request(Method::GET, &path, from)).await;
         assert!(started.elapsed() < Duration::from_secs(12));

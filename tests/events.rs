@@ -109,8 +109,8 @@ async fn b5_a_refused_callback_is_one_event() {
             let answer = come_back(&mut browser, &path, is_program).await;
             assert_refused(&log, &answer, reason);
         }
-        let long = format!("/callback?state={}", "x".repeat(10_000));
-        let answer = come_back(&mut browser, &long, is_program).await;
+        let too_much = format!("/callback?state={}", "x".repeat(10_000));
+        let answer = come_back(&mut browser, &too_much, is_program).await;
         assert_refused(&log, &answer, "callback_too_long");
 
         for (error, reason) in [
@@ -192,12 +192,11 @@ async fn b5_a_provider_that_fails_is_one_event() {
             let site = TestSite::start().await;
             site.emulator.fault(endpoint, fault.clone());
             let mut browser = site.browser();
-            let path = match endpoint {
-                Discovery => "/login".to_owned(),
-                _ => {
-                    let url = browser.start_login("/").await;
-                    browser.approve(&url, "alice")
-                }
+            let path = if endpoint == Discovery {
+                "/login".to_owned()
+            } else {
+                let url = browser.start_login("/").await;
+                browser.approve(&url, "alice")
             };
             let answer = come_back(&mut browser, &path, is_program).await;
             assert_refused(&log, &answer, reason);

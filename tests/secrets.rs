@@ -1,6 +1,9 @@
 //! Promise B2: what must stay secret is looked for everywhere it could come out.
 
-use std::{fmt::Debug, time::Duration};
+use std::{
+    fmt::{Debug, Write},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -105,7 +108,7 @@ impl Life {
                 &header::LOCATION if is_for_provider => &mut self.for_provider,
                 _ => &mut self.outputs,
             };
-            outputs.push_str(&format!("{name}: {value}\n"));
+            writeln!(outputs, "{name}: {value}").unwrap();
         }
         self.outputs.push_str(&answer.body);
         self.keep_cookies();
@@ -289,9 +292,10 @@ async fn b2_a_failing_provider_leaks_nothing() {
         (Endpoint::Token, false),
         (Endpoint::Jwks, true),
     ] {
-        let mut life = match is_recorded {
-            true => Life::begin(ClientKind::Hs256).await,
-            false => Life::begin_unrecorded(ClientKind::Hs256).await,
+        let mut life = if is_recorded {
+            Life::begin(ClientKind::Hs256).await
+        } else {
+            Life::begin_unrecorded(ClientKind::Hs256).await
         };
         for fault in [
             Fault::Status(500),

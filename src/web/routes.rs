@@ -28,12 +28,12 @@ fn only<S>(methods: MethodRouter<S>, allowed: &'static str) -> MethodRouter<S>
 where
     S: Clone + Send + Sync + 'static,
 {
-    let refuse = move |visit| refuse(visit, allowed);
+    let refuse = async move |visit| refuse(&visit, allowed);
     methods.head(refuse).fallback(refuse)
 }
 
 /// RFC 9110 section 15.5.6 asks for `Allow`.
-async fn refuse(visit: Visit, allowed: &'static str) -> Response {
-    let refusal = Refusal::new(&visit, Error::MethodNotAllowed);
+fn refuse(visit: &Visit, allowed: &'static str) -> Response {
+    let refusal = Refusal::new(visit, Error::MethodNotAllowed);
     ([(header::ALLOW, allowed)], refusal).into_response()
 }
