@@ -216,7 +216,7 @@ async fn s6_another_audience() {
 #[tokio::test]
 async fn s6_an_audience_shared_with_another() {
     let shared = Lie::Claim("aud", json!(["test-site", "another-client"]));
-    disbelieved(&[shared.clone()], "id_token_aud", "`aud`").await;
+    disbelieved(std::slice::from_ref(&shared), "id_token_aud", "`aud`").await;
     // Also where we are the one who asked: nobody else is trusted with our users' tokens.
     let for_us = Lie::Claim("azp", json!("test-site"));
     disbelieved(&[shared, for_us], "id_token_aud", "`aud`").await;

@@ -4,10 +4,15 @@
 #![allow(clippy::unwrap_used)]
 #![allow(unreachable_pub, missing_docs)]
 
+mod bad_input;
 mod browser;
 mod common;
+mod cookies;
+mod events;
 mod layering;
 mod lies;
 mod program;
 mod promises_kept;
+mod provider;
+mod secrets;
 mod sign_in;

@@ -1,14 +1,14 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
 use super::ProviderError;
 use crate::clock::Clock;
 
-/// After a failure the provider is left in peace for this long.
-const REST: Duration = Duration::seconds(5);
+/// After a failure the provider is left in peace for this long, or for longer if it said so.
+const REST: Duration = Duration::from_secs(5);
 
 /// A document of the provider's. It is fetched by one task at a time, which goes on to its end even
 /// if everybody who waits for it goes away.
@@ -41,7 +41,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
     }
 
     /// How old something known is.
-    pub(super) fn age(&self, cached: &Cached<T>) -> Duration {
+    pub(super) fn age(&self, cached: &Cached<T>) -> time::Duration {
         self.clock.now() - cached.fetched_at
     }
 
@@ -76,10 +76,11 @@ impl<T: Send + Sync + 'static> Cache<T> {
         if let Some(current) = self.current().filter(|current| will_do(current)) {
             return Ok(current);
         }
-        if let Some((at, error)) = &*last_failure
-            && self.clock.now() - *at < REST
-        {
-            return Err(error.clone());
+        if let Some((at, error)) = &*last_failure {
+            let rest = error.retry_after().unwrap_or_default().max(REST);
+            if self.clock.now() - *at < rest {
+                return Err(error.clone());
+            }
         }
         match fetch.await {
             Ok(document) => {
@@ -92,7 +93,12 @@ impl<T: Send + Sync + 'static> Cache<T> {
                 Ok(cached)
             }
             Err(error) => {
-                tracing::warn!(target: "axum_oten", %error, "the provider could not be asked");
+                let goes_on = if self.current().is_some() {
+                    "what is known goes on"
+                } else {
+                    "nothing is known yet"
+                };
+                tracing::warn!(target: "axum_oten", %error, "the provider could not be asked; {goes_on}");
                 *last_failure = Some((self.clock.now(), error.clone()));
                 Err(error)
             }

@@ -108,7 +108,7 @@ mod tests {
         let issuer = Issuer::Environment(crate::config::Environment::Sandbox);
         let http = HttpClient::new(false).unwrap();
         let discovery = Discovery::new(issuer, http, Clock::manual());
-        let away = ProviderError::status("x", http::StatusCode::BAD_GATEWAY);
+        let away = ProviderError::unreachable("x", &crate::http::HttpError::TimedOut);
         assert!(discovery.stand_in(away).is_ok());
         assert!(discovery.stand_in(ProviderError::IssuerMismatch).is_err());
     }

@@ -1,6 +1,10 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use crate::{error::with_causes, http::HttpError, jose::JoseError};
+use crate::{
+    error::with_causes,
+    http::{Answer, HttpError},
+    jose::JoseError,
+};
 
 /// Why the provider's metadata or keys are not to be had.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -14,6 +18,8 @@ pub enum ProviderError {
         document: &'static str,
         /// What happened, with its causes.
         reason: Arc<str>,
+        /// How long the provider wants to be left in peace, if it said so.
+        retry_after: Option<Duration>,
     },
     /// The process is ending.
     #[error("the provider was not asked to the end")]
@@ -43,18 +49,28 @@ impl ProviderError {
         Self::Unreachable {
             document,
             reason: with_causes(error).into(),
+            retry_after: None,
         }
     }
 
-    pub(super) fn status(document: &'static str, status: http::StatusCode) -> Self {
+    pub(super) fn status(document: &'static str, answer: &Answer) -> Self {
         Self::Unreachable {
             document,
-            reason: format!("the answer's status is {status}").into(),
+            reason: format!("the answer's status is {}", answer.status).into(),
+            retry_after: answer.retry_after,
         }
     }
 
     /// Whether the provider may be well again in a moment: nothing about it is wrong, it is away.
     pub(crate) fn may_pass(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Aborted)
+    }
+
+    /// How long the provider wants to be left in peace, if it said so.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unreachable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
     }
 }

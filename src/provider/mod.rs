@@ -87,6 +87,6 @@ async fn fetch(
     if answer.status.is_success() {
         Ok(answer)
     } else {
-        Err(ProviderError::status(document, answer.status))
+        Err(ProviderError::status(document, &answer))
     }
 }

@@ -65,9 +65,10 @@ impl Records {
     ) -> Result<(), StoreError> {
         let value = encode(value)?;
         let key = RecordKey::new(kind.name(), id);
-        match bounded(self.store.insert(&key, &value, expires_at)).await? {
-            true => Ok(()),
-            false => Err(StoreError::Occupied),
+        if bounded(self.store.insert(&key, &value, expires_at)).await? {
+            Ok(())
+        } else {
+            Err(StoreError::Occupied)
         }
     }
 

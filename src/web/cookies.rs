@@ -290,6 +290,10 @@ mod tests {
             );
             cookies.logins_by_age(&headers);
         }
+        for tag in ["\u{e9}", "a b", "\"", "<b>", "a,b", "\u{202e}", "x"] {
+            let headers = sent(&[&format!("oten_login_{tag}=id.1")]);
+            assert!(cookies.logins_by_age(&headers).is_empty(), "{tag}");
+        }
         let mut bytes = HeaderMap::new();
         bytes.append(
             header::COOKIE,

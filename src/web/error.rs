@@ -240,6 +240,7 @@ fn provider(error: &ProviderError) -> Meaning {
             "Oten does not answer",
             "Oten cannot be reached right now, so nobody can sign in. Please try again in a moment.",
         )
+        .retry_after(error.retry_after())
         .remedy(TRY_AGAIN);
     }
     let reason = match error {

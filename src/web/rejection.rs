@@ -66,10 +66,11 @@ impl IntoResponse for Refusal {
             return (meaning.status, meaning.sentence).into_response();
         };
         let wants_sign_in = matches!(error, Error::NotSignedIn | Error::AccessTokenEnded);
-        event::refused(&visit, &error);
+        // Being sent to sign in is no refusal: a crawler on protected pages fills no log.
         if wants_sign_in && visit.audience() == Audience::Navigation {
             return redirect(&page::login_url(visit.oten(), visit.path()));
         }
+        event::refused(&visit, &error);
         page::error(&visit, &error, return_to.as_ref())
     }
 }

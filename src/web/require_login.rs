@@ -70,7 +70,7 @@ impl fmt::Debug for RequireLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequireLogin")
             .field("has_rule", &self.rule.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

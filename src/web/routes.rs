@@ -3,6 +3,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{MethodRouter, get},
 };
+use http::header;
 
 use super::{Oten, callback, error::Error, login, logout, rejection::Refusal, visit::Visit};
 
@@ -15,21 +16,28 @@ impl Oten {
     where
         S: Clone + Send + Sync + 'static,
     {
+        let logout = get(logout::get).post(logout::post);
         Router::new()
-            .route("/login", only(get(login::get)))
-            .route(self.config().callback_path(), only(get(callback::get)))
-            .route("/logout", only(get(logout::get).post(logout::post)))
+            .route("/login", only(get(login::get), "GET"))
+            .route(
+                self.config().callback_path(),
+                only(get(callback::get), "GET"),
+            )
+            .route("/logout", only(logout, "GET, POST"))
     }
 }
 
 /// No other methods, and no `HEAD`: whoever looks at a link must not use up what is behind it.
-fn only<S>(methods: MethodRouter<S>) -> MethodRouter<S>
+fn only<S>(methods: MethodRouter<S>, allowed: &'static str) -> MethodRouter<S>
 where
     S: Clone + Send + Sync + 'static,
 {
+    let refuse = async move |visit| refuse(&visit, allowed);
     methods.head(refuse).fallback(refuse)
 }
 
-async fn refuse(visit: Visit) -> Response {
-    Refusal::new(&visit, Error::MethodNotAllowed).into_response()
+/// RFC 9110 section 15.5.6 asks for `Allow`.
+fn refuse(visit: &Visit, allowed: &'static str) -> Response {
+    let refusal = Refusal::new(visit, Error::MethodNotAllowed);
+    ([(header::ALLOW, allowed)], refusal).into_response()
 }

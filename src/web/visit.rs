@@ -113,11 +113,13 @@ impl Visit {
     }
 }
 
-/// Nothing of what the browser sent: the session cookie is in there.
+/// Rejections carry a visit to whoever prints them: the session's id and what is in it stay inside.
 impl fmt::Debug for Visit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Visit")
             .field("correlation_id", &self.correlation_id())
+            .field("audience", &self.audience())
+            .field("path", &self.path())
             .finish_non_exhaustive()
     }
 }

@@ -1,79 +1,141 @@
 use std::{
     collections::BTreeMap,
-    fmt,
-    sync::{Arc, Mutex},
+    fmt::{self, Write},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use tracing::{Event, Subscriber, field::Field, subscriber::DefaultGuard};
+use tracing::{
+    Dispatch, Subscriber,
+    dispatcher::DefaultGuard,
+    field::{Field, Visit},
+    span,
+};
 use tracing_subscriber::{
-    Layer,
+    Layer, Registry,
     layer::{Context, SubscriberExt},
+    util::SubscriberInitExt,
 };
 
-/// Everything that is logged on this thread while this lives, whoever says it.
+/// Everything that is logged on this thread, by whatever crate and at whatever level, for as long
+/// as this lives. With the current-thread runtime of `#[tokio::test]` that is the whole test, the
+/// emulator included. Records of the crate `log` are among it.
 pub struct Log {
-    events: Arc<Mutex<Vec<LoggedEvent>>>,
+    entries: Arc<Mutex<Vec<Entry>>>,
     _guard: DefaultGuard,
 }
 
-/// The fields of an event, `message` among them, as text.
-pub type LoggedEvent = BTreeMap<&'static str, String>;
+/// An event, or a span or its later fields.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub target: String,
+    pub fields: BTreeMap<String, String>,
+}
 
 impl Log {
     pub fn start() -> Self {
-        let events = Arc::default();
-        let layer = Recorder(Arc::clone(&events));
-        let subscriber = tracing_subscriber::registry().with(layer);
+        // With a single subscriber in the process, tracing asks the thread that comes first to an
+        // event whether anybody wants it, and other tests' threads have none. So there are two.
+        static SECOND: OnceLock<Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| Dispatch::new(Registry::default()));
+        let entries = Arc::default();
+        let layer = Keep(Arc::clone(&entries));
         Self {
-            events,
-            _guard: tracing::subscriber::set_default(subscriber),
+            entries,
+            _guard: Registry::default().with(layer).set_default(),
         }
     }
 
-    /// The events of ours with this name: `signed_in`, `refused`, and so on.
-    pub fn named(&self, name: &str) -> Vec<LoggedEvent> {
-        let events = self.events.lock().unwrap();
-        let named = events.iter().filter(|fields| {
-            let event = fields.get("event");
-            event.is_some_and(|event| event == name)
-        });
-        named.cloned().collect()
+    fn entries(&self) -> Vec<Entry> {
+        let entries = self.entries.lock();
+        entries.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All of it as text, one entry a line.
+    pub fn text(&self) -> String {
+        self.entries()
+            .iter()
+            .fold(String::new(), |mut text, entry| {
+                writeln!(text, "{} {:?}", entry.target, entry.fields).unwrap();
+                text
+            })
+    }
+
+    /// The structured events for operators: what has a field `event`.
+    pub fn events(&self) -> Vec<BTreeMap<String, String>> {
+        let entries = self.entries().into_iter();
+        entries
+            .filter(|entry| entry.fields.contains_key("event"))
+            .inspect(|entry| assert_eq!(entry.target, "axum_oten", "{entry:?}"))
+            .map(|entry| entry.fields)
+            .collect()
+    }
+
+    /// The events with this name: `signed_in`, `refused`, and so on.
+    pub fn named(&self, name: &str) -> Vec<BTreeMap<String, String>> {
+        let mut named = self.events();
+        named.retain(|event| event["event"] == name);
+        named
     }
 
     /// The one refusal there was.
-    pub fn refusal(&self) -> LoggedEvent {
+    pub fn refusal(&self) -> BTreeMap<String, String> {
         let mut refusals = self.named("refused");
         assert_eq!(refusals.len(), 1, "{refusals:?}");
         refusals.remove(0)
     }
 
-    /// Whether a text is anywhere in the log.
+    /// Whether a text is in any field.
     pub fn contains(&self, text: &str) -> bool {
-        let events = self.events.lock().unwrap();
-        let mut values = events.iter().flat_map(BTreeMap::values);
+        let entries = self.entries();
+        let mut values = entries.iter().flat_map(|entry| entry.fields.values());
         values.any(|value| value.contains(text))
     }
-}
 
-struct Recorder(Arc<Mutex<Vec<LoggedEvent>>>);
-
-impl<S: Subscriber> Layer<S> for Recorder {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        self.0.lock().unwrap().push(fields.0);
+    pub fn clear(&self) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.clear();
     }
 }
 
-#[derive(Default)]
-struct Fields(LoggedEvent);
+struct Keep(Arc<Mutex<Vec<Entry>>>);
 
-impl tracing::field::Visit for Fields {
+impl Keep {
+    fn keep(&self, target: &str, record: impl FnOnce(&mut Fields)) {
+        let mut fields = Fields(BTreeMap::new());
+        record(&mut fields);
+        let entry = Entry {
+            target: target.to_owned(),
+            fields: fields.0,
+        };
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.push(entry);
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Keep {
+    fn on_new_span(&self, attributes: &span::Attributes<'_>, _: &span::Id, _: Context<'_, S>) {
+        self.keep(attributes.metadata().target(), |fields| {
+            attributes.record(fields);
+        });
+    }
+
+    fn on_record(&self, _: &span::Id, values: &span::Record<'_>, _: Context<'_, S>) {
+        self.keep("(span)", |fields| values.record(fields));
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        self.keep(event.metadata().target(), |fields| event.record(fields));
+    }
+}
+
+struct Fields(BTreeMap<String, String>);
+
+impl Visit for Fields {
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.insert(field.name(), value.to_owned());
+        self.0.insert(field.name().to_owned(), value.to_owned());
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.insert(field.name(), format!("{value:?}"));
+        self.0.insert(field.name().to_owned(), format!("{value:?}"));
     }
 }

@@ -4,13 +4,25 @@
 mod browser;
 mod log;
 mod query;
+mod recorder;
 mod site;
 mod yielding_store;
 
 pub use self::{
-    browser::{Answer, Browser, path_and_query},
+    browser::{Answer, Browser, path_and_query, send},
     log::Log,
     query::{jws_part, parameters, with_parameter, without_parameter},
-    site::{ClientKind, SECRET, TestSite, TestSiteBuilder},
+    recorder::{Recorder, TokenCall},
+    site::{ClientKind, SECRET, TestSite, TestSiteBuilder, app},
     yielding_store::YieldingStore,
 };
+
+/// Lets everything else run until `holds`; nothing else would say that work in the background is
+/// done.
+pub async fn eventually(mut holds: impl FnMut() -> bool) {
+    let limit = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while !holds() {
+        assert!(std::time::Instant::now() < limit, "it never holds");
+        tokio::task::yield_now().await;
+    }
+}

@@ -35,6 +35,8 @@ pub struct TestSite {
     pub store: MemoryStore,
     pub clock: Clock,
     pub app: Router,
+    /// Signs the request objects of [`ClientKind::EdDsa`].
+    pub request_key: Ed25519KeyPair,
 }
 
 type Configure = Box<dyn FnOnce(ConfigBuilder) -> ConfigBuilder>;
@@ -148,7 +150,7 @@ impl TestSiteBuilder {
             .redirect_uri(&redirect_uri);
         let config = match self.kind {
             ClientKind::Hs256 => config.client_secret(SECRET),
-            ClientKind::EdDsa => config.client_secret(SECRET).jar_eddsa(pair),
+            ClientKind::EdDsa => config.client_secret(SECRET).jar_eddsa(pair.clone()),
             ClientKind::Public => config.public_client(),
         };
         let config = (self.configure)(config).build().unwrap();
@@ -162,6 +164,7 @@ impl TestSiteBuilder {
             oten,
             store: memory,
             clock,
+            request_key: pair,
         }
     }
 }

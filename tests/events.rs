@@ -1,0 +1,269 @@
+//! Promise B5: whatever happens to somebody's sign-in is one event, under the number they see.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use axum::http::{Method, header};
+use axum_oten::emulator::{
+    Endpoint::{Discovery, Token},
+    Fault, Lie,
+};
+use serde_json::json;
+
+use crate::common::{Answer, Browser, Log, TestSite};
+
+type Event = BTreeMap<String, String>;
+
+/// The only event since the last time; forgets it.
+#[track_caller]
+fn only_event(log: &Log) -> Event {
+    let mut events = log.events();
+    log.clear();
+    assert_eq!(events.len(), 1, "{events:#?}");
+    events.remove(0)
+}
+
+#[track_caller]
+fn assert_id(event: &Event) -> &str {
+    let id = &event["correlation_id"];
+    assert!(
+        id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit()),
+        "{event:?}"
+    );
+    id
+}
+
+/// The answer and the event of one refusal belong together.
+#[track_caller]
+fn assert_refused(log: &Log, answer: &Answer, reason: &str) {
+    let event = only_event(log);
+    assert_eq!(event["event"], "refused", "{event:?}");
+    assert_eq!(event["reason"], reason, "{event:?}");
+    assert_eq!(event["status"], answer.status.as_u16().to_string());
+    assert!(!event["cause"].is_empty());
+    let id = assert_id(&event);
+    if answer.header(header::CONTENT_TYPE) == Some("application/problem+json") {
+        let problem = answer.json();
+        assert_eq!(problem["correlation_id"], id, "{answer:?}");
+        assert_eq!(problem["reason"], reason);
+    } else {
+        assert!(
+            answer.body.contains(&format!("<code>{id}</code>")),
+            "{answer:?}"
+        );
+    }
+}
+
+/// The provider's answer comes back to the browser, or to a program in its place.
+async fn come_back(browser: &mut Browser, callback: &str, is_program: bool) -> Answer {
+    if is_program {
+        browser.fetch(Method::GET, callback, "").await
+    } else {
+        browser.get(callback).await
+    }
+}
+
+#[tokio::test]
+async fn b5_a_sign_in_and_a_sign_out_are_one_event_each() {
+    let log = Log::start();
+    let site = TestSite::start().await;
+    let mut browser = site.signed_in("alice").await;
+    let signed_in = only_event(&log);
+    assert_eq!(signed_in["event"], "signed_in");
+    assert!(!signed_in.contains_key("reason"));
+    browser.get("/profile").await;
+    browser.get("/logout").await;
+    assert!(log.events().is_empty(), "{:?}", log.events());
+
+    browser.post("/logout").await;
+    let signed_out = only_event(&log);
+    assert_eq!(signed_out["event"], "signed_out");
+    assert_eq!(signed_out["subject"], signed_in["subject"]);
+    assert_ne!(assert_id(&signed_out), assert_id(&signed_in));
+    // Nobody is left to sign out.
+    browser.post("/logout").await;
+    assert!(log.events().is_empty(), "{:?}", log.events());
+}
+
+#[tokio::test]
+async fn b5_a_guest_who_is_sent_to_sign_in_was_refused_nothing() {
+    let log = Log::start();
+    let site = TestSite::start().await;
+    site.browser().get("/profile").await.location();
+    site.browser().get("/").await;
+    assert!(log.events().is_empty(), "{:?}", log.events());
+}
+
+#[tokio::test]
+async fn b5_a_refused_callback_is_one_event() {
+    let log = Log::start();
+    let site = TestSite::start().await;
+    for is_program in [false, true] {
+        let mut browser = site.browser();
+        for (query, reason) in [
+            ("", "callback_without_state"),
+            ("?state=%ff", "callback_not_utf8"),
+            ("?state=a&state=b", "callback_repeated_parameter"),
+            ("?state=2unknown&code=x", "unknown_sign_in"),
+        ] {
+            let path = format!("/callback{query}");
+            let answer = come_back(&mut browser, &path, is_program).await;
+            assert_refused(&log, &answer, reason);
+        }
+        let too_much = format!("/callback?state={}", "x".repeat(10_000));
+        let answer = come_back(&mut browser, &too_much, is_program).await;
+        assert_refused(&log, &answer, "callback_too_long");
+
+        for (error, reason) in [
+            ("server_error", "provider_error"),
+            ("invalid_request", "client_setup"),
+            ("login_required", "interaction_required"),
+            ("never_heard_of", "provider_refused"),
+        ] {
+            let url = browser.start_login("/").await;
+            let back = site.emulator.refuse(url, error).unwrap();
+            let answer = come_back(&mut browser, back.as_str(), is_program).await;
+            assert_refused(&log, &answer, reason);
+        }
+    }
+}
+
+#[tokio::test]
+async fn b5_cancelling_is_an_event_and_no_error_page() {
+    let log = Log::start();
+    let site = TestSite::start().await;
+    let mut browser = site.browser();
+    let url = browser.start_login("/").await;
+    let back = site.emulator.deny(url).unwrap();
+    browser.get(back.as_str()).await;
+    let event = only_event(&log);
+    assert_eq!(event["reason"], "cancelled");
+    assert_eq!(event["status"], "200");
+}
+
+#[tokio::test]
+async fn b5_an_answer_that_is_not_believed_is_one_event() {
+    let log = Log::start();
+    for (lie, reason) in [
+        (Lie::BadSignature, "id_token_signature"),
+        (Lie::AlgNone, "id_token_signature"),
+        (Lie::NoIdToken, "id_token_missing"),
+        (Lie::UnknownKey, "unknown_key"),
+        (
+            Lie::Claim("iss", json!("https://x.example")),
+            "id_token_iss",
+        ),
+        (Lie::Claim("aud", json!("another")), "id_token_aud"),
+        (Lie::Claim("nonce", json!("another")), "id_token_nonce"),
+        (Lie::Claim("exp", json!(1)), "id_token_exp"),
+        (
+            Lie::TokenField("token_type", json!("mac")),
+            "token_response",
+        ),
+    ] {
+        for is_program in [false, true] {
+            let site = TestSite::start().await;
+            site.emulator.tell(lie.clone());
+            let mut browser = site.browser();
+            let url = browser.start_login("/").await;
+            let callback = browser.approve(&url, "alice");
+            let answer = come_back(&mut browser, &callback, is_program).await;
+            assert_refused(&log, &answer, reason);
+        }
+    }
+}
+
+#[tokio::test]
+async fn b5_a_provider_that_fails_is_one_event() {
+    let log = Log::start();
+    for (endpoint, fault, reason) in [
+        (Discovery, Fault::Status(404), "provider_down"),
+        (Discovery, Fault::Html, "provider_document"),
+        (Token, Fault::Close, "token_endpoint_down"),
+        (Token, Fault::OAuthError("invalid_grant"), "invalid_grant"),
+        (
+            Token,
+            Fault::TooManyRequests {
+                retry_after: Some(Duration::from_secs(60)),
+            },
+            "token_endpoint_busy",
+        ),
+    ] {
+        for is_program in [false, true] {
+            let site = TestSite::start().await;
+            site.emulator.fault(endpoint, fault.clone());
+            let mut browser = site.browser();
+            let path = if endpoint == Discovery {
+                "/login".to_owned()
+            } else {
+                let url = browser.start_login("/").await;
+                browser.approve(&url, "alice")
+            };
+            let answer = come_back(&mut browser, &path, is_program).await;
+            assert_refused(&log, &answer, reason);
+        }
+    }
+    let site = TestSite::start().await;
+    site.emulator.tell(Lie::IssuerMismatch);
+    let answer = site.browser().get("/login").await;
+    assert_refused(&log, &answer, "issuer_mismatch");
+}
+
+#[tokio::test]
+async fn b5_other_refusals_are_one_event_each() {
+    let log = Log::start();
+    let site = TestSite::start().await;
+    let mut guest = site.browser();
+    let answer = guest.fetch(Method::GET, "/profile", "").await;
+    assert_refused(&log, &answer, "not_signed_in");
+    let answer = guest.fetch(Method::GET, "/extracted", "").await;
+    assert_refused(&log, &answer, "not_signed_in");
+    let answer = guest.post("/login").await;
+    assert_refused(&log, &answer, "method_not_allowed");
+
+    let mut bob = site.signed_in("bob").await;
+    log.clear();
+    let answer = bob.get("/staff").await;
+    assert_refused(&log, &answer, "forbidden");
+    let answer = bob.fetch(Method::GET, "/staff", "").await;
+    assert_refused(&log, &answer, "forbidden");
+    let cross_site = bob.navigation(Method::POST, "/logout");
+    let answer = bob.send(cross_site).await;
+    assert_refused(&log, &answer, "cross_site");
+    site.clock.advance(Duration::from_secs(3600));
+    let answer = bob.fetch(Method::GET, "/token", "").await;
+    assert_refused(&log, &answer, "access_token_ended");
+}
+
+#[tokio::test]
+async fn b5_subjects_are_hashed_and_still_tell_users_apart() {
+    let log = Log::start();
+    let site = TestSite::start().await;
+    let mut subjects = Vec::new();
+    for user in ["alice", "bob", "alice"] {
+        site.signed_in(user).await;
+        let subject = only_event(&log)["subject"].clone();
+        assert_eq!(subject.len(), 16);
+        assert!(!subject.contains(user));
+        subjects.push(subject);
+    }
+    assert_eq!(subjects[0], subjects[2]);
+    assert_ne!(subjects[0], subjects[1]);
+
+    // Another process has another key, so that nobody can make a table of hashes.
+    let site = TestSite::start().await;
+    site.signed_in("alice").await;
+    assert_ne!(only_event(&log)["subject"], subjects[0]);
+}
+
+#[tokio::test]
+async fn b5_subjects_are_plain_for_operators_who_want_them() {
+    let log = Log::start();
+    let site = TestSite::builder()
+        .config(|config| config.log_subjects(true))
+        .start()
+        .await;
+    let mut browser = site.signed_in("alice").await;
+    assert_eq!(only_event(&log)["subject"], "alice");
+    browser.post("/logout").await;
+    assert_eq!(only_event(&log)["subject"], "alice");
+}

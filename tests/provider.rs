@@ -1,0 +1,630 @@
+//! Promises D1 to D5: a provider that is down, slow, changing, or not what it should be.
+//!
+//! The emulator is on loopback, where plain http is allowed; that other issuers' endpoints must be
+//! https is tested beside `ProviderMetadata`.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use axum::http::{StatusCode, header};
+use axum_oten::{
+    Config, MemoryStore, Oten,
+    emulator::{
+        Endpoint::{Authorization, Discovery, Jwks, Token, Userinfo},
+        Fault, Lie,
+    },
+};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpSocket, TcpStream},
+};
+
+use crate::common::{Answer, Browser, Log, TestSite, eventually};
+
+/// How long the provider is left alone after discovery failed.
+const PAUSE: Duration = Duration::from_secs(5);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Our page for a sign-in that cannot be done right now.
+#[track_caller]
+fn assert_down(answer: &Answer) {
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+    assert!(answer.header(header::RETRY_AFTER).is_some(), "{answer:?}");
+    assert!(answer.body.contains("<h1>Oten does not answer</h1>"));
+    assert!(answer.body.contains("try again") || answer.body.contains("Try again"));
+}
+
+/// Our page for an answer of the provider that is not believed.
+#[track_caller]
+fn assert_untrusted(answer: &Answer) {
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{answer:?}");
+    assert!(answer.body.contains("could not be trusted"), "{answer:?}");
+}
+
+/// From `/login` to the callback's answer, whatever it is.
+async fn attempt(browser: &mut Browser) -> Answer {
+    let authorization_url = browser.start_login("/open").await;
+    let callback = browser.approve(&authorization_url, "alice");
+    browser.get(&callback).await
+}
+
+#[tokio::test]
+async fn d1_the_site_serves_while_the_provider_is_down() {
+    let site = TestSite::start().await;
+    site.emulator.stop().await;
+    let mut browser = site.browser();
+    assert_eq!(browser.get("/open").await.status, StatusCode::OK);
+    assert_eq!(browser.who().await, "guest");
+    assert!(
+        browser
+            .get("/profile")
+            .await
+            .location()
+            .starts_with("/login")
+    );
+
+    let down = browser.get("/login").await;
+    assert_down(&down);
+    assert_eq!(down.header(header::RETRY_AFTER), Some("5"));
+    assert!(down.set_cookies().is_empty());
+    assert!(site.store.is_empty(), "a login attempt was left behind");
+
+    site.emulator.resume().await.unwrap();
+    assert_down(&browser.get("/login").await);
+    assert_eq!(site.emulator.calls(Discovery), 0, "it was not left alone");
+    site.clock.advance(PAUSE);
+    browser.sign_in("alice", "/profile").await;
+}
+
+#[tokio::test]
+async fn d1_signed_in_users_do_not_notice_that_the_provider_is_down() {
+    let site = TestSite::start().await;
+    let mut browser = site.signed_in("alice").await;
+    site.emulator.stop().await;
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    // Discovery is known, so a login can still be sent off.
+    site.browser().start_login("/").await;
+}
+
+#[tokio::test]
+async fn d1_a_provider_that_goes_down_during_a_sign_in() {
+    let site = TestSite::start().await;
+    let mut browser = site.browser();
+    let authorization_url = browser.start_login("/open").await;
+    let callback = browser.approve(&authorization_url, "alice");
+    site.emulator.stop().await;
+    assert_down(&browser.get(&callback).await);
+    assert_eq!(browser.who().await, "guest");
+    site.emulator.resume().await.unwrap();
+    browser.sign_in("alice", "/open").await;
+}
+
+#[tokio::test]
+async fn d2_discovery_is_read_once_for_many_logins() {
+    let site = TestSite::start().await;
+    for _ in 0..5 {
+        site.signed_in("alice").await;
+    }
+    site.clock.advance(Duration::from_secs(3599));
+    site.browser().start_login("/").await;
+    assert_eq!(site.emulator.calls(Discovery), 1);
+}
+
+#[tokio::test]
+async fn d2_concurrent_first_logins_read_it_once() {
+    let site = TestSite::start().await;
+    let delay = Fault::Delay(Duration::from_millis(50));
+    site.emulator.fault(Discovery, delay);
+    let logins: Vec<_> = (0..10)
+        .map(|_| {
+            let mut browser = site.browser();
+            tokio::spawn(async move { browser.start_login("/").await })
+        })
+        .collect();
+    for login in logins {
+        login.await.unwrap();
+    }
+    assert_eq!(site.emulator.calls(Discovery), 1);
+}
+
+#[tokio::test]
+async fn d2_concurrent_first_logins_fail_together() {
+    let site = TestSite::start().await;
+    site.emulator.fault(Discovery, Fault::Status(404));
+    let logins: Vec<_> = (0..10)
+        .map(|_| {
+            let mut browser = site.browser();
+            tokio::spawn(async move { browser.get("/login").await })
+        })
+        .collect();
+    for login in logins {
+        assert_down(&login.await.unwrap());
+    }
+    assert_eq!(site.emulator.calls(Discovery), 1);
+}
+
+#[tokio::test]
+async fn d2_nobody_waits_while_it_is_read_again() {
+    let site = TestSite::start().await;
+    site.browser().start_login("/").await;
+    site.clock.advance(HOUR);
+    site.emulator.fault(Discovery, Fault::Hang.times(1));
+    let started = Instant::now();
+    for _ in 0..3 {
+        site.browser().start_login("/").await;
+    }
+    assert!(
+        started.elapsed() < Duration::from_secs(2),
+        "somebody waited"
+    );
+    eventually(|| site.emulator.calls(Discovery) == 2).await;
+    for _ in 0..3 {
+        site.browser().start_login("/").await;
+    }
+    assert_eq!(site.emulator.calls(Discovery), 2, "one at a time");
+}
+
+#[tokio::test]
+async fn d2_what_was_read_again_counts() {
+    let site = TestSite::start().await;
+    let mut browser = site.browser();
+    browser.start_login("/").await;
+    let moved = "http://127.0.0.1:9/elsewhere";
+    site.emulator
+        .tell(Lie::DiscoveryField("authorization_endpoint", json!(moved)));
+    site.clock.advance(HOUR);
+    while !browser.start_login("/").await.as_str().starts_with(moved) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(site.emulator.calls(Discovery), 2);
+    browser.start_login("/").await;
+    assert_eq!(site.emulator.calls(Discovery), 2, "it is fresh again");
+}
+
+#[tokio::test]
+async fn d2_known_metadata_goes_on_when_it_cannot_be_read_again() {
+    for failure in [Fault::Status(404), Fault::Html, Fault::Empty] {
+        let log = Log::start();
+        let site = TestSite::start().await;
+        site.signed_in("alice").await;
+        site.emulator.fault(Discovery, failure);
+        site.clock.advance(HOUR);
+        site.signed_in("alice").await;
+        eventually(|| log.text().contains("what is known goes on")).await;
+        site.signed_in("alice").await;
+        assert_eq!(site.emulator.calls(Discovery), 2, "it was not left alone");
+
+        // Once it is well again, it is asked again.
+        site.emulator.clear_faults();
+        site.clock.advance(PAUSE);
+        site.signed_in("alice").await;
+        eventually(|| site.emulator.calls(Discovery) == 3).await;
+    }
+}
+
+#[tokio::test]
+async fn d2_another_issuer_is_refused_and_a_known_one_goes_on() {
+    let site = TestSite::start().await;
+    site.emulator.tell(Lie::IssuerMismatch);
+    let mut browser = site.browser();
+    assert_untrusted(&browser.get("/login").await);
+    assert!(site.store.is_empty());
+    site.emulator.tell_truth();
+    site.clock.advance(PAUSE);
+    browser.sign_in("alice", "/").await;
+
+    site.emulator.tell(Lie::IssuerMismatch);
+    site.clock.advance(HOUR);
+    let log = Log::start();
+    site.signed_in("alice").await;
+    eventually(|| log.text().contains("what is known goes on")).await;
+    site.signed_in("alice").await;
+}
+
+#[tokio::test]
+async fn d2_a_document_without_an_endpoint_is_refused() {
+    for endpoint in ["authorization_endpoint", "token_endpoint", "jwks_uri"] {
+        let site = TestSite::start().await;
+        site.emulator.tell(Lie::WithoutDiscoveryField(endpoint));
+        assert_untrusted(&site.browser().get("/login").await);
+        let error = site.oten.provider_metadata().await.unwrap_err();
+        assert!(error.to_string().contains(endpoint), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn d3_keys_are_read_once_and_found_by_kid() {
+    let site = TestSite::start().await;
+    for _ in 0..3 {
+        site.signed_in("alice").await;
+    }
+    assert_eq!(site.emulator.calls(Jwks), 1);
+}
+
+#[tokio::test]
+async fn d3_rotation_needs_no_restart() {
+    let site = TestSite::start().await;
+    site.signed_in("alice").await;
+    site.clock.advance(MINUTE);
+    site.emulator.rotate_keys();
+    site.signed_in("alice").await;
+    site.signed_in("bob").await;
+    assert_eq!(site.emulator.calls(Jwks), 2);
+    assert_eq!(site.emulator.calls(Discovery), 1);
+}
+
+#[tokio::test]
+async fn d3_an_unknown_kid_fetches_once_a_minute_at_most() {
+    let site = TestSite::start().await;
+    let mut browser = site.signed_in("alice").await;
+    site.emulator.tell(Lie::UnknownKey);
+    for minutes in 1..=3 {
+        for _ in 0..3 {
+            assert_untrusted(&attempt(&mut browser).await);
+        }
+        assert_eq!(site.emulator.calls(Jwks), minutes);
+        site.clock.advance(MINUTE);
+    }
+}
+
+#[tokio::test]
+async fn d3_known_keys_go_on_when_a_fetch_fails() {
+    let log = Log::start();
+    let site = TestSite::start().await;
+    site.signed_in("alice").await;
+    for failure in [Fault::Status(404), Fault::Html, Fault::Empty] {
+        log.clear();
+        let before = site.emulator.calls(Jwks);
+        site.emulator.fault(Jwks, failure.times(1));
+        site.clock.advance(HOUR);
+        site.signed_in("alice").await;
+        eventually(|| log.text().contains("what is known goes on")).await;
+        site.signed_in("alice").await;
+        assert_eq!(site.emulator.calls(Jwks), before + 1, "once a minute");
+    }
+
+    // Also when a stranger's `kid` asks for a fetch that fails.
+    site.emulator.fault(Jwks, Fault::Status(404));
+    site.emulator.tell(Lie::UnknownKey);
+    site.clock.advance(MINUTE);
+    assert_down(&attempt(&mut site.browser()).await);
+    site.emulator.tell_truth();
+    site.signed_in("alice").await;
+}
+
+#[tokio::test]
+async fn d3_a_failed_fetch_is_not_repeated_by_everybody_who_waits() {
+    let site = TestSite::start().await;
+    site.emulator.fault(Jwks, Fault::Status(404));
+    let mut callbacks = Vec::new();
+    for _ in 0..5 {
+        let mut browser = site.browser();
+        let authorization_url = browser.start_login("/").await;
+        let callback = browser.approve(&authorization_url, "alice");
+        callbacks.push(tokio::spawn(async move { browser.get(&callback).await }));
+    }
+    for callback in callbacks {
+        assert_down(&callback.await.unwrap());
+    }
+    assert_eq!(site.emulator.calls(Jwks), 1);
+    site.emulator.clear_faults();
+    site.clock.advance(PAUSE);
+    site.signed_in("alice").await;
+}
+
+#[tokio::test]
+async fn d3_an_empty_key_set_is_not_believed_for_long() {
+    let site = TestSite::start().await;
+    site.emulator.tell(Lie::NoKeys);
+    assert_untrusted(&attempt(&mut site.browser()).await);
+    site.emulator.tell_truth();
+    site.clock.advance(MINUTE);
+    site.signed_in("alice").await;
+}
+
+#[tokio::test]
+async fn d4_no_call_takes_longer_than_ten_seconds() {
+    let log = Log::start();
+    tokio::join!(
+        assert_a_hanging_token_endpoint_is_given_up(),
+        assert_hanging_keys_are_given_up(),
+        assert_hanging_discovery_is_given_up(),
+        assert_an_endless_answer_is_given_up(),
+        assert_a_connection_is_given_up_after_three_seconds(),
+        assert_the_whole_callback_is_given_up(),
+    );
+    let text = log.text();
+    assert!(text.contains("no complete answer came within 10 seconds"));
+}
+
+async fn assert_a_hanging_token_endpoint_is_given_up() {
+    let site = TestSite::start().await;
+    site.emulator.fault(Token, Fault::Hang);
+    let started = Instant::now();
+    assert_down(&attempt(&mut site.browser()).await);
+    assert!(started.elapsed() < Duration::from_secs(12));
+    assert_eq!(site.emulator.calls(Token), 1, "its outcome is unknown");
+}
+
+async fn assert_hanging_keys_are_given_up() {
+    let site = TestSite::start().await;
+    site.emulator.fault(Jwks, Fault::Hang);
+    let started = Instant::now();
+    assert_down(&attempt(&mut site.browser()).await);
+    assert!(started.elapsed() < Duration::from_secs(12));
+}
+
+async fn assert_hanging_discovery_is_given_up() {
+    let site = TestSite::start().await;
+    site.emulator.fault(Discovery, Fault::Hang);
+    let (mut a, mut b) = (site.browser(), site.browser());
+    let started = Instant::now();
+    let (a, b) = tokio::join!(a.get("/login"), b.get("/login"));
+    assert!(started.elapsed() < Duration::from_secs(12));
+    assert_down(&a);
+    assert_down(&b);
+}
+
+/// The head of an answer comes at once, its body never ends.
+async fn assert_an_endless_answer_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request).await;
+            let head =
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
+            stream.write_all(head.as_bytes()).await.unwrap();
+            open.push(stream);
+        }
+    });
+    let error = ask(address).await;
+    assert!(error.contains("within 10 seconds"), "{error}");
+    server.abort();
+}
+
+/// Nobody takes the connection: the listener's queue is full.
+async fn assert_a_connection_is_given_up_after_three_seconds() {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut queue = Vec::new();
+    while let Ok(stream) =
+        tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await
+    {
+        queue.push(stream);
+        assert!(queue.len() < 100, "the queue is never full");
+    }
+    let error = ask(address).await;
+    assert!(error.contains("no connection could be made"), "{error}");
+}
+
+/// What is said about an issuer at this address.
+async fn ask(address: SocketAddr) -> String {
+    let config = Config::builder()
+        .issuer(format!("http://{address}"))
+        .client_id("client")
+        .public_client()
+        .redirect_uri("http://127.0.0.1:3000/callback")
+        .build()
+        .unwrap();
+    let oten = Oten::new(config, MemoryStore::default()).unwrap();
+    let started = Instant::now();
+    let error = oten.provider_metadata().await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(11), "{error}");
+    error.to_string()
+}
+
+/// Each call is within its own time, all of them together are not.
+async fn assert_the_whole_callback_is_given_up() {
+    let site = TestSite::start().await;
+    let delay = Fault::Delay(Duration::from_secs(8));
+    site.emulator.fault(Token, delay.clone());
+    site.emulator.fault(Jwks, delay);
+    let started = Instant::now();
+    assert_down(&attempt(&mut site.browser()).await);
+    assert!(started.elapsed() < Duration::from_secs(12));
+}
+
+#[tokio::test]
+async fn d4_no_redirect_is_followed() {
+    for endpoint in [Discovery, Jwks, Token] {
+        let site = TestSite::start().await;
+        let elsewhere = format!("{}/v1/userinfo", site.emulator.issuer());
+        site.emulator.fault(endpoint, Fault::Redirect(elsewhere));
+        let mut browser = site.browser();
+        let answer = match endpoint {
+            Discovery => browser.get("/login").await,
+            _ => attempt(&mut browser).await,
+        };
+        assert!(answer.status.is_server_error(), "{answer:?}");
+        assert_eq!(site.emulator.calls(endpoint), 1);
+        assert_eq!(site.emulator.calls(Userinfo), 0, "{endpoint:?}");
+    }
+}
+
+#[tokio::test]
+async fn d4_a_long_answer_is_not_read_to_its_end() {
+    for endpoint in [Discovery, Jwks, Token] {
+        for fault in [Fault::Huge, Fault::GzipBomb] {
+            let log = Log::start();
+            let site = TestSite::start().await;
+            site.emulator.fault(endpoint, fault.clone());
+            let mut browser = site.browser();
+            let answer = match endpoint {
+                Discovery => browser.get("/login").await,
+                _ => attempt(&mut browser).await,
+            };
+            assert_down(&answer);
+            let text = log.text();
+            assert!(text.contains("longer than 1048576 bytes"), "{text}");
+            assert_eq!(site.emulator.calls(endpoint), 1, "{endpoint:?} {fault:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn d5_documents_are_asked_for_again() {
+    for failure in [
+        Fault::Status(500),
+        Fault::Status(503),
+        Fault::TooManyRequests { retry_after: None },
+        Fault::Close,
+    ] {
+        let site = TestSite::start().await;
+        site.emulator.fault(Discovery, failure.clone().times(2));
+        site.emulator.fault(Jwks, failure.times(2));
+        site.signed_in("alice").await;
+        assert_eq!(site.emulator.calls(Discovery), 3);
+        assert_eq!(site.emulator.calls(Jwks), 3);
+    }
+}
+
+#[tokio::test]
+async fn d5_documents_are_asked_for_three_times_at_most() {
+    let site = TestSite::start().await;
+    site.emulator.fault(Discovery, Fault::Status(500));
+    assert_down(&site.browser().get("/login").await);
+    assert_eq!(site.emulator.calls(Discovery), 3);
+    // What will not be better in a moment is not asked for again.
+    let site = TestSite::start().await;
+    site.emulator.fault(Discovery, Fault::Status(404));
+    assert_down(&site.browser().get("/login").await);
+    assert_eq!(site.emulator.calls(Discovery), 1);
+}
+
+#[tokio::test]
+async fn d5_a_token_request_that_was_not_acted_on_is_repeated() {
+    for failure in [
+        Fault::OAuthError("server_error"),
+        Fault::OAuthError("temporarily_unavailable"),
+        Fault::TooManyRequests { retry_after: None },
+    ] {
+        let site = TestSite::start().await;
+        site.emulator.fault(Token, failure.clone().times(1));
+        site.signed_in("alice").await;
+        assert_eq!(site.emulator.calls(Token), 2, "{failure:?}");
+    }
+}
+
+#[tokio::test]
+async fn d5_a_token_request_is_otherwise_never_repeated() {
+    for (failure, status) in [
+        (Fault::OAuthError("invalid_grant"), 400),
+        (Fault::OAuthError("invalid_client"), 500),
+        (Fault::OAuthError("unauthorized_client"), 500),
+        (Fault::OAuthError("something_new"), 502),
+        (Fault::Status(500), 502),
+        (Fault::Status(502), 502),
+        (Fault::Status(503), 502),
+        (Fault::Html, 502),
+        (Fault::Empty, 502),
+        (Fault::Close, 503),
+    ] {
+        let site = TestSite::start().await;
+        site.emulator.fault(Token, failure.clone());
+        let mut browser = site.browser();
+        let answer = attempt(&mut browser).await;
+        assert_eq!(answer.status.as_u16(), status, "{failure:?}: {answer:?}");
+        assert_eq!(site.emulator.calls(Token), 1, "{failure:?}");
+        assert_eq!(site.emulator.calls(Jwks), 0, "{failure:?}");
+        assert_eq!(browser.who().await, "guest");
+        site.emulator.clear_faults();
+        browser.sign_in("alice", "/").await;
+    }
+}
+
+#[tokio::test]
+async fn d5_a_token_request_is_repeated_twice_at_most() {
+    let site = TestSite::start().await;
+    site.emulator
+        .fault(Token, Fault::OAuthError("server_error"));
+    assert_down(&attempt(&mut site.browser()).await);
+    assert_eq!(site.emulator.calls(Token), 3);
+}
+
+#[tokio::test]
+async fn d5_a_token_request_is_repeated_after_a_failed_connect() {
+    let log = Log::start();
+    let site = TestSite::start().await;
+    let mut browser = site.browser();
+    let authorization_url = browser.start_login("/open").await;
+    let callback = browser.approve(&authorization_url, "alice");
+    site.emulator.stop().await;
+    let emulator = site.emulator.clone();
+    let resume = async {
+        eventually(|| log.text().contains("a call to the provider is repeated")).await;
+        emulator.resume().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(browser.get(&callback), resume);
+    assert_eq!(answer.location(), "/open");
+    assert_eq!(site.emulator.calls(Token), 1);
+}
+
+#[tokio::test]
+async fn d5_a_short_retry_after_is_waited_for() {
+    let site = TestSite::start().await;
+    let busy = Fault::TooManyRequests {
+        retry_after: Some(Duration::from_secs(1)),
+    };
+    site.emulator.fault(Token, busy.times(1));
+    let started = Instant::now();
+    site.signed_in("alice").await;
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    assert_eq!(site.emulator.calls(Token), 2);
+}
+
+#[tokio::test]
+async fn d5_a_long_retry_after_is_passed_on() {
+    for seconds in [30, 3600, u64::MAX] {
+        let site = TestSite::start().await;
+        let busy = Fault::TooManyRequests {
+            retry_after: Some(Duration::from_secs(seconds)),
+        };
+        site.emulator.fault(Token, busy);
+        let started = Instant::now();
+        let answer = attempt(&mut site.browser()).await;
+        assert!(started.elapsed() < Duration::from_secs(2));
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.body.contains("<h1>Oten is busy</h1>"), "{answer:?}");
+        let after: u64 = answer.header(header::RETRY_AFTER).unwrap().parse().unwrap();
+        assert!(after == seconds || seconds == u64::MAX && after >= 3600);
+        assert_eq!(site.emulator.calls(Token), 1);
+    }
+}
+
+#[tokio::test]
+async fn d5_a_document_that_is_busy_is_left_alone_for_as_long_as_it_says() {
+    let site = TestSite::start().await;
+    let busy = Fault::TooManyRequests {
+        retry_after: Some(Duration::from_secs(30)),
+    };
+    site.emulator.fault(Discovery, busy.times(1));
+    let answer = site.browser().get("/login").await;
+    assert_down(&answer);
+    assert_eq!(answer.header(header::RETRY_AFTER), Some("30"));
+    site.clock.advance(Duration::from_secs(29));
+    assert_down(&site.browser().get("/login").await);
+    assert_eq!(site.emulator.calls(Discovery), 1);
+    site.clock.advance(Duration::from_secs(1));
+    site.signed_in("alice").await;
+}
+
+#[tokio::test]
+async fn d5_a_guest_costs_the_provider_nothing() {
+    let site = TestSite::start().await;
+    let mut browser = site.browser();
+    for path in ["/", "/open", "/profile", "/logout"] {
+        browser.get(path).await;
+    }
+    for endpoint in [Discovery, Jwks, Token, Authorization, Userinfo] {
+        assert_eq!(site.emulator.calls(endpoint), 0);
+    }
+}
