@@ -118,7 +118,7 @@ impl Sessions {
             tokens: Some(TokensPointer(tokens)),
         };
         data.insert(OURS.to_owned(), to_value(&ours)?);
-        let id = self.insert(&data, now, None).await?;
+        let id = self.insert(&data, now).await?;
         if let Some(before) = before {
             self.end(before).await?;
         }
@@ -149,24 +149,20 @@ impl Sessions {
         self.records.load(Kind::Session, &id.to_string()).await
     }
 
-    /// Puts a session under a free id, `first` if that is free.
-    async fn insert(
-        &self,
-        data: &Data,
-        created_at: OffsetDateTime,
-        first: Option<Id>,
-    ) -> Result<Id, StoreError> {
+    /// Puts a session under a new id.
+    async fn insert(&self, data: &Data, created_at: OffsetDateTime) -> Result<Id, StoreError> {
         let now = self.records.clock().now();
         let expires_at = self.lifetimes.expires_at(created_at, now);
-        let mut id = first.unwrap_or_default();
-        while !self
-            .records
-            .insert(Kind::Session, &id.to_string(), data, expires_at)
-            .await?
-        {
-            id = Id::default();
+        loop {
+            let id = Id::default();
+            if self
+                .records
+                .insert(Kind::Session, &id.to_string(), data, expires_at)
+                .await?
+            {
+                return Ok(id);
+            }
         }
-        Ok(id)
     }
 }
 
@@ -203,6 +199,13 @@ impl RequestSession {
 
     /// Our part of the record; reads it if nobody did yet.
     async fn data(&self) -> Result<Option<Arc<SessionData>>, StoreError> {
+        if self.session.is_modified() {
+            // The app may have cleared it, or be about to put it under another id.
+            let value = self.session.get_value(OURS).await.map_err(backend)?;
+            let value = value.filter(|_| !self.store.seen().gone);
+            let data = value.and_then(|value| SessionData::deserialize(value).ok());
+            return Ok(data.map(Arc::new));
+        }
         if self.session.id().is_none() {
             return Ok(None);
         }
@@ -228,6 +231,7 @@ impl RequestSession {
         discard_changes: bool,
     ) -> Result<Left, StoreError> {
         if self.session.is_modified() && !discard_changes && !self.session.is_empty().await {
+            self.start_over_if_cleared().await?;
             self.session.save().await.map_err(backend)?;
         } else {
             self.store.note_activity().await;
@@ -235,9 +239,27 @@ impl RequestSession {
         self.store.forget_orphaned_tokens().await;
         match (cookie, self.session.id()) {
             (Some(_), None) if !discard_changes => Ok(Left::NoSession),
-            (before, Some(id)) if before != Some(id) => Ok(Left::NewId(id)),
+            (before, Some(id)) if before != Some(id) && !self.store.seen().gone => {
+                Ok(Left::NewId(id))
+            }
             _ => Ok(Left::Unchanged),
         }
+    }
+
+    /// A session that the app cleared goes on under another id, so that a slower request that read
+    /// it before cannot write the user back.
+    async fn start_over_if_cleared(&self) -> Result<(), StoreError> {
+        let is_cleared = self.session.id().is_some()
+            && self
+                .session
+                .get_value(OURS)
+                .await
+                .map_err(backend)?
+                .is_none();
+        if is_cleared {
+            self.session.cycle_id().await.map_err(backend)?;
+        }
+        Ok(())
     }
 }
 
@@ -254,6 +276,10 @@ struct Seen {
     id: Option<Id>,
     data: Option<Arc<SessionData>>,
     expires_at: Option<OffsetDateTime>,
+    /// This request has taken the session out of the store, to end it or to move it.
+    taken: bool,
+    /// Another request ended the session before this one could move it.
+    gone: bool,
     /// The tokens of a session that the app deleted, unless it comes back under another id.
     orphaned: Option<Secret>,
 }
@@ -300,7 +326,6 @@ impl RequestStore {
     /// stays and its tokens are orphaned.
     fn ours_to_write(&self, data: &mut Data) -> Result<SessionData, StoreError> {
         if let Some(ours) = ours(data) {
-            self.seen().orphaned = None;
             return Ok(ours);
         }
         let mut seen = self.seen();
@@ -323,19 +348,34 @@ impl RequestStore {
 
 #[async_trait]
 impl SessionStore for RequestStore {
+    /// Always under a new id, never under that of a session that ended: a slower request may still
+    /// write there.
     async fn create(&self, record: &mut Record) -> session_store::Result<()> {
+        if self.seen().gone && (record.data.is_empty() || ours(&record.data).is_some()) {
+            // What was ended meanwhile does not come back under another id.
+            return Ok(());
+        }
         let ours = self.ours_to_write(&mut record.data).map_err(for_app)?;
         record.id = self
             .sessions
-            .insert(&record.data, ours.created_at, Some(record.id))
+            .insert(&record.data, ours.created_at)
             .await
             .map_err(for_app)?;
+        let mut seen = self.seen();
+        seen.gone = false;
+        if ours.tokens.is_some() {
+            seen.orphaned = None;
+        }
         Ok(())
     }
 
     /// Update only: what was ended meanwhile stays ended.
     async fn save(&self, record: &Record) -> session_store::Result<()> {
         let mut data = record.data.clone();
+        if ours(&data).is_none() && self.seen().id.is_none() {
+            // The app cleared it unread: what it throws away has to be known.
+            self.load(&record.id).await?;
+        }
         let ours = self.ours_to_write(&mut data).map_err(for_app)?;
         let Sessions { records, lifetimes } = &self.sessions;
         let expires_at = lifetimes.expires_at(ours.created_at, records.clock().now());
@@ -360,6 +400,7 @@ impl SessionStore for RequestStore {
             data: found.as_ref().and_then(|f| ours(&f.value)).map(Arc::new),
             expires_at: found.as_ref().map(|found| found.expires_at),
             orphaned: seen.orphaned.take(),
+            ..*seen
         };
         Ok(found.map(|found| Record {
             id: *id,
@@ -378,7 +419,11 @@ impl SessionStore for RequestStore {
             .map_err(for_app)?;
         let tokens = ended.as_ref().and_then(ours).and_then(|ours| ours.tokens);
         let mut seen = self.seen();
-        seen.orphaned = tokens.map(|TokensPointer(tokens)| tokens);
+        if let Some(TokensPointer(tokens)) = tokens {
+            seen.orphaned = Some(tokens);
+        }
+        seen.taken |= ended.is_some();
+        seen.gone = !seen.taken;
         seen.data = None;
         Ok(())
     }
