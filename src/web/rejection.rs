@@ -1,7 +1,12 @@
 use axum::response::{IntoResponse, Redirect, Response};
 use http::StatusCode;
 
-use super::{audience::Audience, error::Error, page, visit::Visit};
+use super::{
+    audience::Audience,
+    error::Error,
+    page,
+    visit::{Visit, keep_private},
+};
 
 /// A refusal that knows how to answer: a guest's page is sent to sign in, everything else gets a
 /// page or problem details (RFC 9457).
@@ -37,7 +42,10 @@ impl Refusal {
         };
         let wants_sign_in = matches!(error, Error::NotSignedIn | Error::AccessTokenEnded);
         if wants_sign_in && visit.audience() == Audience::Navigation {
-            return Redirect::to(&page::login_url(visit.oten(), visit.path())).into_response();
+            let login_url = page::login_url(visit.oten(), visit.path());
+            let mut response = Redirect::to(&login_url).into_response();
+            keep_private(response.headers_mut());
+            return response;
         }
         visit.refuse(&error, None)
     }

@@ -85,9 +85,10 @@ impl Visit {
     /// Who is signed in. From here on the answer is personal.
     pub(super) async fn signed_in(&self) -> Result<Option<SignedIn>, Error> {
         let signed_in = self.session().signed_in().await.map_err(Error::Store)?;
+        // Stays so when the user signs out on the way: what came before may be in the answer.
         self.0
             .personal
-            .store(signed_in.is_some(), Ordering::Relaxed);
+            .fetch_or(signed_in.is_some(), Ordering::Relaxed);
         Ok(signed_in)
     }
 
