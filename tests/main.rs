@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used)]
 #![allow(unreachable_pub, missing_docs)]
 
+mod apps;
 mod common;
 mod layering;
+mod requests;
 mod sign_in;
+mod sign_out;

@@ -2,9 +2,13 @@
 //! and browsers. Time is a manual clock that all of them share.
 
 mod browser;
+mod log;
 mod site;
+mod watched_store;
 
 pub use self::{
-    browser::{Answer, Browser},
-    site::{ClientKind, SECRET, TestSite, TestSiteBuilder},
+    browser::{Answer, Browser, path_and_query, send},
+    log::Log,
+    site::{ClientKind, SECRET, TestSite, TestSiteBuilder, app},
+    watched_store::{Asked, WatchedStore},
 };

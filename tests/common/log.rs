@@ -1,0 +1,120 @@
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use tracing::{
+    Dispatch, Subscriber,
+    dispatcher::DefaultGuard,
+    field::{Field, Visit},
+    span,
+};
+use tracing_subscriber::{
+    Layer, Registry,
+    layer::{Context, SubscriberExt},
+    util::SubscriberInitExt,
+};
+
+/// Everything that is logged on this thread, by whatever crate and at whatever level, for as long
+/// as this lives. With the current-thread runtime of `#[tokio::test]` that is the whole test, the
+/// emulator included. Records of the crate `log` are among it.
+pub struct Log {
+    entries: Arc<Mutex<Vec<Entry>>>,
+    _guard: DefaultGuard,
+}
+
+/// An event, or a span or its later fields.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    pub target: String,
+    pub fields: BTreeMap<String, String>,
+}
+
+impl Log {
+    pub fn start() -> Self {
+        // With a single subscriber in the process, tracing asks the thread that comes first to an
+        // event whether anybody wants it, and other tests' threads have none. So there are two.
+        static SECOND: OnceLock<Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| Dispatch::new(Registry::default()));
+        let entries = Arc::default();
+        let layer = Keep(Arc::clone(&entries));
+        Self {
+            entries,
+            _guard: Registry::default().with(layer).set_default(),
+        }
+    }
+
+    fn entries(&self) -> Vec<Entry> {
+        let entries = self.entries.lock();
+        entries.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All of it as text, one entry a line.
+    pub fn text(&self) -> String {
+        self.entries()
+            .iter()
+            .fold(String::new(), |mut text, entry| {
+                writeln!(text, "{} {:?}", entry.target, entry.fields).unwrap();
+                text
+            })
+    }
+
+    /// The structured events for operators: what has a field `event`.
+    pub fn events(&self) -> Vec<BTreeMap<String, String>> {
+        let entries = self.entries().into_iter();
+        entries
+            .filter(|entry| entry.fields.contains_key("event"))
+            .inspect(|entry| assert_eq!(entry.target, "axum_oten", "{entry:?}"))
+            .map(|entry| entry.fields)
+            .collect()
+    }
+
+    pub fn clear(&self) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.clear();
+    }
+}
+
+struct Keep(Arc<Mutex<Vec<Entry>>>);
+
+impl Keep {
+    fn keep(&self, target: &str, record: impl FnOnce(&mut Fields)) {
+        let mut fields = Fields(BTreeMap::new());
+        record(&mut fields);
+        let entry = Entry {
+            target: target.to_owned(),
+            fields: fields.0,
+        };
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.push(entry);
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Keep {
+    fn on_new_span(&self, attributes: &span::Attributes<'_>, _: &span::Id, _: Context<'_, S>) {
+        self.keep(attributes.metadata().target(), |fields| {
+            attributes.record(fields);
+        });
+    }
+
+    fn on_record(&self, _: &span::Id, values: &span::Record<'_>, _: Context<'_, S>) {
+        self.keep("(span)", |fields| values.record(fields));
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        self.keep(event.metadata().target(), |fields| event.record(fields));
+    }
+}
+
+struct Fields(BTreeMap<String, String>);
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name().to_owned(), value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name().to_owned(), format!("{value:?}"));
+    }
+}
