@@ -7,7 +7,7 @@ mod site;
 mod watched_store;
 
 pub use self::{
-    browser::{Answer, Browser, path_and_query, send},
+    browser::{Answer, Browser, send},
     log::Log,
     site::{ClientKind, SECRET, TestSite, TestSiteBuilder, app},
     watched_store::{Asked, WatchedStore},
