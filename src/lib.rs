@@ -98,3 +98,8 @@ pub use self::{
     store::MemoryStore,
     web::{AccessToken, Oten, RedactedUri},
 };
+
+/// The README's examples, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

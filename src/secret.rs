@@ -10,7 +10,7 @@
 //! assert_eq!(format!("{secret:?}"), "[redacted]");
 //! ```
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq;
@@ -58,6 +58,14 @@ pub(crate) fn random_bytes<const N: usize>() -> Zeroizing<[u8; N]> {
     let mut bytes = Zeroizing::new([0; N]);
     getrandom::fill(bytes.as_mut()).expect("the operating system must provide random bytes");
     bytes
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String does not fail");
+        text
+    })
 }
 
 /// Whether two byte strings are equal, in a time that depends on their lengths only.

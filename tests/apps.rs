@@ -405,7 +405,8 @@ async fn a_missing_layer_is_an_error_that_names_the_cure() {
         let log = Log::start();
         let answer = site.browser().get(path).await;
         assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR, "{path}");
-        assert!(answer.body.is_empty(), "{path}");
+        assert!(answer.body.contains("not set up correctly"), "{path}");
+        assert!(!answer.body.contains("secret"), "{path}");
         let text = log.text();
         assert!(text.contains(".layer(oten.layer())"), "{path}: {text}");
         assert!(text.contains(".merge(oten.routes())"), "{path}: {text}");

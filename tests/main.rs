@@ -5,8 +5,11 @@
 #![allow(unreachable_pub, missing_docs)]
 
 mod apps;
+mod browser;
 mod common;
 mod layering;
+mod program;
+mod promises_kept;
 mod requests;
 mod sign_in;
 mod sign_out;

@@ -75,7 +75,7 @@ async fn r1_an_access_token_is_live_or_refused() {
     assert_ne!(bob.get("/token").await.body, token.body);
 
     // It lives for an hour; what is left of it must be worth a call.
-    site.clock.advance(60 * MINUTE - Duration::from_secs(11));
+    site.clock.advance(Duration::from_secs(3600 - 11));
     assert_eq!(alice.get("/token").await.body, token.body);
     site.clock.advance(Duration::from_secs(1));
     let page = alice.get("/token").await;
@@ -309,7 +309,7 @@ async fn r4_a_guest_without_a_cookie_costs_no_store_read() {
     assert!(site.store.is_empty());
     assert_eq!(provider_calls(&site), 0);
 
-    // A cookie that names nothing is looked up once, and then taken away.
+    // A cookie that names nothing is looked up once, and then waited away.
     guest
         .cookies
         .insert("oten_session".into(), "AAAAAAAAAAAAAAAAAAAAAA".into());
@@ -428,13 +428,13 @@ async fn l6_an_idle_session_ends() {
     let answer = browser.sign_in("alice", "/").await;
     assert_eq!(session_cookie(&answer).matches("Max-Age=7200").count(), 1);
     let cookies = browser.cookies.clone();
-    site.clock.advance(20 * MINUTE - Duration::from_secs(1));
+    site.clock.advance(Duration::from_secs(20 * 60 - 1));
     assert_eq!(
         browser.who().await,
         "user alice",
         "and that counts as activity"
     );
-    site.clock.advance(20 * MINUTE - Duration::from_secs(1));
+    site.clock.advance(Duration::from_secs(20 * 60 - 1));
     assert_eq!(browser.who().await, "user alice");
     site.clock.advance(20 * MINUTE);
     assert_eq!(browser.who().await, "guest");
@@ -457,7 +457,7 @@ async fn l6_an_active_session_ends_too() {
             .fetch(Method::POST, "/note", &format!("{minutes}"))
             .await;
     }
-    site.clock.advance(10 * MINUTE - Duration::from_secs(1));
+    site.clock.advance(Duration::from_secs(10 * 60 - 1));
     assert_eq!(browser.who().await, "user alice");
     site.clock.advance(Duration::from_secs(1));
     assert_eq!(browser.who().await, "guest");
@@ -475,7 +475,7 @@ async fn l6_activity_is_noted_every_twentieth_of_the_idle_time() {
         browser.who().await;
     }
     assert_eq!(store.asked(), [Asked::Load; 5]);
-    site.clock.advance(MINUTE - Duration::from_millis(1));
+    site.clock.advance(Duration::from_millis(59_999));
     browser.who().await;
     assert_eq!(store.asked(), [Asked::Load]);
     site.clock.advance(Duration::from_millis(1));
@@ -607,9 +607,9 @@ async fn l8_a_store_that_hangs_is_given_up_within_two_seconds() {
         api.fetch(Method::GET, "/extracted", ""),
         note.get("/logout"),
     );
-    let taken = started.elapsed();
-    assert!(taken < Duration::from_millis(2500), "{taken:?}");
-    assert_down(&answers.0, "an optional user is not taken for a guest");
+    let waited = started.elapsed();
+    assert!(waited < Duration::from_millis(2500), "{waited:?}");
+    assert_down(&answers.0, "an optional user is not waited for a guest");
     assert_down(&answers.1, "a page");
     assert_down(&answers.2, "a token");
     assert_down(&answers.3, "signing out");
@@ -626,8 +626,8 @@ async fn l8_a_save_that_hangs_at_the_end_is_given_up_within_two_seconds() {
     store.hangs(&[Asked::Replace, Asked::Touch, Asked::Take, Asked::Insert]);
     let started = Instant::now();
     let answer = browser.fetch(Method::POST, "/note", "lost").await;
-    let taken = started.elapsed();
-    assert!(taken < Duration::from_millis(2500), "{taken:?}");
+    let waited = started.elapsed();
+    assert!(waited < Duration::from_millis(2500), "{waited:?}");
     assert_down(&answer, "a note");
 }
 

@@ -84,6 +84,30 @@ impl ConfigBuilder {
         gather(Some(file), env::vars_os()).map(|raw| Self { raw })
     }
 
+    /// Begins with what a TOML text says, such as one built into the program, to be completed by
+    /// setters. The environment is not asked. `name` is what problems call the text; as a path,
+    /// it has the folder that relative paths in the text are relative to.
+    ///
+    /// ```
+    /// use axum_oten::config::ConfigBuilder;
+    ///
+    /// let text = "environment = 'sandbox'\nclient_id = 'my-site'";
+    /// let builder = ConfigBuilder::from_toml("built in", text)?;
+    /// assert!(builder.is_set("client_id"));
+    ///
+    /// assert!(ConfigBuilder::from_toml("built in", "client_id: my-site").is_err());
+    /// # Ok::<_, axum_oten::config::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when the text is not TOML.
+    pub fn from_toml(name: impl AsRef<Path>, text: &str) -> Result<Self, ConfigError> {
+        let path = name.as_ref();
+        let nowhere: [(&str, &str); 0] = [];
+        gather(Some(File { path, text }), nowhere).map(|raw| Self { raw })
+    }
+
     /// Whether a setting was made, by its name in a TOML file. A default does not count, and a
     /// name that is no setting never is.
     #[must_use]

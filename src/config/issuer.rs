@@ -22,7 +22,7 @@ pub enum Environment {
 }
 
 impl Environment {
-    pub(super) const ALL: [Self; 2] = [Self::Sandbox, Self::Production];
+    pub(crate) const ALL: [Self; 2] = [Self::Sandbox, Self::Production];
 
     /// The name used in configuration files.
     #[must_use]
@@ -57,5 +57,15 @@ impl Issuer {
             Self::Environment(_) => false,
             Self::Custom(url) => super::is_loopback(url),
         }
+    }
+}
+
+/// The issuer's URL.
+impl fmt::Display for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Environment(environment) => environment.issuer(),
+            Self::Custom(url) => url.as_str(),
+        })
     }
 }

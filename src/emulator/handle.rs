@@ -4,9 +4,15 @@ use axum::Router;
 use url::Url;
 
 use super::{
-    EmulatorBuilder, EmulatorError, Endpoint, Lie, PlannedFault, Refusal, core::Core, interaction,
-    keys::ProviderKey, parameters::AuthorizationRequest, request, router, server::Server,
-    session::SignedIn, user::User,
+    EmulatorBuilder, EmulatorError, Endpoint, Lie, PlannedFault, Refusal,
+    core::Core,
+    interaction,
+    keys::ProviderKey,
+    parameters::AuthorizationRequest,
+    request, router,
+    server::Server,
+    session::SignedIn,
+    user::{USERS, User},
 };
 
 /// A local Oten that does what it is told. A copy is the same emulator.
@@ -40,6 +46,11 @@ impl Emulator {
     /// The routes, relative to the issuer, for an app that carries the emulator.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
         router::router(&self.core)
+    }
+
+    /// The name and the email address of everybody who lives here, disabled or not.
+    pub fn people(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+        USERS.iter().map(|user| (user.name, user.email))
     }
 
     /// Does what a person does with the authorization URL: signs in as `user` (`alice`, `bob` or

@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::{ProviderError, ProviderMetadata, environment};
+use super::{ProviderError, ProviderMetadata};
 use crate::{
     clock::Clock,
     config::Issuer,
@@ -135,9 +135,7 @@ impl Discovery {
 
     async fn fetch(&self) -> Result<ProviderMetadata, ProviderError> {
         let (issuer, environment) = match &self.issuer {
-            Issuer::Environment(environment) => {
-                (environment::issuer(*environment), Some(*environment))
-            }
+            Issuer::Environment(environment) => (environment.issuer(), Some(*environment)),
             Issuer::Custom(url) => (url.as_str(), None),
         };
         let url = discovery_url(issuer)?;

@@ -5,14 +5,6 @@ use url::Url;
 
 use crate::config::Environment;
 
-/// Everything below is an address under this one.
-pub(super) fn issuer(environment: Environment) -> &'static str {
-    match environment {
-        Environment::Production => "https://account.oten.com",
-        Environment::Sandbox => "https://account.sbx.oten.dev",
-    }
-}
-
 pub(super) fn authorization_endpoint(environment: Environment) -> Url {
     endpoint(environment, "/v1/oauth/authorize")
 }
@@ -34,7 +26,7 @@ pub(super) fn token_validation_endpoint(environment: Environment) -> Url {
 }
 
 fn endpoint(environment: Environment, path: &str) -> Url {
-    let url = format!("{}{path}", issuer(environment));
+    let url = format!("{}{path}", environment.issuer());
     Url::parse(&url).expect("the table holds absolute URLs")
 }
 
@@ -44,7 +36,7 @@ mod tests {
 
     #[test]
     fn every_documented_endpoint_is_an_https_url() {
-        for environment in [Environment::Sandbox, Environment::Production] {
+        for environment in Environment::ALL {
             for endpoint in [
                 authorization_endpoint,
                 token_endpoint,
@@ -54,7 +46,7 @@ mod tests {
             ] {
                 let url = endpoint(environment);
                 assert_eq!(url.scheme(), "https");
-                assert!(url.as_str().starts_with(issuer(environment)));
+                assert!(url.as_str().starts_with(environment.issuer()));
             }
         }
     }

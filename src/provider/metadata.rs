@@ -58,7 +58,7 @@ impl ProviderMetadata {
     #[must_use]
     pub fn from_environment(environment: Environment) -> Self {
         Self {
-            issuer: environment::issuer(environment).to_owned(),
+            issuer: environment.issuer().to_owned(),
             authorization_endpoint: environment::authorization_endpoint(environment),
             token_endpoint: environment::token_endpoint(environment),
             jwks_uri: environment::jwks_uri(environment),

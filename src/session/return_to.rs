@@ -18,8 +18,8 @@ pub(crate) struct ReturnTo(String);
 impl ReturnTo {
     /// The path, if it is a local one.
     pub(crate) fn parse(path: &str) -> Option<Self> {
-        // A space is data when it is encoded; as itself it has no place in a URL.
-        if path.len() > MAX_BYTES || path.contains(' ') {
+        // A space or an umlaut is data when it is encoded; as itself it has no place in a URL.
+        if path.len() > MAX_BYTES || path.contains(' ') || !path.is_ascii() {
             return None;
         }
         let mut spelling = path.to_owned();
@@ -149,6 +149,7 @@ mod tests {
             "/a/%2e%2e/%2e%2e//evil.example",
             "/.%2e/evil",
             "/%e2%80%8b/evil.example",
+            "/café",
             "/\u{200b}/evil.example",
             "/\u{202e}/evil.example",
             "/\u{2044}evil.example",

@@ -273,6 +273,7 @@ struct RequestStore {
 
 #[derive(Debug, Default)]
 struct Seen {
+    /// The record that was found.
     id: Option<Id>,
     data: Option<Arc<SessionData>>,
     expires_at: Option<OffsetDateTime>,
@@ -396,7 +397,7 @@ impl SessionStore for RequestStore {
         let found = self.sessions.load(*id).await.map_err(for_app)?;
         let mut seen = self.seen();
         *seen = Seen {
-            id: Some(*id),
+            id: found.as_ref().map(|_| *id),
             data: found.as_ref().and_then(|f| ours(&f.value)).map(Arc::new),
             expires_at: found.as_ref().map(|found| found.expires_at),
             orphaned: seen.orphaned.take(),
@@ -447,4 +448,77 @@ fn backend(error: tower_sessions::session::Error) -> StoreError {
 #[allow(clippy::needless_pass_by_value)]
 fn for_app(error: StoreError) -> session_store::Error {
     session_store::Error::Backend(with_causes(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{clock::Clock, store::MemoryStore};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    async fn signed_in() -> (Sessions, Id) {
+        let clock = Clock::system();
+        let records = Records::new(Arc::new(MemoryStore::default()), clock.clone());
+        let lifetimes = Lifetimes {
+            idle: HOUR,
+            absolute: 24 * HOUR,
+        };
+        let sessions = Sessions::new(records, lifetimes);
+        let identity = Identity {
+            issuer: "https://id.example".to_owned(),
+            subject: "alice".to_owned(),
+            claims: Map::new(),
+            auth_time: None,
+        };
+        let tokens = Tokens {
+            access_token: Secret::random(),
+            access_token_expires_at: clock.now() + HOUR,
+            scope: None,
+        };
+        let (id, _) = sessions.sign_in(None, identity, &tokens).await.unwrap();
+        (sessions, id)
+    }
+
+    #[tokio::test]
+    async fn o2_another_id_does_not_bring_back_a_session_that_was_ended() {
+        let (sessions, id) = signed_in().await;
+        let slow = sessions.of_request(Some(id));
+        assert!(slow.signed_in().await.unwrap().is_some());
+        sessions.end(id).await.unwrap();
+        slow.for_app().cycle_id().await.unwrap();
+        let left = slow.finish(Some(id), false).await.unwrap();
+        assert_eq!(left, Left::Unchanged);
+    }
+
+    #[tokio::test]
+    async fn another_id_keeps_the_user_and_the_tokens() {
+        let (sessions, id) = signed_in().await;
+        let request = sessions.of_request(Some(id));
+        request.for_app().cycle_id().await.unwrap();
+        let Left::NewId(new) = request.finish(Some(id), false).await.unwrap() else {
+            panic!("the app asked for another id");
+        };
+        let next = sessions.of_request(Some(new));
+        assert!(next.signed_in().await.unwrap().is_some());
+        assert!(next.tokens().await.unwrap().is_some());
+        let old = sessions.of_request(Some(id));
+        assert!(old.signed_in().await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_guests_data_survives_another_id() {
+        let (sessions, _) = signed_in().await;
+        let request = sessions.of_request(None);
+        request.for_app().insert("note", "kept").await.unwrap();
+        request.for_app().cycle_id().await.unwrap();
+        let Left::NewId(id) = request.finish(None, false).await.unwrap() else {
+            panic!("there is something to keep");
+        };
+        let next = sessions.of_request(Some(id));
+        let note: Option<String> = next.for_app().get("note").await.unwrap();
+        assert_eq!(note.as_deref(), Some("kept"));
+    }
 }

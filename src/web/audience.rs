@@ -57,12 +57,12 @@ fn accepts_html(accept: &http::HeaderValue) -> bool {
 mod tests {
     use super::*;
 
-    fn audience(method: Method, headers: &[(&'static str, &'static str)]) -> Audience {
+    fn audience(method: &Method, headers: &[(&'static str, &'static str)]) -> Audience {
         let headers = headers
             .iter()
             .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
             .collect();
-        Audience::of(&method, &headers)
+        Audience::of(method, &headers)
     }
 
     #[test]
@@ -108,11 +108,7 @@ mod tests {
                 Form,
             ),
         ] {
-            assert_eq!(
-                audience(method.clone(), headers),
-                expected,
-                "{method} {headers:?}"
-            );
+            assert_eq!(audience(&method, headers), expected, "{method} {headers:?}");
         }
     }
 }

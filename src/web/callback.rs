@@ -11,6 +11,7 @@ use super::{
     cookies,
     error::Error,
     event, login,
+    rejection::Refusal,
     visit::{Visit, keep_private},
 };
 use crate::{
@@ -36,7 +37,9 @@ pub(super) async fn get(visit: Visit, headers: HeaderMap, RawQuery(query): RawQu
         .unwrap_or(Err(Error::TooSlow(DEADLINE)));
     match outcome {
         Ok(response) => response,
-        Err(error) => visit.refuse(&error, return_to.as_ref()),
+        Err(error) => Refusal::new(&visit, error)
+            .coming_back_to(return_to.as_ref())
+            .into_response(),
     }
 }
 

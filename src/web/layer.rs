@@ -9,9 +9,14 @@ pub struct OtenLayer {
     oten: Oten,
 }
 
-impl OtenLayer {
-    pub(super) fn new(oten: Oten) -> Self {
-        Self { oten }
+impl Oten {
+    /// The layer that every route needs which wants to know who is signed in: sessions, and the
+    /// user of each request. Add it outside those routes and outside [`routes`](Self::routes).
+    ///
+    /// It puts tower-sessions' `Session` into each request for the app's own data, unless a
+    /// `SessionManagerLayer` of the app outside of it did so already.
+    pub fn layer(&self) -> OtenLayer {
+        OtenLayer { oten: self.clone() }
     }
 }
 

@@ -7,6 +7,7 @@ use url::form_urlencoded;
 
 use super::{
     error::Error,
+    rejection::Refusal,
     visit::{Visit, keep_private},
 };
 use crate::{
@@ -23,7 +24,9 @@ pub(super) async fn get(visit: Visit, headers: HeaderMap, RawQuery(query): RawQu
     let attempt = LoginAttempt::new(return_to.clone(), false);
     match start(&visit, &headers, attempt).await {
         Ok(response) => response,
-        Err(error) => visit.refuse(&error, return_to.as_ref()),
+        Err(error) => Refusal::new(&visit, error)
+            .coming_back_to(return_to.as_ref())
+            .into_response(),
     }
 }
 

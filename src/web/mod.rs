@@ -42,6 +42,7 @@ mod callback;
 mod cookies;
 mod error;
 mod event;
+mod extract;
 mod layer;
 mod login;
 mod logout;
@@ -53,7 +54,8 @@ mod require_login;
 mod routes;
 mod same_origin;
 mod service;
-mod user;
+mod subjects;
+
 mod visit;
 
 pub use self::{

@@ -1,8 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use axum::Router;
-
-use super::{OtenLayer, RequireLogin, cookies::Cookies, event::Events, routes};
+use super::{cookies::Cookies, subjects::Subjects};
 use crate::{
     clock::Clock,
     config::{ClientType, Config, Jar},
@@ -24,7 +22,7 @@ pub(super) struct Inner {
     pub(super) sessions: Sessions,
     pub(super) attempts: LoginAttempts,
     pub(super) cookies: Cookies,
-    pub(super) events: Events,
+    pub(super) subjects: Subjects,
 }
 
 /// Why [`Oten`] cannot be set up.
@@ -55,31 +53,6 @@ impl Oten {
             store: Arc::new(store),
             clock: Clock::system(),
         }
-    }
-
-    /// The layer that every route needs which wants to know who is signed in: sessions, and the
-    /// user of each request. Add it outside those routes and outside [`routes`](Self::routes).
-    ///
-    /// It puts tower-sessions' `Session` into each request for the app's own data, unless a
-    /// `SessionManagerLayer` of the app outside of it did so already.
-    pub fn layer(&self) -> OtenLayer {
-        OtenLayer::new(self.clone())
-    }
-
-    /// The routes `/login`, `/logout` and the callback, whose path is that of the redirect URI.
-    ///
-    /// `GET /login?return_to=/path` starts to sign in and comes back to the local path, or to the
-    /// configured home. `POST /logout` signs out, `GET /logout` shows a button that does.
-    pub fn routes<S>(&self) -> Router<S>
-    where
-        S: Clone + Send + Sync + 'static,
-    {
-        routes::router(self)
-    }
-
-    /// The layer for routes that guests must not see; for [`Router::route_layer`].
-    pub fn require_login(&self) -> RequireLogin {
-        RequireLogin::default()
     }
 
     /// The configuration in use.
@@ -166,7 +139,7 @@ impl OtenBuilder {
             sessions: Sessions::new(records.clone(), lifetimes),
             attempts: LoginAttempts::new(records),
             cookies: Cookies::new(&config),
-            events: Events::new(config.log_subjects()),
+            subjects: Subjects::new(config.log_subjects()),
             clock,
             config,
         })))
@@ -187,7 +160,7 @@ fn announce(config: &Config) {
     };
     tracing::info!(
         target: "axum_oten",
-        issuer = ?config.issuer(),
+        issuer = %config.issuer(),
         client_id = config.client().id(),
         client_type,
         jar,

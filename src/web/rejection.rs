@@ -1,12 +1,12 @@
 use axum::response::{IntoResponse, Redirect, Response};
-use http::StatusCode;
 
 use super::{
     audience::Audience,
     error::Error,
-    page,
+    event, page,
     visit::{Visit, keep_private},
 };
+use crate::session::ReturnTo;
 
 /// A refusal that knows how to answer: a guest's page is sent to sign in, everything else gets a
 /// page or problem details (RFC 9457).
@@ -17,6 +17,7 @@ pub struct Refusal(Box<Inner>);
 struct Inner {
     error: Error,
     visit: Option<Visit>,
+    return_to: Option<ReturnTo>,
 }
 
 impl Refusal {
@@ -24,6 +25,7 @@ impl Refusal {
         Self(Box::new(Inner {
             error: Error::MissingLayer,
             visit: None,
+            return_to: None,
         }))
     }
 
@@ -31,14 +33,29 @@ impl Refusal {
         Self(Box::new(Inner {
             error,
             visit: Some(visit.clone()),
+            return_to: None,
         }))
     }
 
-    pub(super) fn respond(self) -> Response {
-        let Inner { error, visit } = *self.0;
+    /// Adds where a retry should lead.
+    pub(super) fn coming_back_to(mut self, return_to: Option<&ReturnTo>) -> Self {
+        self.0.return_to = return_to.cloned();
+        self
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Inner {
+            error,
+            visit,
+            return_to,
+        } = *self.0;
         let Some(visit) = visit else {
-            tracing::error!(target: "axum_oten", cause = error.cause(), "a request was refused");
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            // Without the layer nothing is known about the site: not even where its pages are.
+            event::refused_without_layer(&error);
+            let meaning = error.meaning();
+            return (meaning.status, meaning.sentence).into_response();
         };
         let wants_sign_in = matches!(error, Error::NotSignedIn | Error::AccessTokenEnded);
         if wants_sign_in && visit.audience() == Audience::Navigation {
@@ -47,7 +64,8 @@ impl Refusal {
             keep_private(response.headers_mut());
             return response;
         }
-        visit.refuse(&error, None)
+        event::refused(&visit, &error);
+        page::error(&visit, &error, return_to.as_ref())
     }
 }
 

@@ -13,10 +13,17 @@ use axum::{
 use http::Request;
 use tower::{Layer, Service};
 
-use super::{error::Error, rejection::Refusal, visit::Visit};
+use super::{Oten, error::Error, rejection::Refusal, visit::Visit};
 use crate::session::User;
 
 type Rule = dyn Fn(&User) -> bool + Send + Sync;
+
+impl Oten {
+    /// The layer for routes that guests must not see; for [`Router::route_layer`](axum::Router::route_layer).
+    pub fn require_login(&self) -> RequireLogin {
+        RequireLogin::default()
+    }
+}
 
 /// Layer that applies the [`RequireLoginService`] middleware: guests do not pass.
 ///

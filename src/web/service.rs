@@ -6,13 +6,19 @@ use std::{
 use axum::{
     BoxError,
     body::{Body, Bytes, HttpBody},
-    response::Response,
+    response::{IntoResponse, Response},
 };
-use http::Request;
+use http::{HeaderValue, Request, StatusCode, header};
 use tower::Service;
 use tower_sessions::Session;
 
-use super::{Oten, visit::Visit};
+use super::{
+    Oten,
+    error::Error,
+    rejection::Refusal,
+    visit::{Visit, keep_private},
+};
+use crate::session::Left;
 
 /// Middleware that gives each request its session and its user.
 ///
@@ -68,7 +74,41 @@ where
         request.extensions_mut().insert(visit.clone());
         Box::pin(async move {
             let response = inner.call(request).await?.map(Body::new);
-            Ok(visit.finish(response).await)
+            Ok(finish(&visit, response).await)
         })
     }
+}
+
+/// What there is to do when the answer is known.
+async fn finish(visit: &Visit, mut response: Response) -> Response {
+    if !visit.is_settled() {
+        match save_session(visit, response.status()).await {
+            Ok(None) => {}
+            Ok(Some(cookie)) => {
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+            }
+            Err(error) => response = Refusal::new(visit, error).into_response(),
+        }
+    }
+    if visit.is_personal() {
+        keep_private(response.headers_mut());
+    }
+    response
+}
+
+/// Saves what the app changed; the cookie, if it has to change too.
+async fn save_session(visit: &Visit, status: StatusCode) -> Result<Option<HeaderValue>, Error> {
+    // As tower-sessions does: what a request changed that failed is not kept.
+    let failed = status.is_server_error();
+    let left = visit
+        .session()
+        .finish(visit.session_cookie(), failed)
+        .await
+        .map_err(Error::Store)?;
+    let cookies = &visit.inner().cookies;
+    Ok(match left {
+        Left::Unchanged => None,
+        Left::NewId(id) => Some(cookies.session(id)),
+        Left::NoSession => Some(cookies.no_session()),
+    })
 }

@@ -3,17 +3,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use axum::{
-    extract::{FromRequestParts, OriginalUri},
-    response::{IntoResponse, Response},
-};
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header, request::Parts};
+use axum::extract::OriginalUri;
+use http::{Extensions, HeaderMap, HeaderValue, Request, header};
 use tower_sessions::session::Id;
 
-use super::{Oten, audience::Audience, error::Error, event, oten::Inner, rejection::Refusal};
+use super::{Oten, audience::Audience, error::Error, oten::Inner};
 use crate::{
-    secret::random_bytes,
-    session::{Left, RequestSession, ReturnTo, SignedIn},
+    secret::{hex, random_bytes},
+    session::{RequestSession, ReturnTo, SignedIn},
 };
 
 /// One request's way through this crate: its session, its cookies, what its browser wants.
@@ -78,7 +75,7 @@ impl Visit {
 
     /// Ties what the browser shows to what the log says.
     pub(super) fn correlation_id(&self) -> &str {
-        let id = || event::hex(random_bytes::<8>().as_ref());
+        let id = || hex(random_bytes::<8>().as_ref());
         self.0.correlation_id.get_or_init(id)
     }
 
@@ -97,43 +94,19 @@ impl Visit {
         self.0.settled.store(true, Ordering::Relaxed);
     }
 
-    /// What there is to do when the answer is known.
-    pub(super) async fn finish(&self, mut response: Response) -> Response {
-        if !self.0.settled.load(Ordering::Relaxed) {
-            match self.save_session(response.status()).await {
-                Ok(None) => {}
-                Ok(Some(cookie)) => {
-                    response.headers_mut().append(header::SET_COOKIE, cookie);
-                }
-                Err(error) => response = error.into_response(self),
-            }
-        }
-        if self.0.personal.load(Ordering::Relaxed) {
-            keep_private(response.headers_mut());
-        }
-        response
+    /// Whether they are settled.
+    pub(super) fn is_settled(&self) -> bool {
+        self.0.settled.load(Ordering::Relaxed)
     }
 
-    async fn save_session(&self, status: StatusCode) -> Result<Option<HeaderValue>, Error> {
-        // As tower-sessions does: what a request changed that failed is not kept.
-        let failed = status.is_server_error();
-        let left = self
-            .session()
-            .finish(self.session_cookie(), failed)
-            .await
-            .map_err(Error::Store)?;
-        let cookies = &self.inner().cookies;
-        Ok(match left {
-            Left::Unchanged => None,
-            Left::NewId(id) => Some(cookies.session(id)),
-            Left::NoSession => Some(cookies.no_session()),
-        })
+    /// Whether the answer depends on who is signed in.
+    pub(super) fn is_personal(&self) -> bool {
+        self.0.personal.load(Ordering::Relaxed)
     }
 
-    /// Answers with an error, and logs it.
-    pub(super) fn refuse(&self, error: &Error, return_to: Option<&ReturnTo>) -> Response {
-        event::refused(self, error);
-        super::page::error(self, error, return_to)
+    /// The visit of a request that came through the layer.
+    pub(super) fn of(extensions: &Extensions) -> Option<Self> {
+        extensions.get::<Self>().cloned()
     }
 }
 
@@ -158,31 +131,5 @@ fn path_in_browser<B>(inner: &Inner, request: &Request<B>) -> Option<ReturnTo> {
         ReturnTo::parse(path)
     } else {
         ReturnTo::parse(&format!("{base}{path}"))
-    }
-}
-
-impl Error {
-    pub(super) fn into_response(self, visit: &Visit) -> Response {
-        visit.refuse(&self, None)
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for Visit {
-    type Rejection = Refusal;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
-        Self::of(&parts.extensions).ok_or(Refusal::missing_layer())
-    }
-}
-
-impl Visit {
-    pub(super) fn of(extensions: &http::Extensions) -> Option<Self> {
-        extensions.get::<Self>().cloned()
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        self.respond()
     }
 }

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use super::{
-    private_file,
+    private_file::{self, Readers},
     refusal::{Refusal, refuse},
 };
 use crate::{
@@ -106,12 +106,15 @@ impl<'a> Checker<'a> {
             Given::Text(text) => text.clone(),
             Given::File(path) => {
                 let file = private_file::read(path)?;
-                if file.is_exposed {
-                    self.discourage(
-                        key,
-                        "lies in a file that others than its owner may read",
-                        &format!("Run `chmod 600 {}`.", path.display()),
-                    );
+                let cure = format!("Run `chmod 600 {}`.", path.display());
+                match file.readers {
+                    Readers::Owner => {}
+                    Readers::Group => {
+                        self.warn(key, "lies in a file that its group may read", &cure);
+                    }
+                    Readers::Everybody => {
+                        self.discourage(key, "lies in a file that everybody may read", &cure);
+                    }
                 }
                 file.text
             }

@@ -16,8 +16,16 @@ const MAX_BYTES: u64 = 64 * 1024;
 pub(super) struct PrivateFile {
     /// Without the line break at its end, which editors and `echo` add.
     pub(super) text: Secret,
-    /// Whether others than its owner may read it.
-    pub(super) is_exposed: bool,
+    pub(super) readers: Readers,
+}
+
+/// Who may read a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readers {
+    Owner,
+    /// Also the owner's group, as with secrets that Kubernetes mounts for an `fsGroup`.
+    Group,
+    Everybody,
 }
 
 pub(super) fn read(path: &Path) -> Result<PrivateFile, Refusal> {
@@ -50,7 +58,7 @@ pub(super) fn read(path: &Path) -> Result<PrivateFile, Refusal> {
 
 fn open(path: &Path) -> io::Result<PrivateFile> {
     let file = File::open(path)?;
-    let is_exposed = is_exposed(&file.metadata()?);
+    let readers = readers(&file.metadata()?);
     // Room for all of it: a buffer that grows leaves copies behind.
     let mut text = Zeroizing::new(String::with_capacity(64 * 1024 + 1));
     file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
@@ -61,17 +69,21 @@ fn open(path: &Path) -> io::Result<PrivateFile> {
     let line = line.strip_suffix('\r').unwrap_or(line);
     Ok(PrivateFile {
         text: Secret::from(line),
-        is_exposed,
+        readers,
     })
 }
 
 #[cfg(unix)]
-fn is_exposed(metadata: &Metadata) -> bool {
+fn readers(metadata: &Metadata) -> Readers {
     use std::os::unix::fs::MetadataExt;
-    metadata.mode() & 0o044 != 0
+    match metadata.mode() {
+        mode if mode & 0o004 != 0 => Readers::Everybody,
+        mode if mode & 0o040 != 0 => Readers::Group,
+        _ => Readers::Owner,
+    }
 }
 
 #[cfg(not(unix))]
-fn is_exposed(_: &Metadata) -> bool {
-    false
+fn readers(_: &Metadata) -> Readers {
+    Readers::Owner
 }

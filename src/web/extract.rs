@@ -4,6 +4,14 @@ use http::request::Parts;
 use super::{UserRejection, error::Error, rejection::Refusal, visit::Visit};
 use crate::session::{SignedIn, User};
 
+impl<S: Sync> FromRequestParts<S> for Visit {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        Self::of(&parts.extensions).ok_or_else(Refusal::missing_layer)
+    }
+}
+
 impl Visit {
     /// Who is signed in, or the refusal of a guest.
     pub(super) async fn require_user(&self) -> Result<SignedIn, Refusal> {

@@ -1,0 +1,87 @@
+use std::{
+    io::{self, ErrorKind},
+    net::SocketAddr,
+    path::PathBuf,
+};
+
+use axum_oten::{config::ConfigError, emulator::EmulatorError};
+use thiserror::Error;
+
+/// Why the program could not start or go on, with the cure, for the one who started it.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{} cannot be read: {error}. Correct the path, or let this user read it", .path.display())]
+    File { path: PathBuf, error: io::Error },
+    #[error("the sign-in layer could not be set up")]
+    Oten(#[from] axum_oten::web::SetupError),
+    #[error("the emulator could not be set up")]
+    Emulator(#[from] EmulatorError),
+    #[error("cannot listen on {address}: {}", why_not(*.address, .error))]
+    Listen {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error("RUST_LOG is not a log filter: {0}. Set it to something like `info,axum_oten=debug`")]
+    LogFilter(tracing_subscriber::filter::ParseError),
+    #[error("the operating system refused: {0}")]
+    Runtime(io::Error),
+}
+
+fn why_not(address: SocketAddr, error: &io::Error) -> String {
+    let next = SocketAddr::new(address.ip(), address.port().wrapping_add(1).max(1024));
+    match error.kind() {
+        ErrorKind::AddrInUse => format!(
+            "another program listens there. Stop it, or take another address, such as \
+             `--listen {next}`"
+        ),
+        ErrorKind::PermissionDenied => {
+            format!("this user may not. Take a port from 1024 on, such as `--listen {next}`")
+        }
+        ErrorKind::AddrNotAvailable => format!(
+            "this machine does not have that address. Take one it has, such as `--listen \
+             127.0.0.1:{}`",
+            address.port()
+        ),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_had_comes_with_a_cure() {
+        for (address, kind, cure) in [
+            (
+                "127.0.0.1:3000",
+                ErrorKind::AddrInUse,
+                "--listen 127.0.0.1:3001",
+            ),
+            (
+                "127.0.0.1:65535",
+                ErrorKind::AddrInUse,
+                "--listen 127.0.0.1:1024",
+            ),
+            (
+                "127.0.0.1:80",
+                ErrorKind::PermissionDenied,
+                "--listen 127.0.0.1:1024",
+            ),
+            (
+                "[2001:db8::1]:3000",
+                ErrorKind::AddrNotAvailable,
+                "--listen 127.0.0.1:3000",
+            ),
+        ] {
+            let failure = Failure::Listen {
+                address: address.parse().unwrap(),
+                error: kind.into(),
+            };
+            let text = failure.to_string();
+            assert!(text.contains(address) && text.contains(cure), "{text}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! `oten serve`, configured from the environment alone, against an emulator on a port of its own.
+
+use axum_oten::emulator::{EmulatedClient, Emulator};
+use reqwest::{StatusCode, Url, header};
+
+use super::{
+    process::{Running, command},
+    site::{client, header_of},
+};
+
+const CLIENT: &str = "from-the-environment";
+const SECRET: &str = "a secret of the test, of more than 32 bytes";
+
+/// Nobody listens there: the test takes the browser's place and carries the answer over itself.
+const REDIRECT_URI: &str = "http://127.0.0.1:1/callback";
+
+#[tokio::test]
+async fn a_site_from_the_environment_alone_signs_in() {
+    let emulator = Emulator::builder()
+        .client(EmulatedClient::confidential(CLIENT, SECRET).redirect_uri(REDIRECT_URI))
+        .start()
+        .await
+        .unwrap();
+    let mut serve = command(&["serve"]);
+    serve.envs([
+        ("OTEN_ISSUER", emulator.issuer()),
+        ("OTEN_CLIENT_ID", CLIENT),
+        ("OTEN_CLIENT_SECRET", SECRET),
+        ("OTEN_REDIRECT_URI", REDIRECT_URI),
+        ("OTEN_LISTEN", "127.0.0.1:0"),
+        // No proxy leads to a provider on this machine.
+        ("http_proxy", "http://127.0.0.1:1"),
+    ]);
+    let site = Running::start(&mut serve).await;
+    let client = client();
+
+    let login = client
+        .get(site.at("/login?return_to=/profile"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(login.status(), StatusCode::SEE_OTHER);
+    let attempt = cookies(&login);
+    let callback = emulator
+        .approve(header_of(&login, "location"), "carol")
+        .unwrap();
+    assert!(callback.as_str().starts_with(REDIRECT_URI), "{callback}");
+
+    let here = site.at(&format!("/callback?{}", callback.query().unwrap()));
+    let callback = client.get(here).header(header::COOKIE, attempt);
+    let callback = callback.send().await.unwrap();
+    assert_eq!(callback.status(), StatusCode::SEE_OTHER);
+    assert_eq!(header_of(&callback, "location"), "/profile");
+
+    let me = client
+        .get(site.at("/api/me"))
+        .header(header::COOKIE, cookies(&callback));
+    let me = me.send().await.unwrap();
+    assert_eq!(me.status(), StatusCode::OK);
+    assert_eq!(header_of(&me, "cache-control"), "no-store");
+    let me: serde_json::Value = serde_json::from_str(&me.text().await.unwrap()).unwrap();
+    assert_eq!(me["subject"], "carol");
+    assert_eq!(me["email"], "carol@example.com");
+    let mut known: Vec<&str> = me.as_object().unwrap().keys().map(String::as_str).collect();
+    known.sort_unstable();
+    assert_eq!(
+        known,
+        [
+            "email",
+            "name",
+            "session_ends_at",
+            "signed_in_at",
+            "subject"
+        ]
+    );
+
+    // The sign-out form may lead to the provider.
+    let home = client.get(site.at("/")).send().await.unwrap();
+    let origin = Url::parse(emulator.issuer())
+        .unwrap()
+        .origin()
+        .ascii_serialization();
+    let policy = header_of(&home, "content-security-policy");
+    assert!(
+        policy.contains(&format!("form-action 'self' {origin};")),
+        "{policy}"
+    );
+}
+
+/// The cookies that an answer sets, as a browser sends them back.
+fn cookies(response: &reqwest::Response) -> String {
+    let set = response.headers().get_all(header::SET_COOKIE).iter();
+    let pairs = set.filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
+    pairs.collect::<Vec<_>>().join("; ")
+}
