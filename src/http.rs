@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, sleep, timeout_at};
 use url::{Url, form_urlencoded};
+use zeroize::Zeroizing;
 
 use crate::secret::random_bytes;
 
@@ -25,6 +26,9 @@ const MAX_ATTEMPTS: u32 = 3;
 /// The pause before the first repetition; it doubles with each further one.
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 
+/// A provider that asks for a longer pause is asked again after this one.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
 /// A client for one provider.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpClient {
@@ -32,10 +36,9 @@ pub(crate) struct HttpClient {
 }
 
 /// One call, and what may be done about its failure.
-#[derive(Debug)]
 pub(crate) struct Call<'a> {
     url: &'a Url,
-    form: Option<String>,
+    form: Option<Zeroizing<String>>,
     /// Whether an answer says that the call was not acted on and may be repeated.
     repeat_after: fn(&Answer) -> bool,
     /// Whether a call whose outcome is unknown may be repeated.
@@ -67,7 +70,7 @@ impl<'a> Call<'a> {
             .finish();
         Self {
             url,
-            form: Some(form),
+            form: Some(form.into()),
             repeat_after,
             idempotent: false,
         }
@@ -75,7 +78,6 @@ impl<'a> Call<'a> {
 }
 
 /// A received answer, whatever its status.
-#[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) retry_after: Option<Duration>,
@@ -136,13 +138,14 @@ impl HttpClient {
                 .unwrap_or(Err(HttpError::TimedOut));
             let pause = match &outcome {
                 Ok(answer) if (call.repeat_after)(answer) => {
-                    answer.retry_after.unwrap_or_else(|| backoff(attempt))
+                    backoff(attempt).max(answer.retry_after.unwrap_or_default())
                 }
                 Err(HttpError::Connect(_)) => backoff(attempt),
                 Err(HttpError::Interrupted(_)) if call.idempotent => backoff(attempt),
                 _ => return outcome,
             };
-            if attempt == MAX_ATTEMPTS || Instant::now() + pause >= deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if attempt == MAX_ATTEMPTS || pause >= left {
                 return outcome;
             }
             tracing::debug!(
@@ -163,7 +166,7 @@ impl HttpClient {
                 .client
                 .post(call.url.clone())
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-                .body(form.clone()),
+                .body(form.as_bytes().to_vec()),
         };
         let response = request
             .header(header::ACCEPT, "application/json")
@@ -205,7 +208,8 @@ fn classify(error: reqwest::Error) -> HttpError {
 /// `Retry-After` in seconds (RFC 9110 section 10.2.3). The form with a date is not used by Oten.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-    seconds.trim().parse().ok().map(Duration::from_secs)
+    let wait = Duration::from_secs(seconds.trim().parse().ok()?);
+    Some(wait.min(MAX_RETRY_AFTER))
 }
 
 /// Between half and the whole of 200 ms, 400 ms, 800 ms: machines that failed together do not

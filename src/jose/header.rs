@@ -1,5 +1,4 @@
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 use super::{Algorithm, JoseError};
 
@@ -43,12 +42,28 @@ pub(super) struct Received {
     pub(super) alg: String,
     pub(super) kid: Option<String>,
     pub(super) typ: Option<String>,
-    crit: Option<Value>,
-    b64: Option<Value>,
-    jku: Option<Value>,
-    jwk: Option<Value>,
-    x5u: Option<Value>,
-    x5c: Option<Value>,
+    #[serde(default)]
+    crit: Present,
+    #[serde(default)]
+    b64: Present,
+    #[serde(default)]
+    jku: Present,
+    #[serde(default)]
+    jwk: Present,
+    #[serde(default)]
+    x5u: Present,
+    #[serde(default)]
+    x5c: Present,
+}
+
+/// Whether a parameter is there, whatever it is: `null` is there.
+#[derive(Debug, Default)]
+struct Present(bool);
+
+impl<'de> Deserialize<'de> for Present {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Self(true))
+    }
 }
 
 impl Received {
@@ -63,7 +78,7 @@ impl Received {
             ("x5u", &self.x5u),
             ("x5c", &self.x5c),
         ];
-        match present.iter().find(|(_, value)| value.is_some()) {
+        match present.iter().find(|(_, present)| present.0) {
             Some((name, _)) => Err(JoseError::HeaderNotAllowed(name)),
             None => Ok(()),
         }

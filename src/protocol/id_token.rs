@@ -61,7 +61,7 @@ pub(crate) enum IdTokenError {
     Typ,
     #[error("the ID token's `iss` is not the provider's")]
     Iss,
-    #[error("the ID token's `aud` does not name this client")]
+    #[error("the ID token's `aud` is not this client and nobody else")]
     Aud,
     #[error("the ID token's `azp` is not this client")]
     Azp,
@@ -125,13 +125,16 @@ impl IdTokenClaims {
         if self.iss != expected.issuer {
             return Err(IdTokenError::Iss);
         }
-        if !self.aud.iter().any(|aud| aud == expected.client_id) {
+        // We trust no other audience, so there must be none (section 3.1.3.7, number 3).
+        if self.aud != [expected.client_id] {
             return Err(IdTokenError::Aud);
         }
-        match &self.azp {
-            Some(azp) if azp != expected.client_id => return Err(IdTokenError::Azp),
-            None if self.aud.len() > 1 => return Err(IdTokenError::Azp),
-            _ => {}
+        if self
+            .azp
+            .as_ref()
+            .is_some_and(|azp| azp != expected.client_id)
+        {
+            return Err(IdTokenError::Azp);
         }
         if self.sub.is_empty() || self.sub.len() > MAX_SUB_BYTES || !self.sub.is_ascii() {
             return Err(IdTokenError::Sub);
@@ -306,7 +309,7 @@ mod tests {
             ("iss", json!("https://evil.example"), E::Iss),
             ("aud", json!("another"), E::Aud),
             ("aud", json!([]), E::Aud),
-            ("aud", json!(["client", "another"]), E::Azp),
+            ("aud", json!(["client", "another"]), E::Aud),
             ("azp", json!("another"), E::Azp),
             ("sub", json!(""), E::Sub),
             ("sub", json!("x".repeat(256)), E::Sub),

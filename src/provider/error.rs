@@ -15,6 +15,9 @@ pub enum ProviderError {
         /// What happened, with its causes.
         reason: Arc<str>,
     },
+    /// The process is ending.
+    #[error("the provider was not asked to the end")]
+    Aborted,
     /// A document was fetched and is not what it should be.
     #[error("the provider's discovery document is refused: {0}")]
     Discovery(&'static str),
@@ -52,6 +55,6 @@ impl ProviderError {
 
     /// Whether the provider may be well again in a moment: nothing about it is wrong, it is away.
     pub(crate) fn may_pass(&self) -> bool {
-        matches!(self, Self::Unreachable { .. })
+        matches!(self, Self::Unreachable { .. } | Self::Aborted)
     }
 }

@@ -1,14 +1,12 @@
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
-use time::{Duration, OffsetDateTime};
-use tokio::sync::Mutex;
+use time::Duration;
 use url::Url;
 
-use super::ProviderError;
+use super::{ProviderError, cache::Cache, fetch};
 use crate::{
     clock::Clock,
-    http::{Call, HttpClient},
+    http::HttpClient,
     jose::{Algorithm, JwkSet, VerifyingKey},
 };
 
@@ -19,102 +17,51 @@ const FRESH_FOR: Duration = Duration::hours(1);
 /// A `kid` that is not in the set has it fetched again, but not more often than this.
 const REFETCH_INTERVAL: Duration = Duration::minutes(1);
 
-const DOCUMENT: &str = "the key set";
-
-/// The JWK set's cache. One fetch at a time.
+/// The provider's keys.
 #[derive(Debug)]
 pub(super) struct KeyCache {
     http: HttpClient,
-    clock: Clock,
-    cached: ArcSwapOption<Cached>,
-    /// Held during a fetch; remembers when the last one began.
-    last_fetch: Mutex<Option<OffsetDateTime>>,
-}
-
-#[derive(Debug)]
-struct Cached {
-    keys: JwkSet,
-    fetched_at: OffsetDateTime,
+    cache: Arc<Cache<JwkSet>>,
 }
 
 impl KeyCache {
     pub(super) fn new(http: HttpClient, clock: Clock) -> Self {
         Self {
             http,
-            clock,
-            cached: ArcSwapOption::empty(),
-            last_fetch: Mutex::new(None),
+            cache: Arc::new(Cache::new(clock)),
         }
     }
 
     /// The key for a token's `kid` and `alg`.
     pub(super) async fn find(
-        this: &Arc<Self>,
+        &self,
         jwks_uri: &Url,
         key_id: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<VerifyingKey, ProviderError> {
-        if let Some(key) = this.known(key_id, algorithm) {
-            if this.age().is_none_or(|age| age >= FRESH_FOR) {
-                let (this, jwks_uri) = (Arc::clone(this), jwks_uri.clone());
-                tokio::spawn(async move { this.revalidate(&jwks_uri).await });
+        let fetch = read(self.http.clone(), jwks_uri.clone());
+        let cache = Arc::clone(&self.cache);
+        if let Some(cached) = self.cache.current()
+            && let Some(key) = cached.document.find(key_id, algorithm)
+        {
+            if cache.age(&cached) >= FRESH_FOR {
+                let is_fresh = move |cached: &_| cache.age(cached) < FRESH_FOR;
+                self.cache.renew_in_background(is_fresh, fetch);
             }
-            return Ok(key);
+            return Ok(key.clone());
         }
-        let mut last_fetch = this.last_fetch.lock().await;
-        // Whoever waited finds what the one before fetched.
-        if let Some(key) = this.known(key_id, algorithm) {
-            return Ok(key);
-        }
-        if this.age().is_some_and(|age| age < REFETCH_INTERVAL) {
-            return Err(ProviderError::UnknownKey);
-        }
-        this.fetch(jwks_uri, &mut last_fetch).await?;
-        this.known(key_id, algorithm)
-            .ok_or(ProviderError::UnknownKey)
-    }
-
-    fn known(&self, key_id: Option<&str>, algorithm: Algorithm) -> Option<VerifyingKey> {
-        let cached = self.cached.load();
-        cached.as_ref()?.keys.find(key_id, algorithm).cloned()
-    }
-
-    fn age(&self) -> Option<Duration> {
-        let fetched_at = self.cached.load().as_ref()?.fetched_at;
-        Some(self.clock.now() - fetched_at)
-    }
-
-    async fn revalidate(&self, jwks_uri: &Url) {
-        let Ok(mut last_fetch) = self.last_fetch.try_lock() else {
-            return; // somebody is at it
+        let wanted = key_id.map(str::to_owned);
+        let is_known_or_recent = move |cached: &super::cache::Cached<JwkSet>| {
+            cached.document.find(wanted.as_deref(), algorithm).is_some()
+                || cache.age(cached) < REFETCH_INTERVAL
         };
-        if last_fetch.is_some_and(|at| self.clock.now() - at < REFETCH_INTERVAL) {
-            return; // somebody was at it
-        }
-        if let Err(error) = self.fetch(jwks_uri, &mut last_fetch).await {
-            tracing::warn!(%error, "the key set could not be renewed; the known keys go on");
-        }
+        let cached = self.cache.renew(is_known_or_recent, fetch).await?;
+        let key = cached.document.find(key_id, algorithm);
+        key.cloned().ok_or(ProviderError::UnknownKey)
     }
+}
 
-    async fn fetch(
-        &self,
-        jwks_uri: &Url,
-        last_fetch: &mut Option<OffsetDateTime>,
-    ) -> Result<(), ProviderError> {
-        *last_fetch = Some(self.clock.now());
-        let answer = self
-            .http
-            .send(&Call::get(jwks_uri))
-            .await
-            .map_err(|error| ProviderError::unreachable(DOCUMENT, &error))?;
-        if !answer.status.is_success() {
-            return Err(ProviderError::status(DOCUMENT, answer.status));
-        }
-        let keys = JwkSet::from_json(answer.body()).map_err(ProviderError::Keys)?;
-        self.cached.store(Some(Arc::new(Cached {
-            keys,
-            fetched_at: self.clock.now(),
-        })));
-        Ok(())
-    }
+async fn read(http: HttpClient, jwks_uri: Url) -> Result<JwkSet, ProviderError> {
+    let answer = fetch(&http, &jwks_uri, "the key set").await?;
+    JwkSet::from_json(answer.body()).map_err(ProviderError::Keys)
 }

@@ -13,6 +13,7 @@
 //! assert!(ProviderMetadata::from_discovery(document, "https://account.sbx.oten.dev", None).is_err());
 //! ```
 
+mod cache;
 mod discovery;
 mod environment;
 mod error;
@@ -23,11 +24,13 @@ pub use self::{error::ProviderError, metadata::ProviderMetadata};
 
 use std::sync::Arc;
 
+use url::Url;
+
 use self::{discovery::Discovery, jwks::KeyCache};
 use crate::{
     clock::Clock,
     config::Issuer,
-    http::{HttpClient, HttpError},
+    http::{Answer, Call, HttpClient, HttpError},
     jose::{Algorithm, VerifyingKey},
 };
 
@@ -35,8 +38,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Provider {
     http: HttpClient,
-    discovery: Arc<Discovery>,
-    keys: Arc<KeyCache>,
+    discovery: Discovery,
+    keys: KeyCache,
 }
 
 impl Provider {
@@ -44,8 +47,8 @@ impl Provider {
     pub(crate) fn new(issuer: Issuer, clock: Clock) -> Result<Self, HttpError> {
         let http = HttpClient::new(issuer.is_loopback())?;
         Ok(Self {
-            discovery: Arc::new(Discovery::new(issuer, http.clone(), clock.clone())),
-            keys: Arc::new(KeyCache::new(http.clone(), clock)),
+            discovery: Discovery::new(issuer, http.clone(), clock.clone()),
+            keys: KeyCache::new(http.clone(), clock),
             http,
         })
     }
@@ -57,7 +60,7 @@ impl Provider {
 
     /// The endpoints and features; from the cache where there is one.
     pub(crate) async fn metadata(&self) -> Result<Arc<ProviderMetadata>, ProviderError> {
-        Discovery::metadata(&self.discovery).await
+        self.discovery.metadata().await
     }
 
     /// The key for a token's header.
@@ -67,6 +70,23 @@ impl Provider {
         key_id: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<VerifyingKey, ProviderError> {
-        KeyCache::find(&self.keys, metadata.jwks_uri(), key_id, algorithm).await
+        self.keys.find(metadata.jwks_uri(), key_id, algorithm).await
+    }
+}
+
+/// Reads a document of the provider's.
+async fn fetch(
+    http: &HttpClient,
+    url: &Url,
+    document: &'static str,
+) -> Result<Answer, ProviderError> {
+    let answer = http
+        .send(&Call::get(url))
+        .await
+        .map_err(|error| ProviderError::unreachable(document, &error))?;
+    if answer.status.is_success() {
+        Ok(answer)
+    } else {
+        Err(ProviderError::status(document, answer.status))
     }
 }

@@ -81,16 +81,11 @@ impl LoginAttempts {
     pub(crate) async fn open(&self, attempt: LoginAttempt) -> Result<Secret, StoreError> {
         let record = Record::Open(attempt);
         let expires_at = self.0.clock().now() + LIFETIME;
-        loop {
-            let id = Secret::random();
-            if self
-                .0
-                .insert(Kind::LoginAttempt, id.expose(), &record, expires_at)
-                .await?
-            {
-                return Ok(id);
-            }
-        }
+        let id = Secret::random();
+        self.0
+            .insert_new(Kind::LoginAttempt, id.expose(), &record, expires_at)
+            .await?;
+        Ok(id)
     }
 
     /// Takes an attempt, if it is open and its state is `state`. Of two who try, one gets it.

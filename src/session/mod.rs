@@ -3,9 +3,11 @@
 mod attempt;
 mod lifetimes;
 mod records;
+mod request_session;
 mod return_to;
 mod sessions;
 mod tokens;
+mod uncancelled;
 mod user;
 
 pub use self::user::User;
@@ -16,7 +18,10 @@ pub(crate) use self::{
     },
     lifetimes::Lifetimes,
     records::Records,
+    request_session::{CookieChange, RequestSession, SignedIn},
     return_to::ReturnTo,
-    sessions::{Identity, Left, RequestSession, Sessions, SignedIn},
+    sessions::{Identity, Sessions},
     tokens::Tokens,
 };
+
+use self::sessions::Data;

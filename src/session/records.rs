@@ -55,16 +55,20 @@ impl Records {
         &self.clock
     }
 
-    pub(crate) async fn insert(
+    /// Puts a record under an id that was made for it: of 128 random bits or more, it is free.
+    pub(crate) async fn insert_new(
         &self,
         kind: Kind,
         id: &str,
         value: &impl Serialize,
         expires_at: OffsetDateTime,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(), StoreError> {
         let value = encode(value)?;
         let key = RecordKey::new(kind.name(), id);
-        bounded(self.store.insert(&key, &value, expires_at)).await
+        match bounded(self.store.insert(&key, &value, expires_at)).await? {
+            true => Ok(()),
+            false => Err(StoreError::Occupied),
+        }
     }
 
     pub(crate) async fn load<T: DeserializeOwned>(

@@ -1,10 +1,10 @@
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
 /// A longer path is not remembered.
-const MAX_BYTES: usize = 2048;
+const MAX_BYTES: usize = 1024;
 
 /// Percent-encoding is undone this often in search of something hidden in it.
 const MAX_DECODINGS: usize = 4;
@@ -12,30 +12,35 @@ const MAX_DECODINGS: usize = 4;
 /// A path on this site to go to after signing in: it begins with one slash and stays here, however
 /// a browser, a proxy or a framework may read it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub(crate) struct ReturnTo(String);
 
 impl ReturnTo {
     /// The path, if it is a local one.
     pub(crate) fn parse(path: &str) -> Option<Self> {
         // A space or an umlaut is data when it is encoded; as itself it has no place in a URL.
-        if path.len() > MAX_BYTES || path.contains(' ') || !path.is_ascii() {
+        let graphic = path.bytes().all(|byte| byte.is_ascii_graphic());
+        if path.len() > MAX_BYTES || !graphic {
             return None;
         }
-        let mut spelling = path.to_owned();
+        // Only the path decides where a browser goes; `?next=https://…` is data.
+        let mut spelling = Cow::from(split(path).0);
         for _ in 0..MAX_DECODINGS {
             if !is_local(&spelling) {
                 return None;
             }
-            let (path_only, query) = split(&spelling);
-            // Only the path decides where a browser goes; `?next=https%3A%2F%2F…` is data.
-            let decoded = percent_decode_str(path_only).decode_utf8().ok()?;
-            if decoded == path_only {
+            let decoded = percent_decode_str(&spelling).decode_utf8().ok()?;
+            if decoded == spelling {
                 return Some(Self(path.to_owned()));
             }
-            spelling = format!("{decoded}{query}");
+            spelling = decoded.into_owned().into();
         }
         None
+    }
+
+    /// The path less its query.
+    pub(crate) fn path(&self) -> &str {
+        split(&self.0).0
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -43,14 +48,13 @@ impl ReturnTo {
     }
 }
 
-/// One slash at the beginning, and nothing that a browser turns into another one: it reads `\` as
-/// `/` and drops tabs and line ends (WHATWG URL, "basic URL parser").
+/// One slash at the beginning, and nothing that a browser or a proxy turns into another one: they
+/// read `\` as `/` and drop tabs and line ends (WHATWG URL, "basic URL parser").
 fn is_local(path: &str) -> bool {
-    let (path_only, _) = split(path);
     path.starts_with('/')
-        && !path_only.contains("//")
-        && !path_only.contains('\\')
-        && !path_only.split('/').any(|segment| segment == "..")
+        && !path.contains("//")
+        && !path.contains('\\')
+        && !path.split('/').any(|segment| segment == "..")
         && path.chars().all(is_harmless)
 }
 
@@ -69,10 +73,24 @@ fn split(path: &str) -> (&str, &str) {
     path.split_at(path.find(['?', '#']).unwrap_or(path.len()))
 }
 
+impl From<ReturnTo> for String {
+    fn from(return_to: ReturnTo) -> Self {
+        return_to.0
+    }
+}
+
+impl TryFrom<String> for ReturnTo {
+    type Error = &'static str;
+
+    fn try_from(path: String) -> Result<Self, Self::Error> {
+        Self::parse(&path).ok_or("not a local path")
+    }
+}
+
 impl fmt::Debug for ReturnTo {
     /// Its query may be private.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(split(&self.0).0)
+        f.write_str(self.path())
     }
 }
 
@@ -93,6 +111,7 @@ mod tests {
             "/a%20b",
             "/100%25",
             "/a?q=a//b\\c",
+            "/a%3Fb",
             "/.well-known/x",
         ] {
             assert_eq!(ReturnTo::parse(path).expect(path).as_str(), path);
@@ -137,6 +156,8 @@ mod tests {
             "/%0a/evil.example",
             "/%0d%0aLocation:%20https://evil.example",
             "/%00/evil.example",
+            "/%3f%2f..%2f%2fevil.example",
+            "/%23%2f%2fevil.example",
             "/%252fevil.example",
             "/%25252fevil.example",
             "/%2525252525252fevil.example",

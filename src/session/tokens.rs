@@ -24,15 +24,11 @@ impl Tokens {
         records: &Records,
         expires_at: OffsetDateTime,
     ) -> Result<Secret, StoreError> {
-        loop {
-            let id = Secret::random();
-            if records
-                .insert(Kind::Tokens, id.expose(), self, expires_at)
-                .await?
-            {
-                return Ok(id);
-            }
-        }
+        let id = Secret::random();
+        records
+            .insert_new(Kind::Tokens, id.expose(), self, expires_at)
+            .await?;
+        Ok(id)
     }
 
     pub(super) async fn load(records: &Records, id: &Secret) -> Result<Option<Self>, StoreError> {

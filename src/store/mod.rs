@@ -114,6 +114,9 @@ pub enum StoreError {
     /// The store did not answer in time.
     #[error("the session store did not answer in time")]
     TimedOut,
+    /// A record is already under a new random id: the store does not do what it says.
+    #[error("the session store says that a new random id is taken")]
+    Occupied,
     /// The store failed.
     #[error("the session store failed")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),

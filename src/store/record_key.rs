@@ -7,7 +7,10 @@ use sha2::{Digest, Sha256};
 /// A reader of the store finds no id that would work as a cookie, and a cookie's value, whatever
 /// it is, can never address a record of another kind.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecordKey([u8; 32]);
+pub struct RecordKey {
+    hash: [u8; 32],
+    kind: &'static str,
+}
 
 impl RecordKey {
     /// The key of the record of this kind with this id.
@@ -18,26 +21,37 @@ impl RecordKey {
             // No kind contains it: `("a", "bc")` and `("ab", "c")` are two keys.
             .chain_update([0])
             .chain_update(id);
-        Self(hash.finalize().into())
+        Self {
+            hash: hash.finalize().into(),
+            kind,
+        }
     }
 
     /// The 32 bytes, for a store that keeps keys as bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.hash
+    }
+
+    /// What kind of record it is, such as `session`; it is part of the hash already.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.kind
     }
 }
 
 /// 64 hexadecimal digits, for a store that keeps keys as text.
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.hash
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
 impl fmt::Debug for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RecordKey({self})")
+        write!(f, "RecordKey({}, {self})", self.kind)
     }
 }
 

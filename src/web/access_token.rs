@@ -31,12 +31,15 @@ impl AccessToken {
 /// What is left of a token's life must be more than this for a call to make sense.
 const MARGIN: time::Duration = time::Duration::seconds(10);
 
+/// A sign-in as young as this should have a live token.
+const FRESH: time::Duration = time::Duration::minutes(1);
+
 impl<S: Send + Sync> FromRequestParts<S> for AccessToken {
     type Rejection = AccessTokenRejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let visit = Visit::from_request_parts(parts, state).await?;
-        visit.require_user().await?;
+        let signed_in = visit.require_user().await?;
         let tokens = visit
             .session()
             .tokens()
@@ -46,6 +49,10 @@ impl<S: Send + Sync> FromRequestParts<S> for AccessToken {
         match tokens {
             Some(tokens) if tokens.access_token_expires_at > live_until => {
                 Ok(Self(tokens.access_token))
+            }
+            // Signing in again so soon would lead in circles.
+            _ if signed_in.user().signed_in_at() + FRESH > live_until => {
+                Err(Refusal::new(&visit, Error::AccessTokenUseless).into())
             }
             _ => Err(Refusal::new(&visit, Error::AccessTokenEnded).into()),
         }

@@ -1,9 +1,6 @@
 use std::time::Duration;
 
-use axum::{
-    extract::RawQuery,
-    response::{IntoResponse, Redirect, Response},
-};
+use axum::{extract::RawQuery, response::Response};
 use http::{HeaderMap, header};
 use tokio::time::timeout;
 
@@ -11,8 +8,8 @@ use super::{
     cookies,
     error::Error,
     event, login,
-    rejection::Refusal,
-    visit::{Visit, keep_private},
+    rejection::refuse,
+    visit::{Visit, redirect},
 };
 use crate::{
     jose::CompactJws,
@@ -37,9 +34,7 @@ pub(super) async fn get(visit: Visit, headers: HeaderMap, RawQuery(query): RawQu
         .unwrap_or(Err(Error::TooSlow(DEADLINE)));
     match outcome {
         Ok(response) => response,
-        Err(error) => Refusal::new(&visit, error)
-            .coming_back_to(return_to.as_ref())
-            .into_response(),
+        Err(error) => refuse(&visit, error, return_to.as_ref()),
     }
 }
 
@@ -50,6 +45,10 @@ async fn answer(
     query: &str,
     return_to: &mut Option<ReturnTo>,
 ) -> Result<Response, Error> {
+    if visit.session_cookies().are_several() {
+        // Signing in would leave the browser with two sessions, and us with neither.
+        return Err(Error::SeveralSessionCookies);
+    }
     let parameters = CallbackParameters::parse(query)?;
     let state = parameters.state()?;
     let attempt = match find_attempt(visit, headers, state).await? {
@@ -94,6 +93,7 @@ async fn unusable(
             any_cookie: cookies::has_any(headers),
         });
     }
+    event::fresh_start(visit);
     login::start(visit, headers, LoginAttempt::new(return_to, true)).await
 }
 
@@ -127,7 +127,7 @@ async fn complete(
     };
     let (id, user) = inner
         .sessions
-        .sign_in(visit.session_cookie(), identity, &tokens)
+        .sign_in(visit.session_cookies().only(), identity, tokens)
         .await
         .map_err(Error::Store)?;
     visit.settle();
@@ -173,8 +173,5 @@ async fn verify(
 }
 
 fn go_to(visit: &Visit, return_to: Option<&ReturnTo>) -> Response {
-    let path = return_to.map_or(visit.inner().config.home(), ReturnTo::as_str);
-    let mut response = Redirect::to(path).into_response();
-    keep_private(response.headers_mut());
-    response
+    redirect(return_to.map_or(visit.inner().config.home(), ReturnTo::as_str))
 }

@@ -10,6 +10,9 @@ use crate::{config::Config, secret::Secret, session::ATTEMPT_LIFETIME};
 /// A browser's cookies of ours are read among this many at most.
 const MAX_COOKIES: usize = 200;
 
+/// The length of the tag in a login cookie's name: 96 bits of a hash.
+const TAG_CHARS: usize = 16;
+
 /// The names and attributes of our cookies.
 ///
 /// All are `HttpOnly` and `SameSite=Lax`: `Strict` would keep them from the provider's redirect
@@ -23,6 +26,34 @@ pub(super) struct Cookies {
     path: String,
     secure: bool,
     session_lifetime: Duration,
+}
+
+/// The session cookies a browser sent. There should be one at most.
+#[derive(Debug, Default)]
+pub(super) struct SessionCookies {
+    count: usize,
+    ids: Vec<Id>,
+}
+
+impl SessionCookies {
+    /// The session, if the browser names one. Two are none: one of them was set by somebody else.
+    pub(super) fn only(&self) -> Option<Id> {
+        if self.are_several() {
+            None
+        } else {
+            self.ids.first().copied()
+        }
+    }
+
+    /// Whether somebody else sets cookies of that name.
+    pub(super) fn are_several(&self) -> bool {
+        self.count > 1
+    }
+
+    /// Every session named, whoever named it.
+    pub(super) fn all(&self) -> &[Id] {
+        &self.ids
+    }
 }
 
 /// The cookie of a login attempt that a browser sent.
@@ -60,19 +91,15 @@ impl Cookies {
         }
     }
 
-    /// The session the browser names. Two cookies of that name are none: one of them was set by
-    /// somebody else.
-    pub(super) fn session_id(&self, headers: &HeaderMap) -> Option<Id> {
-        let mut named = pairs(headers).filter(|(name, _)| *name == self.session_name);
-        let (_, value) = named.next()?;
-        if named.next().is_some() {
-            tracing::warn!(
-                target: "axum_oten",
-                "two session cookies in one request; neither is believed"
-            );
-            return None;
+    /// The sessions the browser names.
+    pub(super) fn sessions(&self, headers: &HeaderMap) -> SessionCookies {
+        let named = pairs(headers).filter(|(name, _)| *name == self.session_name);
+        let mut cookies = SessionCookies::default();
+        for (_, value) in named {
+            cookies.count += 1;
+            cookies.ids.extend(value.parse::<Id>());
         }
-        value.parse().ok()
+        cookies
     }
 
     pub(super) fn session(&self, id: Id) -> HeaderValue {
@@ -86,7 +113,8 @@ impl Cookies {
     /// The cookie that binds a login attempt to the browser.
     pub(super) fn login(&self, state: &Secret, id: &Secret, now: OffsetDateTime) -> HeaderValue {
         let value = format!("{}.{}", id.expose(), now.unix_timestamp());
-        let lifetime = ATTEMPT_LIFETIME.try_into().unwrap_or(Duration::ZERO);
+        // An attempt lives this long twice: until the browser comes back, and from then on.
+        let lifetime = (2 * ATTEMPT_LIFETIME).try_into().unwrap_or(Duration::ZERO);
         self.header(&self.login_name(state), &value, lifetime)
     }
 
@@ -94,10 +122,13 @@ impl Cookies {
         self.header(&login.name, "", Duration::ZERO)
     }
 
-    /// The browser's cookie for the attempt with this `state`.
+    /// The browser's cookie for the attempt with this `state`. Two are none: one of them was set by
+    /// somebody else.
     pub(super) fn login_for(&self, headers: &HeaderMap, state: &Secret) -> Option<LoginCookie> {
         let name = self.login_name(state);
-        self.logins(headers).find(|login| login.name == name)
+        let mut named = self.logins(headers).filter(|login| login.name == name);
+        let found = named.next()?;
+        named.next().is_none().then_some(found)
     }
 
     /// The browser's login attempts, the oldest first.
@@ -109,7 +140,11 @@ impl Cookies {
 
     fn logins(&self, headers: &HeaderMap) -> impl Iterator<Item = LoginCookie> {
         pairs(headers).filter_map(|(name, value)| {
-            name.strip_prefix(&self.login_prefix)?;
+            let tag = name.strip_prefix(&self.login_prefix)?;
+            let is_ours = tag.len() == TAG_CHARS && tag.bytes().all(is_base64url);
+            if !is_ours {
+                return None;
+            }
             let (id, started_at) = value.split_once('.')?;
             Some(LoginCookie {
                 name: name.to_owned(),
@@ -121,7 +156,8 @@ impl Cookies {
 
     /// A tag of the state, not the state: a cookie's name is shown in more places than its value.
     fn login_name(&self, state: &Secret) -> String {
-        let tag = BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(state.expose())[..12]);
+        let tag =
+            BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(state.expose())[..TAG_CHARS / 4 * 3]);
         format!("{}{tag}", self.login_prefix)
     }
 
@@ -134,8 +170,12 @@ impl Cookies {
             .secure(self.secure)
             .build();
         HeaderValue::from_str(&cookie.to_string())
-            .expect("names are checked with the configuration, values are base64url and digits")
+            .expect("our names and values are ASCII, and a name that was sent came out of a header")
     }
+}
+
+fn is_base64url(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
 /// Whether the browser sent any cookie at all.
@@ -149,7 +189,12 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
         .get_all(header::COOKIE)
         .iter()
         .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
-        .filter_map(|pair| std::str::from_utf8(pair).ok()?.trim().split_once('='))
+        .filter_map(|pair| {
+            let pair = std::str::from_utf8(pair).ok()?;
+            // Not `trim`: to it more characters are white space than to a browser, and a name with
+            // one of them in front of `__Host-` is one that any sibling host may set.
+            pair.trim_matches([' ', '\t']).split_once('=')
+        })
         .take(MAX_COOKIES)
 }
 
@@ -215,9 +260,12 @@ mod tests {
             format!("oten_session={}", Id(1)),
             format!("oten_session={}", Id(2)),
         );
-        assert_eq!(cookies.session_id(&sent(&[&a])), Some(Id(1)));
-        assert_eq!(cookies.session_id(&sent(&[&a, &b])), None);
-        assert_eq!(cookies.session_id(&sent(&[&format!("{a}; {b}")])), None);
+        assert_eq!(cookies.sessions(&sent(&[&a])).only(), Some(Id(1)));
+        assert_eq!(cookies.sessions(&sent(&[&a, &b])).only(), None);
+        assert_eq!(
+            cookies.sessions(&sent(&[&format!("{a}; {b}")])).only(),
+            None
+        );
     }
 
     #[test]
@@ -235,7 +283,11 @@ mod tests {
             "oten_login_=.1",
         ] {
             let headers = sent(&[hostile, &good]);
-            assert_eq!(cookies.session_id(&headers), Some(Id(7)), "{hostile:?}");
+            assert_eq!(
+                cookies.sessions(&headers).only(),
+                Some(Id(7)),
+                "{hostile:?}"
+            );
             cookies.logins_by_age(&headers);
         }
         let mut bytes = HeaderMap::new();
@@ -244,12 +296,36 @@ mod tests {
             HeaderValue::from_bytes(b"x=\xff\xfe").unwrap(),
         );
         bytes.append(header::COOKIE, HeaderValue::from_str(&good).unwrap());
-        assert_eq!(cookies.session_id(&bytes), Some(Id(7)));
+        assert_eq!(cookies.sessions(&bytes).only(), Some(Id(7)));
         for id in ["", "x", &"A".repeat(10_000), "oten_session"] {
             assert_eq!(
-                cookies.session_id(&sent(&[&format!("oten_session={id}")])),
+                cookies
+                    .sessions(&sent(&[&format!("oten_session={id}")]))
+                    .only(),
                 None
             );
+        }
+    }
+
+    #[test]
+    fn b4_white_space_in_front_of_a_prefix_does_not_forge_it() {
+        let cookies = cookies("https://app.example/callback", "");
+        let name = "__Host-oten_session";
+        let id = Id(3).to_string();
+        assert_eq!(
+            cookies.sessions(&sent(&[&format!("{name}={id}")])).only(),
+            Some(Id(3))
+        );
+        for space in [
+            "\u{85}", "\u{a0}", "\u{1680}", "\u{2000}", "\u{2028}", "\u{202f}", "\u{3000}",
+            "\u{b}", "\u{c}",
+        ] {
+            let Ok(header) = HeaderValue::from_bytes(format!("{space}{name}={id}").as_bytes())
+            else {
+                continue; // such a request does not get here
+            };
+            let headers = HeaderMap::from_iter([(header::COOKIE, header)]);
+            assert_eq!(cookies.sessions(&headers).only(), None, "{space:?}");
         }
     }
 

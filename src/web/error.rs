@@ -53,6 +53,17 @@ pub(super) enum Error {
         }
     )]
     UnknownAttempt { any_cookie: bool },
+    #[error(
+        "two session cookies came with the callback: a site on a neighbouring host or path sets a \
+         cookie of the same name. Serve this site at the root of a host of its own, where the \
+         `__Host-` prefix forbids that, or give it another OTEN_COOKIE_NAME"
+    )]
+    SeveralSessionCookies,
+    #[error(
+        "the access token ended within a minute of signing in: its lifetime at the provider is too \
+         short to be used"
+    )]
+    AccessTokenUseless,
     #[error("the code cannot be exchanged")]
     Token(#[source] TokenError),
     #[error("the provider's answer is not believed")]
@@ -149,6 +160,20 @@ impl Error {
                  long, or the browser keeps no cookies for this site.",
             )
             .remedy(Remedy::SignIn("Sign in")),
+            Self::SeveralSessionCookies => Meaning::of(
+                StatusCode::BAD_REQUEST,
+                "several_session_cookies",
+                "Sign-in failed",
+                "Another site sets a cookie that only this site may set. Delete the cookies of \
+                 this site in your browser, then sign in again.",
+            )
+            .remedy(Remedy::SignIn("Sign in")),
+            Self::AccessTokenUseless => Meaning::of(
+                StatusCode::BAD_GATEWAY,
+                "access_token_useless",
+                "Oten does not let this through",
+                "Oten's permission to act for you ends as soon as it begins.",
+            ),
             Self::Token(error) => token(error),
             Self::IdToken(error) => Meaning::of(
                 StatusCode::BAD_GATEWAY,

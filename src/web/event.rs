@@ -24,6 +24,16 @@ pub(super) fn signed_out(visit: &Visit, user: &User) {
     );
 }
 
+/// A callback that no open attempt waits for: harmless, or somebody tries something.
+pub(super) fn fresh_start(visit: &Visit) {
+    tracing::warn!(
+        target: "axum_oten",
+        event = "fresh_start",
+        correlation_id = visit.correlation_id(),
+        "a callback belongs to no sign-in of this browser; it is sent to sign in once more"
+    );
+}
+
 /// A request did not get what it wanted. What is the site's or the provider's fault is an error,
 /// what only happens is a warning or less.
 pub(super) fn refused(visit: &Visit, error: &Error) {
@@ -45,6 +55,8 @@ pub(super) fn refused(visit: &Visit, error: &Error) {
     }
     match error {
         Error::NotSignedIn => event!(debug),
+        // It came through the browser, which can say what it likes.
+        Error::Callback(_) => event!(warn),
         _ if meaning.status.is_server_error() => event!(error),
         _ => event!(warn),
     }

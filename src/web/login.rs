@@ -1,14 +1,15 @@
-use axum::{
-    extract::RawQuery,
-    response::{IntoResponse, Redirect, Response},
-};
+use std::time::Duration;
+
+use axum::{extract::RawQuery, response::Response};
 use http::{HeaderMap, header};
+use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::{
+    Oten,
     error::Error,
-    rejection::Refusal,
-    visit::{Visit, keep_private},
+    rejection::refuse,
+    visit::{Visit, redirect},
 };
 use crate::{
     protocol::{AuthorizationRequest, authorization_url},
@@ -18,27 +19,36 @@ use crate::{
 /// A browser has this many open login attempts at most; the oldest goes.
 const MAX_ATTEMPTS: usize = 8;
 
+/// A browser cannot make us forget more than this many at a time.
+const MAX_FORGOTTEN: usize = 16;
+
+/// What has to be asked on the way is given up together after this time.
+const DEADLINE: Duration = Duration::from_secs(11);
+
 /// `GET /login`: away to the provider.
 pub(super) async fn get(visit: Visit, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let return_to = return_to(query.as_deref().unwrap_or_default());
+    let return_to = return_to(visit.oten(), query.as_deref().unwrap_or_default());
     let attempt = LoginAttempt::new(return_to.clone(), false);
-    match start(&visit, &headers, attempt).await {
-        Ok(response) => response,
-        Err(error) => Refusal::new(&visit, error)
-            .coming_back_to(return_to.as_ref())
-            .into_response(),
+    match timeout(DEADLINE, start(&visit, &headers, attempt)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => refuse(&visit, error, return_to.as_ref()),
+        Err(_) => refuse(&visit, Error::TooSlow(DEADLINE), return_to.as_ref()),
     }
 }
 
-/// The page to come back to: a local path, given once, or nothing.
-fn return_to(query: &str) -> Option<ReturnTo> {
+/// The page to come back to: a local path, given once, and not one of our own routes, which would
+/// lead in circles; or nothing.
+fn return_to(oten: &Oten, query: &str) -> Option<ReturnTo> {
     let mut given =
         form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "return_to");
     let (_, path) = given.next()?;
-    match given.next() {
-        None => ReturnTo::parse(&path),
-        Some(_) => None,
+    if given.next().is_some() {
+        return None;
     }
+    let return_to = ReturnTo::parse(&path)?;
+    let callback = oten.config().redirect_uri().path();
+    let ours = [&*oten.login_path(), &*oten.logout_path(), callback];
+    (!ours.contains(&return_to.path())).then_some(return_to)
 }
 
 /// Keeps the attempt, ties it to the browser and sends the browser to the provider.
@@ -69,21 +79,18 @@ pub(super) async fn start(
     let state = attempt.state.clone();
     let id = inner.attempts.open(attempt).await.map_err(Error::Store)?;
 
-    let mut response = Redirect::to(url.as_str()).into_response();
+    let mut response = redirect(url.as_str());
     let cookies = &inner.cookies;
     let open = cookies.logins_by_age(headers);
     let surplus = (open.len() + 1).saturating_sub(MAX_ATTEMPTS);
-    for oldest in open.iter().take(surplus) {
-        inner
-            .attempts
-            .forget(&oldest.id)
-            .await
-            .map_err(Error::Store)?;
+    for oldest in open.iter().take(surplus.min(MAX_FORGOTTEN)) {
+        if inner.attempts.forget(&oldest.id).await.is_err() {
+            break; // it ends by itself
+        }
         let gone = cookies.no_login(oldest);
         response.headers_mut().append(header::SET_COOKIE, gone);
     }
     let cookie = cookies.login(&state, &id, now);
     response.headers_mut().append(header::SET_COOKIE, cookie);
-    keep_private(response.headers_mut());
     Ok(response)
 }

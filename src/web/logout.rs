@@ -1,4 +1,4 @@
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
 
 use super::{
@@ -6,7 +6,7 @@ use super::{
     event, page,
     rejection::Refusal,
     same_origin::is_same_origin,
-    visit::{Visit, keep_private},
+    visit::{Visit, redirect},
 };
 
 /// `GET /logout`: a button for who is signed in, a farewell for who is not. Never acts, so that an
@@ -33,9 +33,9 @@ async fn sign_out(visit: &Visit, headers: &HeaderMap) -> Result<Response, Error>
         return Err(Error::CrossSite);
     }
     let signed_in = visit.signed_in().await?;
-    if let Some(id) = visit.session_cookie() {
-        inner.sessions.end(id).await.map_err(Error::Store)?;
-    }
+    // All of them: if a neighbour set one, it must not be what the browser is left with.
+    let named = visit.session_cookies().all().to_vec();
+    inner.sessions.end(named).await.map_err(Error::Store)?;
     visit.settle();
     if let Some(signed_in) = signed_in {
         event::signed_out(visit, signed_in.user());
@@ -44,9 +44,8 @@ async fn sign_out(visit: &Visit, headers: &HeaderMap) -> Result<Response, Error>
         Some(uri) => uri.to_string(),
         None => visit.oten().logout_path(),
     };
-    let mut response = Redirect::to(&next).into_response();
+    let mut response = redirect(&next);
     let gone = inner.cookies.no_session();
     response.headers_mut().append(header::SET_COOKIE, gone);
-    keep_private(response.headers_mut());
     Ok(response)
 }

@@ -9,7 +9,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
@@ -142,17 +142,13 @@ fn page(page: &Page<'_>) -> Response {
         header::CONTENT_SECURITY_POLICY,
         CONTENT_SECURITY_POLICY.clone(),
     );
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
     // The callback's URL stays on this site; without a referrer at all, browsers would send
     // `Origin: null` with the button that signs out.
     headers.insert(
         header::REFERRER_POLICY,
         HeaderValue::from_static("same-origin"),
     );
-    keep_private(headers);
+    harden(headers);
     response
 }
 
@@ -174,6 +170,14 @@ fn problem(visit: &Visit, meaning: &Meaning) -> Response {
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),
     );
-    keep_private(headers);
+    harden(headers);
     response
+}
+
+fn harden(headers: &mut HeaderMap) {
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    keep_private(headers);
 }

@@ -40,7 +40,8 @@ const MAX_NAME_CHARS: usize = 32;
 
 impl fmt::Display for RedactedUri<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.path())?;
+        // `http` lets any byte above ASCII through, also those that move a terminal's cursor.
+        write!(f, "{}", self.0.path().escape_default())?;
         let query = self.0.query().unwrap_or_default();
         for (i, (name, value)) in form_urlencoded::parse(query.as_bytes()).enumerate() {
             f.write_str(if i == 0 { "?" } else { "&" })?;

@@ -1,19 +1,19 @@
-use axum::response::{IntoResponse, Redirect, Response};
+use std::fmt;
+
+use axum::response::{IntoResponse, Response};
 
 use super::{
     audience::Audience,
     error::Error,
     event, page,
-    visit::{Visit, keep_private},
+    visit::{Visit, redirect},
 };
 use crate::session::ReturnTo;
 
 /// A refusal that knows how to answer: a guest's page is sent to sign in, everything else gets a
 /// page or problem details (RFC 9457).
-#[derive(Debug)]
 pub struct Refusal(Box<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     error: Error,
     visit: Option<Visit>,
@@ -36,11 +36,19 @@ impl Refusal {
             return_to: None,
         }))
     }
+}
 
-    /// Adds where a retry should lead.
-    pub(super) fn coming_back_to(mut self, return_to: Option<&ReturnTo>) -> Self {
-        self.0.return_to = return_to.cloned();
-        self
+/// Answers with an error, and logs it; a retry leads to `return_to`.
+pub(super) fn refuse(visit: &Visit, error: Error, return_to: Option<&ReturnTo>) -> Response {
+    let mut refusal = Refusal::new(visit, error);
+    refusal.0.return_to = return_to.cloned();
+    refusal.into_response()
+}
+
+/// What it is about, nothing of the request.
+impl fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Refusal").field(&self.0.error).finish()
     }
 }
 
@@ -58,13 +66,10 @@ impl IntoResponse for Refusal {
             return (meaning.status, meaning.sentence).into_response();
         };
         let wants_sign_in = matches!(error, Error::NotSignedIn | Error::AccessTokenEnded);
-        if wants_sign_in && visit.audience() == Audience::Navigation {
-            let login_url = page::login_url(visit.oten(), visit.path());
-            let mut response = Redirect::to(&login_url).into_response();
-            keep_private(response.headers_mut());
-            return response;
-        }
         event::refused(&visit, &error);
+        if wants_sign_in && visit.audience() == Audience::Navigation {
+            return redirect(&page::login_url(visit.oten(), visit.path()));
+        }
         page::error(&visit, &error, return_to.as_ref())
     }
 }
@@ -111,7 +116,8 @@ rejection! {
         MissingLayer,
         /// Nobody is signed in: 303 to sign in for a page, else 401.
         NotSignedIn,
-        /// The token has ended: 303 to sign in for a page, else 401.
+        /// The token has ended: 303 to sign in for a page, else 401; 502 if it ended within a minute
+        /// of signing in, because then the next one would, too.
         Ended,
         /// The session store does not answer: 503 with `Retry-After`; the cookie is left alone.
         StoreUnavailable,
@@ -133,7 +139,7 @@ impl From<Refusal> for AccessTokenRejection {
         match refusal.0.error {
             Error::MissingLayer => Self::MissingLayer(refusal),
             Error::Store(_) => Self::StoreUnavailable(refusal),
-            Error::AccessTokenEnded => Self::Ended(refusal),
+            Error::AccessTokenEnded | Error::AccessTokenUseless => Self::Ended(refusal),
             _ => Self::NotSignedIn(refusal),
         }
     }

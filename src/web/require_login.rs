@@ -21,7 +21,10 @@ type Rule = dyn Fn(&User) -> bool + Send + Sync;
 impl Oten {
     /// The layer for routes that guests must not see; for [`Router::route_layer`](axum::Router::route_layer).
     pub fn require_login(&self) -> RequireLogin {
-        RequireLogin::default()
+        RequireLogin {
+            oten: self.clone(),
+            rule: None,
+        }
     }
 }
 
@@ -40,9 +43,10 @@ impl Oten {
 ///     }))
 /// # }
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 #[must_use]
 pub struct RequireLogin {
+    oten: Oten,
     rule: Option<Arc<Rule>>,
 }
 
@@ -55,7 +59,10 @@ impl RequireLogin {
             None => Arc::new(rule),
             Some(before) => Arc::new(move |user: &User| before(user) && rule(user)),
         };
-        Self { rule: Some(rule) }
+        Self {
+            rule: Some(rule),
+            ..self
+        }
     }
 }
 
@@ -88,7 +95,10 @@ pub struct RequireLoginService<S> {
 
 impl RequireLogin {
     async fn check(&self, visit: Option<Visit>) -> Result<(), Refusal> {
-        let visit = visit.ok_or_else(Refusal::missing_layer)?;
+        // A layer of another `Oten` knows other users.
+        let visit = visit
+            .filter(|visit| visit.oten().is(&self.oten))
+            .ok_or_else(Refusal::missing_layer)?;
         let signed_in = visit.require_user().await?;
         match &self.rule {
             Some(rule) if !rule(signed_in.user()) => Err(Refusal::new(&visit, Error::Forbidden)),

@@ -15,10 +15,11 @@ use tower_sessions::Session;
 use super::{
     Oten,
     error::Error,
+    event,
     rejection::Refusal,
     visit::{Visit, keep_private},
 };
-use crate::session::Left;
+use crate::session::CookieChange;
 
 /// Middleware that gives each request its session and its user.
 ///
@@ -86,6 +87,8 @@ async fn finish(visit: &Visit, mut response: Response) -> Response {
             Ok(None) => {}
             Ok(Some(cookie)) => {
                 response.headers_mut().append(header::SET_COOKIE, cookie);
+                // A cache that keeps it would give one visitor's session to the next.
+                keep_private(response.headers_mut());
             }
             Err(error) => response = Refusal::new(visit, error).into_response(),
         }
@@ -102,13 +105,16 @@ async fn save_session(visit: &Visit, status: StatusCode) -> Result<Option<Header
     let failed = status.is_server_error();
     let left = visit
         .session()
-        .finish(visit.session_cookie(), failed)
+        .finish(visit.session_cookies().only(), failed)
         .await
         .map_err(Error::Store)?;
+    if let Some(signed_out) = left.signed_out {
+        event::signed_out(visit, signed_out.user());
+    }
     let cookies = &visit.inner().cookies;
-    Ok(match left {
-        Left::Unchanged => None,
-        Left::NewId(id) => Some(cookies.session(id)),
-        Left::NoSession => Some(cookies.no_session()),
+    Ok(match left.cookie {
+        CookieChange::None => None,
+        CookieChange::NewId(id) => Some(cookies.session(id)),
+        CookieChange::Removed => Some(cookies.no_session()),
     })
 }

@@ -1,27 +1,31 @@
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    fmt,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
-use axum::extract::OriginalUri;
+use axum::{
+    extract::OriginalUri,
+    response::{IntoResponse, Redirect, Response},
+};
 use http::{Extensions, HeaderMap, HeaderValue, Request, header};
-use tower_sessions::session::Id;
 
-use super::{Oten, audience::Audience, error::Error, oten::Inner};
+use super::{Oten, audience::Audience, cookies::SessionCookies, error::Error, oten::Inner};
 use crate::{
     secret::{hex, random_bytes},
     session::{RequestSession, ReturnTo, SignedIn},
 };
 
 /// One request's way through this crate: its session, its cookies, what its browser wants.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Visit(Arc<State>);
 
-#[derive(Debug)]
 struct State {
     oten: Oten,
     session: RequestSession,
-    session_cookie: Option<Id>,
+    session_cookies: SessionCookies,
     audience: Audience,
     path: Option<ReturnTo>,
     correlation_id: OnceLock<String>,
@@ -34,11 +38,11 @@ struct State {
 impl Visit {
     pub(super) fn new<B>(oten: &Oten, request: &Request<B>) -> Self {
         let inner = oten.inner();
-        let session_cookie = inner.cookies.session_id(request.headers());
+        let session_cookies = inner.cookies.sessions(request.headers());
         Self(Arc::new(State {
             oten: oten.clone(),
-            session: inner.sessions.of_request(session_cookie),
-            session_cookie,
+            session: inner.sessions.of_request(session_cookies.only()),
+            session_cookies,
             audience: Audience::of(request.method(), request.headers()),
             path: path_in_browser(inner, request),
             correlation_id: OnceLock::new(),
@@ -59,9 +63,9 @@ impl Visit {
         &self.0.session
     }
 
-    /// The session the browser's cookie names, whether it exists or not.
-    pub(super) fn session_cookie(&self) -> Option<Id> {
-        self.0.session_cookie
+    /// The sessions the browser's cookies name, whether they exist or not.
+    pub(super) fn session_cookies(&self) -> &SessionCookies {
+        &self.0.session_cookies
     }
 
     pub(super) fn audience(&self) -> Audience {
@@ -82,10 +86,9 @@ impl Visit {
     /// Who is signed in. From here on the answer is personal.
     pub(super) async fn signed_in(&self) -> Result<Option<SignedIn>, Error> {
         let signed_in = self.session().signed_in().await.map_err(Error::Store)?;
-        // Stays so when the user signs out on the way: what came before may be in the answer.
-        self.0
-            .personal
-            .fetch_or(signed_in.is_some(), Ordering::Relaxed);
+        if signed_in.is_some() {
+            self.0.personal.store(true, Ordering::Relaxed);
+        }
         Ok(signed_in)
     }
 
@@ -110,11 +113,27 @@ impl Visit {
     }
 }
 
+/// Nothing of what the browser sent: the session cookie is in there.
+impl fmt::Debug for Visit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Visit")
+            .field("correlation_id", &self.correlation_id())
+            .finish_non_exhaustive()
+    }
+}
+
 /// Keeps an answer that depends on the user out of every cache, unless the handler said something.
 pub(super) fn keep_private(headers: &mut HeaderMap) {
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
+}
+
+/// Sends a browser elsewhere with GET; no cache may remember where to.
+pub(super) fn redirect(to: &str) -> Response {
+    let mut response = Redirect::to(to).into_response();
+    keep_private(response.headers_mut());
+    response
 }
 
 /// The request's path as the browser sees it: outside of `nest`, and under the base path where a

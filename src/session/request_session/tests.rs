@@ -1,0 +1,208 @@
+use std::time::Duration;
+
+use serde_json::Map;
+
+use super::*;
+use crate::{
+    clock::Clock,
+    secret::Secret,
+    session::{Identity, Lifetimes, Records},
+    store::MemoryStore,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+struct Fixture {
+    sessions: Sessions,
+    store: MemoryStore,
+    id: Id,
+}
+
+async fn signed_in() -> Fixture {
+    let clock = Clock::system();
+    let store = MemoryStore::default();
+    let records = Records::new(Arc::new(store.clone()), clock.clone());
+    let lifetimes = Lifetimes {
+        idle: HOUR,
+        absolute: 24 * HOUR,
+    };
+    let sessions = Sessions::new(records, lifetimes);
+    let id = sign_in(&sessions, None, "alice").await;
+    Fixture {
+        sessions,
+        store,
+        id,
+    }
+}
+
+async fn sign_in(sessions: &Sessions, before: Option<Id>, subject: &str) -> Id {
+    let identity = Identity {
+        issuer: "https://id.example".to_owned(),
+        subject: subject.to_owned(),
+        claims: Map::new(),
+        auth_time: None,
+    };
+    let tokens = Tokens {
+        access_token: Secret::random(),
+        access_token_expires_at: sessions.records.clock().now() + HOUR,
+        scope: None,
+    };
+    let signed_in = sessions.sign_in(before, identity, tokens).await;
+    signed_in.unwrap().0
+}
+
+impl Fixture {
+    fn request(&self, id: Id) -> RequestSession {
+        self.sessions.of_request(Some(id))
+    }
+
+    async fn who(&self, id: Id) -> Option<String> {
+        let signed_in = self.request(id).signed_in().await.unwrap();
+        signed_in.map(|signed_in| signed_in.user().subject().to_owned())
+    }
+}
+
+async fn finish(request: &RequestSession, id: Id) -> CookieChange {
+    request.finish(Some(id), false).await.unwrap().cookie
+}
+
+#[tokio::test]
+async fn another_id_keeps_the_user_the_tokens_and_the_data() {
+    let site = signed_in().await;
+    let request = site.request(site.id);
+    request.for_app().insert("note", "kept").await.unwrap();
+    request.for_app().cycle_id().await.unwrap();
+    let CookieChange::NewId(new) = finish(&request, site.id).await else {
+        panic!("the app asked for another id");
+    };
+    let next = site.request(new);
+    assert!(next.signed_in().await.unwrap().is_some());
+    assert!(next.tokens().await.unwrap().is_some());
+    let note: Option<String> = next.for_app().get("note").await.unwrap();
+    assert_eq!(note.as_deref(), Some("kept"));
+    assert_eq!(site.who(site.id).await, None);
+}
+
+#[tokio::test]
+async fn o2_another_id_does_not_bring_back_a_session_that_was_ended() {
+    let site = signed_in().await;
+    let slow = site.request(site.id);
+    assert!(slow.signed_in().await.unwrap().is_some());
+    site.sessions.end(vec![site.id]).await.unwrap();
+    slow.for_app().insert("note", "late").await.unwrap();
+    slow.for_app().cycle_id().await.unwrap();
+    assert_eq!(finish(&slow, site.id).await, CookieChange::None);
+    assert!(site.store.is_empty());
+}
+
+#[tokio::test]
+async fn o2_of_two_who_move_a_session_one_does() {
+    let site = signed_in().await;
+    let (one, two) = (site.request(site.id), site.request(site.id));
+    for request in [&one, &two] {
+        request.signed_in().await.unwrap();
+        request.for_app().cycle_id().await.unwrap();
+    }
+    let changes = [finish(&one, site.id).await, finish(&two, site.id).await];
+    assert!(matches!(
+        changes,
+        [CookieChange::NewId(_), CookieChange::None]
+    ));
+    assert_eq!(site.store.len(), 2, "one session and its tokens");
+}
+
+#[tokio::test]
+async fn o2_a_flush_signs_out_and_removes_the_tokens() {
+    let site = signed_in().await;
+    let request = site.request(site.id);
+    request.for_app().flush().await.unwrap();
+    let left = request.finish(Some(site.id), false).await.unwrap();
+    assert_eq!(left.cookie, CookieChange::Removed);
+    assert_eq!(left.signed_out.unwrap().user().subject(), "alice");
+    assert!(site.store.is_empty());
+}
+
+#[tokio::test]
+async fn o2_what_is_written_after_a_flush_is_a_guests() {
+    let site = signed_in().await;
+    let request = site.request(site.id);
+    request.for_app().flush().await.unwrap();
+    request.for_app().insert("note", "new").await.unwrap();
+    let CookieChange::NewId(new) = finish(&request, site.id).await else {
+        panic!("there is something to keep");
+    };
+    assert_eq!(site.who(new).await, None);
+    assert_eq!(site.store.len(), 1);
+}
+
+#[tokio::test]
+async fn clear_and_remove_touch_the_apps_own_data_only() {
+    let site = signed_in().await;
+    for read_before in [true, false] {
+        let request = site.request(site.id);
+        if read_before {
+            request.signed_in().await.unwrap();
+        }
+        request.for_app().clear().await;
+        assert_eq!(finish(&request, site.id).await, CookieChange::None);
+        assert_eq!(site.who(site.id).await.as_deref(), Some("alice"));
+    }
+    let request = site.request(site.id);
+    request.for_app().remove_value(OURS).await.unwrap();
+    request.for_app().insert(OURS, "forged").await.unwrap();
+    finish(&request, site.id).await;
+    assert_eq!(site.who(site.id).await.as_deref(), Some("alice"));
+}
+
+#[tokio::test]
+async fn o2_a_late_save_brings_nothing_back() {
+    let site = signed_in().await;
+    let slow = site.request(site.id);
+    slow.for_app().insert("note", "late").await.unwrap();
+    site.sessions.end(vec![site.id]).await.unwrap();
+    assert_eq!(finish(&slow, site.id).await, CookieChange::None);
+    assert!(site.store.is_empty());
+}
+
+#[tokio::test]
+async fn an_absent_session_leaves_the_cookie_alone() {
+    let site = signed_in().await;
+    let id = Id::default();
+    let request = site.request(id);
+    assert!(request.signed_in().await.unwrap().is_none());
+    assert_eq!(finish(&request, id).await, CookieChange::None);
+}
+
+#[tokio::test]
+async fn s7_a_guests_data_survives_another_id_and_signing_in() {
+    let site = signed_in().await;
+    let guest = site.sessions.of_request(None);
+    guest.for_app().insert("note", "kept").await.unwrap();
+    guest.for_app().cycle_id().await.unwrap();
+    let left = guest.finish(None, false).await.unwrap();
+    let CookieChange::NewId(id) = left.cookie else {
+        panic!("there is something to keep");
+    };
+    let id = sign_in(&site.sessions, Some(id), "bob").await;
+    let note = |id| {
+        let request = site.request(id);
+        async move { request.for_app().get::<String>("note").await.unwrap() }
+    };
+    assert_eq!(note(id).await.as_deref(), Some("kept"));
+    let same = sign_in(&site.sessions, Some(id), "bob").await;
+    assert_eq!(note(same).await.as_deref(), Some("kept"));
+    let other = sign_in(&site.sessions, Some(same), "carol").await;
+    assert_eq!(note(other).await, None);
+}
+
+#[tokio::test]
+async fn l6_a_shortened_lifetime_holds_for_sessions_that_are_there() {
+    let site = signed_in().await;
+    let shorter = Lifetimes {
+        idle: Duration::ZERO,
+        absolute: Duration::ZERO,
+    };
+    let sessions = Sessions::new(site.sessions.records.clone(), shorter);
+    let request = sessions.of_request(Some(site.id));
+    assert!(request.signed_in().await.unwrap().is_none());
+}
