@@ -82,6 +82,28 @@ async fn an_app_under_nest_stays_under_its_path() {
 }
 
 #[tokio::test]
+async fn a_layer_inside_of_a_nest_knows_the_whole_path() {
+    let site = TestSite::builder()
+        .app(|oten| {
+            let admin = Router::new()
+                .route("/users", get(async |_: User| "users"))
+                .layer(oten.layer());
+            let routes = oten.routes().layer(oten.layer());
+            Router::new().nest("/admin", admin).merge(routes)
+        })
+        .start()
+        .await;
+    let mut browser = site.browser();
+    let guest = browser.get("/admin/users?a=b").await;
+    assert_eq!(
+        guest.location(),
+        "/login?return_to=%2Fadmin%2Fusers%3Fa%3Db"
+    );
+    browser.sign_in("alice", "/admin/users?a=b").await;
+    assert_eq!(browser.get("/admin/users?a=b").await.body, "users");
+}
+
+#[tokio::test]
 async fn an_app_behind_a_proxy_that_cuts_its_path_off_stays_under_it() {
     let site = under_app()
         .app(|oten| cut_off("/app", app(oten)))
@@ -270,13 +292,27 @@ impl SessionStore for AppStore {
 #[tokio::test]
 async fn the_layer_applied_twice_is_the_layer_once() {
     let (site, store) = TestSite::builder()
-        .app(|oten| app(oten).layer(oten.layer()).layer(oten.layer()))
+        .app(|oten| {
+            let both = async |user: User, session: Session| {
+                let note = session.get::<String>("note").await.unwrap();
+                let note = note.as_deref().unwrap_or("no note");
+                format!("{}: {note}", user.subject())
+            };
+            let app = app(oten).merge(Router::new().route("/both", get(both)).layer(oten.layer()));
+            app.layer(oten.layer()).layer(oten.layer())
+        })
         .start_watched()
         .await;
     let mut browser = site.signed_in("alice").await;
     store.asked();
     assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
     assert_eq!(store.asked(), [Asked::Load]);
+    assert_eq!(browser.get("/both").await.body, "alice: no note");
+    assert_eq!(
+        store.asked(),
+        [Asked::Load],
+        "one session, not one for each layer"
+    );
     let mut guest = site.browser();
     let written = guest.fetch(Method::POST, "/note", "mine").await;
     assert_eq!(written.set_cookies().len(), 1);
