@@ -103,7 +103,18 @@ impl RequestSession {
             // or by the app, and the store below has seen it.
             self.session.get_value("").await.map_err(backend)?;
         }
-        Ok(self.store.seen().data.clone())
+        if let Some(id) = self.session.id() {
+            // Of a session that the app cleared unread, the store below has seen nothing yet.
+            return self.store.ours(id).await;
+        }
+        let taken = self.store.seen().taken.clone();
+        if taken.is_none() {
+            return Ok(None);
+        }
+        // Between `cycle_id` and the end of the request there is no id. After a `flush` there is
+        // none either, but then the mark is gone.
+        let moves = self.session.get_value(OURS).await.map_err(backend)?;
+        Ok(moves.and(taken).map(Arc::new))
     }
 
     /// Saves what the app changed, notes activity, and tells what the browser must know.

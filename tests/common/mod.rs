@@ -6,6 +6,7 @@ mod log;
 mod query;
 mod recorder;
 mod site;
+mod watched_store;
 mod yielding_store;
 
 pub use self::{
@@ -14,6 +15,7 @@ pub use self::{
     query::{jws_part, parameters, with_parameter, without_parameter},
     recorder::{Recorder, TokenCall},
     site::{ClientKind, SECRET, TestSite, TestSiteBuilder, app},
+    watched_store::{Asked, WatchedStore},
     yielding_store::YieldingStore,
 };
 
