@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use axum_oten::{AccessToken, Oten, User, emulator::Endpoint};
+use axum_oten::{AccessToken, Clock, MemoryStore, Oten, User, emulator::Endpoint};
 use tokio::time::timeout;
 use tower_sessions::Session;
 
@@ -511,6 +511,19 @@ async fn l6_activity_that_cannot_be_noted_fails_no_request() {
     assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
     store.works();
     assert_eq!(browser.who().await, "user alice");
+}
+
+#[tokio::test]
+async fn l6_a_store_that_forgets_nothing_lengthens_no_session() {
+    // By this store's clock no time passes at all.
+    let (store, clock) = (MemoryStore::default(), Clock::manual());
+    let site = short_lived().start_with(store.clone(), store, clock).await;
+    let mut browser = site.signed_in("alice").await;
+    site.clock.advance(20 * MINUTE);
+    assert!(!site.store.is_empty());
+    for path in ["/profile", "/token"] {
+        assert_eq!(browser.get(path).await.status, StatusCode::SEE_OTHER);
+    }
 }
 
 /// Idle for 20 minutes, 2 hours at most.

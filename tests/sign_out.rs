@@ -412,6 +412,7 @@ async fn l6_a_new_session_id_does_not_lengthen_the_session() {
     assert_eq!(browser.who().await, "user alice");
     site.clock.advance(Duration::from_secs(1));
     assert_eq!(browser.who().await, "guest");
+    assert!(site.store.is_empty(), "no record outlives its session");
 }
 
 /// A signed-in browser, and nothing in the store but its session and tokens.
