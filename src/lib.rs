@@ -84,6 +84,7 @@ mod http;
 pub mod jose;
 pub mod protocol;
 pub mod provider;
+mod seal;
 mod secret;
 pub mod session;
 pub mod store;

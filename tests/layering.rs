@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// What every room may use.
-const LEAVES: [&str; 5] = ["clock", "error", "http", "jose", "secret"];
+const LEAVES: [&str; 6] = ["clock", "error", "http", "jose", "seal", "secret"];
 
 /// The rooms from top to bottom.
 const ROOMS: [&str; 6] = ["config", "provider", "protocol", "store", "session", "web"];

@@ -3,7 +3,7 @@ use std::{env, fs, io, net::SocketAddr, path::Path, time::Duration};
 use zeroize::Zeroizing;
 
 use super::{
-    Config, ConfigError, Environment, Origin, StoreUrl,
+    Config, ConfigError, Environment, Origin, RefreshPolicy, StoreUrl,
     check::{self, human},
     gather::{File, gather, unusable},
     keys::{self, Key},
@@ -164,6 +164,37 @@ impl ConfigBuilder {
         self.text(&keys::CLIENT_TYPE, "public")
     }
 
+    /// Sets the URL of sign-out at a provider that has one and does not announce it. By default
+    /// it is what the provider announces, if anything.
+    ///
+    /// It must be https, or http on this machine.
+    pub fn end_session_endpoint(self, url: impl Into<String>) -> Self {
+        self.text(&keys::END_SESSION_ENDPOINT, url)
+    }
+
+    /// Sets the URL where a provider takes tokens back, if it does not announce it. By default it
+    /// is what the provider announces, if anything.
+    ///
+    /// It must be https, or http on this machine: **refresh tokens are sent there.**
+    pub fn revocation_endpoint(self, url: impl Into<String>) -> Self {
+        self.text(&keys::REVOCATION_ENDPOINT, url)
+    }
+
+    /// Sets how many token requests a minute the provider takes from this client. By default it is
+    /// what Oten's environment takes, 60 in production and 120 in the sandbox; another issuer has
+    /// no limit.
+    pub fn token_requests_per_minute(self, requests: u32) -> Self {
+        self.text(&keys::TOKEN_REQUESTS_PER_MINUTE, requests.to_string())
+    }
+
+    /// Sets how many processes share what the provider takes from this client, 1 to 1000. By
+    /// default 1.
+    ///
+    /// Too small a number makes the provider refuse requests when all are busy.
+    pub fn instances(self, instances: u32) -> Self {
+        self.text(&keys::INSTANCES, instances.to_string())
+    }
+
     /// Sets the absolute URL Oten sends the browser back to. There is no default.
     ///
     /// It must be registered in exactly this spelling, and its path decides where the callback
@@ -271,6 +302,32 @@ impl ConfigBuilder {
     #[allow(clippy::needless_pass_by_value)]
     pub fn session_store(self, store: StoreUrl) -> Self {
         self.text(&keys::SESSION_STORE, store.to_string())
+    }
+
+    /// Sets the keys that seal tokens and login attempts in the store: 32 bytes each in base64,
+    /// separated by commas. By default there is none, and only a store in this process is allowed.
+    ///
+    /// The first key seals, all of them open. To change keys, put the new one in front and remove
+    /// the old one when the sessions of its time are over. `openssl rand -base64 32` makes one.
+    /// **Do not write it into the source**: read it from a file or the environment.
+    pub fn session_key(self, keys: impl Into<Secret>) -> Self {
+        self.set(&keys::SESSION_KEY, Given::Text(keys.into()))
+    }
+
+    /// Sets when access tokens are renewed. By default [`RefreshPolicy::Always`].
+    ///
+    /// With [`RefreshPolicy::OnDemand`] a user who is disabled at the provider may stay signed in
+    /// for as long as the session lives.
+    pub fn refresh(self, policy: RefreshPolicy) -> Self {
+        self.text(&keys::REFRESH, policy.name())
+    }
+
+    /// Sets how long pages go on for signed-in users while the provider cannot renew their tokens,
+    /// up to an hour. By default 5 minutes.
+    ///
+    /// With zero an outage of the provider is at once one of the site.
+    pub fn refresh_grace(self, grace: Duration) -> Self {
+        self.text(&keys::REFRESH_GRACE, human(grace))
     }
 
     /// Sets what the session cookie's name begins with, at most 32 characters. By default `oten`.

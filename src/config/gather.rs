@@ -62,7 +62,9 @@ fn from_toml(name: Name, value: TomlValue, folder: &Path) -> Given {
         // A relative path is relative to the file that names it, wherever the program starts.
         (TomlValue::String(path), _) if name.is_path => file_given(&path, folder),
         (TomlValue::String(text), _) => Given::text(text),
-        (TomlValue::Integer(seconds), Shape::Seconds) => Given::text(seconds.to_string()),
+        (TomlValue::Integer(number), Shape::Seconds | Shape::Count) => {
+            Given::text(number.to_string())
+        }
         (TomlValue::Boolean(flag), Shape::Flag) => Given::text(flag.to_string()),
         (TomlValue::Array(items), Shape::List) => {
             let items: Option<Vec<&str>> = items.iter().map(TomlValue::as_str).collect();
@@ -70,6 +72,7 @@ fn from_toml(name: Name, value: TomlValue, folder: &Path) -> Given {
         }
         (_, Shape::List) => Given::Unfit("an array of strings, or a string with spaces"),
         (_, Shape::Seconds) => Given::Unfit("a number of seconds, or a string such as `12h`"),
+        (_, Shape::Count) => Given::Unfit("a whole number"),
         (_, Shape::Flag) => Given::Unfit("`true` or `false`"),
         (_, Shape::Text | Shape::Path | Shape::Secret) => Given::Unfit("a string"),
     }

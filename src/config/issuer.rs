@@ -41,6 +41,15 @@ impl Environment {
             Self::Production => "https://account.oten.com",
         }
     }
+
+    /// How many requests a minute the environment's token endpoint takes from one client.
+    #[must_use]
+    pub fn token_requests_per_minute(self) -> u32 {
+        match self {
+            Self::Sandbox => 120,
+            Self::Production => 60,
+        }
+    }
 }
 
 impl fmt::Display for Environment {

@@ -32,6 +32,8 @@ pub(super) enum Shape {
     List,
     /// Also a TOML integer: seconds.
     Seconds,
+    /// Also a TOML integer: a number of things.
+    Count,
     /// Also a TOML boolean.
     Flag,
     /// The path of a file that holds the value.
@@ -169,6 +171,15 @@ keys! {
         "Whether the client can keep a secret: `confidential` or `public`.";
     CLIENT_SECRET: "client_secret", Secret, None,
         "The client's secret, as Oten's developer portal showed it once.";
+    END_SESSION_ENDPOINT: "end_session_endpoint", Text, None,
+        "The URL of sign-out at a provider that has one and does not announce it.";
+    REVOCATION_ENDPOINT: "revocation_endpoint", Text, None,
+        "The URL where a provider takes tokens back, if it does not announce it.";
+    TOKEN_REQUESTS_PER_MINUTE: "token_requests_per_minute", Count, None,
+        "How many token requests a minute the provider takes from this client; else as Oten's \
+         environment does.";
+    INSTANCES: "instances", Count, Some("1"),
+        "How many processes share what the provider takes from this client.";
     REDIRECT_URI: "redirect_uri", Text, None,
         "The absolute URL Oten sends the browser back to, spelled as it is registered.";
     POST_LOGOUT_REDIRECT_URI: "post_logout_redirect_uri", Text, None,
@@ -199,6 +210,13 @@ keys! {
         "How long a session lives at most.";
     SESSION_STORE: "session_store", Text, Some("memory:"),
         "Where sessions are kept; `memory:` forgets them when the process ends.";
+    SESSION_KEY: "session_key", Secret, None,
+        "The keys that seal tokens in the store, 32 bytes each in base64, separated by commas; \
+         the first one seals, all of them open.";
+    REFRESH: "refresh", Text, Some("always"),
+        "When access tokens are renewed: `always` before they end, or `on-demand`.";
+    REFRESH_GRACE: "refresh_grace", Seconds, Some("5m"),
+        "How long pages go on for signed-in users while Oten cannot renew their tokens.";
     COOKIE_NAME: "cookie_name", Text, Some("oten"),
         "What the session cookie's name begins with.";
     LOG_SUBJECTS: "log_subjects", Flag, Some("false"),

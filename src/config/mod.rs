@@ -44,6 +44,7 @@ mod issuer;
 mod keys;
 mod problem;
 mod raw;
+mod refresh_policy;
 mod store_url;
 mod suggest;
 #[cfg(test)]
@@ -55,8 +56,12 @@ pub use self::{
     issuer::{Environment, Issuer},
     keys::Key,
     problem::{ConfigError, Origin, Problem},
+    refresh_policy::RefreshPolicy,
     store_url::StoreUrl,
 };
+
+#[doc(inline)]
+pub use crate::seal::SealingKey;
 
 pub(crate) use self::check::is_loopback;
 
@@ -69,6 +74,11 @@ use url::Url;
 pub struct Config {
     pub(crate) issuer: Issuer,
     pub(crate) client: Client,
+    pub(crate) end_session_endpoint: Option<Url>,
+    pub(crate) revocation_endpoint: Option<Url>,
+    /// Of the whole client.
+    pub(crate) token_requests_per_minute: Option<u32>,
+    pub(crate) instances: u32,
     pub(crate) redirect_uri: Url,
     pub(crate) post_logout_redirect_uri: Option<Url>,
     /// Empty, or `/app` without a slash at its end.
@@ -85,6 +95,9 @@ pub struct Config {
     pub(crate) session_idle: Duration,
     pub(crate) session_lifetime: Duration,
     pub(crate) session_store: StoreUrl,
+    pub(crate) session_keys: Vec<SealingKey>,
+    pub(crate) refresh: RefreshPolicy,
+    pub(crate) refresh_grace: Duration,
     pub(crate) cookie_name: String,
     pub(crate) log_subjects: bool,
     pub(crate) listen: SocketAddr,
@@ -129,6 +142,34 @@ impl Config {
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The URL of sign-out at a provider that does not announce it: https, or http on this
+    /// machine (OpenID Connect RP-Initiated Logout 1.0 section 2).
+    #[must_use]
+    pub fn end_session_endpoint(&self) -> Option<&Url> {
+        self.end_session_endpoint.as_ref()
+    }
+
+    /// The URL where a provider that does not announce it takes tokens back: https, or http on
+    /// this machine (RFC 7009 section 2).
+    #[must_use]
+    pub fn revocation_endpoint(&self) -> Option<&Url> {
+        self.revocation_endpoint.as_ref()
+    }
+
+    /// How many processes share what the provider takes from this client, 1 to 1000.
+    #[must_use]
+    pub fn instances(&self) -> u32 {
+        self.instances
+    }
+
+    /// How many token requests a minute this process may make: its part of what the provider
+    /// takes from the client, at least one. `None` where no limit is known.
+    #[must_use]
+    pub fn token_budget(&self) -> Option<u32> {
+        let limit = self.token_requests_per_minute?;
+        Some((limit / self.instances).max(1))
     }
 
     /// The absolute URL Oten sends the browser back to: https, or http on this machine.
@@ -208,6 +249,26 @@ impl Config {
     #[must_use]
     pub fn session_store(&self) -> &StoreUrl {
         &self.session_store
+    }
+
+    /// The keys that seal tokens and login attempts in the store: the first one seals, all of them
+    /// open. Empty where nothing is sealed, which a store outside this process does not allow.
+    #[must_use]
+    pub fn session_keys(&self) -> &[SealingKey] {
+        &self.session_keys
+    }
+
+    /// When access tokens are renewed.
+    #[must_use]
+    pub fn refresh(&self) -> RefreshPolicy {
+        self.refresh
+    }
+
+    /// How long pages go on for signed-in users while the provider cannot renew their tokens, up
+    /// to an hour.
+    #[must_use]
+    pub fn refresh_grace(&self) -> Duration {
+        self.refresh_grace
     }
 
     /// What the session cookie's name begins with, after `__Host-` or `__Secure-`.

@@ -2,13 +2,16 @@
 
 mod checker;
 mod client;
+mod count;
 mod duration;
 mod issuer;
 mod path;
 mod private_file;
 mod protocol;
+mod provider;
 mod refusal;
 mod session;
+mod session_keys;
 mod site;
 mod url;
 
@@ -35,6 +38,7 @@ pub(super) fn check(raw: &Raw) -> Result<Config, ConfigError> {
 fn whole(checker: &mut Checker<'_>) -> Option<Config> {
     let issuer = issuer::check(checker);
     let client = client::check(checker);
+    let provider = provider::check(checker, issuer.as_ref());
     let site = site::check(checker);
     let protocol = protocol::check(checker);
     let session = session::check(checker);
@@ -47,10 +51,14 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
             )
         })
     });
-    let (site, protocol, session) = (site?, protocol?, session?);
+    let (provider, site, protocol, session) = (provider?, site?, protocol?, session?);
     Some(Config {
         issuer: issuer?,
         client: client?,
+        end_session_endpoint: provider.end_session_endpoint,
+        revocation_endpoint: provider.revocation_endpoint,
+        token_requests_per_minute: provider.token_requests_per_minute,
+        instances: provider.instances,
         redirect_uri: site.redirect_uri,
         post_logout_redirect_uri: site.post_logout_redirect_uri,
         base_path: site.base_path,
@@ -64,6 +72,9 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
         session_idle: session.idle,
         session_lifetime: session.lifetime,
         session_store: session.store,
+        session_keys: session.keys,
+        refresh: session.refresh,
+        refresh_grace: session.refresh_grace,
         cookie_name: session.cookie_name,
         log_subjects: log_subjects?,
         listen: listen?,

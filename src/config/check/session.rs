@@ -1,14 +1,16 @@
 use std::time::Duration;
 
 use super::{
-    checker::Checker,
+    checker::{Checker, one_of},
     duration::within,
     refusal::{Refusal, refuse},
+    session_keys,
 };
-use crate::config::{StoreUrl, keys};
+use crate::config::{RefreshPolicy, SealingKey, StoreUrl, keys};
 
 const SHORTEST_SESSION: Duration = Duration::from_secs(60);
 const LONGEST_SESSION: Duration = Duration::from_secs(365 * 86_400);
+const LONGEST_REFRESH_GRACE: Duration = Duration::from_secs(3_600);
 const LONGEST_COOKIE_NAME: usize = 32;
 
 /// Stores this crate is going to have.
@@ -19,6 +21,9 @@ pub(super) struct Session {
     pub(super) idle: Duration,
     pub(super) lifetime: Duration,
     pub(super) store: StoreUrl,
+    pub(super) keys: Vec<SealingKey>,
+    pub(super) refresh: RefreshPolicy,
+    pub(super) refresh_grace: Duration,
     pub(super) cookie_name: String,
 }
 
@@ -37,11 +42,20 @@ pub(super) fn check(checker: &mut Checker<'_>) -> Option<Session> {
         );
     }
     let store = checker.required(&keys::SESSION_STORE, store);
+    let keys = session_keys::check(checker);
+    let refresh = checker.required(&keys::REFRESH, refresh);
+    let refresh_grace = checker.required(
+        &keys::REFRESH_GRACE,
+        within(Duration::ZERO, LONGEST_REFRESH_GRACE),
+    );
     let cookie_name = checker.required(&keys::COOKIE_NAME, cookie_name);
     Some(Session {
         idle: idle?,
         lifetime: lifetime?,
         store: store?,
+        keys,
+        refresh: refresh?,
+        refresh_grace: refresh_grace?,
         cookie_name: cookie_name?,
     })
 }
@@ -55,6 +69,20 @@ fn store(text: &str) -> Result<StoreUrl, Refusal> {
             "Write `memory:`.",
         ),
         _ => refuse("does not name a store", "Write `memory:`."),
+    }
+}
+
+fn refresh(text: &str) -> Result<RefreshPolicy, Refusal> {
+    let names = RefreshPolicy::ALL.map(RefreshPolicy::name);
+    match RefreshPolicy::ALL
+        .into_iter()
+        .find(|policy| policy.name() == text)
+    {
+        Some(policy) => Ok(policy),
+        None => refuse(
+            "is no way to renew tokens",
+            format!("Write {}.", one_of(&names)),
+        ),
     }
 }
 

@@ -20,6 +20,13 @@ pub(super) fn provider_url(text: &str) -> Result<Url, Refusal> {
     Ok(url)
 }
 
+/// The rule for an endpoint of the provider, which may have a query (RFC 6749 section 3.1).
+pub(super) fn endpoint(text: &str, production: bool) -> Result<Url, Refusal> {
+    let url = web_url(text)?;
+    refuse_http(&url, production)?;
+    Ok(url)
+}
+
 /// The rule for a redirect URI (RFC 6749 section 3.1.2, RFC 9700 section 2.1).
 pub(super) fn redirect_uri(text: &str, production: bool) -> Result<Url, Refusal> {
     let url = web_url(text)?;
