@@ -40,7 +40,10 @@ pub(crate) struct IdTokenClaims {
 pub(crate) struct Expected<'a> {
     pub(crate) issuer: &'a str,
     pub(crate) client_id: &'a str,
-    pub(crate) nonce: &'a Secret,
+    /// Of a renewed token: the one it is about (section 12.2).
+    pub(crate) subject: Option<&'a str>,
+    /// Of the request; a renewed token has none to agree with.
+    pub(crate) nonce: Option<&'a Secret>,
     pub(crate) access_token: &'a Secret,
     /// The `max_age` of the request, if there was one.
     pub(crate) max_age: Option<Duration>,
@@ -75,6 +78,8 @@ pub(crate) enum IdTokenError {
     Nonce,
     #[error("the ID token's `sub` is empty or over-long")]
     Sub,
+    #[error("the renewed ID token's `sub` is another user's")]
+    AnotherSub,
     #[error("the ID token's `at_hash` does not fit the access token")]
     AtHash,
     #[error("the ID token's `auth_time` is missing, in the future or older than `max_age`")]
@@ -139,6 +144,9 @@ impl IdTokenClaims {
         if self.sub.is_empty() || self.sub.len() > MAX_SUB_BYTES || !self.sub.is_ascii() {
             return Err(IdTokenError::Sub);
         }
+        if expected.subject.is_some_and(|subject| subject != self.sub) {
+            return Err(IdTokenError::AnotherSub);
+        }
         Ok(())
     }
 
@@ -172,9 +180,11 @@ impl IdTokenClaims {
 
     /// What ties the token to this sign-in and to the access token beside it.
     fn check_bindings(&self, expected: &Expected<'_>) -> Result<(), IdTokenError> {
-        let nonce = self.nonce.as_deref().unwrap_or_default();
-        if !constant_time_eq(nonce.as_bytes(), expected.nonce.expose().as_bytes()) {
-            return Err(IdTokenError::Nonce);
+        if let Some(sent) = expected.nonce {
+            let nonce = self.nonce.as_deref().unwrap_or_default();
+            if !constant_time_eq(nonce.as_bytes(), sent.expose().as_bytes()) {
+                return Err(IdTokenError::Nonce);
+            }
         }
         if let Some(at_hash) = &self.at_hash {
             let fits = at_hash_of(expected.access_token);
@@ -262,7 +272,8 @@ mod tests {
         let expected = Expected {
             issuer: "https://account.oten.com",
             client_id: "client",
-            nonce: &"the-nonce".into(),
+            subject: None,
+            nonce: Some(&"the-nonce".into()),
             access_token: &"the-access-token".into(),
             max_age: Some(Duration::from_secs(300)),
             now: NOW,

@@ -13,6 +13,7 @@ mod authorize;
 mod callback;
 mod error_code;
 mod id_token;
+mod id_token_check;
 mod pkce;
 mod request_object;
 mod token;
@@ -22,7 +23,8 @@ pub use self::error_code::ErrorCode;
 pub(crate) use self::{
     authorize::{AuthorizationRequest, authorization_url},
     callback::{CallbackError, CallbackParameters},
-    id_token::{ALLOWED as ALLOWED_ID_TOKEN_ALGORITHMS, Expected, IdTokenError, verify_id_token},
+    id_token::{ALLOWED as ALLOWED_ID_TOKEN_ALGORITHMS, Expected, IdTokenError},
+    id_token_check::{IdTokenCheckError, check_id_token},
     pkce::CodeVerifier,
-    token::{TokenError, TokenResponse, exchange_code},
+    token::{TokenError, TokenResponse, exchange_code, refresh_tokens},
 };

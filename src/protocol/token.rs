@@ -20,6 +20,8 @@ pub(crate) struct TokenResponse {
     #[serde(default)]
     expires_in: Option<u64>,
     #[serde(default, deserialize_with = "optional_secret")]
+    pub(crate) refresh_token: Option<Secret>,
+    #[serde(default, deserialize_with = "optional_secret")]
     pub(crate) id_token: Option<Secret>,
     #[serde(default)]
     pub(crate) scope: Option<String>,
@@ -77,6 +79,20 @@ pub(crate) async fn exchange_code(
         ("code", code.expose()),
         ("redirect_uri", redirect_uri.as_str()),
         ("code_verifier", code_verifier.expose()),
+    ];
+    request_tokens(http, token_endpoint, client, &grant).await
+}
+
+/// Exchanges a refresh token (RFC 6749 section 6). It may be worth nothing afterwards.
+pub(crate) async fn refresh_tokens(
+    http: &HttpClient,
+    token_endpoint: &Url,
+    client: &Client,
+    refresh_token: &Secret,
+) -> Result<TokenResponse, TokenError> {
+    let grant = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", refresh_token.expose()),
     ];
     request_tokens(http, token_endpoint, client, &grant).await
 }

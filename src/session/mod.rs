@@ -1,11 +1,17 @@
 //! What is remembered between requests: login attempts, who is signed in, their tokens.
 
 mod attempt;
+mod budget;
+mod lease;
 mod lifetimes;
 mod records;
+mod refresh;
+mod refresher;
+mod renewal;
 mod request_session;
 mod return_to;
 mod sessions;
+mod subjects;
 mod tokens;
 mod uncancelled;
 mod user;
@@ -16,11 +22,15 @@ pub(crate) use self::{
     attempt::{
         AttemptState, LIFETIME as ATTEMPT_LIFETIME, LoginAttempt, LoginAttempts, is_fresh_start,
     },
+    budget::Budget,
     lifetimes::Lifetimes,
     records::Records,
+    refresher::{Parts as RefresherParts, Refresher},
+    renewal::Renewal,
     request_session::{CookieChange, RequestSession, SignedIn},
     return_to::ReturnTo,
     sessions::{Identity, Sessions},
+    subjects::Subjects,
     tokens::Tokens,
 };
 

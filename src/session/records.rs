@@ -18,6 +18,7 @@ pub(crate) enum Kind {
     Session,
     LoginAttempt,
     Tokens,
+    Lease,
 }
 
 impl Kind {
@@ -26,6 +27,7 @@ impl Kind {
             Self::Session => "session",
             Self::LoginAttempt => "login_attempt",
             Self::Tokens => "tokens",
+            Self::Lease => "lease",
         }
     }
 }
@@ -70,6 +72,29 @@ impl Records {
         } else {
             Err(StoreError::Occupied)
         }
+    }
+
+    /// Puts a value under an id that others may want, too. Answers whether it is there now.
+    pub(crate) async fn insert_raw(
+        &self,
+        kind: Kind,
+        id: &str,
+        value: &[u8],
+        expires_at: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        let key = RecordKey::new(kind.name(), id);
+        bounded(self.store.insert(&key, value, expires_at)).await
+    }
+
+    /// Removes a value that was put with [`insert_raw`](Self::insert_raw), if it is there still.
+    pub(crate) async fn remove_if(
+        &self,
+        kind: Kind,
+        id: &str,
+        value: &[u8],
+    ) -> Result<bool, StoreError> {
+        let key = RecordKey::new(kind.name(), id);
+        bounded(self.store.remove_if(&key, value)).await
     }
 
     pub(crate) async fn load<T: DeserializeOwned>(

@@ -15,6 +15,7 @@ use tower_sessions::{
 use super::{
     Sessions, Tokens, User,
     records::{Found, Kind},
+    renewal::Wish,
     sessions::{OURS, SessionData, TokensPointer},
 };
 use crate::{error::with_causes, store::StoreError};
@@ -37,6 +38,11 @@ impl SignedIn {
     pub(crate) fn user(&self) -> &User {
         let user = self.0.user.as_ref();
         user.expect("`RequestSession::signed_in` makes these from data with a user")
+    }
+
+    /// Whether it is time to renew the tokens.
+    pub(crate) fn is_renewal_due(&self, now: OffsetDateTime) -> bool {
+        self.0.renewal_due_at.is_some_and(|due_at| due_at <= now)
     }
 }
 
@@ -87,11 +93,30 @@ impl RequestSession {
     }
 
     /// The tokens of who is signed in.
-    pub(crate) async fn tokens(&self) -> Result<Option<Tokens>, StoreError> {
-        let data = self.data().await?;
-        match data.as_ref().and_then(|data| data.tokens.as_ref()) {
-            Some(TokensPointer(id)) => Tokens::load(&self.store.sessions.records, id).await,
-            None => Ok(None),
+    pub(crate) async fn tokens(&self, signed_in: &SignedIn) -> Result<Option<Tokens>, StoreError> {
+        let Some(TokensPointer(id)) = &signed_in.0.tokens else {
+            return Ok(None);
+        };
+        let found = Tokens::load(&self.store.sessions.records, id).await?;
+        Ok(found.map(|found| found.value))
+    }
+
+    /// What it takes to renew the tokens of who is signed in; nothing where there are none.
+    pub(crate) fn wish(&self, signed_in: &SignedIn, correlation_id: &str) -> Option<Wish> {
+        let TokensPointer(tokens) = signed_in.0.tokens.as_ref()?;
+        Some(Wish {
+            session: self.store.seen().id?,
+            tokens: tokens.clone(),
+            user: signed_in.user().clone(),
+            correlation_id: correlation_id.to_owned(),
+        })
+    }
+
+    /// The tokens were renewed: what this request writes later does not say otherwise.
+    pub(crate) fn note_renewal(&self, tokens: &Tokens) {
+        let mut seen = self.store.seen();
+        if let Some(data) = &mut seen.data {
+            Arc::make_mut(data).renewal_due_at = tokens.renewal_due_at();
         }
     }
 

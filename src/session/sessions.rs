@@ -21,7 +21,8 @@ pub(super) const OURS: &str = "axum_oten";
 /// A session record: the app's data and, under [`OURS`], what we keep.
 pub(super) type Data = HashMap<String, Value>;
 
-/// What we keep in a session. It does not change under one session id: signing in makes a new one.
+/// What we keep in a session. Who it is does not change under one session id: signing in makes a new
+/// one.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct SessionData {
     #[serde(with = "time::serde::timestamp")]
@@ -32,6 +33,10 @@ pub(super) struct SessionData {
     /// whoever ends a request last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tokens: Option<TokensPointer>,
+    /// When to think of renewing the tokens, as far as this record knows: a request that is slow to
+    /// write may bring an old time back, which heals at the next look.
+    #[serde(default, with = "time::serde::timestamp::option")]
+    pub(super) renewal_due_at: Option<OffsetDateTime>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,6 +50,7 @@ impl SessionData {
             created_at,
             user: None,
             tokens: None,
+            renewal_due_at: None,
         }
     }
 
@@ -114,11 +120,12 @@ impl Sessions {
             Some(id) => self.data_for(&user, id).await?,
             None => Data::new(),
         };
-        let tokens = tokens.keep(&self.records, user.session_ends_at).await?;
+        let kept = tokens.keep(&self.records, user.session_ends_at).await?;
         let ours = SessionData {
             created_at: now,
             user: Some(user.clone()),
-            tokens: Some(TokensPointer(tokens)),
+            tokens: Some(TokensPointer(kept)),
+            renewal_due_at: tokens.renewal_due_at(),
         };
         ours.put_into(&mut data)?;
         let id = Id::default();
@@ -162,7 +169,7 @@ impl Sessions {
     /// Removes the tokens of a session that is gone. If that fails they end by themselves: the
     /// session does not come back for it.
     pub(super) async fn forget(&self, TokensPointer(tokens): &TokensPointer) {
-        if let Err(error) = Tokens::forget(&self.records, tokens).await {
+        if let Err(error) = Tokens::take(&self.records, tokens).await {
             tracing::warn!(%error, "the tokens of an ended session could not be removed");
         }
     }
@@ -182,6 +189,38 @@ impl Sessions {
         self.records
             .insert_new(Kind::Session, &id, data, expires_at)
             .await
+    }
+
+    /// Writes down when to think of renewing a session's tokens, unless that is what it says, or
+    /// somebody else writes.
+    pub(super) async fn note_renewal(
+        &self,
+        id: Id,
+        due_at: Option<OffsetDateTime>,
+    ) -> Result<(), StoreError> {
+        let Some(Found {
+            mut value,
+            version,
+            expires_at,
+        }) = self.load(id).await?
+        else {
+            return Ok(());
+        };
+        let Some(mut ours) = SessionData::take_from(&mut value) else {
+            return Ok(());
+        };
+        // Records keep whole seconds.
+        let seconds = |at: Option<OffsetDateTime>| at.map(OffsetDateTime::unix_timestamp);
+        if seconds(ours.renewal_due_at) == seconds(due_at) {
+            return Ok(());
+        }
+        ours.renewal_due_at = due_at;
+        ours.put_into(&mut value)?;
+        let id = id.to_string();
+        self.records
+            .replace(Kind::Session, &id, Some(version), &value, expires_at)
+            .await
+            .map(drop)
     }
 
     /// When a session ends that is used now and never again.

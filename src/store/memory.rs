@@ -182,6 +182,15 @@ impl OtenStore for MemoryStore {
     async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.live().remove(key).map(|record| record.value))
     }
+
+    async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
+        let mut records = self.live();
+        let is_there = records
+            .by_key
+            .get(key)
+            .is_some_and(|found| found.value == value);
+        Ok(is_there && records.remove(key).is_some())
+    }
 }
 
 impl fmt::Debug for MemoryStore {

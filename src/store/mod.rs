@@ -85,6 +85,14 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     ///
     /// [`StoreError`] when the store cannot be asked; whether the record is there is then unknown.
     async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Removes a record that still has this value. Answers `false` where there is none or another
+    /// value.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store cannot be asked; whether the record is there is then unknown.
+    async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError>;
 }
 
 /// A record as a store holds it.

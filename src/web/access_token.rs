@@ -2,7 +2,10 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 
 use super::{AccessTokenRejection, error::Error, rejection::Refusal, visit::Visit};
-use crate::secret::Secret;
+use crate::{
+    secret::Secret,
+    session::{Renewal, SignedIn, Tokens},
+};
 
 /// A live access token of the signed-in user, to call an API on their behalf.
 ///
@@ -39,22 +42,41 @@ impl<S: Send + Sync> FromRequestParts<S> for AccessToken {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
         let visit = Visit::from_request_parts(parts, state).await?;
-        let signed_in = visit.require_user().await?;
-        let tokens = visit
-            .session()
-            .tokens()
+        let signed_in = visit.require_signed_in().await?;
+        live_token(&visit, &signed_in)
             .await
-            .map_err(|error| Refusal::new(&visit, Error::Store(error)))?;
-        let live_until = visit.inner().clock.now() + MARGIN;
-        match tokens {
-            Some(tokens) if tokens.access_token_expires_at > live_until => {
-                Ok(Self(tokens.access_token))
-            }
-            // Signing in again so soon would lead in circles.
-            _ if signed_in.user().signed_in_at() + FRESH > live_until => {
-                Err(Refusal::new(&visit, Error::AccessTokenUseless).into())
-            }
-            _ => Err(Refusal::new(&visit, Error::AccessTokenEnded).into()),
+            .map_err(|error| Refusal::new(&visit, error).into())
+    }
+}
+
+async fn live_token(visit: &Visit, signed_in: &SignedIn) -> Result<AccessToken, Error> {
+    let now = visit.inner().clock.now();
+    let live_until = now + MARGIN;
+    let is_live = |tokens: &Tokens| tokens.access_token_expires_at > live_until;
+    // Signing in again soon after a sign-in would lead in circles.
+    let ended = || {
+        if signed_in.user().signed_in_at() + FRESH > live_until {
+            Error::AccessTokenUseless
+        } else {
+            Error::AccessTokenEnded
         }
+    };
+    let token = |tokens: &Tokens| AccessToken(tokens.access_token.clone());
+    let tokens = visit.session().tokens(signed_in).await;
+    match tokens.map_err(Error::Store)? {
+        None => return Err(ended()),
+        Some(tokens) if tokens.are_fresh(now) && is_live(&tokens) => return Ok(token(&tokens)),
+        Some(_) => {}
+    }
+    match visit.renewal(signed_in).await {
+        Some(Renewal::Fresh(tokens)) if is_live(&tokens) => Ok(token(&tokens)),
+        Some(Renewal::Unrenewable(tokens) | Renewal::Failed { tokens, .. }) if is_live(&tokens) => {
+            Ok(token(&tokens))
+        }
+        None | Some(Renewal::Fresh(_) | Renewal::Unrenewable(_)) => Err(ended()),
+        Some(Renewal::Ended) => Err(Error::NotSignedIn),
+        Some(Renewal::Failed { retry_after, .. }) => Err(Error::NotRenewed { retry_after }),
+        Some(Renewal::TimedOut) => Err(Error::NotRenewed { retry_after: None }),
+        Some(Renewal::StoreDown(error)) => Err(Error::StoreShared(error)),
     }
 }

@@ -12,10 +12,8 @@ use super::{
     visit::{Visit, redirect},
 };
 use crate::{
-    jose::CompactJws,
     protocol::{
-        ALLOWED_ID_TOKEN_ALGORITHMS, CallbackParameters, Expected, IdTokenError, TokenResponse,
-        exchange_code, verify_id_token,
+        CallbackParameters, Expected, TokenError, TokenResponse, check_id_token, exchange_code,
     },
     provider::ProviderMetadata,
     secret::Secret,
@@ -109,6 +107,13 @@ async fn complete(
         metadata.issuer(),
         metadata.authorization_response_iss_parameter_supported(),
     )?;
+    if let Some(budget) = &inner.budget {
+        budget.sign_in().map_err(|exhausted| {
+            Error::Token(TokenError::Busy {
+                retry_after: Some(exhausted.retry_after),
+            })
+        })?;
+    }
     let tokens = exchange_code(
         inner.provider.http(),
         metadata.token_endpoint(),
@@ -120,11 +125,7 @@ async fn complete(
     .await
     .map_err(Error::Token)?;
     let identity = verify(visit, &metadata, &tokens, attempt).await?;
-    let tokens = Tokens {
-        access_token_expires_at: inner.clock.now() + tokens.lifetime(),
-        access_token: tokens.access_token,
-        scope: tokens.scope,
-    };
+    let tokens = Tokens::new(tokens, inner.clock.now());
     let (id, user) = inner
         .sessions
         .sign_in(visit.session_cookies().only(), identity, tokens)
@@ -145,25 +146,22 @@ async fn verify(
     attempt: &LoginAttempt,
 ) -> Result<Identity, Error> {
     let inner = visit.inner();
-    let id_token = tokens.id_token.as_ref().ok_or(IdTokenError::Missing)?;
-    let jws = CompactJws::parse(id_token.expose()).map_err(IdTokenError::from)?;
-    let algorithm = jws
-        .algorithm(&ALLOWED_ID_TOKEN_ALGORITHMS)
-        .map_err(IdTokenError::from)?;
-    let key = inner
-        .provider
-        .key(metadata, jws.key_id(), algorithm)
-        .await
-        .map_err(Error::Provider)?;
     let expected = Expected {
         issuer: metadata.issuer(),
         client_id: inner.config.client().id(),
-        nonce: &attempt.nonce,
+        subject: None,
+        nonce: Some(&attempt.nonce),
         access_token: &tokens.access_token,
         max_age: inner.config.max_age(),
         now: inner.clock.unix_now(),
     };
-    let claims = verify_id_token(jws, &key, &expected)?;
+    let claims = check_id_token(
+        &inner.provider,
+        metadata,
+        tokens.id_token.as_ref(),
+        &expected,
+    )
+    .await?;
     Ok(Identity {
         issuer: metadata.issuer().to_owned(),
         auth_time: claims.auth_time(),

@@ -1,14 +1,14 @@
 //! Where the errors of all rooms meet: each gets a status, a sentence for the browser, and a line
 //! in the log.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::StatusCode;
 
 use crate::{
     error::with_causes,
     jose::JoseError,
-    protocol::{CallbackError, ErrorCode, IdTokenError, TokenError},
+    protocol::{CallbackError, ErrorCode, IdTokenCheckError, IdTokenError, TokenError},
     provider::ProviderError,
     store::StoreError,
 };
@@ -33,6 +33,8 @@ pub(super) enum Error {
     MethodNotAllowed,
     #[error("the session store cannot be used")]
     Store(#[source] StoreError),
+    #[error("the session store cannot be used")]
+    StoreShared(#[source] Arc<StoreError>),
     #[error("the provider cannot be used")]
     Provider(#[source] ProviderError),
     #[error("the request object cannot be signed")]
@@ -64,6 +66,8 @@ pub(super) enum Error {
          short to be used"
     )]
     AccessTokenUseless,
+    #[error("the user's tokens cannot be renewed right now, and the grace is over")]
+    NotRenewed { retry_after: Option<Duration> },
     #[error("the code cannot be exchanged")]
     Token(#[source] TokenError),
     #[error("the provider's answer is not believed")]
@@ -101,6 +105,15 @@ const TRY_AGAIN: Remedy = Remedy::SignIn("Try again");
 
 const UNTRUSTED: &str =
     "The answer that came from Oten could not be trusted, so you have not been signed in.";
+
+impl From<IdTokenCheckError> for Error {
+    fn from(error: IdTokenCheckError) -> Self {
+        match error {
+            IdTokenCheckError::Provider(error) => Self::Provider(error),
+            IdTokenCheckError::IdToken(error) => Self::IdToken(error),
+        }
+    }
+}
 
 impl Error {
     pub(super) fn meaning(&self) -> Meaning {
@@ -144,7 +157,7 @@ impl Error {
                 "This does not work here",
                 "The page was asked in a way it does not understand.",
             ),
-            Self::Store(_) => Meaning::down(
+            Self::Store(_) | Self::StoreShared(_) => Meaning::down(
                 "store_down",
                 "Back in a moment",
                 "This site cannot look up who is signed in right now. Nobody has been signed out; \
@@ -174,6 +187,13 @@ impl Error {
                 "Oten does not let this through",
                 "Oten's permission to act for you ends as soon as it begins.",
             ),
+            Self::NotRenewed { retry_after } => Meaning::down(
+                "not_renewed",
+                "Back in a moment",
+                "Oten cannot confirm right now that you are signed in. You have not been signed \
+                 out; please try again in a moment.",
+            )
+            .retry_after(*retry_after),
             Self::Token(error) => token(error),
             Self::IdToken(error) => Meaning::of(
                 StatusCode::BAD_GATEWAY,
@@ -352,7 +372,7 @@ fn id_token_reason(error: &IdTokenError) -> &'static str {
         IdTokenError::Iat => "id_token_iat",
         IdTokenError::Nbf => "id_token_nbf",
         IdTokenError::Nonce => "id_token_nonce",
-        IdTokenError::Sub => "id_token_sub",
+        IdTokenError::Sub | IdTokenError::AnotherSub => "id_token_sub",
         IdTokenError::AtHash => "id_token_at_hash",
         IdTokenError::AuthTime => "id_token_auth_time",
     }

@@ -2,7 +2,10 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 
 use super::{UserRejection, error::Error, rejection::Refusal, visit::Visit};
-use crate::session::{SignedIn, User};
+use crate::{
+    config::RefreshPolicy,
+    session::{Renewal, SignedIn, User},
+};
 
 impl<S: Sync> FromRequestParts<S> for Visit {
     type Rejection = Refusal;
@@ -13,13 +16,59 @@ impl<S: Sync> FromRequestParts<S> for Visit {
 }
 
 impl Visit {
-    /// Who is signed in, or the refusal of a guest.
+    /// Who is signed in, at the provider too, or the refusal.
     pub(super) async fn require_user(&self) -> Result<SignedIn, Refusal> {
+        let signed_in = self.require_signed_in().await?;
+        let inner = self.inner();
+        let due = inner.config.refresh() == RefreshPolicy::Always
+            && signed_in.is_renewal_due(inner.clock.now());
+        if due {
+            let renewed = self.renew(&signed_in).await;
+            renewed.map_err(|error| Refusal::new(self, error))?;
+        }
+        Ok(signed_in)
+    }
+
+    /// Who is signed in here, or the refusal of a guest.
+    pub(super) async fn require_signed_in(&self) -> Result<SignedIn, Refusal> {
         match self.signed_in().await {
             Ok(Some(signed_in)) => Ok(signed_in),
             Ok(None) => Err(Refusal::new(self, Error::NotSignedIn)),
             Err(error) => Err(Refusal::new(self, error)),
         }
+    }
+
+    /// Renews the tokens. Where that fails for now, the request goes on for as long as the grace
+    /// after the access token's end lasts.
+    async fn renew(&self, signed_in: &SignedIn) -> Result<(), Error> {
+        match self.renewal(signed_in).await {
+            None | Some(Renewal::Fresh(_) | Renewal::Unrenewable(_)) => Ok(()),
+            Some(Renewal::Ended) => Err(Error::NotSignedIn),
+            Some(Renewal::StoreDown(error)) => Err(Error::StoreShared(error)),
+            Some(Renewal::TimedOut) => Err(Error::NotRenewed { retry_after: None }),
+            Some(Renewal::Failed {
+                tokens,
+                retry_after,
+            }) => {
+                let inner = self.inner();
+                let grace_ends = tokens.access_token_expires_at + inner.config.refresh_grace();
+                if inner.clock.now() < grace_ends {
+                    Ok(())
+                } else {
+                    Err(Error::NotRenewed { retry_after })
+                }
+            }
+        }
+    }
+
+    /// Asks for a renewal; nothing where there are no tokens.
+    pub(super) async fn renewal(&self, signed_in: &SignedIn) -> Option<Renewal> {
+        let wish = self.session().wish(signed_in, self.correlation_id())?;
+        let renewal = self.inner().refresher.renew(wish).await;
+        if let Renewal::Fresh(tokens) | Renewal::Unrenewable(tokens) = &renewal {
+            self.session().note_renewal(tokens);
+        }
+        Some(renewal)
     }
 }
 

@@ -54,7 +54,6 @@ mod require_login;
 mod routes;
 mod same_origin;
 mod service;
-mod subjects;
 
 mod visit;
 

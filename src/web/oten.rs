@@ -1,11 +1,13 @@
 use std::{fmt, sync::Arc};
 
-use super::{cookies::Cookies, subjects::Subjects};
+use super::cookies::Cookies;
 use crate::{
     clock::Clock,
     config::{ClientType, Config, Jar},
     provider::{Provider, ProviderError, ProviderMetadata},
-    session::{Lifetimes, LoginAttempts, Records, Sessions},
+    session::{
+        Budget, Lifetimes, LoginAttempts, Records, Refresher, RefresherParts, Sessions, Subjects,
+    },
     store::OtenStore,
 };
 
@@ -18,11 +20,13 @@ pub struct Oten(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) config: Config,
     pub(super) clock: Clock,
-    pub(super) provider: Provider,
+    pub(super) provider: Arc<Provider>,
     pub(super) sessions: Sessions,
     pub(super) attempts: LoginAttempts,
     pub(super) cookies: Cookies,
-    pub(super) subjects: Subjects,
+    pub(super) subjects: Arc<Subjects>,
+    pub(super) budget: Option<Arc<Budget>>,
+    pub(super) refresher: Refresher,
 }
 
 /// Why [`Oten`] cannot be set up.
@@ -82,6 +86,12 @@ impl Oten {
         self.0.provider.metadata().await
     }
 
+    /// Waits until no renewal of tokens is under way. Call it when the server has stopped and before
+    /// the process ends: a renewal that is cut off costs its user a new sign-in.
+    pub async fn shutdown(&self) {
+        self.0.refresher.finish().await;
+    }
+
     pub(super) fn inner(&self) -> &Inner {
         &self.0
     }
@@ -134,12 +144,25 @@ impl OtenBuilder {
             idle: config.session_idle(),
             absolute: config.session_lifetime(),
         };
+        let provider = Arc::new(provider);
+        let sessions = Sessions::new(records.clone(), lifetimes);
+        let subjects = Arc::new(Subjects::new(config.log_subjects()));
+        let budget = config.token_budget().map(Budget::new).map(Arc::new);
+        let refresher = Refresher::new(RefresherParts {
+            sessions: sessions.clone(),
+            provider: Arc::clone(&provider),
+            client: config.client().clone(),
+            budget: budget.clone(),
+            subjects: Arc::clone(&subjects),
+        });
         Ok(Oten(Arc::new(Inner {
             provider,
-            sessions: Sessions::new(records.clone(), lifetimes),
+            sessions,
             attempts: LoginAttempts::new(records),
             cookies: Cookies::new(&config),
-            subjects: Subjects::new(config.log_subjects()),
+            subjects,
+            budget,
+            refresher,
             clock,
             config,
         })))

@@ -107,6 +107,8 @@ rejection! {
         NotSignedIn,
         /// The session store does not answer: 503 with `Retry-After`; the cookie is left alone.
         StoreUnavailable,
+        /// The provider does not renew the tokens and the grace is over: 503 with `Retry-After`.
+        NotRenewed,
     }
 }
 
@@ -122,6 +124,8 @@ rejection! {
         Ended,
         /// The session store does not answer: 503 with `Retry-After`; the cookie is left alone.
         StoreUnavailable,
+        /// The provider does not renew the tokens and the grace is over: 503 with `Retry-After`.
+        NotRenewed,
     }
 }
 
@@ -129,7 +133,8 @@ impl From<Refusal> for UserRejection {
     fn from(refusal: Refusal) -> Self {
         match refusal.0.error {
             Error::MissingLayer => Self::MissingLayer(refusal),
-            Error::Store(_) => Self::StoreUnavailable(refusal),
+            Error::Store(_) | Error::StoreShared(_) => Self::StoreUnavailable(refusal),
+            Error::NotRenewed { .. } => Self::NotRenewed(refusal),
             _ => Self::NotSignedIn(refusal),
         }
     }
@@ -139,7 +144,8 @@ impl From<Refusal> for AccessTokenRejection {
     fn from(refusal: Refusal) -> Self {
         match refusal.0.error {
             Error::MissingLayer => Self::MissingLayer(refusal),
-            Error::Store(_) => Self::StoreUnavailable(refusal),
+            Error::Store(_) | Error::StoreShared(_) => Self::StoreUnavailable(refusal),
+            Error::NotRenewed { .. } => Self::NotRenewed(refusal),
             Error::AccessTokenEnded | Error::AccessTokenUseless => Self::Ended(refusal),
             _ => Self::NotSignedIn(refusal),
         }

@@ -1,19 +1,17 @@
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::{
-    secret::{hex, random_bytes},
-    session::User,
-};
+use super::User;
+use crate::secret::{hex, random_bytes};
 
 /// How users are named in events.
-pub(super) struct Subjects {
+pub(crate) struct Subjects {
     /// No key: subjects are named as they are.
     key: Option<Zeroizing<[u8; 32]>>,
 }
 
 impl Subjects {
-    pub(super) fn new(log_subjects: bool) -> Self {
+    pub(crate) fn new(log_subjects: bool) -> Self {
         Self {
             key: (!log_subjects).then(random_bytes),
         }
@@ -21,7 +19,7 @@ impl Subjects {
 
     /// The subject, or 16 hexadecimal digits that are the same for the same user until the process
     /// ends and tell nothing to anybody who does not have the key.
-    pub(super) fn name(&self, user: &User) -> String {
+    pub(crate) fn name(&self, user: &User) -> String {
         let Some(key) = &self.key else {
             return user.subject().to_owned();
         };

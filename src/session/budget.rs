@@ -1,0 +1,75 @@
+use std::{num::NonZeroU32, time::Duration};
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock};
+
+/// Renewals leave this part of the budget to people who wait at a sign-in.
+const RESERVED_FOR_SIGN_INS: u32 = 4;
+
+/// The token requests this process may make in a minute, so that the provider does not have to
+/// refuse them: people who sign in first, renewals with what they leave.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    all: DefaultDirectRateLimiter,
+    renewals: DefaultDirectRateLimiter,
+}
+
+/// There is nothing left for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Exhausted {
+    /// When there is.
+    pub(crate) retry_after: Duration,
+}
+
+impl Budget {
+    /// A budget of `per_minute` requests.
+    pub(crate) fn new(per_minute: u32) -> Self {
+        let limiter = |requests| {
+            let requests = NonZeroU32::new(requests).unwrap_or(NonZeroU32::MIN);
+            RateLimiter::direct(Quota::per_minute(requests))
+        };
+        Self {
+            all: limiter(per_minute),
+            renewals: limiter(per_minute - per_minute / RESERVED_FOR_SIGN_INS),
+        }
+    }
+
+    /// A request for somebody who signs in.
+    pub(crate) fn sign_in(&self) -> Result<(), Exhausted> {
+        spend(&self.all)
+    }
+
+    /// A request for a renewal.
+    pub(crate) fn renewal(&self) -> Result<(), Exhausted> {
+        spend(&self.renewals)?;
+        spend(&self.all)
+    }
+}
+
+fn spend(limiter: &DefaultDirectRateLimiter) -> Result<(), Exhausted> {
+    limiter.check().map_err(|not_until| Exhausted {
+        retry_after: not_until.wait_time_from(limiter.clock().now()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn d5_renewals_leave_something_to_sign_ins() {
+        let budget = Budget::new(60);
+        let renewals = (0..100).filter(|_| budget.renewal().is_ok()).count();
+        let sign_ins = (0..100).filter(|_| budget.sign_in().is_ok()).count();
+        assert_eq!((renewals, sign_ins), (45, 15));
+        let exhausted = budget.sign_in().unwrap_err();
+        assert!(exhausted.retry_after <= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn d5_sign_ins_may_take_all_of_it() {
+        let budget = Budget::new(60);
+        let sign_ins = (0..100).filter(|_| budget.sign_in().is_ok()).count();
+        assert_eq!(sign_ins, 60);
+        assert!(budget.renewal().is_err());
+    }
+}

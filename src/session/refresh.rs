@@ -1,0 +1,304 @@
+//! One renewal, from the first look at the store to the last write.
+
+use std::{sync::Arc, time::Duration};
+
+use time::OffsetDateTime;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    lease::{LEASE_LIFETIME, Lease},
+    records::{Found, Kind},
+    refresher::Parts,
+    renewal::{Renewal, Wish},
+    tokens::Tokens,
+};
+use crate::{
+    error::with_causes,
+    protocol::{
+        ErrorCode, Expected, IdTokenCheckError, TokenError, TokenResponse, check_id_token,
+        refresh_tokens,
+    },
+    provider::ProviderError,
+    secret::random_bytes,
+    store::StoreError,
+};
+
+/// After a failure there is no further try for this long, or as long as the provider says.
+const REST: Duration = Duration::from_secs(10);
+
+/// How often the answer is written before it is given up for lost.
+const WRITES: u32 = 3;
+
+/// Why a call gave no new tokens.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the provider's endpoints are not known")]
+    Provider(#[from] ProviderError),
+    #[error("this process has used up its token requests for now")]
+    Budget(Duration),
+    #[error("the tokens were not renewed")]
+    Token(#[from] TokenError),
+    #[error("the renewed ID token is not believed")]
+    IdToken(#[from] IdTokenCheckError),
+}
+
+impl Failure {
+    /// Whether it ends the sign-in: the provider says that it has, or it vouches for somebody else.
+    fn ends_the_sign_in(&self) -> bool {
+        matches!(
+            self,
+            Self::Token(TokenError::Refused(ErrorCode::InvalidGrant))
+                | Self::IdToken(IdTokenCheckError::IdToken(_))
+        )
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Budget(retry_after) => Some(*retry_after),
+            Self::Token(TokenError::Busy { retry_after }) => *retry_after,
+            Self::Provider(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}
+
+pub(super) async fn run(parts: &Parts, wish: &Wish) -> Renewal {
+    let renewal = renew(parts, wish)
+        .await
+        .unwrap_or_else(|error| Renewal::StoreDown(Arc::new(error)));
+    if let Renewal::Fresh(tokens) | Renewal::Unrenewable(tokens) = &renewal {
+        // The session's own note of when to come here again. If it cannot be written, the next
+        // request comes here too early and finds the tokens fresh.
+        let due_at = tokens.renewal_due_at();
+        if let Err(error) = parts.sessions.note_renewal(wish.session, due_at).await {
+            tracing::debug!(%error, "the next renewal could not be noted");
+        }
+    }
+    renewal
+}
+
+async fn renew(parts: &Parts, wish: &Wish) -> Result<Renewal, StoreError> {
+    let records = &parts.sessions.records;
+    let patience = Instant::now() + LEASE_LIFETIME;
+    loop {
+        if let Some(renewal) = without_a_call(parts, wish).await? {
+            return Ok(renewal);
+        }
+        if let Some(lease) = Lease::take(records, &wish.tokens).await? {
+            let renewal = with_the_lease(parts, wish).await;
+            lease.release(records).await;
+            return renewal;
+        }
+        if Instant::now() >= patience {
+            return Ok(Renewal::TimedOut);
+        }
+        sleep(pause()).await;
+    }
+}
+
+/// What the store alone can answer.
+async fn without_a_call(parts: &Parts, wish: &Wish) -> Result<Option<Renewal>, StoreError> {
+    let records = &parts.sessions.records;
+    let Some(Found { value: tokens, .. }) = Tokens::load(records, &wish.tokens).await? else {
+        return Ok(Some(Renewal::Ended));
+    };
+    Ok(settled(Arc::new(tokens), records.clock().now()))
+}
+
+fn settled(tokens: Arc<Tokens>, now: OffsetDateTime) -> Option<Renewal> {
+    if tokens.refresh_token.is_none() {
+        Some(Renewal::Unrenewable(tokens))
+    } else if tokens.are_fresh(now) {
+        Some(Renewal::Fresh(tokens))
+    } else {
+        let rest = tokens.rest_until.filter(|until| now < *until)?;
+        Some(Renewal::Failed {
+            tokens,
+            retry_after: (rest - now).try_into().ok(),
+        })
+    }
+}
+
+async fn with_the_lease(parts: &Parts, wish: &Wish) -> Result<Renewal, StoreError> {
+    let records = &parts.sessions.records;
+    // Whoever had the lease before may have done it.
+    let Some(found) = Tokens::load(records, &wish.tokens).await? else {
+        return Ok(Renewal::Ended);
+    };
+    let before = Arc::new(found.value.clone());
+    if let Some(renewal) = settled(Arc::clone(&before), records.clock().now()) {
+        return Ok(renewal);
+    }
+    match call(parts, wish, &before).await {
+        Ok(response) => {
+            let tokens = before.renewed(response, records.clock().now());
+            write(parts, wish, &found, tokens).await
+        }
+        Err(failure) if failure.ends_the_sign_in() => end(parts, wish, &found, &failure).await,
+        Err(failure) => rest(parts, wish, found, before, &failure).await,
+    }
+}
+
+/// The call itself, and the check of its answer.
+async fn call(parts: &Parts, wish: &Wish, before: &Tokens) -> Result<TokenResponse, Failure> {
+    let Some(refresh_token) = &before.refresh_token else {
+        return Err(TokenError::Malformed.into());
+    };
+    let metadata = parts.provider.metadata().await?;
+    if let Some(budget) = &parts.budget {
+        budget
+            .renewal()
+            .map_err(|exhausted| Failure::Budget(exhausted.retry_after))?;
+    }
+    let response = refresh_tokens(
+        parts.provider.http(),
+        metadata.token_endpoint(),
+        &parts.client,
+        &refresh_token.0,
+    )
+    .await?;
+    if response.id_token.is_some() {
+        let expected = Expected {
+            issuer: metadata.issuer(),
+            client_id: parts.client.id(),
+            subject: Some(wish.user.subject()),
+            nonce: None,
+            access_token: &response.access_token,
+            max_age: None,
+            now: parts.sessions.records.clock().unix_now(),
+        };
+        check_id_token(
+            &parts.provider,
+            &metadata,
+            response.id_token.as_ref(),
+            &expected,
+        )
+        .await?;
+    }
+    Ok(response)
+}
+
+/// Writes the new tokens at once, over the version they came from and no other: a sign-out
+/// meanwhile stays one.
+async fn write(
+    parts: &Parts,
+    wish: &Wish,
+    found: &Found<Tokens>,
+    tokens: Tokens,
+) -> Result<Renewal, StoreError> {
+    let records = &parts.sessions.records;
+    let mut attempt = 1;
+    loop {
+        let written = records
+            .replace(
+                Kind::Tokens,
+                wish.tokens.expose(),
+                Some(found.version),
+                &tokens,
+                found.expires_at,
+            )
+            .await;
+        match written {
+            Ok(true) => {
+                event(parts, wish, "refreshed", None);
+                return Ok(Renewal::Fresh(Arc::new(tokens)));
+            }
+            Ok(false) if attempt == 1 => return Ok(Renewal::Ended),
+            // A write that was said to have failed may have been done.
+            Ok(false) => return Ok(Renewal::Fresh(Arc::new(tokens))),
+            Err(error) if attempt == WRITES => {
+                tracing::error!(
+                    target: "axum_oten",
+                    event = "refresh_lost",
+                    correlation_id = wish.correlation_id,
+                    cause = with_causes(&error),
+                    "renewed tokens could not be stored; this user may have to sign in again"
+                );
+                return Err(error);
+            }
+            Err(_) => {
+                attempt += 1;
+                sleep(pause()).await;
+            }
+        }
+    }
+}
+
+/// The provider knows the sign-in no more. Unless somebody renewed the tokens meanwhile, the session
+/// ends.
+async fn end(
+    parts: &Parts,
+    wish: &Wish,
+    found: &Found<Tokens>,
+    failure: &Failure,
+) -> Result<Renewal, StoreError> {
+    let records = &parts.sessions.records;
+    if let Some(now) = Tokens::load(records, &wish.tokens).await?
+        && now.version != found.version
+        && let Some(renewal) = settled(Arc::new(now.value), records.clock().now())
+    {
+        return Ok(renewal);
+    }
+    event(parts, wish, "sign_in_ended", Some(failure));
+    parts.sessions.end(vec![wish.session]).await?;
+    Ok(Renewal::Ended)
+}
+
+/// It may work later. Until then nobody tries.
+async fn rest(
+    parts: &Parts,
+    wish: &Wish,
+    found: Found<Tokens>,
+    before: Arc<Tokens>,
+    failure: &Failure,
+) -> Result<Renewal, StoreError> {
+    event(parts, wish, "refresh_failed", Some(failure));
+    let records = &parts.sessions.records;
+    let retry_after = failure.retry_after();
+    let rest = retry_after.unwrap_or_default().max(REST);
+    let resting = Tokens {
+        rest_until: Some(records.clock().now() + rest),
+        ..found.value
+    };
+    records
+        .replace(
+            Kind::Tokens,
+            wish.tokens.expose(),
+            Some(found.version),
+            &resting,
+            found.expires_at,
+        )
+        .await?;
+    Ok(Renewal::Failed {
+        tokens: before,
+        retry_after: Some(rest),
+    })
+}
+
+fn event(parts: &Parts, wish: &Wish, event: &'static str, failure: Option<&Failure>) {
+    let subject = parts.subjects.name(&wish.user);
+    let correlation_id = &wish.correlation_id;
+    match failure {
+        None => tracing::info!(
+            target: "axum_oten",
+            event,
+            correlation_id,
+            subject,
+            "a user's tokens were renewed"
+        ),
+        Some(failure) => tracing::warn!(
+            target: "axum_oten",
+            event,
+            correlation_id,
+            subject,
+            cause = with_causes(failure),
+            "a user's tokens were not renewed"
+        ),
+    }
+}
+
+/// Between 50 and 150 ms: those who wait for a lease do not ask in step.
+fn pause() -> Duration {
+    let [random] = *random_bytes::<1>();
+    Duration::from_millis(50 + u64::from(random) * 100 / 255)
+}

@@ -1,0 +1,114 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::timeout};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    Budget, Sessions, Subjects,
+    lease::LEASE_LIFETIME,
+    refresh,
+    renewal::{Renewal, Wish},
+};
+use crate::{config::Client, provider::Provider};
+
+/// Renews tokens. However many requests of a session wish it, there is one call: in this process
+/// they wait for one task, which goes on if they all leave; among processes a lease decides.
+#[derive(Clone)]
+pub(crate) struct Refresher(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    /// By the id of the tokens.
+    under_way: Mutex<HashMap<String, watch::Receiver<Option<Renewal>>>>,
+    tasks: TaskTracker,
+}
+
+/// What a renewal needs.
+#[derive(Clone)]
+pub(crate) struct Parts {
+    pub(crate) sessions: Sessions,
+    pub(crate) provider: Arc<Provider>,
+    pub(crate) client: Client,
+    pub(crate) budget: Option<Arc<Budget>>,
+    pub(crate) subjects: Arc<Subjects>,
+}
+
+impl Refresher {
+    pub(crate) fn new(parts: Parts) -> Self {
+        Self(Arc::new(Inner {
+            parts,
+            under_way: Mutex::default(),
+            tasks: TaskTracker::new(),
+        }))
+    }
+
+    /// Renews, or waits for whoever is at it, no longer than a lease lives.
+    pub(crate) async fn renew(&self, wish: Wish) -> Renewal {
+        let mut receiver = self.join(wish);
+        let outcome = async {
+            let outcome = receiver.wait_for(Option::is_some).await.ok()?;
+            outcome.clone()
+        };
+        let outcome = timeout(LEASE_LIFETIME + Duration::from_secs(1), outcome).await;
+        outcome.ok().flatten().unwrap_or(Renewal::TimedOut)
+    }
+
+    /// Ends when no renewal is under way any more.
+    pub(crate) async fn finish(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    fn join(&self, wish: Wish) -> watch::Receiver<Option<Renewal>> {
+        let mut under_way = self.0.under_way();
+        let id = wish.tokens.expose().to_owned();
+        if let Some(receiver) = under_way.get(&id) {
+            return receiver.clone();
+        }
+        let (sender, receiver) = watch::channel(None);
+        under_way.insert(id.clone(), receiver.clone());
+        let place = Place {
+            inner: Arc::clone(&self.0),
+            id,
+        };
+        let parts = self.0.parts.clone();
+        self.0.tasks.spawn(async move {
+            let renewal = refresh::run(&parts, &wish).await;
+            // Whoever comes now begins anew, and sees in the store what was done.
+            drop(place);
+            sender.send_replace(Some(renewal));
+        });
+        receiver
+    }
+}
+
+impl Inner {
+    fn under_way(&self) -> MutexGuard<'_, HashMap<String, watch::Receiver<Option<Renewal>>>> {
+        self.under_way
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A renewal's place among those under way; given back even by one that panics.
+struct Place {
+    inner: Arc<Inner>,
+    id: String,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.inner.under_way().remove(&self.id);
+    }
+}
+
+impl fmt::Debug for Refresher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refresher").finish_non_exhaustive()
+    }
+}
