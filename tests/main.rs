@@ -14,5 +14,6 @@ mod lies;
 mod program;
 mod promises_kept;
 mod provider;
+mod sealing;
 mod secrets;
 mod sign_in;

@@ -182,6 +182,10 @@ impl OtenStore for MemoryStore {
     async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.live().remove(key).map(|record| record.value))
     }
+
+    fn is_outside(&self) -> bool {
+        false
+    }
 }
 
 impl fmt::Debug for MemoryStore {

@@ -67,6 +67,11 @@ impl Browser {
         }
     }
 
+    /// From now on another process of the same site answers.
+    pub fn visits(&mut self, app: Router) {
+        self.app = app;
+    }
+
     /// Goes to a page.
     pub async fn get(&mut self, path: &str) -> Answer {
         self.send(self.navigation(Method::GET, path)).await
