@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 #![allow(unreachable_pub, missing_docs)]
 
+mod apps;
 mod bad_input;
 mod browser;
 mod common;
@@ -14,6 +15,8 @@ mod lies;
 mod program;
 mod promises_kept;
 mod provider;
+mod requests;
 mod sealing;
 mod secrets;
 mod sign_in;
+mod sign_out;

@@ -153,7 +153,7 @@ async fn l7_changed_keys_sign_nobody_out() {
             .session_key(keys);
         let oten = Oten::builder(config.build().unwrap(), store.clone()).clock(old.clock.clone());
         let mut browser = alice.clone();
-        browser.visits(app(&oten.build().unwrap()));
+        browser.app(app(&oten.build().unwrap()));
         assert_eq!(browser.who().await, "user alice");
         let answer = browser.fetch(Method::GET, "/token", "").await;
         assert_eq!(answer.status, status);

@@ -24,7 +24,6 @@ use crate::{error::with_causes, store::StoreError};
 ///
 /// The app's `insert`, `remove` and `clear` touch its own data only. Its `flush` and `delete` end
 /// the session and sign out; its `cycle_id` moves the session, with who is signed in, to a new id.
-#[derive(Clone)]
 pub(crate) struct RequestSession {
     session: Session,
     store: Arc<RequestStore>,
@@ -67,11 +66,11 @@ impl Sessions {
         let store = Arc::new(RequestStore {
             sessions: self.clone(),
             seen: Mutex::default(),
+            for_app: Mutex::default(),
         });
-        RequestSession {
-            session: Session::new(id, Arc::clone(&store), None),
-            store,
-        }
+        let session = Session::new(id, Arc::clone(&store), None);
+        *store.for_app() = Some(session.clone());
+        RequestSession { session, store }
     }
 }
 
@@ -103,7 +102,11 @@ impl RequestSession {
             // or by the app, and the store below has seen it.
             self.session.get_value("").await.map_err(backend)?;
         }
-        Ok(self.store.seen().data.clone())
+        match self.session.id() {
+            // Of a session that the app cleared unread, the store below has seen nothing yet.
+            Some(id) => self.store.ours(id).await,
+            None => Ok(self.store.seen().data.clone()),
+        }
     }
 
     /// Saves what the app changed, notes activity, and tells what the browser must know.
@@ -112,10 +115,12 @@ impl RequestSession {
         cookie: Option<Id>,
         discard_changes: bool,
     ) -> Result<Left, StoreError> {
-        if self.session.is_modified() && !discard_changes && !self.session.is_empty().await {
-            self.session.save().await.map_err(backend)?;
-        } else {
+        if discard_changes || !self.session.is_modified() {
             self.store.note_activity().await;
+        } else if self.session.is_empty().await {
+            self.store.end_what_was_to_move().await?;
+        } else {
+            self.session.save().await.map_err(backend)?;
         }
         let (fate, ended) = {
             let mut seen = self.store.seen();
@@ -127,7 +132,7 @@ impl RequestSession {
         let cookie = match (fate, self.session.id()) {
             (Fate::EndedElsewhere, _) => CookieChange::None,
             (_, Some(id)) if cookie != Some(id) => CookieChange::NewId(id),
-            (Fate::Deleted, None) if cookie.is_some() => CookieChange::Removed,
+            (Fate::Ended, None) if cookie.is_some() => CookieChange::Removed,
             _ => CookieChange::None,
         };
         let signed_out = ended
@@ -139,10 +144,18 @@ impl RequestSession {
 
 /// tower-sessions' store of one request, on our records. Our part of a record never reaches the
 /// app: it stays here and is put back when the app's data is written.
-#[derive(Debug)]
 struct RequestStore {
     sessions: Sessions,
     seen: Mutex<Seen>,
+    /// The app's side of this, to tell a move from an end. Set until [`RequestSession`] is dropped:
+    /// the two hold each other.
+    for_app: Mutex<Option<Session>>,
+}
+
+impl Drop for RequestSession {
+    fn drop(&mut self) {
+        self.store.for_app().take();
+    }
 }
 
 /// What this request knows about its session.
@@ -152,7 +165,9 @@ struct Seen {
     id: Option<Id>,
     data: Option<Arc<SessionData>>,
     expires_at: Option<OffsetDateTime>,
-    /// Our part of a session that the app deleted, until it comes back under another id.
+    /// The app wants another id for this session. It stays where it is until that is written.
+    moving: Option<Id>,
+    /// Our part of a session that the app ended.
     taken: Option<SessionData>,
     fate: Fate,
     /// The store failed once; it is not asked for this session again.
@@ -163,8 +178,8 @@ struct Seen {
 enum Fate {
     #[default]
     Unknown,
-    /// This request took it out of the store.
-    Deleted,
+    /// This request ended it.
+    Ended,
     /// Somebody else did while this request was under way: it does not come back.
     EndedElsewhere,
 }
@@ -172,6 +187,10 @@ enum Fate {
 impl RequestStore {
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn for_app(&self) -> MutexGuard<'_, Option<Session>> {
+        self.for_app.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A request that otherwise went well does not fail because this could not be written down.
@@ -227,18 +246,18 @@ impl RequestStore {
         Ok(read.map(|(_, ours)| Arc::new(ours)))
     }
 
+    /// Puts the session under a new id: the one that is to move, or a guest's.
     async fn move_or_make(&self, record: &mut Record) -> Result<(), StoreError> {
-        // The mark says that the app did not clear its data away before: it moves the session.
-        let moves = record.data.remove(OURS).is_some();
-        let ours = {
+        let (moving, ours) = {
             let mut seen = self.seen();
             if seen.fate == Fate::EndedElsewhere {
                 return Ok(());
             }
-            if moves { seen.taken.take() } else { None }
+            let moving = seen.moving.take();
+            (moving, moving.and_then(|_| seen.data.clone()))
         };
-        let records = &self.sessions.records;
-        let ours = ours.unwrap_or_else(|| SessionData::new(records.clock().now()));
+        let now = self.sessions.records.clock().now();
+        let ours = ours.unwrap_or_else(|| Arc::new(SessionData::new(now)));
         ours.put_into(&mut record.data)?;
         // After a flush the record still has the id of the session that was ended.
         record.id = Id::default();
@@ -248,9 +267,19 @@ impl RequestStore {
             .await;
         mark(&mut record.data);
         made?;
+        // The old one goes last, so that whoever ends it meanwhile finds it; then neither stays.
+        if let Some(old) = moving
+            && self.sessions.take(old).await?.is_none()
+        {
+            self.sessions.take(record.id).await?;
+            let mut seen = self.seen();
+            seen.fate = Fate::EndedElsewhere;
+            seen.data = None;
+            return Ok(());
+        }
         let mut seen = self.seen();
         seen.id = Some(record.id);
-        seen.data = Some(Arc::new(ours));
+        seen.data = Some(ours);
         seen.expires_at = None;
         Ok(())
     }
@@ -288,11 +317,37 @@ impl RequestStore {
         }))
     }
 
+    /// tower-sessions deletes a session to end it, and also to give it another id; then it has
+    /// forgotten the old id already.
+    async fn end_or_move(&self, id: Id) -> Result<(), StoreError> {
+        let moves = self
+            .for_app()
+            .as_ref()
+            .is_some_and(|app| app.id().is_none());
+        if !moves {
+            return self.end(id).await;
+        }
+        let mut seen = self.seen();
+        if seen.id == Some(id) {
+            seen.moving = Some(id);
+        }
+        Ok(())
+    }
+
+    /// The app flushed a session that it had wanted to move.
+    async fn end_what_was_to_move(&self) -> Result<(), StoreError> {
+        let moving = self.seen().moving.take();
+        match moving {
+            Some(id) => self.end(id).await,
+            None => Ok(()),
+        }
+    }
+
     async fn end(&self, id: Id) -> Result<(), StoreError> {
         let taken = self.sessions.take(id).await?;
         let mut seen = self.seen();
         if taken.is_some() {
-            seen.fate = Fate::Deleted;
+            seen.fate = Fate::Ended;
             seen.taken = taken;
         } else if seen.id == Some(id) {
             seen.fate = Fate::EndedElsewhere;
@@ -317,11 +372,11 @@ impl SessionStore for RequestStore {
     }
 
     async fn delete(&self, id: &Id) -> session_store::Result<()> {
-        self.end(*id).await.map_err(for_app)
+        self.end_or_move(*id).await.map_err(for_app)
     }
 }
 
-/// Leaves a mark where our part was. The app's `clear` and `flush` remove it.
+/// Leaves a mark where our part was, so that tower-sessions takes no session of a user for empty.
 fn mark(data: &mut super::Data) {
     data.insert(OURS.to_owned(), Value::Null);
 }
@@ -344,11 +399,9 @@ impl fmt::Debug for RequestSession {
     }
 }
 
-impl fmt::Debug for Seen {
+impl fmt::Debug for RequestStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seen")
-            .field("fate", &self.fate)
-            .finish_non_exhaustive()
+        f.debug_struct("RequestStore").finish_non_exhaustive()
     }
 }
 

@@ -18,6 +18,7 @@ pub struct Browser {
     app: Router,
     emulator: Emulator,
     origin: String,
+    login_path: String,
     pub cookies: BTreeMap<String, String>,
 }
 
@@ -63,12 +64,13 @@ impl Browser {
             app: site.app.clone(),
             emulator: site.emulator.clone(),
             origin: site.oten.config().origin(),
+            login_path: site.oten.login_path(),
             cookies: BTreeMap::new(),
         }
     }
 
-    /// From now on another process of the same site answers.
-    pub fn visits(&mut self, app: Router) {
+    /// The same browser, at another app.
+    pub fn app(&mut self, app: Router) {
         self.app = app;
     }
 
@@ -158,7 +160,7 @@ impl Browser {
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("return_to", return_to)
             .finish();
-        let answer = self.get(&format!("/login?{query}")).await;
+        let answer = self.get(&format!("{}?{query}", self.login_path)).await;
         answer.location().parse().unwrap()
     }
 

@@ -7,6 +7,7 @@ mod outside_store;
 mod query;
 mod recorder;
 mod site;
+mod watched_store;
 mod yielding_store;
 
 pub use self::{
@@ -16,6 +17,7 @@ pub use self::{
     query::{jws_part, parameters, with_parameter, without_parameter},
     recorder::{Recorder, TokenCall},
     site::{ClientKind, SECRET, TestSite, TestSiteBuilder, app},
+    watched_store::{Asked, WatchedStore},
     yielding_store::YieldingStore,
 };
 

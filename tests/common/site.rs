@@ -9,7 +9,7 @@ use axum_oten::{
 use serde_json::json;
 use tower_sessions::Session;
 
-use super::Browser;
+use super::{Browser, WatchedStore};
 
 /// The client's secret, to be searched for where it must not be.
 pub const SECRET: &str = "the-client-secret-of-at-least-32-bytes";
@@ -51,6 +51,7 @@ pub struct TestSiteBuilder {
     emulate: Emulate,
     app: BuildApp,
     origin: &'static str,
+    callback: &'static str,
 }
 
 impl TestSite {
@@ -66,6 +67,7 @@ impl TestSite {
             emulate: Box::new(|emulator| emulator),
             app: Box::new(app),
             origin: ORIGIN,
+            callback: "/callback",
         }
     }
 
@@ -118,6 +120,21 @@ impl TestSiteBuilder {
         self
     }
 
+    /// Puts the redirect URI at another path than `/callback`.
+    pub fn callback(mut self, path: &'static str) -> Self {
+        self.callback = path;
+        self
+    }
+
+    /// Starts with a store that writes down what is asked of it and can be down.
+    pub async fn start_watched(self) -> (TestSite, WatchedStore) {
+        let clock = Clock::manual();
+        let memory = MemoryStore::default().with_clock(clock.clone());
+        let store = WatchedStore::new(memory.clone());
+        let site = self.start_with(store.clone(), memory, clock).await;
+        (site, store)
+    }
+
     pub async fn start(self) -> TestSite {
         let store_clock = Clock::manual();
         let store = MemoryStore::default().with_clock(store_clock.clone());
@@ -131,7 +148,7 @@ impl TestSiteBuilder {
         memory: MemoryStore,
         clock: Clock,
     ) -> TestSite {
-        let redirect_uri = format!("{}/callback", self.origin);
+        let redirect_uri = format!("{}{}", self.origin, self.callback);
         let pair = Ed25519KeyPair::generate();
         let client = match self.kind {
             ClientKind::Hs256 => EmulatedClient::confidential("test-site", SECRET),

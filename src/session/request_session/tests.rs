@@ -112,6 +112,50 @@ async fn o2_of_two_who_move_a_session_one_does() {
 }
 
 #[tokio::test]
+async fn o2_a_sign_out_between_the_wish_for_another_id_and_its_end_counts() {
+    let site = signed_in().await;
+    let slow = site.request(site.id);
+    slow.signed_in().await.unwrap();
+    slow.for_app().cycle_id().await.unwrap();
+    assert!(slow.signed_in().await.unwrap().is_some(), "still there");
+    site.sessions.end(vec![site.id]).await.unwrap();
+    assert_eq!(finish(&slow, site.id).await, CookieChange::None);
+    assert!(site.store.is_empty());
+}
+
+#[tokio::test]
+async fn a_request_that_failed_moved_nothing() {
+    let site = signed_in().await;
+    let request = site.request(site.id);
+    request.for_app().cycle_id().await.unwrap();
+    let left = request.finish(Some(site.id), true).await.unwrap();
+    assert_eq!(left.cookie, CookieChange::None);
+    assert_eq!(site.who(site.id).await.as_deref(), Some("alice"));
+}
+
+#[tokio::test]
+async fn o2_a_flush_after_the_wish_for_another_id_signs_out() {
+    let site = signed_in().await;
+    let request = site.request(site.id);
+    request.for_app().cycle_id().await.unwrap();
+    request.for_app().flush().await.unwrap();
+    assert_eq!(finish(&request, site.id).await, CookieChange::Removed);
+    assert!(site.store.is_empty());
+}
+
+#[tokio::test]
+async fn a_request_and_its_session_do_not_keep_each_other_alive() {
+    let site = signed_in().await;
+    let request = site.request(site.id);
+    let store = Arc::downgrade(&request.store);
+    let for_app = request.for_app().clone();
+    drop(request);
+    assert!(store.upgrade().is_some(), "the app still has its session");
+    drop(for_app);
+    assert!(store.upgrade().is_none());
+}
+
+#[tokio::test]
 async fn o2_a_flush_signs_out_and_removes_the_tokens() {
     let site = signed_in().await;
     let request = site.request(site.id);

@@ -1,0 +1,113 @@
+//! An app that has tower-sessions already: its sessions and those of the sign-in live side by
+//! side, each with a cookie and a store of its own. `Session` in a handler is the app's.
+//!
+//! ```console
+//! $ export OTEN_ENVIRONMENT=sandbox OTEN_CLIENT_ID=... OTEN_CLIENT_SECRET=...
+//! $ export OTEN_REDIRECT_URI=http://localhost:3000/callback
+//! $ cargo run --example existing_sessions
+//! ```
+
+use std::{
+    collections::HashMap,
+    error::Error,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use axum::{Router, routing::get};
+use axum_oten::{Config, MemoryStore, Oten, User};
+use tokio::net::TcpListener;
+use tower_sessions::{
+    Session, SessionManagerLayer, SessionStore,
+    session::{Error as SessionError, Id, Record},
+    session_store::Result as StoreResult,
+};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt::init();
+    let oten = Oten::new(Config::from_env()?, MemoryStore::default())?;
+    let listener = TcpListener::bind(oten.config().listen()).await?;
+    println!("http://{}", listener.local_addr()?);
+    axum::serve(listener, app(&oten, AppStore::default())).await?;
+    Ok(())
+}
+
+fn app(oten: &Oten, store: AppStore) -> Router {
+    // The app's own cookie may be `SameSite=Strict`, as here by default. Ours stays `Lax`: browsers
+    // withhold a strict one on the way back from the provider.
+    let sessions = SessionManagerLayer::new(store).with_secure(oten.config().secure_cookies());
+    Router::new()
+        .route("/", get(visits))
+        .merge(oten.routes())
+        .layer(oten.layer())
+        .layer(sessions) // inside or outside of `oten.layer()`, both work
+}
+
+async fn visits(user: Option<User>, session: Session) -> Result<String, String> {
+    let text = |error: SessionError| error.to_string();
+    let visits: u32 = session.get("visits").await.map_err(text)?.unwrap_or(0) + 1;
+    session.insert("visits", visits).await.map_err(text)?;
+    let who = user.map_or("guest".to_owned(), |user| user.subject().to_owned());
+    Ok(format!("{who}: {visits}"))
+}
+
+/// Any store of tower-sessions; this one is in memory.
+#[derive(Clone, Debug, Default)]
+struct AppStore(Arc<Mutex<HashMap<Id, Record>>>);
+
+impl AppStore {
+    fn with<T>(&self, use_it: impl FnOnce(&mut HashMap<Id, Record>) -> T) -> T {
+        use_it(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[async_trait::async_trait]
+impl SessionStore for AppStore {
+    async fn save(&self, record: &Record) -> StoreResult<()> {
+        self.with(|sessions| sessions.insert(record.id, record.clone()));
+        Ok(())
+    }
+
+    async fn load(&self, id: &Id) -> StoreResult<Option<Record>> {
+        Ok(self.with(|sessions| sessions.get(id).cloned()))
+    }
+
+    async fn delete(&self, id: &Id) -> StoreResult<()> {
+        self.with(|sessions| sessions.remove(id));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::Body,
+        http::{Request, header},
+    };
+    use axum_oten::config::Environment;
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_apps_sessions_go_on_as_before() {
+        let config = Config::builder()
+            .environment(Environment::Sandbox)
+            .client_id("my-site")
+            .public_client()
+            .redirect_uri("http://localhost:3000/callback");
+        let oten = Oten::new(config.build().unwrap(), MemoryStore::default()).unwrap();
+        let app = app(&oten, AppStore::default());
+        let mut cookie = String::new();
+        for expected in ["guest: 1", "guest: 2", "guest: 3"] {
+            let request = Request::get("/").header(header::COOKIE, &cookie);
+            let request = request.body(Body::empty()).unwrap();
+            let answer = app.clone().oneshot(request).await.unwrap();
+            let set = answer.headers()[header::SET_COOKIE].to_str().unwrap();
+            cookie = set.split(';').next().unwrap().to_owned();
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, expected);
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The smallest site: a page for everybody, a page for those who signed in.
+//!
+//! ```console
+//! $ export OTEN_ENVIRONMENT=sandbox OTEN_CLIENT_ID=... OTEN_CLIENT_SECRET=...
+//! $ export OTEN_REDIRECT_URI=http://localhost:3000/callback
+//! $ cargo run --example minimal
+//! ```
+
+use std::error::Error;
+
+use axum::{Router, response::Html, routing::get};
+use axum_oten::{Config, MemoryStore, Oten, User};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt::init();
+    let oten = Oten::new(Config::from_env()?, MemoryStore::default())?;
+    let listener = TcpListener::bind(oten.config().listen()).await?;
+    println!("http://{}", listener.local_addr()?);
+    axum::serve(listener, app(&oten)).await?;
+    Ok(())
+}
+
+fn app(oten: &Oten) -> Router {
+    let members = Router::new()
+        .route("/members", get(members))
+        .route_layer(oten.require_login()); // guests go to /login and come back
+    Router::new()
+        .route("/", get(home))
+        .merge(members)
+        .merge(oten.routes()) // /login, /callback, /logout
+        .layer(oten.layer()) // outside of everything that asks for a user
+}
+
+async fn home(user: Option<User>) -> Html<&'static str> {
+    Html(match user {
+        Some(_) => {
+            r#"<a href="/members">Members</a>
+               <form method="post" action="/logout"><button>Sign out</button></form>"#
+        }
+        None => r#"<a href="/login?return_to=/members">Sign in with Oten</a>"#,
+    })
+}
+
+async fn members(user: User) -> String {
+    format!("Hello {}", user.name().unwrap_or(user.subject()))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::Body,
+        http::{Request, StatusCode, header},
+    };
+    use axum_oten::config::Environment;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn guests_see_the_home_page_and_are_sent_to_sign_in_elsewhere() {
+        // No network: nothing is asked of Oten before somebody signs in.
+        let config = Config::builder()
+            .environment(Environment::Sandbox)
+            .client_id("my-site")
+            .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+            .redirect_uri("http://localhost:3000/callback")
+            .build()
+            .unwrap();
+        let app = app(&Oten::new(config, MemoryStore::default()).unwrap());
+        let page = |path| Request::get(path).header(header::ACCEPT, "text/html");
+
+        let home = page("/").body(Body::empty()).unwrap();
+        let home = app.clone().oneshot(home).await.unwrap();
+        assert_eq!(home.status(), StatusCode::OK);
+
+        let members = page("/members").body(Body::empty()).unwrap();
+        let members = app.oneshot(members).await.unwrap();
+        assert_eq!(members.status(), StatusCode::SEE_OTHER);
+        let location = &members.headers()[header::LOCATION];
+        assert_eq!(location, "/login?return_to=%2Fmembers");
+    }
+}

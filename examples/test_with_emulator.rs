@@ -1,0 +1,134 @@
+//! How an app tests what it does around signing in, without network and without real accounts:
+//! somebody signs in, changes their mind, the provider lies, the provider is down.
+//!
+//! ```console
+//! $ cargo test --features emulator --example test_with_emulator
+//! ```
+
+use std::error::Error;
+
+use axum::{Router, routing::get};
+use axum_oten::{Config, MemoryStore, Oten, User};
+use tokio::net::TcpListener;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let oten = Oten::new(Config::from_env()?, MemoryStore::default())?;
+    let listener = TcpListener::bind(oten.config().listen()).await?;
+    axum::serve(listener, app(&oten)).await?;
+    Ok(())
+}
+
+/// The app under test.
+fn app(oten: &Oten) -> Router {
+    Router::new()
+        .route(
+            "/orders",
+            get(async |user: User| format!("Orders of {}", user.subject())),
+        )
+        .merge(oten.routes())
+        .layer(oten.layer())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::Body,
+        http::{Request, Response, StatusCode, header},
+    };
+    use axum_oten::emulator::{EmulatedClient, Emulator, Endpoint, Fault, Lie};
+    use http_body_util::BodyExt;
+    use serde_json::json;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    const REDIRECT_URI: &str = "http://localhost:3000/callback";
+    const SECRET: &str = "a client secret of 32 bytes or more";
+
+    #[tokio::test]
+    async fn who_signs_in_comes_back_to_the_page_they_wanted() {
+        let site = Site::start().await;
+        let guest = site.get("/orders", "").await;
+        let (url, attempt) = site.login(location(&guest)).await;
+        let callback = site.emulator.approve(&url, "alice").unwrap();
+        let answer = site.get(callback.as_str(), &attempt).await;
+        assert_eq!(location(&answer), "/orders");
+        let orders = site.get("/orders", &cookie(&answer)).await;
+        let body = orders.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "Orders of alice");
+    }
+
+    #[tokio::test]
+    async fn who_changes_their_mind_sees_a_page_and_stays_a_guest() {
+        let site = Site::start().await;
+        let (url, attempt) = site.login("/login").await;
+        let callback = site.emulator.deny(&url).unwrap();
+        let answer = site.get(callback.as_str(), &attempt).await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert!(!answer.headers().contains_key(header::SET_COOKIE));
+    }
+
+    #[tokio::test]
+    async fn a_token_for_another_site_signs_nobody_in() {
+        let site = Site::start().await;
+        site.emulator.tell(Lie::Claim("aud", json!("another-site")));
+        let (url, attempt) = site.login("/login").await;
+        let callback = site.emulator.approve(&url, "alice").unwrap();
+        let answer = site.get(callback.as_str(), &attempt).await;
+        assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+        assert!(!answer.headers().contains_key(header::SET_COOKIE));
+    }
+
+    #[tokio::test]
+    async fn while_the_provider_is_down_the_site_says_so() {
+        let site = Site::start().await;
+        site.emulator.fault(Endpoint::Discovery, Fault::Status(503));
+        let answer = site.get("/login", "").await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!answer.headers().contains_key(header::SET_COOKIE));
+    }
+
+    struct Site {
+        emulator: Emulator,
+        app: Router,
+    }
+
+    impl Site {
+        async fn start() -> Self {
+            let client = EmulatedClient::confidential("shop", SECRET).redirect_uri(REDIRECT_URI);
+            let emulator = Emulator::builder().client(client).start().await.unwrap();
+            let config = Config::builder()
+                .issuer(emulator.issuer())
+                .client_id("shop")
+                .client_secret(SECRET)
+                .redirect_uri(REDIRECT_URI);
+            let oten = Oten::new(config.build().unwrap(), MemoryStore::default()).unwrap();
+            let app = app(&oten);
+            Self { emulator, app }
+        }
+
+        async fn get(&self, url: &str, cookie: &str) -> Response<Body> {
+            let request = Request::get(url)
+                .header(header::ACCEPT, "text/html")
+                .header(header::COOKIE, cookie);
+            let request = request.body(Body::empty()).unwrap();
+            self.app.clone().oneshot(request).await.unwrap()
+        }
+
+        /// Where the provider is, and the cookie of the attempt to sign in.
+        async fn login(&self, path: &str) -> (String, String) {
+            let answer = self.get(path, "").await;
+            (location(&answer).to_owned(), cookie(&answer))
+        }
+    }
+
+    fn location(answer: &Response<Body>) -> &str {
+        answer.headers()[header::LOCATION].to_str().unwrap()
+    }
+
+    fn cookie(answer: &Response<Body>) -> String {
+        let set = answer.headers()[header::SET_COOKIE].to_str().unwrap();
+        set.split(';').next().unwrap().to_owned()
+    }
+}

@@ -1,0 +1,138 @@
+use std::{
+    future,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use axum_oten::{
+    MemoryStore,
+    store::{OtenStore, RecordKey, StoreError, StoredRecord},
+};
+use time::OffsetDateTime;
+
+/// A memory store that writes down what is asked of it, and that can be down.
+#[derive(Clone, Debug)]
+pub struct WatchedStore {
+    memory: MemoryStore,
+    state: Arc<Mutex<State>>,
+}
+
+/// What can be asked of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Insert,
+    Load,
+    Replace,
+    Touch,
+    Take,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    asked: Vec<Asked>,
+    trouble: Option<(Trouble, Vec<Asked>)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    Fails,
+    Hangs,
+}
+
+impl Asked {
+    pub const ALL: [Self; 5] = [
+        Self::Insert,
+        Self::Load,
+        Self::Replace,
+        Self::Touch,
+        Self::Take,
+    ];
+}
+
+impl WatchedStore {
+    pub fn new(memory: MemoryStore) -> Self {
+        Self {
+            memory,
+            state: Arc::default(),
+        }
+    }
+
+    /// What was asked since the last time somebody wanted to know.
+    pub fn asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.state.lock().unwrap().asked)
+    }
+
+    /// From now on these operations answer with an error.
+    pub fn fails(&self, operations: &[Asked]) {
+        self.state.lock().unwrap().trouble = Some((Trouble::Fails, operations.to_vec()));
+    }
+
+    /// From now on these operations do not answer at all.
+    pub fn hangs(&self, operations: &[Asked]) {
+        self.state.lock().unwrap().trouble = Some((Trouble::Hangs, operations.to_vec()));
+    }
+
+    /// From now on all is well again.
+    pub fn works(&self) {
+        self.state.lock().unwrap().trouble = None;
+    }
+
+    async fn note(&self, operation: Asked) -> Result<(), StoreError> {
+        let trouble = {
+            let mut state = self.state.lock().unwrap();
+            state.asked.push(operation);
+            match &state.trouble {
+                Some((trouble, operations)) if operations.contains(&operation) => Some(*trouble),
+                _ => None,
+            }
+        };
+        match trouble {
+            None => Ok(()),
+            Some(Trouble::Fails) => Err(StoreError::Backend("the disk is on fire".into())),
+            Some(Trouble::Hangs) => future::pending().await,
+        }
+    }
+}
+
+#[async_trait]
+impl OtenStore for WatchedStore {
+    async fn insert(
+        &self,
+        key: &RecordKey,
+        value: &[u8],
+        expires_at: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        self.note(Asked::Insert).await?;
+        self.memory.insert(key, value, expires_at).await
+    }
+
+    async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
+        self.note(Asked::Load).await?;
+        self.memory.load(key).await
+    }
+
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        version: Option<u64>,
+        value: &[u8],
+        expires_at: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        self.note(Asked::Replace).await?;
+        self.memory.replace(key, version, value, expires_at).await
+    }
+
+    async fn touch(&self, key: &RecordKey, expires_at: OffsetDateTime) -> Result<bool, StoreError> {
+        self.note(Asked::Touch).await?;
+        self.memory.touch(key, expires_at).await
+    }
+
+    async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
+        self.note(Asked::Take).await?;
+        self.memory.take(key).await
+    }
+
+    fn is_outside(&self) -> bool {
+        self.memory.is_outside()
+    }
+}

@@ -1,0 +1,743 @@
+//! Promises R1 to R5, L6 and L8: what a request costs, and who gets which answer.
+
+use std::time::{Duration, Instant};
+
+use axum::{
+    Extension, Router,
+    body::Body,
+    http::{HeaderMap, Method, Request, StatusCode, header},
+    middleware::from_fn,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use axum_oten::{AccessToken, Clock, MemoryStore, Oten, User, emulator::Endpoint};
+use tokio::time::timeout;
+use tower_sessions::Session;
+
+use crate::common::{Answer, Asked, Browser, TestSite, send};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A store that hangs costs two seconds.
+const TWO_AND_A_BIT: Duration = Duration::from_millis(2500);
+
+/// Longer than any request may take, so that one that hangs fails its test and no more.
+const GIVEN_UP: Duration = Duration::from_secs(10);
+
+// R1: extractors
+
+#[tokio::test]
+async fn r1_user_is_who_signed_in_and_no_guest() {
+    let site = TestSite::start().await;
+    let mut browser = site.signed_in("bob").await;
+    let user = browser.get("/extracted").await.json();
+    assert_eq!(user["sub"], "bob");
+    assert_eq!(user["iss"], site.emulator.issuer());
+    assert_eq!(user["name"], "Bob Brown");
+    assert_eq!(user["email"], "bob@example.com");
+
+    let mut guest = site.browser();
+    let page = guest.get("/extracted?a=b").await;
+    assert_eq!(page.location(), "/login?return_to=%2Fextracted%3Fa%3Db");
+    let call = guest.fetch(Method::GET, "/extracted", "").await;
+    assert_problem(&call, 401, "not_signed_in");
+}
+
+#[tokio::test]
+async fn r1_an_optional_user_is_none_for_a_guest() {
+    let site = TestSite::start().await;
+    let mut guest = site.browser();
+    assert_eq!(guest.who().await, "guest");
+    // A cookie that names no session is a guest's, whatever it looks like.
+    for id in ["AAAAAAAAAAAAAAAAAAAAAA", "x", ""] {
+        guest.cookies.insert("oten_session".into(), id.into());
+        assert_eq!(guest.who().await, "guest", "{id:?}");
+    }
+    assert_eq!(site.signed_in("carol").await.who().await, "user carol");
+}
+
+#[tokio::test]
+async fn r1_an_access_token_is_live_or_refused() {
+    let site = TestSite::builder()
+        .emulator(axum_oten::emulator::EmulatorBuilder::without_refresh_tokens)
+        .start()
+        .await;
+    let mut guest = site.browser();
+    assert_eq!(
+        guest.get("/token").await.location(),
+        "/login?return_to=%2Ftoken"
+    );
+    assert_problem(
+        &guest.fetch(Method::GET, "/token", "").await,
+        401,
+        "not_signed_in",
+    );
+
+    let mut alice = site.signed_in("alice").await;
+    let token = alice.get("/token").await;
+    assert_eq!(token.status, StatusCode::OK);
+    assert_eq!(token.header(header::CACHE_CONTROL), Some("no-store"));
+    assert_eq!(token.body.split('.').count(), 3, "a JWT");
+    let mut bob = site.signed_in("bob").await;
+    assert_ne!(bob.get("/token").await.body, token.body);
+
+    // It lives for an hour; what is left of it must be worth a call.
+    site.clock.advance(Duration::from_secs(3600 - 11));
+    assert_eq!(alice.get("/token").await.body, token.body);
+    site.clock.advance(Duration::from_secs(1));
+    let page = alice.get("/token").await;
+    assert_eq!(page.location(), "/login?return_to=%2Ftoken");
+    let call = alice.fetch(Method::GET, "/token", "").await;
+    assert_problem(&call, 401, "access_token_ended");
+    assert_eq!(call.json()["login_url"], "/login");
+    // The sign-in goes on: only the token has ended.
+    assert_eq!(alice.who().await, "user alice");
+}
+
+#[tokio::test]
+async fn r1_a_refusal_tells_the_handler_what_it_is() {
+    use axum_oten::web::{AccessTokenRejection, UserRejection};
+    let app = |oten: &Oten| {
+        let user = async |user: Result<User, UserRejection>| match user {
+            Ok(_) => "user",
+            Err(UserRejection::NotSignedIn(_)) => "guest",
+            Err(UserRejection::StoreUnavailable(_)) => "down",
+            Err(_) => "other",
+        };
+        let token = async |token: Result<AccessToken, AccessTokenRejection>| match token {
+            Ok(_) => "token",
+            Err(AccessTokenRejection::NotSignedIn(_)) => "guest",
+            Err(AccessTokenRejection::Ended(_)) => "ended",
+            Err(AccessTokenRejection::StoreUnavailable(_)) => "down",
+            Err(_) => "other",
+        };
+        Router::new()
+            .route("/user", get(user))
+            .route("/token", get(token))
+            .merge(oten.routes())
+            .layer(oten.layer())
+    };
+    let builder = TestSite::builder()
+        .app(app)
+        .emulator(axum_oten::emulator::EmulatorBuilder::without_refresh_tokens);
+    let (site, store) = builder.start_watched().await;
+    let mut browser = site.browser();
+    assert_eq!(browser.get("/user").await.body, "guest");
+    assert_eq!(browser.get("/token").await.body, "guest");
+    browser.sign_in("alice", "/").await;
+    assert_eq!(browser.get("/user").await.body, "user");
+    assert_eq!(browser.get("/token").await.body, "token");
+    site.clock.advance(60 * MINUTE);
+    assert_eq!(browser.get("/token").await.body, "ended");
+    store.fails(&Asked::ALL);
+    assert_eq!(browser.get("/user").await.body, "down");
+    assert_eq!(browser.get("/token").await.body, "down");
+}
+
+// R2: guests on protected routes
+
+const HTML: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+const NAVIGATE: (&str, &str) = ("sec-fetch-mode", "navigate");
+const DOCUMENT: (&str, &str) = ("sec-fetch-dest", "document");
+
+#[tokio::test]
+async fn r2_pages_are_sent_to_sign_in_and_programs_are_told_to() {
+    let site = TestSite::start().await;
+    for headers in [
+        &[HTML, NAVIGATE, DOCUMENT][..],
+        &[HTML],
+        &[NAVIGATE, DOCUMENT],
+        &[NAVIGATE, ("sec-fetch-dest", "iframe")],
+        &[("accept", "application/xhtml+xml")],
+        &[("accept", "application/json, text/html;q=0.1")],
+    ] {
+        for path in ["/profile?tab=x&y=%2F", "/extracted?tab=x&y=%2F"] {
+            let answer = request(&site, Method::GET, path, headers).await;
+            let route = path.split('?').next().unwrap().trim_start_matches('/');
+            assert_eq!(
+                answer.location(),
+                format!("/login?return_to=%2F{route}%3Ftab%3Dx%26y%3D%252F"),
+                "{headers:?}"
+            );
+            assert!(answer.set_cookies().is_empty());
+        }
+    }
+    for headers in [
+        &[][..],
+        &[("accept", "*/*")],
+        &[("accept", "application/json")],
+        &[HTML, ("x-requested-with", "XMLHttpRequest")],
+        &[HTML, ("sec-fetch-mode", "cors")],
+        &[
+            HTML,
+            ("sec-fetch-mode", "same-origin"),
+            ("sec-fetch-dest", "empty"),
+        ],
+        &[HTML, ("sec-fetch-dest", "image")],
+        &[NAVIGATE, ("sec-fetch-dest", "embed")],
+        &[
+            ("sec-fetch-mode", "websocket"),
+            ("sec-fetch-dest", "websocket"),
+        ],
+    ] {
+        for path in ["/profile", "/extracted"] {
+            let answer = request(&site, Method::GET, path, headers).await;
+            assert_problem(&answer, 401, "not_signed_in");
+            assert_eq!(answer.json()["login_url"], "/login", "{headers:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn r2_what_a_guest_sends_is_never_redirected_away() {
+    let site = TestSite::start().await;
+    for path in ["/profile", "/extracted"] {
+        let mut guest = site.browser();
+        let form = guest.post(path).await;
+        assert_eq!(form.status, StatusCode::UNAUTHORIZED);
+        assert_eq!(form.header(header::LOCATION), None);
+        assert!(is_html(&form), "a form's sender is shown a page");
+        assert!(form.body.contains(r#"href="/login""#), "{}", form.body);
+        assert_eq!(form.header(header::CACHE_CONTROL), Some("no-store"));
+        let call = guest.fetch(Method::POST, path, "{}").await;
+        assert_problem(&call, 401, "not_signed_in");
+    }
+}
+
+#[tokio::test]
+async fn r2_a_page_that_cannot_be_returned_to_is_left_out() {
+    let site = TestSite::builder()
+        .app(|oten| {
+            Router::new()
+                .route("/{*path}", get(async |_: User| "protected"))
+                .layer(oten.layer())
+        })
+        .start()
+        .await;
+    for (path, expected) in [
+        ("/a/b", "/login?return_to=%2Fa%2Fb"),
+        ("/a//b", "/login"),
+        ("//evil.example", "/login"),
+        ("/a/%2e%2e/b", "/login"),
+        ("/%5Cevil.example", "/login"),
+    ] {
+        let answer = request(&site, Method::GET, path, &[HTML]).await;
+        assert_eq!(answer.location(), expected, "{path}");
+    }
+    let long = format!("/{}", "a".repeat(3000));
+    let answer = request(&site, Method::GET, &long, &[HTML]).await;
+    assert_eq!(answer.location(), "/login");
+}
+
+// R3: users without the right
+
+#[tokio::test]
+async fn r3_a_user_without_the_right_is_told_so_and_not_sent_to_sign_in() {
+    let site = TestSite::start().await;
+    let mut alice = site.signed_in("alice").await;
+    assert_eq!(alice.get("/staff").await.body, "for the staff");
+
+    let mut bob = site.signed_in("bob").await;
+    let page = bob.get("/staff").await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    assert_eq!(page.header(header::LOCATION), None);
+    assert!(
+        is_html(&page) && !page.body.contains("/login"),
+        "{}",
+        page.body
+    );
+    assert_eq!(page.header(header::CACHE_CONTROL), Some("no-store"));
+    assert!(page.set_cookies().is_empty());
+    let call = bob.fetch(Method::GET, "/staff", "").await;
+    assert_problem(&call, 403, "forbidden");
+    assert!(
+        call.json()["login_url"].is_null(),
+        "signing in does not help"
+    );
+    assert_eq!(bob.who().await, "user bob");
+
+    // A guest may turn out to have the right.
+    let mut guest = site.browser();
+    assert_eq!(
+        guest.get("/staff").await.location(),
+        "/login?return_to=%2Fstaff"
+    );
+}
+
+#[tokio::test]
+async fn r3_of_several_rules_all_must_hold() {
+    let site = TestSite::builder()
+        .app(|oten| {
+            let guard = oten
+                .require_login()
+                .authorize(|user| user.subject() != "carol")
+                .authorize(|user| user.subject() != "bob");
+            Router::new()
+                .route("/staff", get(async || "for the staff"))
+                .route_layer(guard)
+                .merge(oten.routes())
+                .layer(oten.layer())
+        })
+        .start()
+        .await;
+    for (user, status) in [("alice", 200), ("bob", 403), ("carol", 403)] {
+        let answer = site.signed_in(user).await.get("/staff").await;
+        assert_eq!(answer.status, status, "{user}");
+    }
+}
+
+// R4: what a request costs
+
+#[tokio::test]
+async fn r4_a_protected_request_is_one_store_read_and_no_call() {
+    let (site, store) = TestSite::builder().app(thorough_app).start_watched().await;
+    let mut browser = site.signed_in("alice").await;
+    let calls = provider_calls(&site);
+    store.asked();
+    for path in ["/user", "/guarded", "/everything", "/twice"] {
+        assert_eq!(browser.get(path).await.status, StatusCode::OK, "{path}");
+        assert_eq!(store.asked(), [Asked::Load], "{path}");
+    }
+    // Who does not ask pays nothing.
+    assert_eq!(browser.get("/open").await.body, "open");
+    assert_eq!(store.asked(), []);
+    assert_eq!(provider_calls(&site), calls);
+}
+
+#[tokio::test]
+async fn r4_a_guest_without_a_cookie_costs_no_store_read() {
+    let (site, store) = TestSite::builder().app(thorough_app).start_watched().await;
+    let mut guest = site.browser();
+    for path in ["/user", "/guarded", "/everything", "/open", "/logout"] {
+        guest.get(path).await;
+        guest.fetch(Method::GET, path, "").await;
+    }
+    assert_eq!(store.asked(), []);
+    assert!(site.store.is_empty());
+    assert_eq!(provider_calls(&site), 0);
+
+    // A cookie that names nothing is looked up once. It stays: the answer to an old request must not
+    // take away what a newer one has just brought.
+    guest
+        .cookies
+        .insert("oten_session".into(), "AAAAAAAAAAAAAAAAAAAAAA".into());
+    guest.get("/everything").await;
+    assert_eq!(store.asked(), [Asked::Load]);
+    assert_eq!(guest.cookies.len(), 1);
+}
+
+/// Routes that ask for who is signed in, in as many ways as there are.
+fn thorough_app(oten: &Oten) -> Router {
+    Router::new()
+        .route(
+            "/everything",
+            get(
+                async |a: User, session: Session, b: User, c: Option<User>| {
+                    let note: Option<String> = session.get("note").await.unwrap();
+                    format!("{a:?} {b:?} {c:?} {note:?}")
+                },
+            ),
+        )
+        .route("/guarded", get(async || "guarded"))
+        .route_layer(oten.require_login().authorize(|user| user.name().is_some()))
+        .route("/user", get(async |user: User| user.subject().to_owned()))
+        .route("/twice", get(async |_: User| "twice"))
+        .route_layer(from_fn(
+            async |_: Option<User>, request, next: axum::middleware::Next| next.run(request).await,
+        ))
+        .route("/open", get(async || "open"))
+        .merge(oten.routes())
+        .layer(oten.layer())
+}
+
+fn provider_calls(site: &TestSite) -> u64 {
+    let endpoints = [
+        Endpoint::Discovery,
+        Endpoint::Jwks,
+        Endpoint::Authorization,
+        Endpoint::Token,
+        Endpoint::Userinfo,
+        Endpoint::Validation,
+    ];
+    endpoints
+        .iter()
+        .map(|endpoint| site.emulator.calls(*endpoint))
+        .sum()
+}
+
+// R5: caches
+
+#[tokio::test]
+async fn r5_what_depends_on_the_user_is_not_stored() {
+    let site = TestSite::builder().app(caching_app).start().await;
+    let alice = site.signed_in("alice").await;
+    let guest = site.browser();
+    for (browser, path, expected) in [
+        (&alice, "/guarded", Some("no-store")),
+        (&alice, "/", Some("no-store")),
+        (&alice, "/failing", Some("no-store")),
+        (&alice, "/logout", Some("no-store")),
+        (&alice, "/own", Some("private, max-age=60")),
+        (&alice, "/open", None),
+        (&guest, "/guarded", Some("no-store")),
+        (&guest, "/login", Some("no-store")),
+        (&guest, "/logout", Some("no-store")),
+        (&guest, "/", None),
+        (&guest, "/open", None),
+        // Last, because it signs out.
+        (&alice, "/flushed", Some("no-store")),
+    ] {
+        let answer = browser.clone().get(path).await;
+        let sent: Vec<_> = answer
+            .headers
+            .get_all(header::CACHE_CONTROL)
+            .iter()
+            .collect();
+        assert_eq!(sent, Vec::from_iter(expected), "{path}");
+    }
+}
+
+/// Pages that say something about caches themselves, fail, or sign out on the way.
+fn caching_app(oten: &Oten) -> Router {
+    async fn home(user: Option<User>) -> String {
+        format!("{}", user.is_some())
+    }
+    Router::new()
+        .route("/flushed", get(home))
+        .route_layer(from_fn(flush))
+        .route("/guarded", get(async || "guarded"))
+        .route("/failing", get(async || StatusCode::INTERNAL_SERVER_ERROR))
+        .route(
+            "/own",
+            get(async |_: User| [(header::CACHE_CONTROL, "private, max-age=60")]),
+        )
+        .route_layer(oten.require_login())
+        .route("/", get(home))
+        .route("/open", get(async || "open"))
+        .merge(oten.routes())
+        .layer(oten.layer())
+}
+
+async fn flush(
+    session: Session,
+    request: axum::extract::Request,
+    next: axum::middleware::Next,
+) -> Response {
+    session.flush().await.unwrap();
+    next.run(request).await
+}
+
+// L6: lifetimes
+
+#[tokio::test]
+async fn l6_an_idle_session_ends() {
+    let site = short_lived().start().await;
+    let mut browser = site.browser();
+    let answer = browser.sign_in("alice", "/").await;
+    assert_eq!(session_cookie(&answer).matches("Max-Age=7200").count(), 1);
+    let cookies = browser.cookies.clone();
+    site.clock.advance(Duration::from_secs(20 * 60 - 1));
+    assert_eq!(
+        browser.who().await,
+        "user alice",
+        "and that counts as activity"
+    );
+    site.clock.advance(Duration::from_secs(20 * 60 - 1));
+    assert_eq!(browser.who().await, "user alice");
+    site.clock.advance(20 * MINUTE);
+    assert_eq!(browser.who().await, "guest");
+    // Whatever cookie the browser keeps.
+    browser.cookies = cookies;
+    assert_eq!(browser.get("/profile").await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn l6_an_active_session_ends_too() {
+    let site = short_lived().start().await;
+    let mut browser = site.signed_in("alice").await;
+    let mut writer = browser.clone();
+    let cookies = browser.cookies.clone();
+    for minutes in 1..12 {
+        site.clock.advance(10 * MINUTE);
+        assert_eq!(browser.who().await, "user alice", "{minutes}0 minutes");
+        // Saved data does not lengthen its life either.
+        writer
+            .fetch(Method::POST, "/note", &format!("{minutes}"))
+            .await;
+    }
+    site.clock.advance(Duration::from_secs(10 * 60 - 1));
+    assert_eq!(browser.who().await, "user alice");
+    site.clock.advance(Duration::from_secs(1));
+    assert_eq!(browser.who().await, "guest");
+    browser.cookies = cookies;
+    assert_eq!(browser.get("/profile").await.status, StatusCode::SEE_OTHER);
+    assert!(site.store.is_empty(), "the tokens end with the session");
+}
+
+#[tokio::test]
+async fn l6_activity_is_noted_every_twentieth_of_the_idle_time() {
+    let (site, store) = short_lived().start_watched().await;
+    let mut browser = site.signed_in("alice").await;
+    store.asked();
+    for _ in 0..5 {
+        browser.who().await;
+    }
+    assert_eq!(store.asked(), [Asked::Load; 5]);
+    site.clock.advance(Duration::from_millis(59_999));
+    browser.who().await;
+    assert_eq!(store.asked(), [Asked::Load]);
+    site.clock.advance(Duration::from_millis(1));
+    browser.who().await;
+    assert_eq!(store.asked(), [Asked::Load, Asked::Touch]);
+    browser.who().await;
+    assert_eq!(store.asked(), [Asked::Load]);
+
+    for _ in 0..60 {
+        site.clock.advance(Duration::from_secs(10));
+        browser.who().await;
+    }
+    let asked = store.asked();
+    let touches = asked.iter().filter(|asked| **asked == Asked::Touch);
+    assert_eq!(touches.count(), 10, "in ten minutes");
+    assert!(!asked.contains(&Asked::Replace), "no data is rewritten");
+}
+
+#[tokio::test]
+async fn l6_activity_that_cannot_be_noted_fails_no_request() {
+    let (site, store) = short_lived().start_watched().await;
+    let mut browser = site.signed_in("alice").await;
+    site.clock.advance(10 * MINUTE);
+    store.fails(&[Asked::Touch]);
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    store.works();
+    assert_eq!(browser.who().await, "user alice");
+}
+
+#[tokio::test]
+async fn l6_a_store_that_forgets_nothing_lengthens_no_session() {
+    // By this store's clock no time passes at all.
+    let (store, clock) = (MemoryStore::default(), Clock::manual());
+    let site = short_lived().start_with(store.clone(), store, clock).await;
+    let mut browser = site.signed_in("alice").await;
+    site.clock.advance(20 * MINUTE);
+    assert!(!site.store.is_empty());
+    for path in ["/profile", "/token"] {
+        assert_eq!(browser.get(path).await.status, StatusCode::SEE_OTHER);
+    }
+}
+
+/// Idle for 20 minutes, 2 hours at most.
+fn short_lived() -> crate::common::TestSiteBuilder {
+    TestSite::builder().config(|config| {
+        config
+            .session_idle(20 * MINUTE)
+            .session_lifetime(120 * MINUTE)
+    })
+}
+
+// L8: the store is down
+
+#[tokio::test]
+async fn l8_a_failing_store_is_said_so_and_signs_nobody_out() {
+    let (site, store) = TestSite::builder().start_watched().await;
+    let mut browser = site.signed_in("alice").await;
+    let callback = {
+        let mut other = browser.clone();
+        let url = other.start_login("/profile").await;
+        (other.approve(&url, "alice"), other)
+    };
+    let cookies = browser.cookies.clone();
+    store.fails(&Asked::ALL);
+    for path in [
+        "/",
+        "/profile",
+        "/extracted",
+        "/token",
+        "/staff",
+        "/login",
+        "/logout",
+    ] {
+        assert_down(&browser.get(path).await, path);
+        if path != "/login" {
+            assert_down(&browser.fetch(Method::GET, path, "").await, path);
+        }
+    }
+    assert_down(&browser.post("/logout").await, "POST /logout");
+    assert_eq!(browser.get("/open").await.status, StatusCode::OK);
+    let (path, mut returning) = callback;
+    assert_down(&returning.get(&path).await, "the callback");
+    assert_eq!(browser.cookies, cookies);
+
+    store.works();
+    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(
+        returning.get(&path).await.location(),
+        "/profile",
+        "press reload"
+    );
+}
+
+#[tokio::test]
+async fn l8_a_guest_without_a_cookie_does_not_notice_until_signing_in() {
+    let (site, store) = TestSite::builder().start_watched().await;
+    store.fails(&Asked::ALL);
+    let mut guest = site.browser();
+    assert_eq!(guest.who().await, "guest");
+    let login = guest.get("/profile").await.location().to_owned();
+    assert_down(&guest.get(&login).await, "and there the way ends");
+    assert!(guest.cookies.is_empty());
+}
+
+#[tokio::test]
+async fn l8_a_session_that_cannot_be_saved_at_the_end_is_said_so() {
+    let (site, store) = TestSite::builder().start_watched().await;
+    let mut browser = site.signed_in("alice").await;
+    let before = browser.cookies.clone();
+    store.fails(&[Asked::Replace]);
+    let answer = browser.fetch(Method::POST, "/note", "lost").await;
+    assert_down(&answer, "a user's note");
+    let mut guest = site.browser();
+    store.fails(&[Asked::Insert]);
+    assert_down(
+        &guest.fetch(Method::POST, "/note", "lost").await,
+        "a guest's note",
+    );
+    store.works();
+    assert_eq!(browser.cookies, before);
+    assert_eq!(browser.get("/note").await.body, "no note");
+    assert_eq!(browser.who().await, "user alice");
+}
+
+#[tokio::test]
+async fn l8_a_store_that_hangs_is_given_up_within_two_seconds() {
+    let (site, store) = TestSite::builder().start_watched().await;
+    let mut browser = site.signed_in("alice").await;
+    let tab = |of: &Browser| of.clone();
+    let mut tabs: Vec<_> = (0..6).map(|_| tab(&browser)).collect();
+    store.hangs(&Asked::ALL);
+    let started = Instant::now();
+    let [home, page, token, button, logout, api] = &mut tabs[..] else {
+        unreachable!()
+    };
+    let answers = async {
+        tokio::join!(
+            home.get("/"),
+            page.get("/profile"),
+            token.get("/token"),
+            logout.post("/logout"),
+            api.fetch(Method::GET, "/extracted", ""),
+            button.get("/logout"),
+        )
+    };
+    let answers = timeout(GIVEN_UP, answers).await;
+    let answers = answers.expect("no request hangs with the store");
+    let waited = started.elapsed();
+    assert!(waited < TWO_AND_A_BIT, "{waited:?}");
+    assert_down(&answers.0, "an optional user is not taken for a guest");
+    assert_down(&answers.1, "a page");
+    assert_down(&answers.2, "a token");
+    assert_down(&answers.3, "signing out");
+    assert_down(&answers.4, "a call");
+    assert_down(&answers.5, "the button");
+    store.works();
+    assert_eq!(browser.who().await, "user alice");
+}
+
+#[tokio::test]
+async fn l8_a_save_that_hangs_at_the_end_is_given_up_within_two_seconds() {
+    let (site, store) = TestSite::builder().start_watched().await;
+    let mut browser = site.signed_in("alice").await;
+    store.hangs(&[Asked::Replace, Asked::Touch, Asked::Take, Asked::Insert]);
+    let started = Instant::now();
+    let answer = timeout(GIVEN_UP, browser.fetch(Method::POST, "/note", "lost")).await;
+    let answer = answer.expect("no request hangs with the store");
+    let waited = started.elapsed();
+    assert!(waited < TWO_AND_A_BIT, "{waited:?}");
+    assert_down(&answer, "a note");
+}
+
+#[tokio::test]
+async fn a_failed_request_keeps_nothing_it_changed_in_the_session() {
+    let site = TestSite::builder()
+        .app(|oten| {
+            crate::common::app(oten).merge(
+                Router::new()
+                    .route("/fail", post(write_and_fail))
+                    .layer(Extension(()))
+                    .layer(oten.layer()),
+            )
+        })
+        .start()
+        .await;
+    let mut browser = site.signed_in("alice").await;
+    let answer = browser.post("/fail").await;
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
+    assert!(answer.set_cookies().is_empty());
+    assert_eq!(browser.get("/note").await.body, "no note");
+    assert_eq!(browser.who().await, "user alice");
+    // A guest does not get a session for it.
+    let mut guest = site.browser();
+    assert!(guest.post("/fail").await.set_cookies().is_empty());
+}
+
+async fn write_and_fail(session: Session) -> impl IntoResponse {
+    session.insert("note", "half done").await.unwrap();
+    StatusCode::BAD_GATEWAY
+}
+
+fn assert_down(answer: &Answer, what: &str) {
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{what}");
+    assert_eq!(answer.header(header::RETRY_AFTER), Some("5"), "{what}");
+    assert_eq!(
+        answer.header(header::CACHE_CONTROL),
+        Some("no-store"),
+        "{what}"
+    );
+    assert_eq!(answer.header(header::LOCATION), None, "{what}");
+    assert!(answer.set_cookies().is_empty(), "{what}: {answer:?}");
+    if !is_html(answer) {
+        assert_problem(answer, 503, "store_down");
+    }
+    assert!(!answer.body.contains("on fire"), "the cause is for the log");
+}
+
+fn assert_problem(answer: &Answer, status: u16, reason: &str) {
+    assert_eq!(answer.status, status, "{}", answer.body);
+    assert_eq!(
+        answer.header(header::CONTENT_TYPE),
+        Some("application/problem+json")
+    );
+    assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
+    let problem = answer.json();
+    assert_eq!(problem["status"], status);
+    assert_eq!(problem["reason"], reason);
+}
+
+fn is_html(answer: &Answer) -> bool {
+    answer.header(header::CONTENT_TYPE) == Some("text/html; charset=utf-8")
+}
+
+/// The session cookie that an answer sets, whole.
+fn session_cookie(answer: &Answer) -> &str {
+    let mut cookies = answer.set_cookies().into_iter();
+    let cookie = cookies.find(|cookie| cookie.starts_with("oten_session="));
+    cookie.unwrap()
+}
+
+/// A request of a guest, with these headers only.
+async fn request(
+    site: &TestSite,
+    method: Method,
+    path: &str,
+    headers: &[(&'static str, &'static str)],
+) -> Answer {
+    let mut request = Request::new(Body::empty());
+    *request.method_mut() = method;
+    *request.uri_mut() = path.parse().unwrap();
+    let pairs = headers.iter().map(|(name, value)| {
+        let name: header::HeaderName = name.parse().unwrap();
+        (name, value.parse().unwrap())
+    });
+    *request.headers_mut() = pairs.collect::<HeaderMap>();
+    send(&site.app, request).await
+}
