@@ -16,6 +16,7 @@ mod program;
 mod promises_kept;
 mod provider;
 mod requests;
+mod sealing;
 mod secrets;
 mod sign_in;
 mod sign_out;

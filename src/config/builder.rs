@@ -307,6 +307,9 @@ impl ConfigBuilder {
     /// Sets the keys that seal tokens and login attempts in the store: 32 bytes each in base64,
     /// separated by commas. By default there is none, and only a store in this process is allowed.
     ///
+    /// Sessions themselves are not sealed: **what the app keeps in them, and what Oten says about
+    /// the user, such as name and address, lies in the store in plain.**
+    ///
     /// The first key seals, all of them open. To change keys, put the new one in front and remove
     /// the old one when the sessions of its time are over. `openssl rand -base64 32` makes one.
     /// **Do not write it into the source**: read it from a file or the environment.

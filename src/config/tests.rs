@@ -12,6 +12,12 @@ use super::{
 };
 use crate::{jose::Ed25519KeyPair, secret::Secret};
 
+/// 32 bytes each.
+const KEYS: [&str; 2] = [
+    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+    "/////////////////////////////////////////+4=",
+];
+
 const SECRET: &str = "correct-horse-battery-staple-0123456789";
 
 /// The smallest configuration that passes.
@@ -138,6 +144,43 @@ const BAD: &[(&str, &[&str])] = &[
             "redis://localhost",
             "rediss://h",
             "disk:",
+        ],
+    ),
+    (
+        "session_key",
+        &[
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8gIQ==",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
+            "_____________________________________________-4=",
+            "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=,",
+            ",AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+            "correct horse battery staple",
+        ],
+    ),
+    ("refresh", &["never", "Always", "on_demand", "ondemand"]),
+    ("refresh_grace", &["61m", "2h", "-1", "soon"]),
+    (
+        "instances",
+        &["0", "1001", "-1", "+2", "1.5", "two", "4294967296"],
+    ),
+    ("token_requests_per_minute", &["0", "1000001", "60/m", "-1"]),
+    (
+        "end_session_endpoint",
+        &[
+            "/logout",
+            "http://id.example.com/logout",
+            "https://id.example.com/logout#x",
+            "https://alice@id.example.com/logout",
+        ],
+    ),
+    (
+        "revocation_endpoint",
+        &[
+            "/revoke",
+            "http://id.example.com/revoke",
+            "ftp://localhost/",
         ],
     ),
     (
@@ -272,6 +315,13 @@ fn the_smallest_configuration_gets_the_documented_defaults() {
         Duration::from_secs(7 * 24 * 60 * 60)
     );
     assert_eq!(config.session_store(), &StoreUrl::Memory);
+    assert!(config.session_keys().is_empty());
+    assert_eq!(config.refresh(), RefreshPolicy::Always);
+    assert_eq!(config.refresh_grace(), Duration::from_secs(300));
+    assert_eq!(config.instances(), 1);
+    assert_eq!(config.token_budget(), Some(120));
+    assert_eq!(config.end_session_endpoint(), None);
+    assert_eq!(config.revocation_endpoint(), None);
     assert_eq!(config.cookie_name(), "oten");
     assert!(!config.log_subjects());
     assert_eq!(config.listen().to_string(), "127.0.0.1:3000");
@@ -325,6 +375,19 @@ fn every_good_value_is_taken() {
         ("request_object_lifetime", &["10", "5m"]),
         ("session_idle", &["60", "7d"]),
         ("session_lifetime", &["365d", "12h"]),
+        ("session_key", &KEYS),
+        ("refresh", &["always", "on-demand"]),
+        ("refresh_grace", &["0", "1h"]),
+        ("instances", &["1", "1000"]),
+        ("token_requests_per_minute", &["1", "1000000"]),
+        (
+            "end_session_endpoint",
+            &["https://id.example.com/logout?tenant=1", "http://[::1]/out"],
+        ),
+        (
+            "revocation_endpoint",
+            &["https://id.example.com/revoke", "http://localhost:4000/"],
+        ),
         (
             "cookie_name",
             &["my_site", "abcdefghijklmnopqrstuvwxyz012345"],
@@ -414,12 +477,13 @@ fn every_default_of_the_table_passes_its_own_check() {
 #[test]
 fn toml_values_may_be_of_their_own_type() {
     let config = from_toml(&format!(
-        "{}scopes = [\"openid\", \"email\"]\nmax_age = 60\nlog_subjects = true\nbase_path = \"\"",
+        "{}scopes = [\"openid\", \"email\"]\nmax_age = 60\ninstances = 2\nlog_subjects = true\nbase_path = \"\"",
         toml(GOOD)
     ))
     .unwrap();
     assert_eq!(config.scopes(), ["openid", "email"]);
     assert_eq!(config.max_age(), Some(Duration::from_secs(60)));
+    assert_eq!(config.instances(), 2);
     assert!(config.log_subjects());
 
     for (line, key) in [
@@ -429,6 +493,9 @@ fn toml_values_may_be_of_their_own_type() {
         ("scopes = [5]", "scopes"),
         ("scopes = true", "scopes"),
         ("max_age = 1.5", "max_age"),
+        ("instances = 1.5", "instances"),
+        ("instances = true", "instances"),
+        ("session_key = [\"x\"]", "session_key"),
         ("log_subjects = 1", "log_subjects"),
         ("listen = 3000", "listen"),
         (
@@ -637,6 +704,75 @@ fn a_key_without_eddsa_is_refused() {
     }
 }
 
+/// L7.
+#[test]
+fn l7_each_wrong_key_is_a_problem_with_its_cure() {
+    let keys = ["", KEYS[0], "short", KEYS[1], KEYS[0]].join(", ");
+    let error = from_environment(&changed(&[("session_key", &keys)])).unwrap_err();
+    let lines: Vec<_> = error.problems().iter().map(Problem::to_string).collect();
+    let wrong = |position| {
+        format!(
+            "session_key (from OTEN_SESSION_KEY): has as key {position} something else than 32 \
+             bytes in base64. Make a key with `openssl rand -base64 32`."
+        )
+    };
+    let repeated = "session_key (from OTEN_SESSION_KEY): repeats an earlier key as key 5. Remove \
+                    the repetition.";
+    assert_eq!(lines, [wrong(1), wrong(3), repeated.to_owned()]);
+}
+
+/// L7.
+#[test]
+fn l7_keys_keep_their_order_and_may_lie_in_a_file() {
+    let ids = |settings: &[(&str, &str)]| {
+        let config = from_environment(&changed(settings)).unwrap();
+        format!("{:?}", config.session_keys())
+    };
+    let both = KEYS.join(",");
+    let file = TempFile::new(format!("{both}\n"));
+    let in_order = ids(&[("session_key", &both)]);
+    assert_eq!(in_order, ids(&[("session_key_file", file.path())]));
+    let [first, second] = KEYS.map(|key| ids(&[("session_key", key)]));
+    let items = [&first, &second].map(|id| id.trim_matches(['[', ']']));
+    assert_eq!(in_order, format!("[{}]", items.join(", ")));
+    for shown in [in_order, first, second] {
+        assert!(KEYS.iter().all(|key| !shown.contains(key)), "{shown}");
+    }
+}
+
+/// D5.
+#[test]
+fn d5_the_budget_is_this_processs_part_of_the_clients() {
+    let budget = |settings: &[(&str, &str)]| {
+        let config = from_environment(&changed(settings)).unwrap();
+        (config.token_budget(), config.warnings().len())
+    };
+    let custom = [("environment", ""), ("issuer", "https://id.example.com")];
+    let limit = |limit| [("token_requests_per_minute", limit)];
+    let instances = |instances| [("instances", instances)];
+    assert_eq!(budget(&[]), (Some(120), 0));
+    assert_eq!(budget(PRODUCTION), (Some(60), 0));
+    assert_eq!(budget(&custom), (None, 0));
+    assert_eq!(
+        budget(&[custom, [limit("90")[0]; 2]].concat()),
+        (Some(90), 0)
+    );
+    assert_eq!(budget(&limit("600")), (Some(600), 0));
+    assert_eq!(budget(&instances("7")), (Some(17), 0));
+    assert_eq!(budget(&instances("120")), (Some(1), 0));
+    // There is no less than one, and together that is too much.
+    assert_eq!(budget(&instances("121")), (Some(1), 1));
+}
+
+#[test]
+fn production_talks_to_https_endpoints_only() {
+    for key in ["end_session_endpoint", "revocation_endpoint"] {
+        let settings = [PRODUCTION, &[(key, "http://localhost:4000/x")]].concat();
+        let problem = only_problem(from_environment(&changed(&settings)));
+        assert_eq!(problem.key(), key);
+    }
+}
+
 /// S3.
 #[test]
 fn a_public_client_has_no_secret_and_signs_nothing() {
@@ -842,6 +978,13 @@ fn the_builder_makes_what_the_environment_makes() {
         ("session_idle", "30m"),
         ("session_lifetime", "1d"),
         ("session_store", "memory:"),
+        ("session_key", KEYS[0]),
+        ("refresh", "on-demand"),
+        ("refresh_grace", "90"),
+        ("instances", "4"),
+        ("token_requests_per_minute", "100"),
+        ("end_session_endpoint", "http://127.0.0.1:4000/out"),
+        ("revocation_endpoint", "http://127.0.0.1:4000/revoke"),
         ("cookie_name", "site"),
         ("log_subjects", "true"),
         ("listen", "127.0.0.1:0"),
@@ -865,6 +1008,13 @@ fn the_builder_makes_what_the_environment_makes() {
         .session_idle(Duration::from_secs(1_800))
         .session_lifetime(Duration::from_secs(86_400))
         .session_store(StoreUrl::Memory)
+        .session_key(KEYS[0])
+        .refresh(RefreshPolicy::OnDemand)
+        .refresh_grace(Duration::from_secs(90))
+        .instances(4)
+        .token_requests_per_minute(100)
+        .end_session_endpoint("http://127.0.0.1:4000/out")
+        .revocation_endpoint("http://127.0.0.1:4000/revoke")
         .cookie_name("site")
         .log_subjects(true)
         .listen("127.0.0.1:0".parse().unwrap())
@@ -924,6 +1074,12 @@ fn the_builder_is_checked_like_everything_else() {
         (good().session_idle(Duration::MAX), "session_idle"),
         (good().client_id(""), "client_id"),
         (good().home("//evil.example"), "home"),
+        (good().session_key(""), "session_key"),
+        (good().instances(0), "instances"),
+        (
+            good().refresh_grace(Duration::from_secs(3_601)),
+            "refresh_grace",
+        ),
     ] {
         let problem = only_problem(builder.build());
         assert_eq!(problem.key(), key);

@@ -3,9 +3,11 @@ use std::{sync::Arc, time::Duration};
 use serde::{Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use crate::{
     clock::Clock,
+    seal::{Place, Sealer},
     store::{OtenStore, RecordKey, StoreError},
 };
 
@@ -30,6 +32,19 @@ impl Kind {
             Self::Lease => "lease",
         }
     }
+
+    /// Whether records of this kind hold secrets and are sealed wherever there is a key.
+    ///
+    /// A session holds none: with what is in it nobody can sign in or act for the user, and where
+    /// its tokens are is of no use without the key. **What the
+    /// app puts into it and what the ID token says about the user lie there in plain**, so that a
+    /// request of a signed-in user costs no decryption and a changed key signs nobody out.
+    fn is_sealed(self) -> bool {
+        match self {
+            Self::Session => false,
+            Self::LoginAttempt | Self::Tokens => true,
+        }
+    }
 }
 
 /// The store as this crate uses it: records of a kind, as JSON, each call bounded in time, each
@@ -38,6 +53,7 @@ impl Kind {
 pub(crate) struct Records {
     store: Arc<dyn OtenStore>,
     clock: Clock,
+    sealer: Option<Sealer>,
 }
 
 /// A record that was found.
@@ -50,7 +66,17 @@ pub(crate) struct Found<T> {
 
 impl Records {
     pub(crate) fn new(store: Arc<dyn OtenStore>, clock: Clock) -> Self {
-        Self { store, clock }
+        Self {
+            store,
+            clock,
+            sealer: None,
+        }
+    }
+
+    /// Seals from now on what holds secrets, and takes nothing unsealed for it.
+    pub(crate) fn sealed_by(mut self, sealer: Option<Sealer>) -> Self {
+        self.sealer = sealer;
+        self
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -65,8 +91,8 @@ impl Records {
         value: &impl Serialize,
         expires_at: OffsetDateTime,
     ) -> Result<(), StoreError> {
-        let value = encode(value)?;
         let key = RecordKey::new(kind.name(), id);
+        let value = self.encode(kind, &key, value)?;
         if bounded(self.store.insert(&key, &value, expires_at)).await? {
             Ok(())
         } else {
@@ -109,7 +135,7 @@ impl Records {
         if record.expires_at <= self.clock.now() {
             return Ok(None);
         }
-        Ok(decode(kind, &record.value).map(|value| Found {
+        Ok(self.decode(kind, &key, &record.value).map(|value| Found {
             value,
             version: record.version,
             expires_at: record.expires_at,
@@ -124,8 +150,8 @@ impl Records {
         value: &impl Serialize,
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
-        let value = encode(value)?;
         let key = RecordKey::new(kind.name(), id);
+        let value = self.encode(kind, &key, value)?;
         bounded(self.store.replace(&key, version, &value, expires_at)).await
     }
 
@@ -147,13 +173,58 @@ impl Records {
     ) -> Result<Option<T>, StoreError> {
         let key = RecordKey::new(kind.name(), id);
         let taken = bounded(self.store.take(&key)).await?;
-        Ok(taken.and_then(|value| decode(kind, &value)))
+        Ok(taken.and_then(|value| self.decode(kind, &key, &value)))
     }
 
     /// Removes a record, if there is one.
     pub(crate) async fn remove(&self, kind: Kind, id: &str) -> Result<(), StoreError> {
         let key = RecordKey::new(kind.name(), id);
         bounded(self.store.take(&key)).await.map(drop)
+    }
+
+    fn encode(
+        &self,
+        kind: Kind,
+        key: &RecordKey,
+        value: &impl Serialize,
+    ) -> Result<Vec<u8>, StoreError> {
+        let plain = serde_json::to_vec(value).map_err(|error| StoreError::Backend(error.into()))?;
+        Ok(match self.sealer_of(kind) {
+            Some(sealer) => sealer.seal(place(key), &Zeroizing::new(plain)),
+            None => plain,
+        })
+    }
+
+    /// A record that cannot be opened or read counts as none: it is of another version of this
+    /// crate, or somebody wrote into the store.
+    fn decode<T: DeserializeOwned>(&self, kind: Kind, key: &RecordKey, value: &[u8]) -> Option<T> {
+        let Some(sealer) = self.sealer_of(kind) else {
+            return read(kind, value);
+        };
+        match sealer.open(place(key), value) {
+            Ok(plain) => read(kind, &plain),
+            Err(cause) => {
+                tracing::warn!(
+                    target: "axum_oten",
+                    event = "unsealed_record",
+                    kind = kind.name(),
+                    %cause,
+                    "a record in the session store cannot be opened; it counts as absent"
+                );
+                None
+            }
+        }
+    }
+
+    fn sealer_of(&self, kind: Kind) -> Option<&Sealer> {
+        self.sealer.as_ref().filter(|_| kind.is_sealed())
+    }
+}
+
+fn place(key: &RecordKey) -> Place<'_> {
+    Place {
+        kind: key.kind(),
+        id: key.as_bytes(),
     }
 }
 
@@ -165,13 +236,7 @@ async fn bounded<T>(
         .unwrap_or(Err(StoreError::TimedOut))
 }
 
-fn encode(value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(value).map_err(|error| StoreError::Backend(error.into()))
-}
-
-/// A record that cannot be read counts as none: it is of another version of this crate, or
-/// somebody wrote into the store.
-fn decode<T: DeserializeOwned>(kind: Kind, value: &[u8]) -> Option<T> {
+fn read<T: DeserializeOwned>(kind: Kind, value: &[u8]) -> Option<T> {
     let decoded = serde_json::from_slice(value).ok();
     if decoded.is_none() {
         tracing::warn!(

@@ -191,6 +191,10 @@ impl OtenStore for MemoryStore {
             .is_some_and(|found| found.value == value);
         Ok(is_there && records.remove(key).is_some())
     }
+
+    fn is_outside(&self) -> bool {
+        false
+    }
 }
 
 impl fmt::Debug for MemoryStore {

@@ -93,6 +93,12 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     ///
     /// [`StoreError`] when the store cannot be asked; whether the record is there is then unknown.
     async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError>;
+
+    /// Whether the records leave this process, so that tokens in them must be sealed. An unknown store
+    /// counts as outside.
+    fn is_outside(&self) -> bool {
+        true
+    }
 }
 
 /// A record as a store holds it.

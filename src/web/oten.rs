@@ -5,6 +5,7 @@ use crate::{
     clock::Clock,
     config::{ClientType, Config, Jar},
     provider::{Provider, ProviderError, ProviderMetadata},
+    seal::Sealer,
     session::{
         Budget, Lifetimes, LoginAttempts, Records, Refresher, RefresherParts, Sessions, Subjects,
     },
@@ -30,6 +31,43 @@ pub(super) struct Inner {
 }
 
 /// Why [`Oten`] cannot be set up.
+///
+/// ```
+/// use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+/// # use axum_oten::{store::{OtenStore, RecordKey, StoreError, StoredRecord}, web::SetupError};
+/// # #[derive(Debug)]
+/// # struct SharedStore(MemoryStore);
+/// # #[async_trait::async_trait]
+/// # impl OtenStore for SharedStore {
+/// #     async fn insert(&self, key: &RecordKey, value: &[u8], end: time::OffsetDateTime)
+/// #         -> Result<bool, StoreError> { self.0.insert(key, value, end).await }
+/// #     async fn load(&self, key: &RecordKey)
+/// #         -> Result<Option<StoredRecord>, StoreError> { self.0.load(key).await }
+/// #     async fn replace(&self, key: &RecordKey, version: Option<u64>, value: &[u8],
+/// #         end: time::OffsetDateTime) -> Result<bool, StoreError>
+/// #         { self.0.replace(key, version, value, end).await }
+/// #     async fn touch(&self, key: &RecordKey, end: time::OffsetDateTime)
+/// #         -> Result<bool, StoreError> { self.0.touch(key, end).await }
+/// #     async fn take(&self, key: &RecordKey)
+/// #         -> Result<Option<Vec<u8>>, StoreError> { self.0.take(key).await }
+/// # }
+/// # let shared_store = || SharedStore(MemoryStore::default());
+///
+/// let config = Config::builder()
+///     .environment(Environment::Sandbox)
+///     .client_id("my-site")
+///     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+///     .redirect_uri("http://localhost:3000/callback");
+///
+/// // Tokens may lie in this process as they are, and nowhere else.
+/// assert!(Oten::new(config.clone().build()?, MemoryStore::default()).is_ok());
+/// let refused = Oten::new(config.clone().build()?, shared_store());
+/// assert!(matches!(refused, Err(SetupError::NoSessionKey)));
+///
+/// let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="; // from a file or the environment
+/// assert!(Oten::new(config.session_key(key).build()?, shared_store()).is_ok());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
@@ -38,6 +76,13 @@ pub enum SetupError {
         "the client for calls to the provider cannot be set up; are the system's certificates readable?"
     )]
     HttpClient(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store keeps records outside this process, and no
+    /// [`session_key`](crate::config::ConfigBuilder::session_key) seals the tokens in them.
+    #[error(
+        "the session store is outside of this process, and no key seals the tokens in it; make a \
+         key with `openssl rand -base64 32` and set OTEN_SESSION_KEY to it"
+    )]
+    NoSessionKey,
 }
 
 impl Oten {
@@ -45,7 +90,7 @@ impl Oten {
     ///
     /// # Errors
     ///
-    /// [`SetupError`] when the machine lacks something that is needed.
+    /// [`SetupError`] when the machine lacks something that is needed, or the store a key.
     pub fn new(config: Config, store: impl OtenStore) -> Result<Self, SetupError> {
         Self::builder(config, store).build()
     }
@@ -129,17 +174,21 @@ impl OtenBuilder {
     ///
     /// # Errors
     ///
-    /// [`SetupError`] when the machine lacks something that is needed.
+    /// [`SetupError`] when the machine lacks something that is needed, or the store a key.
     pub fn build(self) -> Result<Oten, SetupError> {
         let Self {
             config,
             store,
             clock,
         } = self;
+        let sealer = Sealer::new(config.session_keys(), config.client().id());
+        if sealer.is_none() && store.is_outside() {
+            return Err(SetupError::NoSessionKey);
+        }
         let provider = Provider::new(config.issuer().clone(), clock.clone())
             .map_err(|error| SetupError::HttpClient(error.into()))?;
         announce(&config);
-        let records = Records::new(store, clock.clone());
+        let records = Records::new(store, clock.clone()).sealed_by(sealer);
         let lifetimes = Lifetimes {
             idle: config.session_idle(),
             absolute: config.session_lifetime(),

@@ -3,6 +3,7 @@
 
 mod browser;
 mod log;
+mod outside_store;
 mod query;
 mod recorder;
 mod site;
@@ -12,6 +13,7 @@ mod yielding_store;
 pub use self::{
     browser::{Answer, Browser, path_and_query, send},
     log::Log,
+    outside_store::OutsideStore,
     query::{jws_part, parameters, with_parameter, without_parameter},
     recorder::{Recorder, TokenCall},
     site::{ClientKind, SECRET, TestSite, TestSiteBuilder, app},

@@ -131,4 +131,8 @@ impl OtenStore for WatchedStore {
         self.note(Asked::Take).await?;
         self.memory.take(key).await
     }
+
+    fn is_outside(&self) -> bool {
+        self.memory.is_outside()
+    }
 }

@@ -45,4 +45,8 @@ impl OtenStore for YieldingStore {
         yield_now().await;
         self.0.take(key).await
     }
+
+    fn is_outside(&self) -> bool {
+        self.0.is_outside()
+    }
 }

@@ -7,6 +7,8 @@ use std::{
 use axum_oten::{config::ConfigError, emulator::EmulatorError};
 use thiserror::Error;
 
+use crate::session_key::SessionKeyError;
+
 /// Why the program could not start or go on, with the cure, for the one who started it.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
@@ -16,6 +18,8 @@ pub(crate) enum Failure {
     File { path: PathBuf, error: io::Error },
     #[error("the sign-in layer could not be set up")]
     Oten(#[from] axum_oten::web::SetupError),
+    #[error(transparent)]
+    SessionKey(#[from] SessionKeyError),
     #[error("the emulator could not be set up")]
     Emulator(#[from] EmulatorError),
     #[error("cannot listen on {address}: {}", why_not(*.address, .error))]

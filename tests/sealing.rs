@@ -1,0 +1,181 @@
+//! L7: what lies in a store outside the process is of no use to those who read or write there.
+
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode};
+use axum_oten::{
+    Clock, Config, MemoryStore, Oten, Secret,
+    config::{ConfigBuilder, Environment},
+    emulator::Endpoint,
+    web::SetupError,
+};
+
+use crate::common::{Log, OutsideStore, Recorder, SECRET, TestSite, app};
+
+const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+const OTHER_KEY: &str = "/////////////////////////////////////////+4=";
+
+/// After that a sign-in is no longer so fresh that another one would be of no use.
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn start(keys: &'static str) -> (TestSite, OutsideStore) {
+    let clock = Clock::manual();
+    let memory = MemoryStore::default().with_clock(clock.clone());
+    let store = OutsideStore::new(memory.clone());
+    let site = TestSite::builder()
+        .config(move |config| config.session_key(keys))
+        .start_with(store.clone(), memory, clock)
+        .await;
+    (site, store)
+}
+
+fn config() -> ConfigBuilder {
+    Config::builder()
+        .environment(Environment::Sandbox)
+        .client_id("my-site")
+        .client_secret(Secret::random())
+        .redirect_uri("http://localhost:3000/callback")
+}
+
+#[test]
+fn l7_a_store_outside_the_process_without_a_key_is_refused() {
+    let outside = || OutsideStore::new(MemoryStore::default());
+    let refused = Oten::new(config().build().unwrap(), outside()).unwrap_err();
+    assert!(matches!(refused, SetupError::NoSessionKey));
+    let message = refused.to_string();
+    assert!(message.contains("openssl rand -base64 32"), "{message}");
+    assert!(message.contains("OTEN_SESSION_KEY"), "{message}");
+
+    let with_key = config().session_key(KEY).build().unwrap();
+    Oten::new(with_key, outside()).unwrap();
+    Oten::new(config().build().unwrap(), MemoryStore::default()).unwrap();
+}
+
+#[tokio::test]
+async fn l7_no_token_and_no_attempt_lies_readable_in_the_store() {
+    let (site, store) = start(KEY).await;
+    let recorder = Recorder::before(&site.emulator).await;
+    let mut browser = site.signed_in("alice").await;
+    assert_eq!(browser.get("/token").await.status, StatusCode::OK);
+
+    let call = recorder.calls().pop().unwrap();
+    let secrets = [
+        &call.form["code_verifier"],
+        call.answer["access_token"].as_str().unwrap(),
+        call.answer["id_token"].as_str().unwrap(),
+    ];
+    let mut values = Vec::new();
+    for kind in ["tokens", "login_attempt"] {
+        let written = store.written(kind);
+        assert!(!written.is_empty(), "nothing of kind {kind}");
+        values.extend(written);
+    }
+    for (key, value) in &values {
+        let text = String::from_utf8_lossy(value);
+        for word in ["access_token", "nonce", "return_to"] {
+            assert!(!text.contains(word), "{key:?}");
+        }
+    }
+    values.extend(store.written("session"));
+    for (key, value) in values {
+        let text = String::from_utf8_lossy(&value);
+        assert!(
+            secrets.iter().all(|secret| !text.contains(*secret)),
+            "{key:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn l7_tampered_tokens_are_no_tokens() {
+    for change in CHANGES {
+        let (site, store) = start(KEY).await;
+        let mut browser = site.signed_in("alice").await;
+        assert_eq!(browser.get("/token").await.status, StatusCode::OK);
+        site.clock.advance(MINUTE);
+        store.tamper("tokens", change).await;
+        let log = Log::start();
+        let refused = browser.fetch(Method::GET, "/token", "").await;
+        assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+        assert_unsealed(&log, "tokens");
+    }
+}
+
+#[tokio::test]
+async fn l7_a_tampered_attempt_signs_nobody_in() {
+    for change in CHANGES {
+        let (site, store) = start(KEY).await;
+        let mut browser = site.browser();
+        let url = browser.start_login("/page").await;
+        let callback = browser.approve(&url, "alice");
+        store.tamper("login_attempt", change).await;
+        let log = Log::start();
+        let answer = browser.get(&callback).await;
+        assert!(!answer.sets_session());
+        assert_eq!(log.named("fresh_start").len(), 1);
+        assert_unsealed(&log, "login_attempt");
+        assert_eq!(site.emulator.calls(Endpoint::Token), 0);
+        assert_eq!(browser.who().await, "guest");
+    }
+}
+
+/// Whoever can write into the store can move a record to another place, where it does not open.
+#[tokio::test]
+async fn l7_tokens_of_one_user_are_no_tokens_of_another() {
+    let (site, store) = start(KEY).await;
+    site.signed_in("bob").await;
+    let (_, bobs) = store.written("tokens").pop().unwrap();
+    let mut alice = site.signed_in("alice").await;
+    site.clock.advance(MINUTE);
+    store.tamper("tokens", |_| bobs).await;
+    let log = Log::start();
+    let refused = alice.fetch(Method::GET, "/token", "").await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+    assert_unsealed(&log, "tokens");
+}
+
+#[tokio::test]
+async fn l7_changed_keys_sign_nobody_out() {
+    let (old, store) = start(KEY).await;
+    let mut alice = old.signed_in("alice").await;
+    let token = alice.get("/token").await.body;
+    old.clock.advance(MINUTE);
+    for (keys, status) in [
+        ([OTHER_KEY, KEY].join(","), StatusCode::OK),
+        // Sessions are not sealed; without the old key their tokens are lost.
+        (OTHER_KEY.to_owned(), StatusCode::UNAUTHORIZED),
+    ] {
+        let config = Config::builder()
+            .issuer(old.emulator.issuer())
+            .client_id("test-site")
+            .client_secret(SECRET)
+            .redirect_uri("http://127.0.0.1:3000/callback")
+            .session_key(keys);
+        let oten = Oten::builder(config.build().unwrap(), store.clone()).clock(old.clock.clone());
+        let mut browser = alice.clone();
+        browser.app(app(&oten.build().unwrap()));
+        assert_eq!(browser.who().await, "user alice");
+        let answer = browser.fetch(Method::GET, "/token", "").await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.body == token, status == StatusCode::OK);
+    }
+}
+
+/// Ways to write into a store: change a bit, put in what is not sealed, cut off, empty.
+const CHANGES: [fn(Vec<u8>) -> Vec<u8>; 4] = [
+    |mut value| {
+        *value.last_mut().unwrap() ^= 1;
+        value
+    },
+    |_| br#"{"access_token":"mine","access_token_expires_at":9999999999,"scope":null}"#.to_vec(),
+    |value| value[..value.len() - 1].to_vec(),
+    |_| Vec::new(),
+];
+
+/// One event says so, without a word of the record.
+fn assert_unsealed(log: &Log, kind: &str) {
+    let events = log.named("unsealed_record");
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0]["kind"], kind);
+    assert!(!log.contains("mine"));
+}
