@@ -55,27 +55,35 @@ mod callback;
 mod client;
 mod core;
 mod discovery;
+mod end_session;
 mod error;
 mod expiring;
 mod fault;
 mod fault_layer;
 mod form;
+mod gate;
 mod grant;
 mod gzip_bomb;
 mod handle;
 mod id_token;
+mod id_token_hint;
 mod interaction;
 mod keys;
 mod lie;
+mod logout;
+mod logout_request;
+mod logout_token;
 mod page;
 mod parameters;
 mod pkce;
 mod refusal;
 mod request;
 mod request_object;
+mod revocation;
 mod router;
 mod server;
 mod session;
+mod signature;
 mod token;
 mod token_answer;
 mod user;
@@ -90,7 +98,9 @@ pub use self::{
     client::EmulatedClient,
     error::EmulatorError,
     fault::{Endpoint, Fault, PlannedFault},
+    gate::Held,
     handle::Emulator,
     lie::Lie,
+    logout_token::LogoutTarget,
     refusal::Refusal,
 };
