@@ -2,7 +2,7 @@
 //!
 //! What Oten would refuse, it refuses: unsigned requests of confidential clients, replayed request
 //! objects, used codes, wrong verifiers. A test tells it what to do next: to lie ([`Lie`]), to
-//! fail ([`Fault`]), to rotate its keys, to be down. It shares no protocol code with the rest of
+//! fail ([`Fault`]), to keep requests waiting ([`Held`]), to rotate its keys, to be down. It shares no protocol code with the rest of
 //! the crate, so the two cannot be wrong in the same way.
 //!
 //! ```
