@@ -14,8 +14,7 @@ use super::{
     fault_layer::ForcedError,
     form::Form,
     interaction::{self, Step},
-    page, request,
-    session::{self, SignedIn},
+    page, request, session,
     token::read_form,
     user::User,
 };
@@ -75,11 +74,7 @@ pub(super) async fn login(
     else {
         return page::over();
     };
-    let person = SignedIn {
-        user,
-        auth_time: core.now(),
-    };
-    let cookie = session::sign_in(&core, person);
+    let (person, cookie) = session::sign_in(&core, &headers, user);
     let step = interaction::next(&core, waiting.request, Some(person), true);
     ([(header::SET_COOKIE, cookie)], go_on(&core, step)).into_response()
 }
@@ -118,7 +113,7 @@ pub(super) async fn front(State(core): State<Arc<Core>>, headers: HeaderMap) -> 
     page::front(&core, person.map(|person| person.user))
 }
 
-/// Signs the person out of the emulator, not out of any app.
+/// Signs the person out of the emulator, not out of any app: no logout token is sent.
 pub(super) async fn sign_out(State(core): State<Arc<Core>>, headers: HeaderMap) -> Response {
     let cookie = session::sign_out(&core, &headers);
     let front = see_other(if core.path.is_empty() {
@@ -140,7 +135,7 @@ fn go_on(core: &Core, step: Result<Step, Refusal>) -> Response {
     }
 }
 
-fn see_other(location: &str) -> Response {
+pub(super) fn see_other(location: &str) -> Response {
     const NO_STORE: (HeaderName, &str) = (header::CACHE_CONTROL, "no-store");
     (
         StatusCode::SEE_OTHER,

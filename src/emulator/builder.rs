@@ -4,7 +4,7 @@ use url::Url;
 
 use super::{
     EmulatedClient, Emulator, EmulatorError,
-    core::{Client, Core, Settings},
+    core::{Client, Core, Extra, Settings},
     server::Server,
 };
 use crate::clock::Clock;
@@ -37,8 +37,7 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Sets how long a refresh token lives, in whole seconds; every refresh brings a new one. The
-    /// default is 30 days.
+    /// Sets how long a refresh token lives, in whole seconds. The default is 30 days.
     pub fn refresh_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.settings.refresh_token_lifetime = whole_seconds(lifetime);
         self
@@ -46,15 +45,48 @@ impl EmulatorBuilder {
 
     /// Gives no refresh tokens. The default is one in every answer.
     pub fn without_refresh_tokens(mut self) -> Self {
-        self.settings.refresh_tokens = false;
+        self.settings.refresh.tokens = false;
+        self
+    }
+
+    /// Lets a refresh token be used again and again, and answers refreshes without a new one. The
+    /// default is that each is good for one use and brings its successor (RFC 9700 section 4.14.2).
+    pub fn without_rotation(mut self) -> Self {
+        self.settings.refresh.rotate = false;
+        self
+    }
+
+    /// Answers refreshes without an ID token (OpenID Connect Core section 12.2 allows both). The
+    /// default is one in every answer.
+    pub fn without_id_token_on_refresh(mut self) -> Self {
+        self.settings.refresh.id_token = false;
         self
     }
 
     /// Sends `iss` to callbacks and announces it in discovery (RFC 9207). Oten documents neither,
     /// so the default is not to.
-    pub fn announce_iss(mut self) -> Self {
-        self.settings.announce_iss = true;
-        self
+    pub fn announce_iss(self) -> Self {
+        self.with(Extra::Iss)
+    }
+
+    /// Names `end_session_endpoint` in discovery (OpenID Connect RP-Initiated Logout). Oten
+    /// documents none, so the default is not to; the endpoint, `/v1/oauth/logout`, works anyway.
+    pub fn advertise_end_session(self) -> Self {
+        self.with(Extra::EndSession)
+    }
+
+    /// Names `revocation_endpoint` in discovery (RFC 7009). Oten documents none, so the default is
+    /// not to; the endpoint, `/v1/oauth/revoke`, works anyway.
+    pub fn advertise_revocation(self) -> Self {
+        self.with(Extra::Revocation)
+    }
+
+    /// Writes `sid` into ID tokens and announces back-channel logout in discovery (OpenID Connect
+    /// Back-Channel Logout section 2.1). Oten documents neither, so the default is not to.
+    ///
+    /// The emulator calls no app: see [`Emulator::logout_token`].
+    pub fn advertise_back_channel_logout(self) -> Self {
+        self.with(Extra::BackChannelLogout)
     }
 
     /// Writes the signature algorithm as `Ed25519` (RFC 9864) in tokens, keys and discovery. The
@@ -108,6 +140,11 @@ impl EmulatorBuilder {
         let issuer = issuer.as_str().trim_end_matches('/').to_owned();
         let core = self.core(issuer, path)?;
         Ok(Emulator::new(Arc::new(core), None))
+    }
+
+    fn with(mut self, extra: Extra) -> Self {
+        self.settings.extras.insert(extra);
+        self
     }
 
     fn core(self, issuer: String, path: String) -> Result<Core, EmulatorError> {

@@ -1,6 +1,9 @@
 use url::Url;
 
-use super::{Refusal, core::Core};
+use super::{
+    Refusal,
+    core::{Core, Extra},
+};
 
 /// Where the answer to an authorization request goes, and the `state` that goes with it.
 #[derive(Clone)]
@@ -42,7 +45,7 @@ impl Callback {
             if let Some(state) = &self.state {
                 query.append_pair("state", state);
             }
-            if core.settings.announce_iss {
+            if core.offers(Extra::Iss) {
                 query.append_pair("iss", &core.issuer);
             }
         }

@@ -12,6 +12,8 @@ pub struct EmulatedClient {
     pub(super) id: String,
     pub(super) secret: Option<Secret>,
     pub(super) redirect_uris: Vec<String>,
+    pub(super) post_logout_redirect_uris: Vec<String>,
+    pub(super) back_channel_logout_uri: Option<String>,
     jwks: Vec<Value>,
     without_request_object: bool,
 }
@@ -49,6 +51,8 @@ impl EmulatedClient {
             id: client_id.into(),
             secret: None,
             redirect_uris: Vec::new(),
+            post_logout_redirect_uris: Vec::new(),
+            back_channel_logout_uri: None,
             jwks: Vec::new(),
             without_request_object: false,
         }
@@ -59,6 +63,24 @@ impl EmulatedClient {
     #[must_use]
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.redirect_uris.push(uri.into());
+        self
+    }
+
+    /// Registers an address where the browser may go after a logout; call it again for more.
+    /// Logout requests must repeat it exactly. The same rules as for redirect URIs hold.
+    #[must_use]
+    pub fn post_logout_redirect_uri(mut self, uri: impl Into<String>) -> Self {
+        self.post_logout_redirect_uris.push(uri.into());
+        self
+    }
+
+    /// Registers the address that takes logout tokens. The same rules as for redirect URIs hold.
+    /// The emulator calls no app: [`Emulator::back_channel_logout_uri`] tells a test where to post.
+    ///
+    /// [`Emulator::back_channel_logout_uri`]: super::Emulator::back_channel_logout_uri
+    #[must_use]
+    pub fn back_channel_logout_uri(mut self, uri: impl Into<String>) -> Self {
+        self.back_channel_logout_uri = Some(uri.into());
         self
     }
 
@@ -118,13 +140,21 @@ impl EmulatedClient {
         if self.redirect_uris.is_empty() {
             return Err(self.invalid("a client needs a redirect URI: call `redirect_uri`"));
         }
-        if self.redirect_uris.iter().all(|uri| is_acceptable(uri)) {
-            Ok(())
-        } else {
-            Err(self.invalid(
+        if !self.redirect_uris.iter().all(|uri| is_acceptable(uri)) {
+            return Err(self.invalid(
                 "a redirect URI must be https, or http on a loopback host, without a fragment",
-            ))
+            ));
         }
+        let mut logout_uris = self
+            .post_logout_redirect_uris
+            .iter()
+            .chain(&self.back_channel_logout_uri);
+        if !logout_uris.all(|uri| is_acceptable(uri)) {
+            return Err(self.invalid(
+                "a logout URI must be https, or http on a loopback host, without a fragment",
+            ));
+        }
+        Ok(())
     }
 
     fn invalid(&self, problem: &'static str) -> EmulatorError {

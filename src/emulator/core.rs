@@ -10,8 +10,10 @@ use std::{
 use super::{
     EmulatedClient, Lie,
     client::RequestForm,
+    end_session::Unconfirmed,
     expiring::Expiring,
     fault::{Calls, Faults},
+    gate::Gates,
     grant::Grants,
     interaction::Interaction,
     keys::ProviderKey,
@@ -46,19 +48,43 @@ pub(super) struct Client {
 pub(super) struct Settings {
     pub(super) access_token_lifetime: i64,
     pub(super) refresh_token_lifetime: i64,
-    pub(super) refresh_tokens: bool,
-    pub(super) announce_iss: bool,
+    pub(super) refresh: Refresh,
+    pub(super) extras: BTreeSet<Extra>,
     pub(super) algorithm_name: &'static str,
+}
+
+/// What a refresh brings.
+#[derive(Clone, Debug)]
+pub(super) struct Refresh {
+    /// Whether there are refresh tokens at all.
+    pub(super) tokens: bool,
+    /// Whether each is good for one use and brings its successor.
+    pub(super) rotate: bool,
+    pub(super) id_token: bool,
+}
+
+/// What discovery says beyond Oten's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Extra {
+    Iss,
+    EndSession,
+    Revocation,
+    /// This also puts `sid` into ID tokens.
+    BackChannelLogout,
 }
 
 /// What changes while the emulator runs.
 pub(super) struct State {
     pub(super) key: ProviderKey,
+    /// No longer published; what they signed is still recognised.
+    pub(super) former_keys: Vec<ProviderKey>,
     pub(super) lies: Vec<Lie>,
     pub(super) faults: Faults,
+    pub(super) gates: Gates,
     /// The `jti` of every request object that can still be replayed, after its client's id.
     pub(super) seen_request_objects: Expiring<()>,
     pub(super) interactions: Expiring<Interaction>,
+    pub(super) unconfirmed_logouts: Expiring<Unconfirmed>,
     pub(super) sessions: Sessions,
     pub(super) grants: Grants,
     pub(super) disabled_users: BTreeSet<&'static str>,
@@ -85,10 +111,13 @@ impl Core {
             clock,
             state: Mutex::new(State {
                 key: ProviderKey::generate(),
+                former_keys: Vec::new(),
                 lies: Vec::new(),
                 faults: Faults::default(),
+                gates: Gates::default(),
                 seen_request_objects: Expiring::new(MAX_RECORDS),
                 interactions: Expiring::new(MAX_RECORDS),
+                unconfirmed_logouts: Expiring::new(MAX_RECORDS),
                 sessions: Sessions::new(MAX_RECORDS),
                 grants: Grants::new(MAX_RECORDS),
                 disabled_users: BTreeSet::new(),
@@ -112,6 +141,10 @@ impl Core {
         format!("{}{path}", self.issuer)
     }
 
+    pub(super) fn offers(&self, extra: Extra) -> bool {
+        self.settings.extras.contains(&extra)
+    }
+
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::SeqCst)
     }
@@ -126,8 +159,12 @@ impl Default for Settings {
         Self {
             access_token_lifetime: 60 * 60,
             refresh_token_lifetime: 30 * 24 * 60 * 60,
-            refresh_tokens: true,
-            announce_iss: false,
+            refresh: Refresh {
+                tokens: true,
+                rotate: true,
+                id_token: true,
+            },
+            extras: BTreeSet::new(),
             algorithm_name: "EdDSA",
         }
     }

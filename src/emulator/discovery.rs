@@ -4,7 +4,11 @@ use axum::{extract::State, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
-use super::{Lie, core::Core, token::json_response};
+use super::{
+    Lie,
+    core::{Core, Extra},
+    token::json_response,
+};
 
 /// The discovery document (OpenID Connect Discovery section 4): the fields Oten documents and no
 /// others.
@@ -42,16 +46,32 @@ fn document(core: &Core) -> Map<String, Value> {
         "token_endpoint_auth_methods_supported",
         json!(["client_secret_post"]),
     );
-    set("claims_supported", json!(["sub", "name", "email"]));
+    let mut claims = vec!["sub", "name", "email"];
+    if core.offers(Extra::BackChannelLogout) {
+        claims.push("sid");
+        set("backchannel_logout_supported", json!(true));
+        set("backchannel_logout_session_supported", json!(true));
+    }
+    set("claims_supported", json!(claims));
     set("code_challenge_methods_supported", json!(["S256", "plain"]));
     set(
         "grant_types_supported",
         json!(["authorization_code", "refresh_token"]),
     );
-    if core.settings.announce_iss {
+    if core.offers(Extra::Iss) {
         set(
             "authorization_response_iss_parameter_supported",
             json!(true),
+        );
+    }
+    if core.offers(Extra::EndSession) {
+        set("end_session_endpoint", json!(core.url("/v1/oauth/logout")));
+    }
+    if core.offers(Extra::Revocation) {
+        set("revocation_endpoint", json!(core.url("/v1/oauth/revoke")));
+        set(
+            "revocation_endpoint_auth_methods_supported",
+            json!(["client_secret_post"]),
         );
     }
     for lie in &core.state().lies {

@@ -30,7 +30,10 @@ pub enum EmulatorError {
     /// The URL does not point to this emulator's authorization endpoint.
     #[error("not a URL of this emulator's authorization endpoint")]
     NotAnAuthorizationUrl,
-    /// The authorization request breaks a rule of Oten.
-    #[error("the authorization request is refused: {0}")]
+    /// The URL does not point to this emulator's end-session endpoint.
+    #[error("not a URL of this emulator's end-session endpoint")]
+    NotAnEndSessionUrl,
+    /// The request breaks a rule of Oten.
+    #[error("the request is refused: {0}")]
     Refused(Refusal),
 }

@@ -51,6 +51,16 @@ impl<V> Expiring<V> {
         let entry = self.entries.remove(key)?;
         (now < entry.expires_at).then_some(entry.value)
     }
+
+    /// Lets go of every entry that passes the test.
+    pub(super) fn remove_if(&mut self, test: impl Fn(&V) -> bool) {
+        self.entries.retain(|_, entry| !test(&entry.value));
+    }
+
+    /// What has not ended, the oldest first.
+    pub(super) fn values(&self, now: i64) -> impl Iterator<Item = &V> {
+        self.order.iter().filter_map(move |key| self.get(key, now))
+    }
 }
 
 #[cfg(test)]
@@ -69,6 +79,9 @@ mod tests {
         assert_eq!(map.remove("b", 0), Some(2));
         assert_eq!(map.remove("b", 0), None);
         map.insert("d".into(), 4, 40, 20);
+        assert_eq!(map.values(20).collect::<Vec<_>>(), [&4]);
         assert_eq!(map.order.len(), 1, "ended entries are let go");
+        map.remove_if(|value| *value == 4);
+        assert_eq!(map.values(20).count(), 0);
     }
 }

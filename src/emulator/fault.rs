@@ -22,6 +22,10 @@ pub enum Endpoint {
     Userinfo,
     /// `POST /v1/token/validate`.
     Validation,
+    /// `GET` and `POST /v1/oauth/logout`.
+    EndSession,
+    /// `POST /v1/oauth/revoke`.
+    Revocation,
 }
 
 /// A way for an endpoint to fail.
@@ -63,6 +67,12 @@ pub enum Fault {
     /// The connection closes without an answer. Without a listener of its own the emulator
     /// cannot close it; then this is [`Hang`](Self::Hang).
     Close,
+    /// The endpoint acts, and the true answer comes this much later. Real time passes, whatever
+    /// the clock says.
+    DelayAfter(Duration),
+    /// The endpoint acts, and its answer is lost: the connection closes, as for
+    /// [`Close`](Self::Close). A refresh token was used then, and nobody has the next one.
+    CloseAfter,
 }
 
 impl Fault {
@@ -122,7 +132,7 @@ impl Faults {
 
 /// How often each endpoint was called.
 #[derive(Debug, Default)]
-pub(super) struct Calls([AtomicU64; 6]);
+pub(super) struct Calls([AtomicU64; 8]);
 
 impl Calls {
     pub(super) fn count(&self, endpoint: Endpoint) {

@@ -8,7 +8,7 @@ use axum::{
 };
 use http::{HeaderValue, StatusCode, header};
 
-use super::{Endpoint, Fault, core::Core, gzip_bomb::gzip_bomb, server::HangUp, token};
+use super::{Endpoint, Fault, core::Core, gate, gzip_bomb::gzip_bomb, server::HangUp, token};
 
 const JSON: &str = "application/json";
 const HUGE: usize = 5 * 1024 * 1024;
@@ -17,13 +17,14 @@ const HUGE: usize = 5 * 1024 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ForcedError(pub(super) &'static str);
 
-/// Counts a call, and lets the endpoint answer it unless a fault is planned.
+/// Counts a call, and lets the endpoint answer it unless it is held or a fault is planned.
 pub(super) async fn count_and_fail(
     State((core, endpoint)): State<(Arc<Core>, Endpoint)>,
     mut request: Request,
     next: Next,
 ) -> Response {
     core.calls.count(endpoint);
+    gate::pass(&core, endpoint).await;
     let fault = core.state().faults.next(endpoint);
     match fault {
         None => next.run(request).await,
@@ -35,16 +36,33 @@ pub(super) async fn count_and_fail(
             request.extensions_mut().insert(ForcedError(error));
             next.run(request).await
         }
-        Some(Fault::Close) => {
-            if let Some(ConnectInfo(line)) = request.extensions().get::<ConnectInfo<HangUp>>() {
-                line.hang_up();
-            }
-            // A listener that is not ours cannot be told to hang up: the caller waits in vain.
-            pending().await
+        Some(Fault::DelayAfter(delay)) => {
+            let response = next.run(request).await;
+            tokio::time::sleep(delay).await;
+            response
+        }
+        Some(Fault::Close) => close(line(&request)).await,
+        Some(Fault::CloseAfter) => {
+            let line = line(&request);
+            drop(next.run(request).await);
+            close(line).await
         }
         Some(Fault::Hang) => pending().await,
         Some(fault) => answer(fault),
     }
+}
+
+fn line(request: &Request) -> Option<HangUp> {
+    let info = request.extensions().get::<ConnectInfo<HangUp>>();
+    info.map(|ConnectInfo(line)| line.clone())
+}
+
+/// Hangs up. A listener that is not ours cannot be told to: then the caller waits in vain.
+async fn close(line: Option<HangUp>) -> Response {
+    if let Some(line) = line {
+        line.hang_up();
+    }
+    pending().await
 }
 
 /// Plays dead while the emulator is stopped; one with its own listener never gets here.
@@ -91,7 +109,7 @@ fn answer(fault: Fault) -> Response {
             (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, url)]).into_response()
         }
         // These need more than an answer.
-        Fault::Delay(_) | Fault::Hang | Fault::Close => {
+        Fault::Delay(_) | Fault::DelayAfter(_) | Fault::Hang | Fault::Close | Fault::CloseAfter => {
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

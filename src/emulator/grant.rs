@@ -19,6 +19,8 @@ pub(super) struct Grant {
     pub(super) scope: String,
     pub(super) auth_time: i64,
     pub(super) nonce: Option<String>,
+    /// The session in which it was granted. The grant outlives it.
+    pub(super) sid: Arc<str>,
     revoked: AtomicBool,
 }
 
@@ -30,6 +32,7 @@ impl Grant {
             scope: request.scope.clone(),
             auth_time: person.auth_time,
             nonce: request.nonce.clone(),
+            sid: person.sid,
             revoked: AtomicBool::new(false),
         })
     }
@@ -57,6 +60,10 @@ pub(super) struct Grants {
     codes: Expiring<Code>,
     refresh_tokens: Expiring<RefreshToken>,
     access_tokens: Expiring<AccessToken>,
+    /// How often a client asked for a refresh.
+    pub(super) refreshes: u64,
+    /// How often a used refresh token came back.
+    pub(super) reuse_detected: u64,
 }
 
 struct Code {
@@ -77,6 +84,8 @@ impl Grants {
             codes: Expiring::new(capacity),
             refresh_tokens: Expiring::new(capacity),
             access_tokens: Expiring::new(capacity),
+            refreshes: 0,
+            reuse_detected: 0,
         }
     }
 
@@ -157,12 +166,14 @@ impl Grants {
         client_id: &str,
         now: i64,
     ) -> Result<Arc<Grant>, &'static str> {
+        self.refreshes += 1;
         let token = self
             .refresh_tokens
             .get_mut(token, now)
             .filter(|token| token.grant.client_id == client_id)
             .ok_or("Invalid refresh token: unknown or expired")?;
         if token.used {
+            self.reuse_detected += 1;
             token.grant.revoke();
             return Err("Invalid refresh token: used before");
         }
@@ -177,6 +188,30 @@ impl Grants {
         if let Some(token) = self.refresh_tokens.get_mut(token, now) {
             token.used = true;
         }
+    }
+
+    /// Revokes a token of this client: a refresh token, used or not, with everything of its grant,
+    /// an access token alone. A token nobody knows is as good as revoked (RFC 7009 section 2.2).
+    pub(super) fn revoke(
+        &mut self,
+        token: &str,
+        client_id: &str,
+        now: i64,
+    ) -> Result<(), &'static str> {
+        let own = |grant: &Grant| {
+            let is_own = grant.client_id == client_id;
+            is_own
+                .then_some(())
+                .ok_or("The token was issued to another client")
+        };
+        if let Some(found) = self.refresh_tokens.get(token, now) {
+            own(&found.grant)?;
+            found.grant.revoke();
+        } else if let Some(found) = self.access_tokens.get(token, now) {
+            own(&found.grant)?;
+            self.access_tokens.remove(token, now);
+        }
+        Ok(())
     }
 
     pub(super) fn add_access_token(&mut self, jwt: String, token: AccessToken) {

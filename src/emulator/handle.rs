@@ -1,24 +1,24 @@
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use axum::Router;
 use url::Url;
 
 use super::{
-    EmulatorBuilder, EmulatorError, Endpoint, Lie, PlannedFault, Refusal,
+    EmulatorBuilder, EmulatorError, Endpoint, Held, Lie, PlannedFault, Refusal,
     core::Core,
     interaction,
     keys::ProviderKey,
     parameters::AuthorizationRequest,
     request, router,
     server::Server,
-    session::SignedIn,
+    session::{self, SignedIn},
     user::{USERS, User},
 };
 
 /// A local Oten that does what it is told. A copy is the same emulator.
 #[derive(Clone, Debug)]
 pub struct Emulator {
-    core: Arc<Core>,
+    pub(super) core: Arc<Core>,
     /// `None` when an app carries the emulator.
     server: Option<Arc<Server>>,
 }
@@ -54,7 +54,8 @@ impl Emulator {
     }
 
     /// Does what a person does with the authorization URL: signs in as `user` (`alice`, `bob` or
-    /// `carol`), agrees, and ends at the client's callback, whose URL is the answer.
+    /// `carol`) in a new session, agrees, and ends at the client's callback, whose URL is the
+    /// answer.
     ///
     /// It happens in this process, without a browser, its cookies or planned faults, and counts as
     /// a call. The request is checked as strictly as any, so it is good for one use.
@@ -73,10 +74,8 @@ impl Emulator {
             .filter(|user| !self.core.state().disabled_users.contains(user.sub))
             .ok_or_else(|| EmulatorError::UnknownUser(user.to_owned()))?;
         let request = self.open(authorization_url.as_ref())?;
-        let person = SignedIn {
-            user,
-            auth_time: self.core.now(),
-        };
+        let person = SignedIn::new(&self.core, user);
+        session::remember(&self.core, person.clone());
         interaction::approve(&self.core, &request, person).map_err(EmulatorError::Refused)
     }
 
@@ -129,10 +128,19 @@ impl Emulator {
         self.core.state().faults.clear();
     }
 
+    /// Lets requests to an endpoint wait until the answer is released or dropped, so that a test
+    /// needs no sleep to have many of them at once. They count as calls meanwhile, and planned
+    /// faults happen afterwards.
+    pub fn hold(&self, endpoint: Endpoint) -> Held {
+        Held::new(&self.core, endpoint)
+    }
+
     /// Replaces the signing key. The old one is no longer published; what it signed is still
     /// accepted here until it ends.
     pub fn rotate_keys(&self) {
-        self.core.state().key = ProviderKey::generate();
+        let state = &mut *self.core.state();
+        let former = mem::replace(&mut state.key, ProviderKey::generate());
+        state.former_keys.push(former);
     }
 
     /// Disables a person, as an administrator does: they cannot sign in, refresh tokens are
@@ -153,6 +161,20 @@ impl Emulator {
     #[must_use]
     pub fn calls(&self, endpoint: Endpoint) -> u64 {
         self.core.calls.of(endpoint)
+    }
+
+    /// How often a client that proved who it is asked for a refresh, whatever the answer. Calls
+    /// that a fault answered instead of the token endpoint are not among them.
+    #[must_use]
+    pub fn refreshes(&self) -> u64 {
+        self.core.state().grants.refreshes
+    }
+
+    /// How often a refresh token came back that was used before. Each time all tokens of its
+    /// sign-in ended (RFC 9700 section 4.14.2).
+    #[must_use]
+    pub fn reuse_detected(&self) -> u64 {
+        self.core.state().grants.reuse_detected
     }
 
     /// Takes the emulator down: connections end and new ones are refused. One that an app carries

@@ -6,7 +6,7 @@ use ed25519_dalek::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::secret::random_bytes;
+use crate::{jose::VerifyingKey, secret::random_bytes};
 
 /// The key the emulator signs with.
 pub(super) struct ProviderKey {
@@ -38,6 +38,12 @@ impl ProviderKey {
             "use": "sig",
             "alg": algorithm_name,
         })
+    }
+
+    /// What checks this key's signatures.
+    pub(super) fn verifying_key(&self) -> VerifyingKey {
+        VerifyingKey::ed25519(self.key.verifying_key().as_bytes())
+            .expect("a generated key is on the curve and not weak")
     }
 
     pub(super) fn public_pem(&self) -> String {

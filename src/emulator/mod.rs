@@ -2,7 +2,7 @@
 //!
 //! What Oten would refuse, it refuses: unsigned requests of confidential clients, replayed request
 //! objects, used codes, wrong verifiers. A test tells it what to do next: to lie ([`Lie`]), to
-//! fail ([`Fault`]), to rotate its keys, to be down. It shares no protocol code with the rest of
+//! fail ([`Fault`]), to keep requests waiting ([`Held`]), to rotate its keys, to be down. It shares no protocol code with the rest of
 //! the crate, so the two cannot be wrong in the same way.
 //!
 //! ```
@@ -55,27 +55,35 @@ mod callback;
 mod client;
 mod core;
 mod discovery;
+mod end_session;
 mod error;
 mod expiring;
 mod fault;
 mod fault_layer;
 mod form;
+mod gate;
 mod grant;
 mod gzip_bomb;
 mod handle;
 mod id_token;
+mod id_token_hint;
 mod interaction;
 mod keys;
 mod lie;
+mod logout;
+mod logout_request;
+mod logout_token;
 mod page;
 mod parameters;
 mod pkce;
 mod refusal;
 mod request;
 mod request_object;
+mod revocation;
 mod router;
 mod server;
 mod session;
+mod signature;
 mod token;
 mod token_answer;
 mod user;
@@ -90,7 +98,9 @@ pub use self::{
     client::EmulatedClient,
     error::EmulatorError,
     fault::{Endpoint, Fault, PlannedFault},
+    gate::Held,
     handle::Emulator,
     lie::Lie,
+    logout_token::LogoutTarget,
     refusal::Refusal,
 };

@@ -57,6 +57,17 @@ struct Front<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "emulator/sign_out.html")]
+struct SignOut<'a> {
+    style: &'static str,
+    path: &'a str,
+    logout: &'a str,
+    /// Empty when nothing says which app asks.
+    client_id: &'a str,
+    user: &'static User,
+}
+
+#[derive(Template)]
 #[template(path = "emulator/message.html")]
 struct Message<'a> {
     style: &'static str,
@@ -101,6 +112,56 @@ pub(super) fn front(core: &Core, user: Option<&'static User>) -> Response {
         issuer: &core.issuer,
         user,
         clients: core.clients.keys().map(String::as_str).collect(),
+    };
+    respond(StatusCode::OK, &page)
+}
+
+/// The question of a logout that proves too little about who is here.
+pub(super) fn sign_out(
+    core: &Core,
+    logout: &str,
+    client_id: &str,
+    user: &'static User,
+) -> Response {
+    let page = SignOut {
+        style: STYLE,
+        path: &core.path,
+        logout,
+        client_id,
+        user,
+    };
+    respond(StatusCode::OK, &page)
+}
+
+/// The end of a logout that leads nowhere else.
+pub(super) fn signed_out() -> Response {
+    let page = Message {
+        style: STYLE,
+        title: "You are signed out",
+        text: "Nobody is signed in at this provider in this browser.",
+        code: "",
+    };
+    respond(StatusCode::OK, &page)
+}
+
+/// The page of a logout question that was answered, has ended, or never was.
+pub(super) fn logout_over() -> Response {
+    let page = Message {
+        style: STYLE,
+        title: "This question is over",
+        text: "It was answered before, waited too long, or was for somebody else.",
+        code: "",
+    };
+    respond(StatusCode::BAD_REQUEST, &page)
+}
+
+/// The end of a logout that the person did not want.
+pub(super) fn still_signed_in() -> Response {
+    let page = Message {
+        style: STYLE,
+        title: "You are still signed in",
+        text: "Nothing has changed at this provider.",
+        code: "",
     };
     respond(StatusCode::OK, &page)
 }

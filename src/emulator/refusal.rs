@@ -2,7 +2,8 @@ use std::fmt;
 
 use url::Url;
 
-/// An authorization request that was refused (RFC 6749 section 4.1.2.1).
+/// A request of the browser that was refused: an authorization request (RFC 6749 section 4.1.2.1)
+/// or a logout request.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub(super) error: String,
@@ -11,6 +12,15 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// A refusal that the person sees.
+    pub(super) fn page(error: &str, description: impl Into<String>) -> Self {
+        Self {
+            error: error.to_owned(),
+            description: description.into(),
+            redirect: None,
+        }
+    }
+
     /// The error code, such as `invalid_request_object`.
     #[must_use]
     pub fn error(&self) -> &str {

@@ -15,12 +15,12 @@ use super::{
 pub(super) fn read(core: &Core, query: &str) -> Result<AuthorizationRequest, Refusal> {
     let form = Form::parse(query.as_bytes()).map_err(|name| {
         let description = format!("The parameter {name} appears more than once");
-        page("invalid_request", description)
+        Refusal::page("invalid_request", description)
     })?;
     let client = form
         .get("client_id")
         .and_then(|id| core.clients.get(id))
-        .ok_or_else(|| page("invalid_request", "The client is not registered"))?;
+        .ok_or_else(|| Refusal::page("invalid_request", "The client is not registered"))?;
     let callback = callback(client, &form)?;
 
     match (form.get("request"), form.get("request_uri")) {
@@ -82,23 +82,15 @@ fn callback(client: &Client, form: &Form) -> Result<Callback, Refusal> {
         (Some(uri), _) if registered.iter().any(|known| known == uri) => uri,
         (None, [only]) => only,
         (Some(_), _) => {
-            return Err(page(
+            return Err(Refusal::page(
                 "invalid_request",
                 "The redirect_uri is not registered",
             ));
         }
-        (None, _) => return Err(page("invalid_request", "redirect_uri is missing")),
+        (None, _) => return Err(Refusal::page("invalid_request", "redirect_uri is missing")),
     };
     Ok(Callback {
         redirect_uri: redirect_uri.to_owned(),
         state: form.get("state").map(str::to_owned),
     })
-}
-
-fn page(error: &str, description: impl Into<String>) -> Refusal {
-    Refusal {
-        error: error.to_owned(),
-        description: description.into(),
-        redirect: None,
-    }
 }

@@ -125,10 +125,11 @@ pub(super) fn check(
     Ok(())
 }
 
-fn names(audience: Option<&Value>, issuer: &str) -> bool {
+/// Whether an `aud` names this party (RFC 7519 section 4.1.3).
+pub(super) fn names(audience: Option<&Value>, party: &str) -> bool {
     match audience {
-        Some(Value::String(one)) => one == issuer,
-        Some(Value::Array(many)) => many.iter().any(|one| one == issuer),
+        Some(Value::String(one)) => one == party,
+        Some(Value::Array(many)) => many.iter().any(|one| one == party),
         _ => false,
     }
 }

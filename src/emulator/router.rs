@@ -10,9 +10,9 @@ use axum::{
 use super::{
     Endpoint, authorize,
     core::Core,
-    discovery,
+    discovery, end_session,
     fault_layer::{count_and_fail, refuse_while_stopped},
-    token, userinfo, validate,
+    revocation, token, userinfo, validate,
 };
 
 /// No form of ours is longer, in bytes.
@@ -30,6 +30,9 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(core: &Arc<Core>) -> Rout
     let token = endpoint(Endpoint::Token, post(token::token));
     let userinfo = endpoint(Endpoint::Userinfo, get(userinfo::userinfo));
     let validation = endpoint(Endpoint::Validation, post(validate::validate));
+    let logout = get(end_session::get).post(end_session::post);
+    let logout = endpoint(Endpoint::EndSession, logout);
+    let revocation = endpoint(Endpoint::Revocation, post(revocation::revoke));
     Router::new()
         .route("/.well-known/openid-configuration", discovery)
         .route("/.well-known/jwks.json", jwks)
@@ -37,6 +40,9 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(core: &Arc<Core>) -> Rout
         .route("/v1/oauth/token", token)
         .route("/v1/userinfo", userinfo)
         .route("/v1/token/validate", validation)
+        .route("/v1/oauth/logout", logout)
+        .route("/v1/oauth/logout/confirm", post(end_session::confirm))
+        .route("/v1/oauth/revoke", revocation)
         .route("/v1/oauth/interaction", get(authorize::show))
         .route("/v1/oauth/login", post(authorize::login))
         .route("/v1/oauth/consent", post(authorize::consent))

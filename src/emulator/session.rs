@@ -1,7 +1,9 @@
+use std::sync::Arc;
+
 use http::{HeaderMap, header};
 
-use super::{core::Core, expiring::Expiring, user::User};
-use crate::secret::Secret;
+use super::{core::Core, expiring::Expiring, keys::base64url, user::User};
+use crate::secret::{Secret, random_bytes};
 
 /// The emulator's own cookie: who signed in at the provider.
 const COOKIE: &str = "oten_emulator";
@@ -9,10 +11,24 @@ const COOKIE: &str = "oten_emulator";
 const LIFETIME: i64 = 30 * 24 * 60 * 60;
 
 /// A person who signed in at the provider, and when.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct SignedIn {
     pub(super) user: &'static User,
     pub(super) auth_time: i64,
+    /// The name of this session in ID tokens and logout tokens. It is not the cookie's value:
+    /// every client learns it.
+    pub(super) sid: Arc<str>,
+}
+
+impl SignedIn {
+    /// A person who signs in now, in a session of its own.
+    pub(super) fn new(core: &Core, user: &'static User) -> Self {
+        Self {
+            user,
+            auth_time: core.now(),
+            sid: base64url(*random_bytes::<16>()).into(),
+        }
+    }
 }
 
 /// Who is signed in, and who allowed what.
@@ -27,6 +43,16 @@ impl Sessions {
             people: Expiring::new(capacity),
             consents: Expiring::new(capacity),
         }
+    }
+
+    /// The sessions that have not ended, the oldest first.
+    pub(super) fn live(&self, now: i64) -> impl Iterator<Item = &SignedIn> {
+        self.people.values(now)
+    }
+
+    /// Ends every session that passes the test.
+    pub(super) fn end_if(&mut self, test: impl Fn(&SignedIn) -> bool) {
+        self.people.remove_if(test);
     }
 
     pub(super) fn has_consent(&self, user: &User, client_id: &str, scope: &str) -> bool {
@@ -48,17 +74,31 @@ impl Sessions {
 pub(super) fn signed_in(core: &Core, headers: &HeaderMap) -> Option<SignedIn> {
     let id = cookie_value(headers)?;
     let state = core.state();
-    let person = *state.sessions.people.get(&id, core.now())?;
-    (!state.disabled_users.contains(person.user.sub)).then_some(person)
+    let person = state.sessions.people.get(&id, core.now())?;
+    (!state.disabled_users.contains(person.user.sub)).then(|| person.clone())
 }
 
-/// Remembers a person; the answer is the `Set-Cookie` that stands for them.
-pub(super) fn sign_in(core: &Core, person: SignedIn) -> String {
+/// Signs a person in, in the place of whom the browser's cookie stands for, and adds the new
+/// `Set-Cookie`. Who was there already stays in the same session.
+pub(super) fn sign_in(core: &Core, headers: &HeaderMap, user: &'static User) -> (SignedIn, String) {
+    let mut person = SignedIn::new(core, user);
+    if let Some(before) = cookie_value(headers)
+        .and_then(|id| core.state().sessions.people.remove(&id, core.now()))
+        .filter(|before| before.user == user)
+    {
+        person.sid = before.sid;
+    }
+    let id = remember(core, person.clone());
+    (person, set_cookie(core, id.expose(), ""))
+}
+
+/// Starts the session of a person; the answer is what a cookie says for it.
+pub(super) fn remember(core: &Core, person: SignedIn) -> Secret {
     let id = Secret::random();
     let now = core.now();
     let people = &mut core.state().sessions.people;
     people.insert(id.expose().to_owned(), person, now + LIFETIME, now);
-    set_cookie(core, id.expose(), "")
+    id
 }
 
 /// Forgets the person; the answer is the `Set-Cookie` that clears the cookie.

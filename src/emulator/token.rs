@@ -16,7 +16,7 @@ use super::{
 use crate::secret::Secret;
 
 /// An error code and which rule was broken.
-type TokenError = (&'static str, String);
+pub(super) type TokenError = (&'static str, String);
 
 /// The token endpoint (RFC 6749 section 3.2).
 pub(super) async fn token(
@@ -91,7 +91,9 @@ fn refresh(core: &Core, client: &Client, form: &Form) -> Result<Value, TokenErro
         {
             return Err(error("invalid_scope", "The scope was not granted"));
         }
-        state.grants.use_refresh_token(token, now);
+        if core.settings.refresh.rotate {
+            state.grants.use_refresh_token(token, now);
+        }
         grant
     };
     let scope = form.get("scope").unwrap_or(&grant.scope);

@@ -36,7 +36,9 @@ pub(super) fn issue(
         "kid": state.key.key_id,
     });
     let access_token = state.key.sign(&header, &access_token_claims(core, &token));
-    let id_token = id_token(core, state, client, grant, &access_token, is_refresh);
+    let id_token = (!is_refresh || settings.refresh.id_token)
+        .then(|| id_token(core, state, client, grant, &access_token, is_refresh))
+        .flatten();
     state.grants.add_access_token(access_token.clone(), token);
 
     let mut answer = Map::new();
@@ -45,7 +47,7 @@ pub(super) fn issue(
     answer.insert("expires_in".into(), json!(settings.access_token_lifetime));
     answer.insert("scope".into(), json!(scope));
     answer.extend(id_token.map(|token| ("id_token".to_owned(), json!(token))));
-    if settings.refresh_tokens {
+    if settings.refresh.tokens && (!is_refresh || settings.refresh.rotate) {
         let expires_at = now.saturating_add(settings.refresh_token_lifetime);
         let token = state.grants.new_refresh_token(grant, expires_at, now);
         answer.insert("refresh_token".into(), json!(token));

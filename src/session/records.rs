@@ -41,7 +41,7 @@ impl Kind {
     /// request of a signed-in user costs no decryption and a changed key signs nobody out.
     fn is_sealed(self) -> bool {
         match self {
-            Self::Session => false,
+            Self::Session | Self::Lease => false,
             Self::LoginAttempt | Self::Tokens => true,
         }
     }

@@ -6,20 +6,20 @@ use http::{Request, StatusCode, header};
 use super::kit::*;
 
 /// A browser with one cookie.
-struct Browser<'a> {
+pub(super) struct Browser<'a> {
     kit: &'a Kit,
-    cookie: String,
+    pub(super) cookie: String,
 }
 
 impl<'a> Browser<'a> {
-    fn new(kit: &'a Kit) -> Self {
+    pub(super) fn new(kit: &'a Kit) -> Self {
         Self {
             kit,
             cookie: String::new(),
         }
     }
 
-    async fn get(&mut self, url: &str) -> Response {
+    pub(super) async fn get(&mut self, url: &str) -> Response {
         let path = url
             .replace(self.kit.emulator.issuer(), "")
             .replace("/oten/", "/");
@@ -27,7 +27,7 @@ impl<'a> Browser<'a> {
         self.kit.send(request.body(Body::empty()).unwrap()).await
     }
 
-    async fn post(&mut self, path: &str, parameters: &[(&str, &str)]) -> Response {
+    pub(super) async fn post(&mut self, path: &str, parameters: &[(&str, &str)]) -> Response {
         let request = Request::post(path)
             .header(header::COOKIE, &self.cookie)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
@@ -47,13 +47,16 @@ impl<'a> Browser<'a> {
     }
 
     /// Asks for authorization with changed claims; the answer is where it leads.
-    async fn authorize(&mut self, change: impl FnOnce(&mut serde_json::Value)) -> String {
+    pub(super) async fn authorize(
+        &mut self,
+        change: impl FnOnce(&mut serde_json::Value),
+    ) -> String {
         let mut claims = self.kit.claims("shop");
         change(&mut claims);
         location(&self.get(&self.kit.signed_url("shop", &claims)).await)
     }
 
-    async fn login(&mut self, page: &str, user: &str) -> String {
+    pub(super) async fn login(&mut self, page: &str, user: &str) -> String {
         let parameters = [("interaction", interaction(page)), ("user", user)];
         location(&self.post("/v1/oauth/login", &parameters).await)
     }
@@ -64,7 +67,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Signs Alice in and agrees.
-    async fn sign_in(&mut self) {
+    pub(super) async fn sign_in(&mut self) {
         let login = self.authorize(|_| ()).await;
         let consent = self.login(&login, "alice").await;
         let callback = location(&self.decide(&consent, "allow").await);
@@ -74,14 +77,14 @@ impl<'a> Browser<'a> {
         );
     }
 
-    async fn title(&mut self, page: &str) -> String {
+    pub(super) async fn title(&mut self, page: &str) -> String {
         let html = text_body(self.get(page).await).await;
         let title = html.split_once("<title>").unwrap().1;
         title.split(" - ").next().unwrap().to_owned()
     }
 }
 
-fn interaction(page: &str) -> &str {
+pub(super) fn interaction(page: &str) -> &str {
     page.strip_prefix("/oten/v1/oauth/interaction?id=")
         .expect("a page of ours")
 }

@@ -8,12 +8,13 @@ use url::{Url, form_urlencoded};
 use crate::{
     clock::Clock,
     emulator::{EmulatedClient, Emulator, EmulatorBuilder, Refusal},
-    jose::{Ed25519KeyPair, Header, SigningKey},
+    jose::{Algorithm, CompactJws, Ed25519KeyPair, Header, JwkSet, SigningKey},
     secret::Secret,
 };
 
 pub(super) const SECRET: &str = "a client secret of 32 bytes or more";
 pub(super) const REDIRECT: &str = "http://127.0.0.1:3000/callback";
+pub(super) const POST_LOGOUT: &str = "http://127.0.0.1:3000/bye?from=oten";
 /// RFC 7636 appendix B.
 pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(super) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
@@ -33,7 +34,12 @@ pub(super) fn kit_with(more: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) ->
     let clock = Clock::manual();
     let key_pair = Ed25519KeyPair::generate().with_key_id("client-key");
     let builder = Emulator::builder()
-        .client(EmulatedClient::confidential("shop", SECRET).redirect_uri(REDIRECT))
+        .client(
+            EmulatedClient::confidential("shop", SECRET)
+                .redirect_uri(REDIRECT)
+                .post_logout_redirect_uri(POST_LOGOUT)
+                .back_channel_logout_uri("http://127.0.0.1:3000/back-channel-logout"),
+        )
         .client(EmulatedClient::confidential("other", SECRET).redirect_uri(REDIRECT))
         .client(
             EmulatedClient::confidential("eddsa", SECRET)
@@ -229,4 +235,26 @@ pub(super) fn location(response: &Response) -> String {
         .to_str()
         .unwrap()
         .to_owned()
+}
+
+/// The status and the error code of a token answer.
+pub(super) fn error(answer: &(StatusCode, Value)) -> (u16, &str) {
+    (
+        answer.0.as_u16(),
+        answer.1["error"].as_str().unwrap_or("none"),
+    )
+}
+
+/// The claims of a token, after a look at its signature with the published keys.
+pub(super) async fn verified(kit: &Kit, token: &str, typ: &str) -> Value {
+    let published = text_body(kit.get("/.well-known/jwks.json").await).await;
+    let keys = JwkSet::from_json(published.as_bytes()).unwrap();
+    let jws = CompactJws::parse(token).unwrap();
+    assert_eq!(jws.typ(), Some(typ));
+    let key = keys
+        .find(jws.key_id(), Algorithm::EdDsa)
+        .expect("the key is published");
+    jws.verify::<Value>(key, &[Algorithm::EdDsa])
+        .unwrap()
+        .into_claims()
 }

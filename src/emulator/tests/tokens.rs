@@ -1,34 +1,9 @@
 use std::time::Duration;
 
 use http::{StatusCode, header};
-use serde_json::Value;
 
 use super::kit::*;
-use crate::{
-    emulator::EmulatorBuilder,
-    jose::{Algorithm, CompactJws, JwkSet},
-};
-
-fn error(answer: &(StatusCode, Value)) -> (u16, &str) {
-    (
-        answer.0.as_u16(),
-        answer.1["error"].as_str().unwrap_or("none"),
-    )
-}
-
-/// The claims of a token, after a look at its signature with the published keys.
-async fn verified(kit: &Kit, token: &str, typ: &str) -> Value {
-    let published = text_body(kit.get("/.well-known/jwks.json").await).await;
-    let keys = JwkSet::from_json(published.as_bytes()).unwrap();
-    let jws = CompactJws::parse(token).unwrap();
-    assert_eq!(jws.typ(), Some(typ));
-    let key = keys
-        .find(jws.key_id(), Algorithm::EdDsa)
-        .expect("the key is published");
-    jws.verify::<Value>(key, &[Algorithm::EdDsa])
-        .unwrap()
-        .into_claims()
-}
+use crate::emulator::EmulatorBuilder;
 
 #[tokio::test]
 async fn a_code_brings_tokens() {
