@@ -3,13 +3,16 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use axum::http::{Method, header};
-use axum_oten::emulator::{
-    Endpoint::{Discovery, Token},
-    Fault, Lie,
+use axum_oten::{
+    MemoryStore, Oten,
+    emulator::{
+        Endpoint::{Discovery, Token},
+        Fault, Lie,
+    },
 };
 use serde_json::json;
 
-use crate::common::{Answer, Browser, Log, TestSite};
+use crate::common::{Answer, Browser, Log, TestSite, app};
 
 type Event = BTreeMap<String, String>;
 
@@ -250,8 +253,18 @@ async fn b5_subjects_are_hashed_and_still_tell_users_apart() {
     assert_ne!(subjects[0], subjects[1]);
 
     // Another process has another key, so that nobody can make a table of hashes.
-    let site = TestSite::start().await;
-    site.signed_in("alice").await;
+    let store = MemoryStore::default().with_clock(site.clock.clone());
+    let oten = Oten::builder(site.oten.config().clone(), store.clone())
+        .clock(site.clock.clone())
+        .build()
+        .unwrap();
+    let another = TestSite {
+        app: app(&oten),
+        oten,
+        store,
+        ..site
+    };
+    another.signed_in("alice").await;
     assert_ne!(only_event(&log)["subject"], subjects[0]);
 }
 

@@ -21,6 +21,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpSocket, TcpStream},
 };
+use url::Url;
 
 use crate::common::{Answer, Browser, Log, TestSite, eventually};
 
@@ -177,11 +178,18 @@ async fn d2_what_was_read_again_counts() {
     site.emulator
         .tell(Lie::DiscoveryField("authorization_endpoint", json!(moved)));
     site.clock.advance(HOUR);
-    while !browser.start_login("/").await.as_str().starts_with(moved) {
+    let is_moved = |url: &Url| url.as_str().starts_with(moved);
+    let started = Instant::now();
+    while !is_moved(&browser.start_login("/").await) {
+        assert!(
+            started.elapsed() < Duration::from_secs(5),
+            "it never counts"
+        );
         tokio::task::yield_now().await;
     }
-    assert_eq!(site.emulator.calls(Discovery), 2);
-    browser.start_login("/").await;
+    for _ in 0..3 {
+        browser.start_login("/").await;
+    }
     assert_eq!(site.emulator.calls(Discovery), 2, "it is fresh again");
 }
 
@@ -243,6 +251,41 @@ async fn d3_keys_are_read_once_and_found_by_kid() {
         site.signed_in("alice").await;
     }
     assert_eq!(site.emulator.calls(Jwks), 1);
+}
+
+#[tokio::test]
+async fn d3_concurrent_first_sign_ins_read_them_once() {
+    let site = TestSite::start().await;
+    let delay = Fault::Delay(Duration::from_millis(50));
+    site.emulator.fault(Jwks, delay);
+    let mut sign_ins = Vec::new();
+    for _ in 0..5 {
+        let mut browser = site.browser();
+        sign_ins.push(tokio::spawn(async move {
+            browser.sign_in("alice", "/").await;
+        }));
+    }
+    for sign_in in sign_ins {
+        sign_in.await.unwrap();
+    }
+    assert_eq!(site.emulator.calls(Jwks), 1);
+}
+
+#[tokio::test]
+async fn d3_nobody_waits_while_they_are_read_again() {
+    let site = TestSite::start().await;
+    site.signed_in("alice").await;
+    site.clock.advance(HOUR);
+    site.emulator.fault(Jwks, Fault::Hang.times(1));
+    let started = Instant::now();
+    for _ in 0..3 {
+        site.signed_in("alice").await;
+    }
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "somebody waited"
+    );
+    eventually(|| site.emulator.calls(Jwks) == 2).await;
 }
 
 #[tokio::test]
@@ -371,22 +414,25 @@ async fn assert_hanging_discovery_is_given_up() {
 
 /// The head of an answer comes at once, its body never ends.
 async fn assert_an_endless_answer_is_given_up() {
+    let endless = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{";
+    let error = ask(serve(endless).await).await;
+    assert!(error.contains("within 10 seconds"), "{error}");
+}
+
+/// A server that says this to everybody, and keeps the line open.
+async fn serve(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(async move {
+    tokio::spawn(async move {
         let mut open = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut request = [0; 1024];
             let _ = stream.read(&mut request).await;
-            let head =
-                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{";
-            stream.write_all(head.as_bytes()).await.unwrap();
+            let _ = stream.write_all(answer).await;
             open.push(stream);
         }
     });
-    let error = ask(address).await;
-    assert!(error.contains("within 10 seconds"), "{error}");
-    server.abort();
+    address
 }
 
 /// Nobody takes the connection: the listener's queue is full.
@@ -615,6 +661,29 @@ async fn d5_a_document_that_is_busy_is_left_alone_for_as_long_as_it_says() {
     assert_eq!(site.emulator.calls(Discovery), 1);
     site.clock.advance(Duration::from_secs(1));
     site.signed_in("alice").await;
+
+    // Nobody is locked out for good.
+    let site = TestSite::start().await;
+    let busy = Fault::TooManyRequests {
+        retry_after: Some(Duration::MAX),
+    };
+    site.emulator.fault(Discovery, busy.times(1));
+    assert_down(&site.browser().get("/login").await);
+    site.clock.advance(HOUR);
+    site.signed_in("alice").await;
+}
+
+#[tokio::test]
+async fn d5_an_odd_retry_after_is_passed_over() {
+    for answer in [
+        &b"HTTP/1.1 429 Busy\r\nRetry-After: soon\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"[..],
+        b"HTTP/1.1 429 Busy\r\nRetry-After: \xff\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        b"HTTP/1.1 503 Down\r\nRetry-After: -1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        b"HTTP/1.1 503 Down\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    ] {
+        let error = ask(serve(answer).await).await;
+        assert!(error.contains("the answer's status is"), "{error}");
+    }
 }
 
 #[tokio::test]
