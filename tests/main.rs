@@ -15,6 +15,7 @@ mod lies;
 mod program;
 mod promises_kept;
 mod provider;
+mod refresh;
 mod requests;
 mod sealing;
 mod secrets;

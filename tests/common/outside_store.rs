@@ -76,4 +76,8 @@ impl OtenStore for OutsideStore {
     async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
         self.memory.take(key).await
     }
+
+    async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
+        self.memory.remove_if(key, value).await
+    }
 }

@@ -25,6 +25,7 @@ pub enum Asked {
     Replace,
     Touch,
     Take,
+    RemoveIf,
 }
 
 #[derive(Debug, Default)]
@@ -130,6 +131,11 @@ impl OtenStore for WatchedStore {
     async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
         self.note(Asked::Take).await?;
         self.memory.take(key).await
+    }
+
+    async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
+        self.note(Asked::RemoveIf).await?;
+        self.memory.remove_if(key, value).await
     }
 
     fn is_outside(&self) -> bool {

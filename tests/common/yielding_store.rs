@@ -46,6 +46,11 @@ impl OtenStore for YieldingStore {
         self.0.take(key).await
     }
 
+    async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
+        yield_now().await;
+        self.0.remove_if(key, value).await
+    }
+
     fn is_outside(&self) -> bool {
         self.0.is_outside()
     }

@@ -1,0 +1,365 @@
+//! Promises L1 to L5 and D5's budget: tokens that are renewed.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    http::{Method, StatusCode, header},
+    routing::get,
+};
+use axum_oten::{
+    Oten, User,
+    emulator::{Endpoint::Token, Fault, Lie},
+};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use crate::common::{Answer, Browser, Log, TestSite, app};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Another process of the same site, on the same store.
+fn another_process(site: &TestSite) -> Oten {
+    Oten::builder(site.oten.config().clone(), site.store.clone())
+        .clock(site.clock.clone())
+        .build()
+        .unwrap()
+}
+
+async fn get_all(browsers: impl IntoIterator<Item = Browser>, path: &'static str) -> Vec<Answer> {
+    let mut requests = JoinSet::new();
+    for mut browser in browsers {
+        requests.spawn(async move { browser.get(path).await });
+    }
+    requests.join_all().await
+}
+
+fn assert_all_ok(answers: &[Answer], count: usize) {
+    let good = answers
+        .iter()
+        .filter(|answer| answer.status == StatusCode::OK);
+    assert_eq!(good.count(), count);
+}
+
+#[tokio::test]
+async fn l1_a_token_near_its_end_is_renewed_before_a_protected_request() {
+    let site = TestSite::start().await;
+    let mut browser = site.signed_in("alice").await;
+    site.clock.advance(HOUR / 2);
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    assert_eq!(site.emulator.refreshes(), 0, "too early");
+
+    site.clock.advance(HOUR / 2 - MINUTE);
+    browser.get("/").await;
+    assert_eq!(site.emulator.refreshes(), 0, "the page is open to all");
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    assert_eq!(site.emulator.refreshes(), 1);
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    assert_eq!(site.emulator.refreshes(), 1, "it is fresh again");
+
+    // And again an hour later, with the refresh token that came with it.
+    site.clock.advance(HOUR);
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    assert_eq!(site.emulator.refreshes(), 2);
+    assert_eq!(site.emulator.reuse_detected(), 0);
+}
+
+#[tokio::test]
+async fn l1_a_user_who_is_disabled_is_out_within_the_life_of_a_token() {
+    let site = TestSite::start().await;
+    let mut browser = site.signed_in("alice").await;
+    site.emulator.disable_user("alice");
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    site.clock.advance(HOUR);
+    assert_eq!(
+        browser.get("/profile").await.location(),
+        "/login?return_to=%2Fprofile"
+    );
+}
+
+#[tokio::test]
+async fn l1_on_demand_only_the_access_token_renews() {
+    let site = TestSite::builder()
+        .config(|config| config.refresh(axum_oten::config::RefreshPolicy::OnDemand))
+        .start()
+        .await;
+    let mut browser = site.signed_in("alice").await;
+    site.clock.advance(HOUR);
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    assert_eq!(site.emulator.refreshes(), 0);
+    assert_eq!(browser.get("/token").await.status, StatusCode::OK);
+    assert_eq!(site.emulator.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn l1_without_a_refresh_token_the_session_lives_to_its_own_limits() {
+    let site = TestSite::builder()
+        .emulator(|emulator| emulator.without_refresh_tokens())
+        .start()
+        .await;
+    let mut browser = site.signed_in("alice").await;
+    assert_eq!(browser.get("/token").await.status, StatusCode::OK);
+    site.clock.advance(2 * HOUR);
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    assert_eq!(
+        browser.get("/token").await.location(),
+        "/login?return_to=%2Ftoken"
+    );
+}
+
+#[tokio::test]
+async fn l2_two_hundred_requests_of_one_session_make_one_call() {
+    let site = TestSite::start().await;
+    let browser = site.signed_in("alice").await;
+    site.clock.advance(HOUR);
+    let held = site.emulator.hold(Token);
+    let requests = tokio::spawn(get_all(vec![browser; 200], "/profile"));
+    held.waiting(1).await;
+    held.release();
+    assert_all_ok(&requests.await.unwrap(), 200);
+    assert_eq!(site.emulator.refreshes(), 1);
+    assert_eq!(site.emulator.reuse_detected(), 0);
+}
+
+#[tokio::test]
+async fn l2_two_processes_that_share_a_store_make_one_call() {
+    let site = TestSite::start().await;
+    let browser = site.signed_in("alice").await;
+    let mut elsewhere = browser.clone();
+    elsewhere.app(app(&another_process(&site)));
+    site.clock.advance(HOUR);
+    let held = site.emulator.hold(Token);
+    let browsers = [vec![browser; 100], vec![elsewhere; 100]].concat();
+    let requests = tokio::spawn(get_all(browsers, "/profile"));
+    held.waiting(1).await;
+    held.release();
+    assert_all_ok(&requests.await.unwrap(), 200);
+    assert_eq!(site.emulator.refreshes(), 1);
+    assert_eq!(site.emulator.reuse_detected(), 0);
+}
+
+#[tokio::test]
+async fn l2_a_process_that_dies_with_the_lease_holds_others_up_for_its_life() {
+    let site = TestSite::start().await;
+    let browser = site.signed_in("alice").await;
+    site.clock.advance(HOUR);
+    let held = site.emulator.hold(Token);
+
+    // A process of its own, which ends in the middle of the call.
+    let doomed = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut first = browser.clone();
+    first.app(app(&another_process(&site)));
+    doomed.spawn(async move { first.get("/profile").await });
+    held.waiting(1).await;
+    doomed.shutdown_background();
+    held.release();
+
+    let mut second = browser.clone();
+    let waiting = tokio::spawn(async move { second.get("/profile").await });
+    let unused = site.emulator.refreshes();
+    site.clock.advance(Duration::from_secs(15));
+    let answer = waiting.await.unwrap();
+    // The emulator may have acted on the call that was cut off, and then the token was used up:
+    // its answer is lost, and the user signs in again.
+    assert!(
+        answer.status == StatusCode::OK || answer.location().starts_with("/login"),
+        "{answer:?}"
+    );
+    assert!(site.emulator.refreshes() > unused);
+}
+
+#[tokio::test]
+async fn l2_waiters_that_leave_do_not_stop_the_call() {
+    let site = TestSite::start().await;
+    let browser = site.signed_in("alice").await;
+    site.clock.advance(HOUR);
+    let held = site.emulator.hold(Token);
+    let mut impatient = browser.clone();
+    let request = tokio::spawn(async move { impatient.get("/profile").await });
+    held.waiting(1).await;
+    request.abort();
+    assert!(request.await.unwrap_err().is_cancelled());
+    held.release();
+    site.oten.shutdown().await;
+    let mut browser = browser;
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    assert_eq!(site.emulator.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn l3_a_renewed_id_token_is_about_the_same_user_from_the_same_provider() {
+    for (claim, lie) in [
+        ("sub", json!("mallory")),
+        ("iss", json!("https://evil.example")),
+        ("aud", json!("another-client")),
+        ("exp", json!(0)),
+    ] {
+        let site = TestSite::start().await;
+        let mut browser = site.signed_in("alice").await;
+        site.clock.advance(HOUR);
+        site.emulator.tell(Lie::Claim(claim, lie));
+        let log = Log::start();
+        browser.get("/profile").await.location();
+        let ended = log.named("sign_in_ended");
+        assert!(
+            ended[0]["cause"].contains(&format!("`{claim}`")),
+            "{ended:?}"
+        );
+        assert_eq!(browser.who().await, "guest");
+        assert!(site.store.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn l3_what_the_provider_does_not_send_again_stays() {
+    let site = TestSite::builder()
+        .emulator(|emulator| emulator.without_id_token_on_refresh().without_rotation())
+        .start()
+        .await;
+    let mut browser = site.signed_in("alice").await;
+    for refreshes in 1..=3 {
+        site.clock.advance(HOUR);
+        assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+        assert_eq!(site.emulator.refreshes(), refreshes);
+    }
+}
+
+/// Handlers that end badly after their request renewed the tokens.
+fn bad_endings(oten: &Oten) -> Router {
+    let protected = Router::new()
+        .route(
+            "/fails",
+            get(async |_: User| StatusCode::INTERNAL_SERVER_ERROR),
+        )
+        .route("/panics", get(panics))
+        .route(
+            "/hangs",
+            get(async |_: User| std::future::pending::<()>().await),
+        )
+        .route_layer(oten.require_login());
+    app(oten).merge(protected.layer(oten.layer()))
+}
+
+async fn panics(_: User) {
+    panic!("on purpose")
+}
+
+#[tokio::test]
+async fn l4_a_handler_that_ends_badly_loses_no_tokens() {
+    for path in ["/fails", "/panics", "/hangs"] {
+        let site = TestSite::builder().app(bad_endings).start().await;
+        let mut browser = site.signed_in("alice").await;
+        site.clock.advance(HOUR);
+        let mut unlucky = browser.clone();
+        let request = tokio::spawn(async move { unlucky.get(path).await });
+        if path == "/hangs" {
+            crate::common::eventually(|| site.emulator.refreshes() == 1).await;
+            request.abort();
+        }
+        let _ = request.await;
+        assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+        assert_eq!(site.emulator.refreshes(), 1, "{path}");
+        site.clock.advance(HOUR);
+        assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+        assert_eq!(site.emulator.reuse_detected(), 0, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn l5_an_invalid_grant_ends_the_sign_in() {
+    let site = TestSite::start().await;
+    for (method, status) in [
+        (None, StatusCode::SEE_OTHER),
+        (Some(()), StatusCode::UNAUTHORIZED),
+    ] {
+        let mut browser = site.signed_in("alice").await;
+        site.emulator.disable_user("alice");
+        site.clock.advance(HOUR);
+        let answer = match method {
+            None => browser.get("/profile").await,
+            Some(()) => browser.fetch(Method::GET, "/profile", "").await,
+        };
+        assert_eq!(answer.status, status);
+        assert_eq!(browser.who().await, "guest");
+        site.emulator.enable_user("alice");
+    }
+    assert!(site.store.is_empty());
+}
+
+#[tokio::test]
+async fn l5_what_may_pass_signs_nobody_out() {
+    for fault in [
+        Fault::Status(500),
+        Fault::Status(503),
+        Fault::TooManyRequests {
+            retry_after: Some(MINUTE),
+        },
+        Fault::OAuthError("temporarily_unavailable"),
+        Fault::Close,
+        Fault::Html,
+    ] {
+        let site = TestSite::start().await;
+        let mut browser = site.signed_in("alice").await;
+        site.emulator.fault(Token, fault);
+        // A minute before the end the token is still good.
+        site.clock.advance(HOUR - MINUTE);
+        assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+        assert_eq!(browser.get("/token").await.status, StatusCode::OK);
+        // After the end pages go on for the grace, and nothing needs the token.
+        site.clock.advance(3 * MINUTE);
+        assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+        let refused = browser.get("/token").await;
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(refused.header(header::RETRY_AFTER).is_some());
+        // After the grace nobody can vouch for the user; still nobody is signed out.
+        site.clock.advance(5 * MINUTE);
+        let refused = browser.get("/profile").await;
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(refused.header(header::RETRY_AFTER).is_some());
+        assert!(refused.set_cookies().is_empty());
+        assert_eq!(browser.who().await, "user alice");
+        site.emulator.clear_faults();
+        site.clock.advance(2 * MINUTE);
+        assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    }
+}
+
+#[tokio::test]
+async fn l5_a_failed_call_is_not_made_again_by_the_next_request() {
+    let site = TestSite::start().await;
+    let browser = site.signed_in("alice").await;
+    site.emulator.fault(Token, Fault::Status(500));
+    site.clock.advance(HOUR);
+    let before = site.emulator.calls(Token);
+    for answer in get_all(vec![browser; 20], "/profile").await {
+        assert_eq!(answer.status, StatusCode::OK, "within the grace");
+    }
+    assert_eq!(site.emulator.calls(Token), before + 1);
+}
+
+#[tokio::test]
+async fn d5_the_budget_of_token_requests_is_kept() {
+    let site = TestSite::builder()
+        .config(|config| config.token_requests_per_minute(4))
+        .start()
+        .await;
+    let mut browsers = [site.signed_in("alice").await, site.signed_in("bob").await];
+    site.clock.advance(HOUR);
+    let before = site.emulator.calls(Token);
+    for browser in &mut browsers {
+        assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    }
+    assert_eq!(site.emulator.calls(Token), before + 2);
+    // Nothing is left: whoever signs in now is told to come back in a moment.
+    let mut late = site.browser();
+    let authorization_url = late.start_login("/").await;
+    let callback = late.approve(&authorization_url, "carol");
+    let answer = late.get(&callback).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.header(header::RETRY_AFTER).is_some());
+    assert_eq!(site.emulator.calls(Token), before + 2);
+}
