@@ -67,7 +67,7 @@ async fn question(response: Response) -> String {
 }
 
 #[tokio::test]
-async fn o3_a_logout_ends_the_session_and_comes_back() {
+async fn a_logout_ends_the_session_and_comes_back() {
     let kit = kit_with(EmulatorBuilder::advertise_back_channel_logout);
     let (first, _second) = (hint(&kit).await, hint(&kit).await);
     let sids = kit.emulator.sids_of("alice");
