@@ -21,3 +21,4 @@ mod sealing;
 mod secrets;
 mod sign_in;
 mod sign_out;
+mod sizes;
