@@ -6,7 +6,9 @@ use crate::secret::Secret;
 
 /// A live access token of the signed-in user, to call an API on their behalf.
 ///
-/// A token that ends within 10 seconds counts as ended: it would not survive the call.
+/// A token with 10 seconds or less to live counts as ended: it would not survive the call. Then a
+/// page navigation is sent to sign in, anything else gets 401; see
+/// [`AccessTokenRejection`](crate::web::AccessTokenRejection).
 ///
 /// ```
 /// use axum_oten::AccessToken;
@@ -51,7 +53,7 @@ impl<S: Send + Sync> FromRequestParts<S> for AccessToken {
                 Ok(Self(tokens.access_token))
             }
             // Signing in again so soon would lead in circles.
-            _ if signed_in.user().signed_in_at() + FRESH > live_until => {
+            _ if signed_in.user().signed_in_at() + FRESH > visit.inner().clock.now() => {
                 Err(Refusal::new(&visit, Error::AccessTokenUseless).into())
             }
             _ => Err(Refusal::new(&visit, Error::AccessTokenEnded).into()),

@@ -11,7 +11,7 @@ use crate::{
 
 /// Sign in with Oten: the configuration, the store, and what is known about the provider.
 ///
-/// One value serves the whole app; copies are the same. See the [crate's example](crate).
+/// One value serves the whole app; clones share their state. See the [crate's example](crate).
 #[derive(Clone)]
 pub struct Oten(Arc<Inner>);
 
@@ -41,12 +41,12 @@ impl Oten {
     ///
     /// # Errors
     ///
-    /// [`SetupError`] when the machine lacks something that is needed.
+    /// [`SetupError::HttpClient`] when the system's certificates cannot be read.
     pub fn new(config: Config, store: impl OtenStore) -> Result<Self, SetupError> {
         Self::builder(config, store).build()
     }
 
-    /// Sets up signing in with more than the usual.
+    /// Sets up signing in, with another clock if need be.
     pub fn builder(config: Config, store: impl OtenStore) -> OtenBuilder {
         OtenBuilder {
             config,
@@ -99,7 +99,7 @@ impl fmt::Debug for Oten {
     }
 }
 
-/// An [`Oten`] in the making.
+/// A builder of [`Oten`].
 #[derive(Debug)]
 #[must_use]
 pub struct OtenBuilder {
@@ -119,7 +119,7 @@ impl OtenBuilder {
     ///
     /// # Errors
     ///
-    /// [`SetupError`] when the machine lacks something that is needed.
+    /// [`SetupError::HttpClient`] when the system's certificates cannot be read.
     pub fn build(self) -> Result<Oten, SetupError> {
         let Self {
             config,
