@@ -203,10 +203,10 @@ impl ConfigBuilder {
         self.text(&keys::REDIRECT_URI, url)
     }
 
-    /// Sets the absolute URL Oten sends the browser to after sign-out. By default there is none,
-    /// and Oten shows a page of its own.
+    /// Sets the absolute URL the browser goes to after signing out. By default this site shows its
+    /// own page.
     ///
-    /// It must be registered in exactly this spelling.
+    /// Register it at Oten in exactly this spelling.
     pub fn post_logout_redirect_uri(self, url: impl Into<String>) -> Self {
         self.text(&keys::POST_LOGOUT_REDIRECT_URI, url)
     }

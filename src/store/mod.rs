@@ -1,4 +1,4 @@
-//! What can be asked of a store, and the stores.
+//! The trait [`OtenStore`] and the stores.
 //!
 //! A store keeps small records under keys, each with a version and an end of life. Everything
 //! this crate remembers goes through [`OtenStore`]: sessions, login attempts, tokens.
@@ -35,7 +35,9 @@ use time::OffsetDateTime;
 /// A store of small records.
 ///
 /// Every operation acts on one record at once: of two that race, one comes first and the other
-/// sees what it did. A record past its end of life does not exist.
+/// sees what it did. A record past its end of life does not exist; the store removes it at some time.
+/// The crate gives each operation 2 seconds. Values are of some hundred bytes to a few KiB, and as
+/// large as what the app puts into its session.
 #[async_trait]
 pub trait OtenStore: Debug + Send + Sync + 'static {
     /// Puts a record where none is. Answers `false`, and changes nothing, where one is.

@@ -11,7 +11,16 @@ impl Oten {
     /// The routes `/login`, `/logout` and the callback, whose path is that of the redirect URI.
     ///
     /// `GET /login?return_to=/path` starts to sign in and comes back to the local path, or to the
-    /// configured home. `POST /logout` signs out, `GET /logout` shows a button that does.
+    /// configured home; a `return_to` that is not local, or given twice, is passed over. `POST
+    /// /logout` signs out and must come from a page of this site: 403 unless `Sec-Fetch-Site` is
+    /// `same-origin` or, from a browser that does not send it, `Origin` is this site's. `GET /logout`
+    /// shows a button that does it:
+    ///
+    /// ```html
+    /// <form method="post" action="/logout"><button>Sign out</button></form>
+    /// ```
+    ///
+    /// Other methods, `HEAD` among them, get 405.
     pub fn routes<S>(&self) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,
