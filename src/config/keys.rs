@@ -198,7 +198,8 @@ keys! {
     SESSION_LIFETIME: "session_lifetime", Seconds, Some("7d"),
         "How long a session lives at most.";
     SESSION_STORE: "session_store", Text, Some("memory:"),
-        "Where sessions are kept; `memory:` forgets them when the process ends.";
+        "Where sessions are kept: `memory:`, which forgets them when the process ends, `sqlite:PATH`, \
+        `redis://…`, `rediss://…` or `postgres://…`.";
     COOKIE_NAME: "cookie_name", Text, Some("oten"),
         "What the session cookie's name begins with.";
     LOG_SUBJECTS: "log_subjects", Flag, Some("false"),

@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     File { path: PathBuf, error: io::Error },
     #[error("the sign-in layer could not be set up")]
     Oten(#[from] axum_oten::web::SetupError),
+    #[error("the sessions cannot be kept where `session_store` says")]
+    Store(#[from] axum_oten::store::StoreError),
     #[error("the emulator could not be set up")]
     Emulator(#[from] EmulatorError),
     #[error("cannot listen on {address}: {}", why_not(*.address, .error))]

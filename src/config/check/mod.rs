@@ -10,6 +10,7 @@ mod protocol;
 mod refusal;
 mod session;
 mod site;
+mod store;
 mod url;
 
 pub(super) use self::duration::human;

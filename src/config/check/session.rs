@@ -4,15 +4,13 @@ use super::{
     checker::Checker,
     duration::within,
     refusal::{Refusal, refuse},
+    store::store_url,
 };
 use crate::config::{StoreUrl, keys};
 
 const SHORTEST_SESSION: Duration = Duration::from_secs(60);
 const LONGEST_SESSION: Duration = Duration::from_secs(365 * 86_400);
 const LONGEST_COOKIE_NAME: usize = 32;
-
-/// Stores this crate is going to have.
-const PLANNED_STORES: [&str; 5] = ["sqlite", "redis", "rediss", "postgres", "postgresql"];
 
 /// What is remembered, where, and for how long.
 pub(super) struct Session {
@@ -36,7 +34,7 @@ pub(super) fn check(checker: &mut Checker<'_>) -> Option<Session> {
             "Shorten it, or lengthen `session_lifetime`.",
         );
     }
-    let store = checker.required(&keys::SESSION_STORE, store);
+    let store = checker.required(&keys::SESSION_STORE, store_url);
     let cookie_name = checker.required(&keys::COOKIE_NAME, cookie_name);
     Some(Session {
         idle: idle?,
@@ -44,18 +42,6 @@ pub(super) fn check(checker: &mut Checker<'_>) -> Option<Session> {
         store: store?,
         cookie_name: cookie_name?,
     })
-}
-
-fn store(text: &str) -> Result<StoreUrl, Refusal> {
-    let scheme = text.split_once(':').map_or(text, |(scheme, _)| scheme);
-    match text {
-        "memory:" => Ok(StoreUrl::Memory),
-        _ if PLANNED_STORES.contains(&scheme) => refuse(
-            "names a store that is not available in this version",
-            "Write `memory:`.",
-        ),
-        _ => refuse("does not name a store", "Write `memory:`."),
-    }
 }
 
 fn cookie_name(text: &str) -> Result<String, Refusal> {
