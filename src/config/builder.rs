@@ -298,10 +298,10 @@ impl ConfigBuilder {
 
     /// Sets where sessions are kept. By default in memory, which signs everybody out when the
     /// process ends.
-    // By value, like every other setter; a later kind of store is not `Copy`.
+    // By value, like every other setter.
     #[allow(clippy::needless_pass_by_value)]
     pub fn session_store(self, store: StoreUrl) -> Self {
-        self.text(&keys::SESSION_STORE, store.to_string())
+        self.text(&keys::SESSION_STORE, store.setting())
     }
 
     /// Sets the keys that seal tokens and login attempts in the store: 32 bytes each in base64,

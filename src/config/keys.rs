@@ -209,7 +209,8 @@ keys! {
     SESSION_LIFETIME: "session_lifetime", Seconds, Some("7d"),
         "How long a session lives at most.";
     SESSION_STORE: "session_store", Text, Some("memory:"),
-        "Where sessions are kept; `memory:` forgets them when the process ends.";
+        "Where sessions are kept: `memory:`, which forgets them when the process ends, `sqlite:PATH`, \
+        `redis://…`, `rediss://…` or `postgres://…`.";
     SESSION_KEY: "session_key", Secret, None,
         "The keys that seal tokens in the store, 32 bytes each in base64, separated by commas; \
          the first one seals, all of them open.";

@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use axum_oten::{
-    Config, MemoryStore, Oten,
+    Config, Oten,
     config::{ConfigBuilder, Issuer},
+    store,
 };
 
 use crate::{
@@ -20,7 +21,8 @@ pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
     let provider = provider_origin(&config);
     let site = Arc::new(Site::new(config.base_path(), Vec::new()));
     let seen_at = format!("{}{}", config.origin(), site.path("/"));
-    let oten = Oten::new(config, MemoryStore::default())?;
+    let store = store::open(config.session_store()).await?;
+    let oten = Oten::new(config, store)?;
     let app = site::routes(&oten, &site);
     announce(
         "Oten site",
