@@ -19,3 +19,4 @@ mod requests;
 mod secrets;
 mod sign_in;
 mod sign_out;
+mod stores;
