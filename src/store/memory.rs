@@ -1,3 +1,5 @@
+mod members;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
@@ -7,6 +9,7 @@ use std::{
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
+use self::members::Members;
 use super::{OtenStore, RecordKey, StoreError, StoredRecord};
 use crate::clock::Clock;
 
@@ -18,7 +21,8 @@ const DEFAULT_CAPACITY: usize = 100_000;
 /// It holds 100,000 records of each kind by default. A session takes about 1 KiB and its tokens
 /// 2 KiB; a login attempt half a KiB, up to 1.5 KiB with the longest path to come back to. Where a
 /// kind is full, its record nearest to the end of life makes room, and none of another kind: a flood
-/// of sign-ins that nobody finishes signs nobody out. Copies are the same store.
+/// of sign-ins that nobody finishes signs nobody out. The members of sets are bounded in the same
+/// way. Copies are the same store.
 ///
 /// ```
 /// use axum_oten::MemoryStore;
@@ -39,6 +43,7 @@ struct Records {
     /// The same keys, by kind in the order of their ends of life.
     by_end: BTreeMap<&'static str, BTreeSet<(OffsetDateTime, RecordKey)>>,
     last_version: u64,
+    members: Members,
 }
 
 impl MemoryStore {
@@ -111,6 +116,7 @@ impl Records {
     }
 
     fn remove_expired(&mut self, now: OffsetDateTime) {
+        self.members.remove_expired(now);
         for ends in self.by_end.values_mut() {
             while ends.first().is_some_and(|(end, _)| *end <= now) {
                 if let Some((_, key)) = ends.pop_first() {
@@ -190,6 +196,27 @@ impl OtenStore for MemoryStore {
             .get(key)
             .is_some_and(|found| found.value == value);
         Ok(is_there && records.remove(key).is_some())
+    }
+
+    async fn add_member(
+        &self,
+        set: &RecordKey,
+        member: &str,
+        expires_at: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        self.live()
+            .members
+            .add(set, member, expires_at, self.capacity);
+        Ok(())
+    }
+
+    async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
+        Ok(self.live().members.of(set))
+    }
+
+    async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {
+        self.live().members.remove(set, member);
+        Ok(())
     }
 
     fn is_outside(&self) -> bool {

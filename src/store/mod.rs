@@ -94,6 +94,36 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     /// [`StoreError`] when the store cannot be asked; whether the record is there is then unknown.
     async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError>;
 
+    /// Puts a member into a set, until `expires_at`; one that is there already gets this end of
+    /// life. A set is there as long as it has members, and has nothing to do with a record under the
+    /// same key. Of two adds that race, none is lost.
+    ///
+    /// A member is a short text, at most 1 KiB.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store cannot be asked; whether the member is there is then unknown.
+    async fn add_member(
+        &self,
+        set: &RecordKey,
+        member: &str,
+        expires_at: OffsetDateTime,
+    ) -> Result<(), StoreError>;
+
+    /// The members of a set, in no particular order; none where there is no set.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store cannot be asked.
+    async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError>;
+
+    /// Removes a member from a set, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store cannot be asked; whether the member is there is then unknown.
+    async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError>;
+
     /// Whether the records leave this process, so that tokens in them must be sealed. An unknown store
     /// counts as outside.
     fn is_outside(&self) -> bool {

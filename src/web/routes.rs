@@ -1,17 +1,23 @@
 use axum::{
     Router,
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get},
+    routing::{MethodRouter, get, post},
 };
 use http::header;
 
-use super::{Oten, callback, error::Error, login, logout, rejection::Refusal, visit::Visit};
+use super::{
+    Oten, back_channel, callback, error::Error, login, logout, rejection::Refusal, visit::Visit,
+};
 
 impl Oten {
-    /// The routes `/login`, `/logout` and the callback, whose path is that of the redirect URI.
+    /// The routes `/login`, `/logout`, `/backchannel-logout` and the callback, whose path is that of
+    /// the redirect URI.
     ///
     /// `GET /login?return_to=/path` starts to sign in and comes back to the local path, or to the
-    /// configured home. `POST /logout` signs out, `GET /logout` shows a button that does.
+    /// configured home. `POST /logout` signs out here and, where the provider has an end-session
+    /// endpoint, there (OpenID Connect RP-Initiated Logout 1.0); `GET /logout` shows a button that
+    /// does. `POST /backchannel-logout` takes the provider's logout tokens (OpenID Connect
+    /// Back-Channel Logout 1.0).
     pub fn routes<S>(&self) -> Router<S>
     where
         S: Clone + Send + Sync + 'static,
@@ -24,6 +30,10 @@ impl Oten {
                 only(get(callback::get), "GET"),
             )
             .route("/logout", only(logout, "GET, POST"))
+            .route(
+                "/backchannel-logout",
+                only(post(back_channel::post), "POST"),
+            )
     }
 }
 

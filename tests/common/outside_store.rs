@@ -80,4 +80,21 @@ impl OtenStore for OutsideStore {
     async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
         self.memory.remove_if(key, value).await
     }
+
+    async fn add_member(
+        &self,
+        set: &RecordKey,
+        member: &str,
+        expires_at: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        self.memory.add_member(set, member, expires_at).await
+    }
+
+    async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
+        self.memory.members(set).await
+    }
+
+    async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {
+        self.memory.remove_member(set, member).await
+    }
 }

@@ -26,6 +26,9 @@ pub enum Asked {
     Touch,
     Take,
     RemoveIf,
+    AddMember,
+    Members,
+    RemoveMember,
 }
 
 #[derive(Debug, Default)]
@@ -41,12 +44,16 @@ enum Trouble {
 }
 
 impl Asked {
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 9] = [
         Self::Insert,
         Self::Load,
         Self::Replace,
         Self::Touch,
         Self::Take,
+        Self::RemoveIf,
+        Self::AddMember,
+        Self::Members,
+        Self::RemoveMember,
     ];
 }
 
@@ -136,6 +143,26 @@ impl OtenStore for WatchedStore {
     async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
         self.note(Asked::RemoveIf).await?;
         self.memory.remove_if(key, value).await
+    }
+
+    async fn add_member(
+        &self,
+        set: &RecordKey,
+        member: &str,
+        expires_at: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        self.note(Asked::AddMember).await?;
+        self.memory.add_member(set, member, expires_at).await
+    }
+
+    async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
+        self.note(Asked::Members).await?;
+        self.memory.members(set).await
+    }
+
+    async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {
+        self.note(Asked::RemoveMember).await?;
+        self.memory.remove_member(set, member).await
     }
 
     fn is_outside(&self) -> bool {

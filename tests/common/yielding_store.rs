@@ -51,6 +51,26 @@ impl OtenStore for YieldingStore {
         self.0.remove_if(key, value).await
     }
 
+    async fn add_member(
+        &self,
+        set: &RecordKey,
+        member: &str,
+        expires_at: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        yield_now().await;
+        self.0.add_member(set, member, expires_at).await
+    }
+
+    async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
+        yield_now().await;
+        self.0.members(set).await
+    }
+
+    async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {
+        yield_now().await;
+        self.0.remove_member(set, member).await
+    }
+
     fn is_outside(&self) -> bool {
         self.0.is_outside()
     }
