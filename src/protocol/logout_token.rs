@@ -198,6 +198,3 @@ fn whom(claims: &mut Claims) -> Result<(Option<String>, Option<String>), LogoutT
         named => Ok(named),
     }
 }
-
-#[cfg(test)]
-mod tests;
