@@ -19,14 +19,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let oten = Oten::new(Config::from_env()?, MemoryStore::default())?;
     let admins = env::var("ADMINS").unwrap_or_default();
     let listener = TcpListener::bind(oten.config().listen()).await?;
-    println!("http://{}/admin", listener.local_addr()?);
+    println!("{}/admin", oten.config().origin());
     axum::serve(listener, app(&oten, &admins)).await?;
     Ok(())
 }
 
 /// `admins` are subjects, separated by commas: they never change hands, addresses and names do.
 fn app(oten: &Oten, admins: &str) -> Router {
-    let admins: HashSet<String> = admins.split(',').map(str::to_owned).collect();
+    let admins: HashSet<String> = admins
+        .split(',')
+        .map(|name| name.trim().to_owned())
+        .collect();
     let admin = Router::new()
         .route("/admin", get(panel))
         .route("/admin/users", get(async || "The users"))

@@ -29,7 +29,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         url: format!("{}/v1/userinfo", oten.config().issuer()),
     };
     let listener = TcpListener::bind(oten.config().listen()).await?;
-    println!("http://{}/api/me", listener.local_addr()?);
+    println!("{}/api/me", oten.config().origin());
     axum::serve(listener, app(&oten, upstream)).await?;
     Ok(())
 }

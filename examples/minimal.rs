@@ -17,7 +17,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt::init();
     let oten = Oten::new(Config::from_env()?, MemoryStore::default())?;
     let listener = TcpListener::bind(oten.config().listen()).await?;
-    println!("http://{}", listener.local_addr()?);
+    println!("{}", oten.config().origin());
     axum::serve(listener, app(&oten)).await?;
     Ok(())
 }

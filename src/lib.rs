@@ -45,12 +45,13 @@
 //!                    ID token verified -> user; new session id; saved
 //!                <-  303 /admin
 //!   GET /admin   ->  layer: user from the session -> handler(User)
-//!                    one store read, no network, no signature check
+//!                    one store read; no call to Oten, no signature check
 //! ```
 //!
 //! # The rooms
 //!
-//! Each room uses only those above it; what it needs from one below arrives as an argument.
+//! Modules are rooms on floors: each uses only those above it in this table; what it needs from one
+//! below arrives as an argument.
 //!
 //! | room | what is in it |
 //! |---|---|
@@ -71,7 +72,7 @@
 //! - `emulator`: a strict local Oten for development and tests, `axum_oten::emulator`.
 //! - `cli`: the program `oten`: a demo site and the operator's commands.
 //!
-//! By default there is the library alone.
+//! No feature is on by default: that is the library alone.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;

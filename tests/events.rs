@@ -6,6 +6,7 @@ use axum::http::{Method, header};
 use axum_oten::{
     MemoryStore, Oten,
     emulator::{
+        EmulatorBuilder,
         Endpoint::{Discovery, Token},
         Fault, Lie,
     },
@@ -223,6 +224,10 @@ async fn b5_other_refusals_are_one_event_each() {
     let answer = guest.post("/login").await;
     assert_refused(&log, &answer, "method_not_allowed");
 
+    let site = TestSite::builder()
+        .emulator(EmulatorBuilder::without_refresh_tokens)
+        .start()
+        .await;
     let mut bob = site.signed_in("bob").await;
     log.clear();
     let answer = bob.get("/staff").await;

@@ -23,3 +23,4 @@ mod secrets;
 mod sign_in;
 mod sign_out;
 mod sizes;
+mod stores;

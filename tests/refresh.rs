@@ -9,7 +9,11 @@ use axum::{
 };
 use axum_oten::{
     Oten, User,
-    emulator::{Endpoint::Token, Fault, Lie},
+    emulator::{
+        EmulatorBuilder,
+        Endpoint::{Jwks, Token},
+        Fault, Lie,
+    },
 };
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -50,7 +54,7 @@ async fn l1_a_token_near_its_end_is_renewed_before_a_protected_request() {
     assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
     assert_eq!(site.emulator.refreshes(), 0, "too early");
 
-    site.clock.advance(HOUR / 2 - MINUTE);
+    site.clock.advance(29 * MINUTE);
     browser.get("/").await;
     assert_eq!(site.emulator.refreshes(), 0, "the page is open to all");
     assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
@@ -95,7 +99,7 @@ async fn l1_on_demand_only_the_access_token_renews() {
 #[tokio::test]
 async fn l1_without_a_refresh_token_the_session_lives_to_its_own_limits() {
     let site = TestSite::builder()
-        .emulator(|emulator| emulator.without_refresh_tokens())
+        .emulator(EmulatorBuilder::without_refresh_tokens)
         .start()
         .await;
     let mut browser = site.signed_in("alice").await;
@@ -306,7 +310,7 @@ async fn l5_what_may_pass_signs_nobody_out() {
         let mut browser = site.signed_in("alice").await;
         site.emulator.fault(Token, fault);
         // A minute before the end the token is still good.
-        site.clock.advance(HOUR - MINUTE);
+        site.clock.advance(59 * MINUTE);
         assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
         assert_eq!(browser.get("/token").await.status, StatusCode::OK);
         // After the end pages go on for the grace, and nothing needs the token.
@@ -362,4 +366,21 @@ async fn d5_the_budget_of_token_requests_is_kept() {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.header(header::RETRY_AFTER).is_some());
     assert_eq!(site.emulator.calls(Token), before + 2);
+}
+
+#[tokio::test]
+async fn l3_a_key_that_is_not_to_be_had_costs_nobody_the_tokens() {
+    let site = TestSite::start().await;
+    let mut browser = site.signed_in("alice").await;
+    site.clock.advance(HOUR);
+    site.emulator.rotate_keys();
+    site.emulator.fault(Jwks, Fault::Status(404));
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    site.emulator.clear_faults();
+    site.clock.advance(HOUR);
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    assert_eq!(
+        (site.emulator.refreshes(), site.emulator.reuse_detected()),
+        (2, 0)
+    );
 }

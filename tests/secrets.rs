@@ -173,8 +173,9 @@ impl Life {
     /// Everything is said and done: looks for the secrets.
     fn assert_kept(mut self) {
         for call in self.calls() {
-            let verifier = call.form["code_verifier"].clone();
-            self.secrets.push(("code verifier", verifier));
+            let verifier = call.form.get("code_verifier").cloned();
+            let verifier = verifier.map(|verifier| ("code verifier", verifier));
+            self.secrets.extend(verifier);
             for name in ["access_token", "id_token", "refresh_token"] {
                 let token = call.answer[name].as_str().map(str::to_owned);
                 self.secrets.extend(token.map(|token| (name, token)));
@@ -235,9 +236,9 @@ async fn b2_a_whole_life_leaks_nothing() {
         life.for_provider.push_str(fresh_start.location());
         // Signed in once more, over the session there is.
         assert_eq!(life.sign_in().await.1.location(), "/user");
-        // The access token ends.
+        // The access token ends and is renewed.
         life.site.clock.advance(Duration::from_secs(60));
-        assert!(life.get("/token").await.body.starts_with("Err("));
+        assert!(life.get("/token").await.body.starts_with("Ok("));
         // Out, with the old cookie kept.
         let old = life.browser.cookies.clone();
         let mut sign_out = life.browser.navigation(Method::POST, "/logout");
@@ -251,9 +252,13 @@ async fn b2_a_whole_life_leaks_nothing() {
         for name in ["state", "nonce", "code", "session cookie", "login cookie"] {
             assert!(life.learnt(name) > 0, "{name}");
         }
-        assert_eq!(life.calls().len(), 2);
+        assert_eq!(life.calls().len(), 3);
         let log = life.log.text();
-        assert!(log.contains("signed_in") && log.contains("signed_out"));
+        assert!(
+            ["signed_in", "refreshed", "signed_out"]
+                .iter()
+                .all(|event| log.contains(event))
+        );
         assert!(log.contains("code=[redacted]"), "requests are not logged");
         assert!(
             log.contains("starting new connection"),

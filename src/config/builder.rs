@@ -203,10 +203,10 @@ impl ConfigBuilder {
         self.text(&keys::REDIRECT_URI, url)
     }
 
-    /// Sets the absolute URL Oten sends the browser to after sign-out. By default there is none,
-    /// and Oten shows a page of its own.
+    /// Sets the absolute URL the browser goes to after signing out. By default this site shows its
+    /// own page.
     ///
-    /// It must be registered in exactly this spelling.
+    /// Register it at Oten in exactly this spelling.
     pub fn post_logout_redirect_uri(self, url: impl Into<String>) -> Self {
         self.text(&keys::POST_LOGOUT_REDIRECT_URI, url)
     }
@@ -298,10 +298,10 @@ impl ConfigBuilder {
 
     /// Sets where sessions are kept. By default in memory, which signs everybody out when the
     /// process ends.
-    // By value, like every other setter; a later kind of store is not `Copy`.
+    // By value, like every other setter.
     #[allow(clippy::needless_pass_by_value)]
     pub fn session_store(self, store: StoreUrl) -> Self {
-        self.text(&keys::SESSION_STORE, store.to_string())
+        self.text(&keys::SESSION_STORE, store.setting())
     }
 
     /// Sets the keys that seal tokens and login attempts in the store: 32 bytes each in base64,

@@ -183,7 +183,7 @@ keys! {
     REDIRECT_URI: "redirect_uri", Text, None,
         "The absolute URL Oten sends the browser back to, spelled as it is registered.";
     POST_LOGOUT_REDIRECT_URI: "post_logout_redirect_uri", Text, None,
-        "The absolute URL Oten sends the browser to after sign-out, spelled as it is registered.";
+        "The absolute URL the browser goes to after signing out, spelled as it is registered.";
     BASE_PATH: "base_path", Text, Some(""),
         "The path under which browsers see the site, without a slash at its end.";
     HOME: "home", Text, None,
@@ -209,7 +209,8 @@ keys! {
     SESSION_LIFETIME: "session_lifetime", Seconds, Some("7d"),
         "How long a session lives at most.";
     SESSION_STORE: "session_store", Text, Some("memory:"),
-        "Where sessions are kept; `memory:` forgets them when the process ends.";
+        "Where sessions are kept: `memory:`, which forgets them when the process ends, `sqlite:PATH`, \
+        `redis://…`, `rediss://…` or `postgres://…`.";
     SESSION_KEY: "session_key", Secret, None,
         "The keys that seal tokens in the store, 32 bytes each in base64, separated by commas; \
          the first one seals, all of them open.";

@@ -1,4 +1,4 @@
-//! What the operator decides, checked whole before anything starts.
+//! The settings, validated in full before anything starts.
 //!
 //! A configuration comes from a TOML file, from `OTEN_*` environment variables (which win over the
 //! file), from code, or from all three. Every way leads through the same checks, and a refusal
@@ -178,7 +178,7 @@ impl Config {
         &self.redirect_uri
     }
 
-    /// The absolute URL Oten sends the browser to after sign-out.
+    /// The absolute URL the browser goes to after signing out; by default this site's own page.
     #[must_use]
     pub fn post_logout_redirect_uri(&self) -> Option<&Url> {
         self.post_logout_redirect_uri.as_ref()

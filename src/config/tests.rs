@@ -140,10 +140,20 @@ const BAD: &[(&str, &[&str])] = &[
         &[
             "memory",
             "memory:x",
-            "sqlite:site.db",
-            "redis://localhost",
-            "rediss://h",
             "disk:",
+            "sqlite",
+            "sqlite:",
+            "sqlite::memory:",
+            "sqlite:/var/lib/site/",
+            "sqlite:site.db?mode=ro",
+            "redis:",
+            "redis:localhost",
+            "rediss://h/sessions",
+            "rediss://h#insecure",
+            "redis://h:port",
+            "postgres:",
+            "postgresql:db",
+            "postgres://h:port/db",
         ],
     ),
     (
@@ -915,6 +925,16 @@ fn no_secret_is_ever_shown() {
     let config = from_environment(GOOD).unwrap();
     let builder = Config::builder().client_secret(SECRET).client_id(SECRET);
     let mut shown = vec![format!("{config:?}"), format!("{builder:?}")];
+    for store in [
+        format!("redis://:{SECRET}@localhost/1"),
+        format!("rediss://{SECRET}:x@localhost?password={SECRET}"),
+        format!("postgres://site:{SECRET}@localhost/db?sslpassword={SECRET}"),
+    ] {
+        let builder = Config::builder().session_store(StoreUrl::Postgres(store.as_str().into()));
+        let config = from_environment(&changed(&[("session_store", &store)])).unwrap();
+        let url = config.session_store();
+        shown.push(format!("{builder:?} {config:?} {url:?} {url}"));
+    }
     // In any wrong line, too.
     for key in Key::all() {
         let settings = secrets(key.name());
@@ -930,7 +950,7 @@ fn no_secret_is_ever_shown() {
         format!("client_secret = \"{SECRET}\"\nclient_secret = \"{SECRET}\""),
         format!("redirect_uri = \"https://x:{SECRET}@app.example.com/\""),
         format!("redirect_uri = \"https://app.example.com/callback?key={SECRET}\""),
-        format!("session_store = \"redis://:{SECRET}@localhost\""),
+        format!("session_store = \"redis://:{SECRET}@localhost/x\""),
         format!("client_secret = [\"{SECRET}\"]"),
     ] {
         let error = from_toml(&text).unwrap_err();
@@ -1023,6 +1043,47 @@ fn the_builder_makes_what_the_environment_makes() {
     assert_eq!(format!("{made:?}"), format!("{read:?}"));
     assert!(!made.secure_cookies());
     assert_eq!(made.origin(), "http://localhost:3000");
+}
+
+#[test]
+fn a_store_is_named_by_its_url() {
+    let redis = |url: &str| StoreUrl::Redis(url.into());
+    let postgres = |url: &str| StoreUrl::Postgres(url.into());
+    let socket = "postgres://site@%2Frun%2Fpostgresql/db";
+    for (text, url, shown) in [
+        ("memory:", StoreUrl::Memory, "memory:"),
+        (
+            "sqlite:a/b.db",
+            StoreUrl::Sqlite("a/b.db".into()),
+            "sqlite:a/b.db",
+        ),
+        (
+            "sqlite:///a.db",
+            StoreUrl::Sqlite("/a.db".into()),
+            "sqlite:/a.db",
+        ),
+        ("redis://h", redis("redis://h"), "redis://h"),
+        (
+            "rediss://me:pw@h:1/2",
+            redis("rediss://me:pw@h:1/2"),
+            "rediss://h:1/2",
+        ),
+        (
+            "postgresql://me:pw@h/db?sslmode=verify-full",
+            postgres("postgresql://me:pw@h/db?sslmode=verify-full"),
+            "postgresql://h/db",
+        ),
+        (
+            socket,
+            postgres(socket),
+            "postgres://%2Frun%2Fpostgresql/db",
+        ),
+    ] {
+        let read = from_environment(&changed(&[("session_store", text)])).unwrap();
+        assert_eq!(read.session_store(), &url, "{text}");
+        assert_eq!(url.to_string(), shown);
+        assert_eq!(url.setting().replacen("sqlite:/a", "sqlite:///a", 1), text);
+    }
 }
 
 #[test]

@@ -2,8 +2,9 @@
 //!
 //! What Oten would refuse, it refuses: unsigned requests of confidential clients, replayed request
 //! objects, used codes, wrong verifiers. A test tells it what to do next: to lie ([`Lie`]), to
-//! fail ([`Fault`]), to keep requests waiting ([`Held`]), to rotate its keys, to be down. It shares no protocol code with the rest of
-//! the crate, so the two cannot be wrong in the same way.
+//! fail ([`Fault`]), to keep requests waiting ([`Held`]), to rotate its keys, to be down. It shares
+//! only the signature code ([`jose`](crate::jose)) with the rest of the crate, so that a mistake in
+//! the protocol code cannot hide on both sides.
 //!
 //! ```
 //! use axum_oten::{

@@ -53,6 +53,8 @@ pub(crate) struct Expected<'a> {
 pub(crate) enum IdTokenError {
     #[error("the token answer has no `id_token`; is `openid` among the scopes?")]
     Missing,
+    #[error("the ID token's `kid` is of no key the provider publishes")]
+    UnknownKey,
     #[error("the ID token is refused: {0}")]
     Jose(#[from] JoseError),
     #[error("the ID token's `{0}` is missing or of the wrong type")]

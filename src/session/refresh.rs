@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     lease::{LEASE_LIFETIME, Lease},
@@ -15,16 +15,19 @@ use super::{
 use crate::{
     error::with_causes,
     protocol::{
-        ErrorCode, Expected, IdTokenCheckError, TokenError, TokenResponse, check_id_token,
-        refresh_tokens,
+        ErrorCode, Expected, IdTokenCheckError, IdTokenError, TokenError, TokenResponse,
+        check_id_token, refresh_tokens,
     },
-    provider::ProviderError,
+    provider::{ProviderError, ProviderMetadata},
     secret::random_bytes,
     store::StoreError,
 };
 
 /// After a failure there is no further try for this long, or as long as the provider says.
 const REST: Duration = Duration::from_secs(10);
+
+/// How long the key of a renewed ID token is looked for. The lease has to outlive this and the call.
+const KEY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How often the answer is written before it is given up for lost.
 const WRITES: u32 = 3;
@@ -39,7 +42,7 @@ enum Failure {
     #[error("the tokens were not renewed")]
     Token(#[from] TokenError),
     #[error("the renewed ID token is not believed")]
-    IdToken(#[from] IdTokenCheckError),
+    IdToken(#[from] IdTokenError),
 }
 
 impl Failure {
@@ -47,8 +50,7 @@ impl Failure {
     fn ends_the_sign_in(&self) -> bool {
         matches!(
             self,
-            Self::Token(TokenError::Refused(ErrorCode::InvalidGrant))
-                | Self::IdToken(IdTokenCheckError::IdToken(_))
+            Self::Token(TokenError::Refused(ErrorCode::InvalidGrant)) | Self::IdToken(_)
         )
     }
 
@@ -80,12 +82,14 @@ pub(super) async fn run(parts: &Parts, wish: &Wish) -> Renewal {
 async fn renew(parts: &Parts, wish: &Wish) -> Result<Renewal, StoreError> {
     let records = &parts.sessions.records;
     let patience = Instant::now() + LEASE_LIFETIME;
+    // Known before there is a lease to run out meanwhile.
+    let metadata = parts.provider.metadata().await;
     loop {
         if let Some(renewal) = without_a_call(parts, wish).await? {
             return Ok(renewal);
         }
         if let Some(lease) = Lease::take(records, &wish.tokens).await? {
-            let renewal = with_the_lease(parts, wish).await;
+            let renewal = with_the_lease(parts, wish, &metadata).await;
             lease.release(records).await;
             return renewal;
         }
@@ -119,7 +123,11 @@ fn settled(tokens: Arc<Tokens>, now: OffsetDateTime) -> Option<Renewal> {
     }
 }
 
-async fn with_the_lease(parts: &Parts, wish: &Wish) -> Result<Renewal, StoreError> {
+async fn with_the_lease(
+    parts: &Parts,
+    wish: &Wish,
+    metadata: &Result<Arc<ProviderMetadata>, ProviderError>,
+) -> Result<Renewal, StoreError> {
     let records = &parts.sessions.records;
     // Whoever had the lease before may have done it.
     let Some(found) = Tokens::load(records, &wish.tokens).await? else {
@@ -129,7 +137,7 @@ async fn with_the_lease(parts: &Parts, wish: &Wish) -> Result<Renewal, StoreErro
     if let Some(renewal) = settled(Arc::clone(&before), records.clock().now()) {
         return Ok(renewal);
     }
-    match call(parts, wish, &before).await {
+    match call(parts, wish, &before, metadata).await {
         Ok(response) => {
             let tokens = before.renewed(response, records.clock().now());
             write(parts, wish, &found, tokens).await
@@ -140,42 +148,73 @@ async fn with_the_lease(parts: &Parts, wish: &Wish) -> Result<Renewal, StoreErro
 }
 
 /// The call itself, and the check of its answer.
-async fn call(parts: &Parts, wish: &Wish, before: &Tokens) -> Result<TokenResponse, Failure> {
+async fn call(
+    parts: &Parts,
+    wish: &Wish,
+    before: &Tokens,
+    metadata: &Result<Arc<ProviderMetadata>, ProviderError>,
+) -> Result<TokenResponse, Failure> {
+    let metadata = metadata.as_ref().map_err(Clone::clone)?;
     let Some(refresh_token) = &before.refresh_token else {
         return Err(TokenError::Malformed.into());
     };
-    let metadata = parts.provider.metadata().await?;
     if let Some(budget) = &parts.budget {
         budget
             .renewal()
             .map_err(|exhausted| Failure::Budget(exhausted.retry_after))?;
     }
-    let response = refresh_tokens(
+    let mut response = refresh_tokens(
         parts.provider.http(),
         metadata.token_endpoint(),
         &parts.client,
         &refresh_token.0,
     )
     .await?;
-    if response.id_token.is_some() {
-        let expected = Expected {
-            issuer: metadata.issuer(),
-            client_id: parts.client.id(),
-            subject: Some(wish.user.subject()),
-            nonce: None,
-            access_token: &response.access_token,
-            max_age: None,
-            now: parts.sessions.records.clock().unix_now(),
-        };
-        check_id_token(
-            &parts.provider,
-            &metadata,
-            response.id_token.as_ref(),
-            &expected,
-        )
-        .await?;
+    if !is_id_token_good(parts, wish, metadata, &response).await? {
+        response.id_token = None;
     }
     Ok(response)
+}
+
+/// Whether the renewed ID token, if there is one, is about the same user. One whose key is not to be
+/// had in time is passed over as if it were missing, which it may be (OpenID Connect Core section
+/// 12.2): the tokens beside it came from the provider itself and must be stored before the lease
+/// runs out.
+async fn is_id_token_good(
+    parts: &Parts,
+    wish: &Wish,
+    metadata: &ProviderMetadata,
+    response: &TokenResponse,
+) -> Result<bool, IdTokenError> {
+    if response.id_token.is_none() {
+        return Ok(false);
+    }
+    let expected = Expected {
+        issuer: metadata.issuer(),
+        client_id: parts.client.id(),
+        subject: Some(wish.user.subject()),
+        nonce: None,
+        access_token: &response.access_token,
+        max_age: None,
+        now: parts.sessions.records.clock().unix_now(),
+    };
+    let id_token = response.id_token.as_ref();
+    let check = check_id_token(&parts.provider, metadata, id_token, &expected);
+    match timeout(KEY_PATIENCE, check).await {
+        Ok(Ok(_)) => Ok(true),
+        Ok(Err(IdTokenCheckError::IdToken(error))) => Err(error),
+        Ok(Err(IdTokenCheckError::Provider(ProviderError::UnknownKey))) => {
+            Err(IdTokenError::UnknownKey)
+        }
+        Ok(Err(IdTokenCheckError::Provider(_))) | Err(_) => {
+            tracing::warn!(
+                target: "axum_oten",
+                correlation_id = wish.correlation_id,
+                "the key of a renewed ID token is not to be had; the old ID token stays"
+            );
+            Ok(false)
+        }
+    }
 }
 
 /// Writes the new tokens at once, over the version they came from and no other: a sign-out

@@ -56,19 +56,20 @@ impl User {
     }
 
     /// The email address, with the scope `email`. Oten does not say whether it was verified: do not
-    /// take it for an identity.
+    /// use it as an identifier.
     #[must_use]
     pub fn email(&self) -> Option<&str> {
         self.text_claim("email")
     }
 
-    /// The URL of a picture, where the provider tells one.
+    /// The URL of a picture, if the provider supplies one.
     #[must_use]
     pub fn picture(&self) -> Option<&str> {
         self.text_claim("picture")
     }
 
-    /// Any other claim of the ID token that is about the user.
+    /// Any other claim of the ID token that is about the user; those of the protocol itself (`aud`,
+    /// `exp`, `nonce` and so on) are not among them.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.claims.get(name)
@@ -80,7 +81,7 @@ impl User {
         self.signed_in_at
     }
 
-    /// When the user proved their identity to the provider (`auth_time`), where it tells.
+    /// When the user proved their identity to the provider (`auth_time`), if the provider tells.
     #[must_use]
     pub fn authenticated_at(&self) -> Option<OffsetDateTime> {
         OffsetDateTime::from_unix_timestamp(self.auth_time?).ok()

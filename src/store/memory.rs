@@ -191,11 +191,11 @@ impl OtenStore for MemoryStore {
 
     async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
         let mut records = self.live();
-        let is_there = records
+        let is_same = records
             .by_key
             .get(key)
-            .is_some_and(|found| found.value == value);
-        Ok(is_there && records.remove(key).is_some())
+            .is_some_and(|record| record.value == value);
+        Ok(is_same && records.remove(key).is_some())
     }
 
     async fn add_member(

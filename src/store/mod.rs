@@ -1,7 +1,17 @@
-//! What can be asked of a store, and the stores.
+//! The trait [`OtenStore`] and the stores.
 //!
 //! A store keeps small records under keys, each with a version and an end of life. Everything
 //! this crate remembers goes through [`OtenStore`]: sessions, login attempts, tokens.
+//!
+//! | store | `session_store` | feature | outlives the process | shared by several processes |
+//! |---|---|---|---|---|
+//! | [`MemoryStore`] | `memory:` | | no | no |
+//! | `SqliteStore` | `sqlite:PATH` | `sqlite` | yes | on one machine |
+//! | `PostgresStore` | `postgres://…` | `postgres` | yes | yes |
+//! | `RedisStore` | `redis://…`, `rediss://…` | `redis` | as the server is set up | yes |
+//! | [`WrappedStore`], any other `SessionStore` | | | as that one does | no |
+//!
+//! [`open`] makes the one that the configuration names.
 //!
 //! ```
 //! use axum_oten::store::{MemoryStore, OtenStore, RecordKey};
@@ -23,9 +33,30 @@
 //! ```
 
 mod memory;
+mod open;
+mod outside;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod record_key;
+#[cfg(feature = "redis")]
+mod redis;
+mod shared;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod wrapped;
 
-pub use self::{memory::MemoryStore, record_key::RecordKey};
+#[cfg(feature = "postgres")]
+#[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
+pub use self::postgres::PostgresStore;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub use self::redis::RedisStore;
+#[cfg(feature = "sqlite")]
+#[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
+pub use self::sqlite::SqliteStore;
+pub use self::{memory::MemoryStore, open::open, record_key::RecordKey, wrapped::WrappedStore};
 
 use std::fmt::Debug;
 
@@ -35,7 +66,9 @@ use time::OffsetDateTime;
 /// A store of small records.
 ///
 /// Every operation acts on one record at once: of two that race, one comes first and the other
-/// sees what it did. A record past its end of life does not exist.
+/// sees what it did. A record past its end of life does not exist; the store removes it at some time.
+/// The crate gives each operation 2 seconds. Values are of some hundred bytes to a few KiB, and as
+/// large as what the app puts into its session.
 #[async_trait]
 pub trait OtenStore: Debug + Send + Sync + 'static {
     /// Puts a record where none is. Answers `false`, and changes nothing, where one is.
@@ -86,8 +119,9 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     /// [`StoreError`] when the store cannot be asked; whether the record is there is then unknown.
     async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Removes a record that still has this value. Answers `false` where there is none or another
-    /// value.
+    /// Removes a record that still has this value: who put it there takes it back, and leaves alone
+    /// what somebody else has put there since. Answers `false`, and changes nothing, where there is
+    /// none or another value.
     ///
     /// # Errors
     ///
@@ -124,8 +158,8 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     /// [`StoreError`] when the store cannot be asked; whether the member is there is then unknown.
     async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError>;
 
-    /// Whether the records leave this process, so that tokens in them must be sealed. An unknown store
-    /// counts as outside.
+    /// Whether the records leave this process, for a file or a server that others may read. A store
+    /// that does not say so counts as one whose records do.
     fn is_outside(&self) -> bool {
         true
     }
@@ -161,6 +195,20 @@ pub enum StoreError {
     /// A record is already under a new random id: the store does not do what it says.
     #[error("the session store says that a new random id is taken")]
     Occupied,
+    /// The store's address cannot be used.
+    #[error("the session store's address cannot be used: correct `session_store`")]
+    Address(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// This build has no store of that kind.
+    #[error(
+        "this build has no store for `{scheme}:`: switch on the feature `{feature}` of the crate \
+         `axum-oten`"
+    )]
+    FeatureOff {
+        /// What the address begins with.
+        scheme: &'static str,
+        /// The feature of this crate that has the store.
+        feature: &'static str,
+    },
     /// The store failed.
     #[error("the session store failed")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -9,7 +9,9 @@ use crate::{
 
 /// A live access token of the signed-in user, to call an API on their behalf.
 ///
-/// A token that ends within 10 seconds counts as ended: it would not survive the call.
+/// A token with 10 seconds or less to live counts as ended: it would not survive the call. Then a
+/// page navigation is sent to sign in, anything else gets 401; see
+/// [`AccessTokenRejection`](crate::web::AccessTokenRejection).
 ///
 /// ```
 /// use axum_oten::AccessToken;
@@ -55,7 +57,7 @@ async fn live_token(visit: &Visit, signed_in: &SignedIn) -> Result<AccessToken, 
     let is_live = |tokens: &Tokens| tokens.access_token_expires_at > live_until;
     // Signing in again soon after a sign-in would lead in circles.
     let ended = || {
-        if signed_in.user().signed_in_at() + FRESH > live_until {
+        if signed_in.user().signed_in_at() + FRESH > now {
             Error::AccessTokenUseless
         } else {
             Error::AccessTokenEnded

@@ -397,6 +397,7 @@ fn token(error: &TokenError) -> Meaning {
 fn id_token_reason(error: &IdTokenError) -> &'static str {
     match error {
         IdTokenError::Missing => "id_token_missing",
+        IdTokenError::UnknownKey => "unknown_key",
         IdTokenError::Jose(_) => "id_token_signature",
         IdTokenError::Misshapen(_) => "id_token_misshapen",
         IdTokenError::Typ => "id_token_typ",

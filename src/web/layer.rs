@@ -10,7 +10,7 @@ pub struct OtenLayer {
 }
 
 impl Oten {
-    /// The layer that every route needs which wants to know who is signed in: sessions, and the
+    /// The layer required by every route that needs to know who is signed in: sessions, and the
     /// user of each request. Add it outside those routes and outside [`routes`](Self::routes).
     ///
     /// It puts tower-sessions' `Session` into each request for the app's own data, unless a

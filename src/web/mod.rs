@@ -1,4 +1,4 @@
-//! The rooms below, as axum knows them: a layer, routes, extractors, pages.
+//! What axum sees of this crate: a layer, routes, extractors, pages.
 //!
 //! ```
 //! use axum::{Router, body::Body, http::{Request, StatusCode, header}, routing::get};

@@ -17,7 +17,7 @@ use crate::{
 
 /// Sign in with Oten: the configuration, the store, and what is known about the provider.
 ///
-/// One value serves the whole app; copies are the same. See the [crate's example](crate).
+/// One value serves the whole app; clones share their state. See the [crate's example](crate).
 #[derive(Clone)]
 pub struct Oten(Arc<Inner>);
 
@@ -110,7 +110,7 @@ impl Oten {
         Self::builder(config, store).build()
     }
 
-    /// Sets up signing in with more than the usual.
+    /// Sets up signing in, with another clock if need be.
     pub fn builder(config: Config, store: impl OtenStore) -> OtenBuilder {
         OtenBuilder {
             config,
@@ -178,7 +178,7 @@ impl fmt::Debug for Oten {
     }
 }
 
-/// An [`Oten`] in the making.
+/// A builder of [`Oten`].
 #[derive(Debug)]
 #[must_use]
 pub struct OtenBuilder {

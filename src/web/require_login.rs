@@ -51,9 +51,9 @@ pub struct RequireLogin {
 }
 
 impl RequireLogin {
-    /// Lets only those users pass for whom `rule` says so; others get 403. Asked after the login,
+    /// Admits only users for whom `rule` returns true; others get 403. It is asked after the login,
     /// so that a user without the right is not sent to sign in again and again. Of several rules
-    /// all must hold.
+    /// all must hold. A rule is not async: what takes a database belongs into the handler.
     pub fn authorize(self, rule: impl Fn(&User) -> bool + Send + Sync + 'static) -> Self {
         let rule: Arc<Rule> = match self.rule {
             None => Arc::new(rule),

@@ -96,6 +96,11 @@ async fn finish(visit: &Visit, mut response: Response) -> Response {
     if visit.is_personal() {
         keep_private(response.headers_mut());
     }
+    if visit.is_asked() {
+        // A cache must not show a guest's page to a user, either.
+        let cookie = HeaderValue::from_static("cookie");
+        response.headers_mut().append(header::VARY, cookie);
+    }
     response
 }
 

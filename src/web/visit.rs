@@ -29,7 +29,9 @@ struct State {
     audience: Audience,
     path: Option<ReturnTo>,
     correlation_id: OnceLock<String>,
-    /// The answer depends on who is signed in.
+    /// Somebody asked who is signed in.
+    asked: AtomicBool,
+    /// The answer is for a user.
     personal: AtomicBool,
     /// One of our own routes has written the session and its cookie already.
     settled: AtomicBool,
@@ -46,6 +48,7 @@ impl Visit {
             audience: Audience::of(request.method(), request.headers()),
             path: path_in_browser(inner, request),
             correlation_id: OnceLock::new(),
+            asked: AtomicBool::new(false),
             personal: AtomicBool::new(false),
             settled: AtomicBool::new(false),
         }))
@@ -86,6 +89,7 @@ impl Visit {
     /// Who is signed in. From here on the answer is personal.
     pub(super) async fn signed_in(&self) -> Result<Option<SignedIn>, Error> {
         let signed_in = self.session().signed_in().await.map_err(Error::Store)?;
+        self.0.asked.store(true, Ordering::Relaxed);
         if signed_in.is_some() {
             self.0.personal.store(true, Ordering::Relaxed);
         }
@@ -103,6 +107,11 @@ impl Visit {
     }
 
     /// Whether the answer depends on who is signed in.
+    pub(super) fn is_asked(&self) -> bool {
+        self.0.asked.load(Ordering::Relaxed)
+    }
+
+    /// Whether the answer is for a user.
     pub(super) fn is_personal(&self) -> bool {
         self.0.personal.load(Ordering::Relaxed)
     }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum_oten::emulator::{
     Endpoint::{Discovery, EndSession, Revocation},
     Fault, Lie,
@@ -69,7 +69,7 @@ async fn o3_the_browser_is_signed_out_at_the_provider_and_comes_back() {
             "{}",
             page.body
         );
-        assert!(browser.cookies.is_empty(), "the state is used up");
+        assert!(!browser.cookies.contains_key("oten_logout"), "used up");
         assert_eq!(bob.clone().who().await, "user bob");
     }
 }
@@ -147,7 +147,7 @@ async fn o3_without_a_page_to_come_back_to_there_is_no_state() {
         ["client_id", "id_token_hint"]
     );
     assert_eq!(site.emulator.end_session(answer.location()).unwrap(), None);
-    assert!(browser.cookies.is_empty());
+    assert!(!browser.cookies.contains_key("oten_logout"));
 }
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn o3_a_cookie_from_a_neighbour_gives_no_hint() {
         mallory.session_cookie().unwrap(),
         browser.session_cookie().unwrap()
     );
-    let mut request = browser.navigation(axum::http::Method::POST, "/logout");
+    let mut request = browser.navigation(Method::POST, "/logout");
     let headers = request.headers_mut();
     headers.insert("sec-fetch-site", "same-origin".parse().unwrap());
     headers.insert("cookie", planted.parse().unwrap());
@@ -284,7 +284,7 @@ async fn o3_a_cookie_from_a_neighbour_gives_no_hint() {
 async fn o3_another_site_sends_nobody_to_the_provider() {
     let site = site().start().await;
     let mut browser = site.signed_in("alice").await;
-    let mut request = browser.navigation(axum::http::Method::POST, "/logout");
+    let mut request = browser.navigation(Method::POST, "/logout");
     let headers = request.headers_mut();
     headers.insert("sec-fetch-site", "cross-site".parse().unwrap());
     let answer = browser.send(request).await;

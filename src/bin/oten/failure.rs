@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     Oten(#[from] axum_oten::web::SetupError),
     #[error(transparent)]
     SessionKey(#[from] SessionKeyError),
+    #[error("the sessions cannot be kept where `session_store` says")]
+    Store(#[from] axum_oten::store::StoreError),
     #[error("the emulator could not be set up")]
     Emulator(#[from] EmulatorError),
     #[error("cannot listen on {address}: {}", why_not(*.address, .error))]

@@ -13,6 +13,7 @@ mod refusal;
 mod session;
 mod session_keys;
 mod site;
+mod store;
 mod url;
 
 pub(super) use self::duration::human;

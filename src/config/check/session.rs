@@ -5,6 +5,7 @@ use super::{
     duration::within,
     refusal::{Refusal, refuse},
     session_keys,
+    store::store_url,
 };
 use crate::config::{RefreshPolicy, SealingKey, StoreUrl, keys};
 
@@ -12,9 +13,6 @@ const SHORTEST_SESSION: Duration = Duration::from_secs(60);
 const LONGEST_SESSION: Duration = Duration::from_secs(365 * 86_400);
 const LONGEST_REFRESH_GRACE: Duration = Duration::from_secs(3_600);
 const LONGEST_COOKIE_NAME: usize = 32;
-
-/// Stores this crate is going to have.
-const PLANNED_STORES: [&str; 5] = ["sqlite", "redis", "rediss", "postgres", "postgresql"];
 
 /// What is remembered, where, and for how long.
 pub(super) struct Session {
@@ -41,7 +39,7 @@ pub(super) fn check(checker: &mut Checker<'_>) -> Option<Session> {
             "Shorten it, or lengthen `session_lifetime`.",
         );
     }
-    let store = checker.required(&keys::SESSION_STORE, store);
+    let store = checker.required(&keys::SESSION_STORE, store_url);
     let keys = session_keys::check(checker);
     let refresh = checker.required(&keys::REFRESH, refresh);
     let refresh_grace = checker.required(
@@ -58,18 +56,6 @@ pub(super) fn check(checker: &mut Checker<'_>) -> Option<Session> {
         refresh_grace: refresh_grace?,
         cookie_name: cookie_name?,
     })
-}
-
-fn store(text: &str) -> Result<StoreUrl, Refusal> {
-    let scheme = text.split_once(':').map_or(text, |(scheme, _)| scheme);
-    match text {
-        "memory:" => Ok(StoreUrl::Memory),
-        _ if PLANNED_STORES.contains(&scheme) => refuse(
-            "names a store that is not available in this version",
-            "Write `memory:`.",
-        ),
-        _ => refuse("does not name a store", "Write `memory:`."),
-    }
 }
 
 fn refresh(text: &str) -> Result<RefreshPolicy, Refusal> {
