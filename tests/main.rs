@@ -12,6 +12,7 @@ mod cookies;
 mod events;
 mod layering;
 mod lies;
+mod logout;
 mod program;
 mod promises_kept;
 mod provider;

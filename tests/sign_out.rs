@@ -281,7 +281,10 @@ async fn o2_an_app_that_flushes_the_session_signs_out() {
     let mut browser = settled(&site, "alice").await;
     store.asked();
     assert_eq!(browser.post("/flush").await.status, StatusCode::OK);
-    assert_eq!(store.asked(), [Asked::Take, Asked::Take]);
+    assert_eq!(
+        store.asked(),
+        [Asked::Take, Asked::Take, Asked::RemoveMember]
+    );
 }
 
 #[tokio::test]
@@ -292,7 +295,10 @@ async fn o2_signing_out_writes_nothing_down_again() {
     site.clock.advance(Duration::from_secs(2 * 3600));
     store.asked();
     browser.post("/logout").await;
-    assert_eq!(store.asked(), [Asked::Load, Asked::Take, Asked::Take]);
+    assert_eq!(
+        store.asked(),
+        [Asked::Load, Asked::Take, Asked::Take, Asked::RemoveMember]
+    );
 }
 
 #[tokio::test]

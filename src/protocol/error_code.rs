@@ -1,5 +1,9 @@
 use std::fmt;
 
+use serde::Deserialize;
+
+use crate::http::Answer;
+
 /// An error code of RFC 6749, RFC 9101 or OpenID Connect Core, as Oten answers it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -40,6 +44,12 @@ pub enum ErrorCode {
     InteractionRequired,
     /// A code this version does not know, kept as it came.
     Other(String),
+}
+
+/// The body of an error answer (RFC 6749 section 5.2).
+#[derive(Deserialize)]
+struct ErrorBody {
+    error: String,
 }
 
 /// What a code means, to whom.
@@ -219,6 +229,12 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
 ];
 
 impl ErrorCode {
+    /// The code of an error answer, if that is what it is.
+    pub(super) fn of(answer: &Answer) -> Option<Self> {
+        let body: ErrorBody = answer.json()?;
+        Some(Self::from(body.error.as_str()))
+    }
+
     /// Whether the same request may succeed a moment later.
     #[must_use]
     pub fn is_retryable(&self) -> bool {

@@ -4,16 +4,13 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha512};
 
+use super::claims::{
+    ALLOWED, Claims, LEEWAY, Misshapen, required, take_audience, take_date, take_string,
+};
 use crate::{
-    jose::{Algorithm, CompactJws, JoseError, VerifyingKey},
+    jose::{CompactJws, JoseError, VerifyingKey},
     secret::{Secret, constant_time_eq},
 };
-
-/// The algorithms an ID token may be signed with.
-pub(crate) const ALLOWED: [Algorithm; 1] = [Algorithm::EdDsa];
-
-/// How far the provider's clock and ours may be apart, in seconds.
-const LEEWAY: i64 = 60;
 
 /// OpenID Connect Core section 2: a `sub` has at most 255 ASCII characters.
 const MAX_SUB_BYTES: usize = 255;
@@ -88,13 +85,19 @@ pub(crate) enum IdTokenError {
     AuthTime,
 }
 
+impl From<Misshapen> for IdTokenError {
+    fn from(Misshapen(claim): Misshapen) -> Self {
+        Self::Misshapen(claim)
+    }
+}
+
 /// Verifies an ID token of the token endpoint (OpenID Connect Core section 3.1.3.7).
 pub(crate) fn verify_id_token(
     jws: CompactJws<'_>,
     key: &VerifyingKey,
     expected: &Expected<'_>,
 ) -> Result<IdTokenClaims, IdTokenError> {
-    let verified = jws.verify::<Map<String, Value>>(key, &ALLOWED)?;
+    let verified = jws.verify::<Claims>(key, &ALLOWED)?;
     if verified
         .typ()
         .is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT"))
@@ -110,7 +113,7 @@ pub(crate) fn verify_id_token(
 
 impl IdTokenClaims {
     /// Takes the claims we check out of the map; the rest is about the user.
-    fn from_map(mut claims: Map<String, Value>) -> Result<Self, IdTokenError> {
+    fn from_map(mut claims: Claims) -> Result<Self, IdTokenError> {
         let map = &mut claims;
         Ok(Self {
             iss: required("iss", take_string(map, "iss")?)?,
@@ -207,47 +210,6 @@ impl IdTokenClaims {
 /// with SHA-512 inside (RFC 8032 section 5.1), so that is the hash of its `alg`.
 fn at_hash_of(access_token: &Secret) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(&Sha512::digest(access_token.expose())[..32])
-}
-
-fn required<T>(name: &'static str, claim: Option<T>) -> Result<T, IdTokenError> {
-    claim.ok_or(IdTokenError::Misshapen(name))
-}
-
-fn take_string(
-    claims: &mut Map<String, Value>,
-    name: &'static str,
-) -> Result<Option<String>, IdTokenError> {
-    match claims.remove(name) {
-        None => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(IdTokenError::Misshapen(name)),
-    }
-}
-
-/// A `NumericDate` (RFC 7519 section 2), which may have a fraction.
-fn take_date(
-    claims: &mut Map<String, Value>,
-    name: &'static str,
-) -> Result<Option<i64>, IdTokenError> {
-    let Some(value) = claims.remove(name) else {
-        return Ok(None);
-    };
-    // `as` saturates, and a fraction of a second is nothing.
-    #[allow(clippy::cast_possible_truncation)]
-    let seconds = value
-        .as_i64()
-        .or_else(|| value.as_f64().map(|seconds| seconds as i64));
-    seconds.ok_or(IdTokenError::Misshapen(name)).map(Some)
-}
-
-/// `aud`: one name, or a list of names (RFC 7519 section 4.1.3).
-fn take_audience(claims: &mut Map<String, Value>) -> Result<Vec<String>, IdTokenError> {
-    let misshapen = IdTokenError::Misshapen("aud");
-    match claims.remove("aud") {
-        Some(Value::String(one)) => Ok(vec![one]),
-        Some(many @ Value::Array(_)) => serde_json::from_value(many).map_err(|_| misshapen),
-        _ => Err(misshapen),
-    }
 }
 
 #[cfg(test)]

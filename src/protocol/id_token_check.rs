@@ -1,5 +1,6 @@
 use super::{
-    ALLOWED_ID_TOKEN_ALGORITHMS, Expected, IdTokenError,
+    Expected, IdTokenError,
+    claims::ALLOWED,
     id_token::{IdTokenClaims, verify_id_token},
 };
 use crate::{
@@ -26,9 +27,7 @@ pub(crate) async fn check_id_token(
 ) -> Result<IdTokenClaims, IdTokenCheckError> {
     let id_token = id_token.ok_or(IdTokenError::Missing)?;
     let jws = CompactJws::parse(id_token.expose()).map_err(IdTokenError::from)?;
-    let algorithm = jws
-        .algorithm(&ALLOWED_ID_TOKEN_ALGORITHMS)
-        .map_err(IdTokenError::from)?;
+    let algorithm = jws.algorithm(&ALLOWED).map_err(IdTokenError::from)?;
     let key = provider.key(metadata, jws.key_id(), algorithm).await?;
     Ok(verify_id_token(jws, &key, expected)?)
 }

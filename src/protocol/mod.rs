@@ -1,5 +1,5 @@
 //! The messages between a client and Oten, one file each, without a web framework: PKCE,
-//! authorization requests and responses, token requests, ID tokens, error codes.
+//! authorization requests and responses, token requests, ID tokens, logout, revocation, error codes.
 //!
 //! ```
 //! use axum_oten::protocol::ErrorCode;
@@ -11,11 +11,16 @@
 
 mod authorize;
 mod callback;
+mod claims;
+mod credentials;
+mod end_session;
 mod error_code;
 mod id_token;
 mod id_token_check;
+mod logout_token;
 mod pkce;
 mod request_object;
+mod revocation;
 mod token;
 
 pub use self::error_code::ErrorCode;
@@ -23,8 +28,11 @@ pub use self::error_code::ErrorCode;
 pub(crate) use self::{
     authorize::{AuthorizationRequest, authorization_url},
     callback::{CallbackError, CallbackParameters},
-    id_token::{ALLOWED as ALLOWED_ID_TOKEN_ALGORITHMS, Expected, IdTokenError},
+    end_session::{LogoutRequest, end_session_url},
+    id_token::{Expected, IdTokenError},
     id_token_check::{IdTokenCheckError, check_id_token},
+    logout_token::{ExpectedLogout, LogoutTokenCheckError, LogoutTokenError, check_logout_token},
     pkce::CodeVerifier,
+    revocation::revoke_refresh_token,
     token::{TokenError, TokenResponse, exchange_code, refresh_tokens},
 };

@@ -4,9 +4,9 @@ use http::StatusCode;
 use serde::Deserialize;
 use url::Url;
 
-use super::{CodeVerifier, ErrorCode};
+use super::{CodeVerifier, ErrorCode, credentials::with_credentials};
 use crate::{
-    config::{Client, ClientType},
+    config::Client,
     http::{Answer, Call, HttpClient, HttpError},
     secret::{Secret, exposed},
 };
@@ -59,12 +59,6 @@ pub(crate) enum TokenError {
     NotBearer,
 }
 
-/// The body of an error answer (RFC 6749 section 5.2).
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: String,
-}
-
 /// Exchanges a code (RFC 6749 section 4.1.3) with its verifier (RFC 7636 section 4.5).
 pub(crate) async fn exchange_code(
     http: &HttpClient,
@@ -97,19 +91,14 @@ pub(crate) async fn refresh_tokens(
     request_tokens(http, token_endpoint, client, &grant).await
 }
 
-/// One token request: the grant, and the client's credentials in the body (`client_secret_post`);
-/// a public client sends its id only.
+/// One token request: the grant, and the client's credentials.
 async fn request_tokens(
     http: &HttpClient,
     token_endpoint: &Url,
     client: &Client,
     grant: &[(&str, &str)],
 ) -> Result<TokenResponse, TokenError> {
-    let mut form = grant.to_vec();
-    form.push(("client_id", client.id()));
-    if let ClientType::Confidential { secret, .. } = client.kind() {
-        form.push(("client_secret", secret.expose()));
-    }
+    let form = with_credentials(client, grant);
     let call = Call::post(token_endpoint, &form, was_not_acted_on);
     let answer = http.send(&call).await.map_err(TokenError::Unreachable)?;
     if !answer.status.is_success() {
@@ -142,8 +131,8 @@ fn refusal(answer: &Answer) -> TokenError {
             retry_after: answer.retry_after,
         };
     }
-    match answer.json::<ErrorBody>() {
-        Some(body) => TokenError::Refused(ErrorCode::from(body.error.as_str())),
+    match ErrorCode::of(answer) {
+        Some(code) => TokenError::Refused(code),
         None => TokenError::Status(answer.status),
     }
 }

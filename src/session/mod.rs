@@ -1,7 +1,9 @@
 //! What is remembered between requests: login attempts, who is signed in, their tokens.
 
 mod attempt;
+mod back_channel;
 mod budget;
+mod index;
 mod lease;
 mod lifetimes;
 mod records;
@@ -10,10 +12,12 @@ mod refresher;
 mod renewal;
 mod request_session;
 mod return_to;
+mod revoker;
 mod sessions;
 mod subjects;
 mod tokens;
 mod uncancelled;
+mod used_logout_tokens;
 mod user;
 
 pub use self::user::User;
@@ -22,6 +26,7 @@ pub(crate) use self::{
     attempt::{
         AttemptState, LIFETIME as ATTEMPT_LIFETIME, LoginAttempt, LoginAttempts, is_fresh_start,
     },
+    back_channel::LogoutTarget,
     budget::Budget,
     lifetimes::Lifetimes,
     records::Records,
@@ -29,9 +34,11 @@ pub(crate) use self::{
     renewal::Renewal,
     request_session::{CookieChange, RequestSession, SignedIn},
     return_to::ReturnTo,
-    sessions::{Identity, Sessions},
+    revoker::Revoker,
+    sessions::{EndedSession, Identity, Sessions},
     subjects::Subjects,
     tokens::Tokens,
+    used_logout_tokens::UsedLogoutTokens,
 };
 
 use self::sessions::Data;

@@ -15,12 +15,18 @@ use crate::{
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The kinds of records. A kind is part of a record's key.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Session,
     LoginAttempt,
     Tokens,
     Lease,
+    /// A set: where the sessions of a user are.
+    SessionsOfSub,
+    /// A set: where the sessions are that belong to one session at the provider.
+    SessionsOfSid,
+    /// That a logout token was used.
+    LogoutToken,
 }
 
 impl Kind {
@@ -30,6 +36,9 @@ impl Kind {
             Self::LoginAttempt => "login_attempt",
             Self::Tokens => "tokens",
             Self::Lease => "lease",
+            Self::SessionsOfSub => "sessions_of_sub",
+            Self::SessionsOfSid => "sessions_of_sid",
+            Self::LogoutToken => "logout_token",
         }
     }
 
@@ -41,7 +50,11 @@ impl Kind {
     /// request of a signed-in user costs no decryption and a changed key signs nobody out.
     fn is_sealed(self) -> bool {
         match self {
-            Self::Session | Self::Lease => false,
+            Self::Session
+            | Self::Lease
+            | Self::SessionsOfSub
+            | Self::SessionsOfSid
+            | Self::LogoutToken => false,
             Self::LoginAttempt | Self::Tokens => true,
         }
     }
@@ -174,6 +187,50 @@ impl Records {
         let key = RecordKey::new(kind.name(), id);
         let taken = bounded(self.store.take(&key)).await?;
         Ok(taken.and_then(|value| self.decode(kind, &key, &value)))
+    }
+
+    /// Where a record is, as text for a set: it says nothing about the id.
+    pub(crate) fn address(kind: Kind, id: &str) -> String {
+        RecordKey::new(kind.name(), id).to_string()
+    }
+
+    /// Removes the record at an address and hands it out, to one caller only.
+    pub(crate) async fn take_at<T: DeserializeOwned>(
+        &self,
+        kind: Kind,
+        address: &str,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(key) = RecordKey::from_hex(kind.name(), address) else {
+            return Ok(None);
+        };
+        let taken = bounded(self.store.take(&key)).await?;
+        Ok(taken.and_then(|value| self.decode(kind, &key, &value)))
+    }
+
+    pub(crate) async fn add_member(
+        &self,
+        kind: Kind,
+        id: &str,
+        member: &str,
+        expires_at: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        let set = RecordKey::new(kind.name(), id);
+        bounded(self.store.add_member(&set, member, expires_at)).await
+    }
+
+    pub(crate) async fn members(&self, kind: Kind, id: &str) -> Result<Vec<String>, StoreError> {
+        let set = RecordKey::new(kind.name(), id);
+        bounded(self.store.members(&set)).await
+    }
+
+    pub(crate) async fn remove_member(
+        &self,
+        kind: Kind,
+        id: &str,
+        member: &str,
+    ) -> Result<(), StoreError> {
+        let set = RecordKey::new(kind.name(), id);
+        bounded(self.store.remove_member(&set, member)).await
     }
 
     /// Removes a record, if there is one.

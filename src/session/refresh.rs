@@ -242,9 +242,7 @@ async fn write(
                 event(parts, wish, "refreshed", None);
                 return Ok(Renewal::Fresh(Arc::new(tokens)));
             }
-            Ok(false) if attempt == 1 => return Ok(Renewal::Ended),
-            // A write that was said to have failed may have been done.
-            Ok(false) => return Ok(Renewal::Fresh(Arc::new(tokens))),
+            Ok(false) => return not_written(parts, wish, &tokens).await,
             Err(error) if attempt == WRITES => {
                 tracing::error!(
                     target: "axum_oten",
@@ -263,6 +261,19 @@ async fn write(
     }
 }
 
+/// The tokens are not there any more as they were found. Mostly the session ended meanwhile: then
+/// nobody needs the new ones.
+async fn not_written(parts: &Parts, wish: &Wish, tokens: &Tokens) -> Result<Renewal, StoreError> {
+    let records = &parts.sessions.records;
+    let Some(found) = Tokens::load(records, &wish.tokens).await? else {
+        parts.revoker.revoke(tokens, &wish.correlation_id);
+        return Ok(Renewal::Ended);
+    };
+    // Somebody else was faster, or a write that was said to have failed was done.
+    let settled = settled(Arc::new(found.value), records.clock().now());
+    Ok(settled.unwrap_or(Renewal::Ended))
+}
+
 /// The provider knows the sign-in no more. Unless somebody renewed the tokens meanwhile, the session
 /// ends.
 async fn end(
@@ -279,7 +290,7 @@ async fn end(
         return Ok(renewal);
     }
     event(parts, wish, "sign_in_ended", Some(failure));
-    parts.sessions.end(vec![wish.session]).await?;
+    parts.sessions.end(wish.session).await?;
     Ok(Renewal::Ended)
 }
 

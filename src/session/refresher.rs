@@ -9,7 +9,7 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Budget, Sessions, Subjects,
+    Budget, Revoker, Sessions, Subjects,
     lease::LEASE_LIFETIME,
     refresh,
     renewal::{Renewal, Wish},
@@ -25,7 +25,6 @@ struct Inner {
     parts: Parts,
     /// By the id of the tokens.
     under_way: Mutex<HashMap<String, watch::Receiver<Option<Renewal>>>>,
-    tasks: TaskTracker,
 }
 
 /// What a renewal needs.
@@ -36,6 +35,9 @@ pub(crate) struct Parts {
     pub(crate) client: Client,
     pub(crate) budget: Option<Arc<Budget>>,
     pub(crate) subjects: Arc<Subjects>,
+    pub(crate) revoker: Revoker,
+    /// Where work in the background is counted.
+    pub(crate) tasks: TaskTracker,
 }
 
 impl Refresher {
@@ -43,7 +45,6 @@ impl Refresher {
         Self(Arc::new(Inner {
             parts,
             under_way: Mutex::default(),
-            tasks: TaskTracker::new(),
         }))
     }
 
@@ -56,12 +57,6 @@ impl Refresher {
         };
         let outcome = timeout(LEASE_LIFETIME + Duration::from_secs(1), outcome).await;
         outcome.ok().flatten().unwrap_or(Renewal::TimedOut)
-    }
-
-    /// Ends when no renewal is under way any more.
-    pub(crate) async fn finish(&self) {
-        self.0.tasks.close();
-        self.0.tasks.wait().await;
     }
 
     fn join(&self, wish: Wish) -> watch::Receiver<Option<Renewal>> {
@@ -77,7 +72,7 @@ impl Refresher {
             id,
         };
         let parts = self.0.parts.clone();
-        self.0.tasks.spawn(async move {
+        self.0.parts.tasks.spawn(async move {
             let renewal = refresh::run(&parts, &wish).await;
             // Whoever comes now begins anew, and sees in the store what was done.
             drop(place);

@@ -52,6 +52,8 @@ pub(crate) struct Left {
     pub(crate) cookie: CookieChange,
     /// Whom the app signed out by ending the session.
     pub(crate) signed_out: Option<SignedIn>,
+    /// The tokens of a session that the app ended.
+    pub(crate) tokens: Option<Tokens>,
 }
 
 /// What the browser's cookie must say from now on.
@@ -151,9 +153,10 @@ impl RequestSession {
             let mut seen = self.store.seen();
             (seen.fate, seen.taken.take())
         };
-        if let Some(tokens) = ended.as_ref().and_then(|data| data.tokens.as_ref()) {
-            self.store.sessions.forget(tokens).await;
-        }
+        let tokens = match &ended {
+            Some((id, data)) => self.store.sessions.clear_up(*id, data).await,
+            None => None,
+        };
         let cookie = match (fate, self.session.id()) {
             (Fate::EndedElsewhere, _) => CookieChange::None,
             (_, Some(id)) if cookie != Some(id) => CookieChange::NewId(id),
@@ -161,9 +164,14 @@ impl RequestSession {
             _ => CookieChange::None,
         };
         let signed_out = ended
+            .map(|(_, data)| data)
             .filter(|data| data.user.is_some())
             .map(|data| SignedIn(Arc::new(data)));
-        Ok(Left { cookie, signed_out })
+        Ok(Left {
+            cookie,
+            signed_out,
+            tokens,
+        })
     }
 }
 
@@ -192,8 +200,8 @@ struct Seen {
     expires_at: Option<OffsetDateTime>,
     /// The app wants another id for this session. It stays where it is until that is written.
     moving: Option<Id>,
-    /// Our part of a session that the app ended.
-    taken: Option<SessionData>,
+    /// A session that the app ended, and our part of it.
+    taken: Option<(Id, SessionData)>,
     fate: Fate,
     /// The store failed once; it is not asked for this session again.
     failed: bool,
@@ -286,6 +294,11 @@ impl RequestStore {
         ours.put_into(&mut record.data)?;
         // After a flush the record still has the id of the session that was ended.
         record.id = Id::default();
+        if let Some(user) = &ours.user {
+            self.sessions
+                .enter(record.id, user, ours.created_at)
+                .await?;
+        }
         let made = self
             .sessions
             .insert(record.id, &record.data, ours.created_at)
@@ -293,14 +306,21 @@ impl RequestStore {
         mark(&mut record.data);
         made?;
         // The old one goes last, so that whoever ends it meanwhile finds it; then neither stays.
-        if let Some(old) = moving
-            && self.sessions.take(old).await?.is_none()
-        {
-            self.sessions.take(record.id).await?;
-            let mut seen = self.seen();
-            seen.fate = Fate::EndedElsewhere;
-            seen.data = None;
-            return Ok(());
+        if let Some(old) = moving {
+            let is_ended = self.sessions.take(old).await?.is_none();
+            if is_ended {
+                self.sessions.take(record.id).await?;
+            }
+            if let Some(user) = &ours.user {
+                let gone = if is_ended { record.id } else { old };
+                self.sessions.leave(gone, user).await;
+            }
+            if is_ended {
+                let mut seen = self.seen();
+                seen.fate = Fate::EndedElsewhere;
+                seen.data = None;
+                return Ok(());
+            }
         }
         let mut seen = self.seen();
         seen.id = Some(record.id);
@@ -373,7 +393,7 @@ impl RequestStore {
         let mut seen = self.seen();
         if taken.is_some() {
             seen.fate = Fate::Ended;
-            seen.taken = taken;
+            seen.taken = taken.map(|data| (id, data));
         } else if seen.id == Some(id) {
             seen.fate = Fate::EndedElsewhere;
         }

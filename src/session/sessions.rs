@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use tower_sessions::session::Id;
 
 use super::{
-    Lifetimes, Records, Tokens, User,
+    Lifetimes, Records, Revoker, Tokens, User,
     records::{Found, Kind},
     uncancelled::uncancelled,
 };
@@ -81,11 +81,23 @@ pub(crate) struct Identity {
 pub(crate) struct Sessions {
     pub(super) records: Records,
     pub(super) lifetimes: Lifetimes,
+    /// Whose sessions they are: a store may serve several clients.
+    pub(super) client_id: Arc<str>,
+}
+
+/// What was in a session that was ended.
+#[derive(Debug)]
+pub(crate) struct EndedSession {
+    pub(crate) tokens: Option<Tokens>,
 }
 
 impl Sessions {
-    pub(crate) fn new(records: Records, lifetimes: Lifetimes) -> Self {
-        Self { records, lifetimes }
+    pub(crate) fn new(records: Records, lifetimes: Lifetimes, client_id: &str) -> Self {
+        Self {
+            records,
+            lifetimes,
+            client_id: client_id.into(),
+        }
     }
 
     /// Makes a new session for who signed in and ends the one before. The app's own data comes
@@ -129,35 +141,67 @@ impl Sessions {
         };
         ours.put_into(&mut data)?;
         let id = Id::default();
+        self.enter(id, &user, now).await?;
         self.insert(id, &data, now).await?;
+        if !self.is_entered(id, &user).await? {
+            // The provider ended this sign-in while it was under way.
+            self.end_now(id).await?;
+        }
         if let Some(before) = before {
             self.end_now(before).await?;
         }
         Ok((id, user))
     }
 
-    /// Ends sessions on the server: they and their tokens are gone. Goes on to its end even if
-    /// nobody waits for it any more.
-    pub(crate) async fn end(&self, ids: Vec<Id>) -> Result<(), StoreError> {
-        let this = self.clone();
+    /// Ends sessions because their user wants it: they and their tokens are gone, here and at the
+    /// provider. Goes on to its end even if nobody waits for it any more.
+    pub(crate) async fn sign_out(
+        &self,
+        ids: Vec<Id>,
+        revoker: &Revoker,
+        correlation_id: &str,
+    ) -> Result<Vec<EndedSession>, StoreError> {
+        let (this, revoker) = (self.clone(), revoker.clone());
+        let correlation_id = correlation_id.to_owned();
         uncancelled(async move {
+            let mut ended = Vec::new();
             for id in ids {
-                this.end_now(id).await?;
+                let session = this.end_now(id).await?;
+                if let Some(tokens) = session.as_ref().and_then(|it| it.tokens.as_ref()) {
+                    revoker.revoke(tokens, &correlation_id);
+                }
+                ended.extend(session);
             }
-            Ok(())
+            Ok(ended)
         })
         .await
     }
 
-    async fn end_now(&self, id: Id) -> Result<(), StoreError> {
-        if let Some(SessionData {
-            tokens: Some(tokens),
-            ..
-        }) = self.take(id).await?
-        {
-            self.forget(&tokens).await;
+    /// Ends a session that the provider knows no more. Goes on to its end even if nobody waits for
+    /// it any more.
+    pub(super) async fn end(&self, id: Id) -> Result<(), StoreError> {
+        let this = self.clone();
+        uncancelled(async move { this.end_now(id).await.map(drop) }).await
+    }
+
+    async fn end_now(&self, id: Id) -> Result<Option<EndedSession>, StoreError> {
+        let Some(data) = self.take(id).await? else {
+            return Ok(None);
+        };
+        let tokens = self.clear_up(id, &data).await;
+        Ok(Some(EndedSession { tokens }))
+    }
+
+    /// Removes what belonged to a session that is gone; the answer are its tokens.
+    pub(super) async fn clear_up(&self, id: Id, data: &SessionData) -> Option<Tokens> {
+        let tokens = match &data.tokens {
+            Some(tokens) => self.take_tokens(tokens).await,
+            None => None,
+        };
+        if let Some(user) = &data.user {
+            self.leave(id, user).await;
         }
-        Ok(())
+        tokens
     }
 
     /// Takes a session out of the store; the answer is our part of it.
@@ -168,10 +212,15 @@ impl Sessions {
 
     /// Removes the tokens of a session that is gone. If that fails they end by themselves: the
     /// session does not come back for it.
-    pub(super) async fn forget(&self, TokensPointer(tokens): &TokensPointer) {
-        if let Err(error) = Tokens::take(&self.records, tokens).await {
+    pub(super) async fn take_tokens(
+        &self,
+        TokensPointer(tokens): &TokensPointer,
+    ) -> Option<Tokens> {
+        let taken = Tokens::take(&self.records, tokens).await;
+        taken.unwrap_or_else(|error| {
             tracing::warn!(%error, "the tokens of an ended session could not be removed");
-        }
+            None
+        })
     }
 
     pub(super) async fn load(&self, id: Id) -> Result<Option<Found<Data>>, StoreError> {

@@ -20,16 +20,21 @@ impl Subjects {
     /// The subject, or 16 hexadecimal digits that are the same for the same user until the process
     /// ends and tell nothing to anybody who does not have the key.
     pub(crate) fn name(&self, user: &User) -> String {
+        self.name_of(user.issuer(), user.subject())
+    }
+
+    /// The same for somebody of whom no more is known.
+    pub(crate) fn name_of(&self, issuer: &str, subject: &str) -> String {
         let Some(key) = &self.key else {
-            return user.subject().to_owned();
+            return subject.to_owned();
         };
         // The key is of the hash's length, so that a prefix is as good as HMAC's two passes, and
         // only 64 bits of the state are shown, so that nothing can be appended to it.
         let hash = Sha256::new()
             .chain_update(key.as_ref())
-            .chain_update(user.issuer())
+            .chain_update(issuer)
             .chain_update([0])
-            .chain_update(user.subject())
+            .chain_update(subject)
             .finalize();
         hex(&hash[..8])
     }

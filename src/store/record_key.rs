@@ -27,6 +27,21 @@ impl RecordKey {
         }
     }
 
+    /// The key of a record of this kind, from the text it displays as.
+    pub(crate) fn from_hex(kind: &'static str, text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        let mut hash = [0; 32];
+        if digits.len() != 2 * hash.len() {
+            return None;
+        }
+        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            let digit = |digit: u8| char::from(digit).to_digit(16);
+            let (high, low) = (digit(pair[0])?, digit(pair[1])?);
+            *byte = u8::try_from(16 * high + low).ok()?;
+        }
+        Some(Self { hash, kind })
+    }
+
     /// The 32 bytes, for a store that keeps keys as bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
@@ -71,5 +86,21 @@ mod tests {
             assert!(keys[i + 1..].iter().all(|b| a != b));
         }
         assert_eq!(keys[0].to_string().len(), 64);
+    }
+
+    #[test]
+    fn a_key_survives_being_text() {
+        let key = RecordKey::new("a", "bc");
+        assert_eq!(RecordKey::from_hex("a", &key.to_string()), Some(key));
+        let digits = "0".repeat(63);
+        for text in [
+            "",
+            "zz",
+            &digits,
+            &format!("{digits}g"),
+            &format!("{digits}00"),
+        ] {
+            assert_eq!(RecordKey::from_hex("a", text), None, "{text}");
+        }
     }
 }

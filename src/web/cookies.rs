@@ -13,6 +13,9 @@ const MAX_COOKIES: usize = 200;
 /// The length of the tag in a login cookie's name: 96 bits of a hash.
 const TAG_CHARS: usize = 16;
 
+/// How long somebody may take to sign out at the provider.
+const LOGOUT_LIFETIME: Duration = Duration::minutes(10);
+
 /// The names and attributes of our cookies.
 ///
 /// All are `HttpOnly` and `SameSite=Lax`: `Strict` would keep them from the provider's redirect
@@ -23,6 +26,7 @@ pub(super) struct Cookies {
     session_name: String,
     /// A login attempt's cookie is named this and a tag of its `state`.
     login_prefix: String,
+    logout_name: String,
     path: String,
     secure: bool,
     session_lifetime: Duration,
@@ -82,6 +86,7 @@ impl Cookies {
         Self {
             session_name: format!("{prefix}{name}_session"),
             login_prefix: format!("{prefix}{name}_login_"),
+            logout_name: format!("{prefix}{name}_logout"),
             path: path.to_owned(),
             secure,
             session_lifetime: config
@@ -129,6 +134,23 @@ impl Cookies {
         let mut named = self.logins(headers).filter(|login| login.name == name);
         let found = named.next()?;
         named.next().is_none().then_some(found)
+    }
+
+    /// The cookie that knows the `state` of a logout at the provider.
+    pub(super) fn logout(&self, state: &Secret) -> HeaderValue {
+        self.header(&self.logout_name, state.expose(), LOGOUT_LIFETIME)
+    }
+
+    pub(super) fn no_logout(&self) -> HeaderValue {
+        self.header(&self.logout_name, "", Duration::ZERO)
+    }
+
+    /// The `state` of the logout that the browser is coming back from. Two are none.
+    pub(super) fn logout_state(&self, headers: &HeaderMap) -> Option<Secret> {
+        let mut named = pairs(headers).filter(|(name, _)| *name == self.logout_name);
+        let (_, state) = named.next()?;
+        let is_only = named.next().is_none() && !state.is_empty();
+        is_only.then(|| state.into())
     }
 
     /// The browser's login attempts, the oldest first.

@@ -8,7 +8,10 @@ use http::StatusCode;
 use crate::{
     error::with_causes,
     jose::JoseError,
-    protocol::{CallbackError, ErrorCode, IdTokenCheckError, IdTokenError, TokenError},
+    protocol::{
+        CallbackError, ErrorCode, IdTokenCheckError, IdTokenError, LogoutTokenCheckError,
+        LogoutTokenError, TokenError,
+    },
     provider::ProviderError,
     store::StoreError,
 };
@@ -74,6 +77,12 @@ pub(super) enum Error {
     IdToken(#[from] IdTokenError),
     #[error("the provider took more than {} seconds to complete the sign-in", .0.as_secs())]
     TooSlow(Duration),
+    #[error("the logout request is refused: {0}")]
+    LogoutRequest(&'static str),
+    #[error(transparent)]
+    LogoutToken(#[from] LogoutTokenError),
+    #[error("the logout token could not be checked within {} seconds", .0.as_secs())]
+    LogoutTooSlow(Duration),
 }
 
 /// What an error means outside of this crate.
@@ -111,6 +120,15 @@ impl From<IdTokenCheckError> for Error {
         match error {
             IdTokenCheckError::Provider(error) => Self::Provider(error),
             IdTokenCheckError::IdToken(error) => Self::IdToken(error),
+        }
+    }
+}
+
+impl From<LogoutTokenCheckError> for Error {
+    fn from(error: LogoutTokenCheckError) -> Self {
+        match error {
+            LogoutTokenCheckError::Provider(error) => Self::Provider(error),
+            LogoutTokenCheckError::LogoutToken(error) => Self::LogoutToken(error),
         }
     }
 }
@@ -208,6 +226,23 @@ impl Error {
                 "Oten took too long to answer, so you have not been signed in.",
             )
             .remedy(TRY_AGAIN),
+            Self::LogoutRequest(_) => Meaning::of(
+                StatusCode::BAD_REQUEST,
+                "logout_request",
+                "Not signed out",
+                "The logout request is malformed.",
+            ),
+            Self::LogoutToken(error) => Meaning::of(
+                StatusCode::BAD_REQUEST,
+                logout_token_reason(error),
+                "Not signed out",
+                "The logout token is refused.",
+            ),
+            Self::LogoutTooSlow(_) => Meaning::down(
+                "logout_slow",
+                "Not signed out",
+                "The logout token could not be checked in time.",
+            ),
         }
     }
 
@@ -376,5 +411,24 @@ fn id_token_reason(error: &IdTokenError) -> &'static str {
         IdTokenError::Sub | IdTokenError::AnotherSub => "id_token_sub",
         IdTokenError::AtHash => "id_token_at_hash",
         IdTokenError::AuthTime => "id_token_auth_time",
+    }
+}
+
+fn logout_token_reason(error: &LogoutTokenError) -> &'static str {
+    match error {
+        LogoutTokenError::Jose(_) => "logout_token_signature",
+        LogoutTokenError::UnknownKey => "logout_token_unknown_key",
+        LogoutTokenError::Misshapen(_) => "logout_token_misshapen",
+        LogoutTokenError::Typ => "logout_token_typ",
+        LogoutTokenError::Nonce => "logout_token_nonce",
+        LogoutTokenError::Events => "logout_token_events",
+        LogoutTokenError::Iss => "logout_token_iss",
+        LogoutTokenError::Aud => "logout_token_aud",
+        LogoutTokenError::Exp => "logout_token_exp",
+        LogoutTokenError::Iat => "logout_token_iat",
+        LogoutTokenError::TooOld => "logout_token_too_old",
+        LogoutTokenError::Jti => "logout_token_jti",
+        LogoutTokenError::NamesNobody => "logout_token_names_nobody",
+        LogoutTokenError::Replayed => "logout_token_replayed",
     }
 }

@@ -24,6 +24,18 @@ pub(super) fn signed_out(visit: &Visit, user: &User) {
     );
 }
 
+/// The provider ended sessions; `subject` is known unless it named a session that is not there.
+pub(super) fn back_channel_logout(visit: &Visit, subject: Option<String>, sessions: usize) {
+    tracing::info!(
+        target: "axum_oten",
+        event = "back_channel_logout",
+        correlation_id = visit.correlation_id(),
+        subject,
+        sessions,
+        "the provider signed a user out"
+    );
+}
+
 /// A callback that no open attempt waits for: harmless, or somebody tries something.
 pub(super) fn fresh_start(visit: &Visit) {
     tracing::warn!(

@@ -1,5 +1,12 @@
-use axum::response::{IntoResponse, Response};
+use std::time::Duration;
+
+use axum::{
+    extract::RawQuery,
+    response::{IntoResponse, Response},
+};
 use http::{HeaderMap, header};
+use tokio::time::timeout;
+use url::{Url, form_urlencoded};
 
 use super::{
     error::Error,
@@ -8,18 +15,43 @@ use super::{
     same_origin::is_same_origin,
     visit::{Visit, redirect},
 };
+use crate::{
+    protocol::{LogoutRequest, end_session_url},
+    secret::Secret,
+    session::EndedSession,
+};
+
+/// Who signs out does not wait longer for the provider's endpoints to be known.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `GET /logout`: a button for who is signed in, a farewell for who is not. Never acts, so that an
 /// image or a link on another site signs nobody out.
-pub(super) async fn get(visit: Visit) -> Response {
-    match visit.signed_in().await {
+pub(super) async fn get(visit: Visit, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+    let comes_back = comes_back(&visit, &headers, query.as_deref().unwrap_or_default());
+    let mut response = match visit.signed_in().await {
         Ok(Some(_)) => page::sign_out(visit.oten()),
+        Ok(None) if comes_back => page::signed_out_at_provider(visit.oten()),
         Ok(None) => page::signed_out(visit.oten()),
-        Err(error) => Refusal::new(&visit, error).into_response(),
+        Err(error) => return Refusal::new(&visit, error).into_response(),
+    };
+    if comes_back {
+        let gone = visit.inner().cookies.no_logout();
+        response.headers_mut().append(header::SET_COOKIE, gone);
     }
+    response
 }
 
-/// `POST /logout`: ends the session on the server, then in the browser.
+/// Whether the browser comes back from the provider: with the `state` that it was sent away with.
+fn comes_back(visit: &Visit, headers: &HeaderMap, query: &str) -> bool {
+    let mut given = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "state");
+    let (Some((_, state)), None) = (given.next(), given.next()) else {
+        return false;
+    };
+    let sent = visit.inner().cookies.logout_state(headers);
+    sent.is_some_and(|sent| sent == Secret::from(&*state))
+}
+
+/// `POST /logout`: ends the session on the server, then in the browser, then at the provider.
 pub(super) async fn post(visit: Visit, headers: HeaderMap) -> Response {
     match sign_out(&visit, &headers).await {
         Ok(response) => response,
@@ -35,17 +67,58 @@ async fn sign_out(visit: &Visit, headers: &HeaderMap) -> Result<Response, Error>
     let signed_in = visit.signed_in().await?;
     // All of them: if a neighbour set one, it must not be what the browser is left with.
     let named = visit.session_cookies().all().to_vec();
-    inner.sessions.end(named).await.map_err(Error::Store)?;
+    let ended = inner
+        .sessions
+        .sign_out(named, &inner.revoker, visit.correlation_id())
+        .await
+        .map_err(Error::Store)?;
     visit.settle();
     if let Some(signed_in) = signed_in {
         event::signed_out(visit, signed_in.user());
     }
-    let next = match inner.config.post_logout_redirect_uri() {
-        Some(uri) => uri.to_string(),
-        None => visit.oten().logout_path(),
+    let mut response = match end_session_endpoint(visit).await {
+        Some(endpoint) => to_provider(visit, &endpoint, &ended),
+        None => match inner.config.post_logout_redirect_uri() {
+            Some(uri) => redirect(uri.as_str()),
+            None => redirect(&visit.oten().logout_path()),
+        },
     };
-    let mut response = redirect(&next);
     let gone = inner.cookies.no_session();
     response.headers_mut().append(header::SET_COOKIE, gone);
     Ok(response)
+}
+
+/// Where the provider signs browsers out, if that is known or can be known soon.
+async fn end_session_endpoint(visit: &Visit) -> Option<Url> {
+    let inner = visit.inner();
+    if let Some(configured) = inner.config.end_session_endpoint() {
+        return Some(configured.clone());
+    }
+    let metadata = timeout(PATIENCE, inner.provider.metadata()).await;
+    metadata.ok()?.ok()?.end_session_endpoint().cloned()
+}
+
+/// Sends the browser to the provider. A guest goes there as well: after a second click on the button
+/// it is the second answer that the browser follows.
+fn to_provider(visit: &Visit, endpoint: &Url, ended: &[EndedSession]) -> Response {
+    let inner = visit.inner();
+    // Of two sessions one is somebody else's, and so would be the hint.
+    let ended = match visit.session_cookies().only() {
+        Some(_) => ended.first(),
+        None => None,
+    };
+    let id_token = ended.and_then(|session| session.tokens.as_ref()?.id_token.as_ref());
+    let state = Secret::random();
+    let back = inner.config.post_logout_redirect_uri();
+    let request = LogoutRequest {
+        client_id: inner.config.client().id(),
+        id_token_hint: id_token.map(|stored| &stored.0),
+        back: back.map(|uri| (uri, &state)),
+    };
+    let mut response = redirect(end_session_url(endpoint, &request).as_str());
+    if back.is_some() {
+        let cookie = inner.cookies.logout(&state);
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
 }

@@ -35,9 +35,23 @@
 //! assert_eq!(app.oneshot(call).await?.status(), StatusCode::UNAUTHORIZED);
 //! # Ok(()) }
 //! ```
+//!
+//! # Signing out
+//!
+//! `POST /logout` destroys the session and its tokens on the server. Then, where the provider has the
+//! endpoints, the refresh token is revoked (RFC 7009) and the browser goes on to the provider to be
+//! signed out there, too (OpenID Connect RP-Initiated Logout 1.0). It comes back to the
+//! `post_logout_redirect_uri`; the best one is the logout route itself, which then knows what the
+//! browser comes from. Whatever is wrong with the provider, the user is signed out here.
+//!
+//! The provider ends sessions with `POST /backchannel-logout`, from server to server (OpenID Connect
+//! Back-Channel Logout 1.0). Front-channel logout is not there: the provider would load a page of
+//! this site in a frame, and browsers send no `SameSite=Lax` cookie there, so that nobody would be
+//! signed out by it.
 
 mod access_token;
 mod audience;
+mod back_channel;
 mod callback;
 mod cookies;
 mod error;
@@ -54,7 +68,6 @@ mod require_login;
 mod routes;
 mod same_origin;
 mod service;
-
 mod visit;
 
 pub use self::{

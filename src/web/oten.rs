@@ -1,5 +1,7 @@
 use std::{fmt, sync::Arc};
 
+use tokio_util::task::TaskTracker;
+
 use super::cookies::Cookies;
 use crate::{
     clock::Clock,
@@ -7,7 +9,8 @@ use crate::{
     provider::{Provider, ProviderError, ProviderMetadata},
     seal::Sealer,
     session::{
-        Budget, Lifetimes, LoginAttempts, Records, Refresher, RefresherParts, Sessions, Subjects,
+        Budget, Lifetimes, LoginAttempts, Records, Refresher, RefresherParts, Revoker, Sessions,
+        Subjects, UsedLogoutTokens,
     },
     store::OtenStore,
 };
@@ -28,6 +31,10 @@ pub(super) struct Inner {
     pub(super) subjects: Arc<Subjects>,
     pub(super) budget: Option<Arc<Budget>>,
     pub(super) refresher: Refresher,
+    pub(super) revoker: Revoker,
+    pub(super) used_logout_tokens: UsedLogoutTokens,
+    /// Work that nobody waits for, until the end.
+    tasks: TaskTracker,
 }
 
 /// Why [`Oten`] cannot be set up.
@@ -50,6 +57,14 @@ pub(super) struct Inner {
 /// #         -> Result<bool, StoreError> { self.0.touch(key, end).await }
 /// #     async fn take(&self, key: &RecordKey)
 /// #         -> Result<Option<Vec<u8>>, StoreError> { self.0.take(key).await }
+/// #     async fn remove_if(&self, key: &RecordKey, value: &[u8])
+/// #         -> Result<bool, StoreError> { self.0.remove_if(key, value).await }
+/// #     async fn add_member(&self, set: &RecordKey, member: &str, end: time::OffsetDateTime)
+/// #         -> Result<(), StoreError> { self.0.add_member(set, member, end).await }
+/// #     async fn members(&self, set: &RecordKey)
+/// #         -> Result<Vec<String>, StoreError> { self.0.members(set).await }
+/// #     async fn remove_member(&self, set: &RecordKey, member: &str)
+/// #         -> Result<(), StoreError> { self.0.remove_member(set, member).await }
 /// # }
 /// # let shared_store = || SharedStore(MemoryStore::default());
 ///
@@ -131,10 +146,19 @@ impl Oten {
         self.0.provider.metadata().await
     }
 
-    /// Waits until no renewal of tokens is under way. Call it when the server has stopped and before
-    /// the process ends: a renewal that is cut off costs its user a new sign-in.
+    /// The path of the back-channel logout route, `/backchannel-logout` under the base path. With
+    /// the site's origin before it, it is the `backchannel_logout_uri` to register with Oten (OpenID
+    /// Connect Back-Channel Logout 1.0 section 2.2).
+    #[must_use]
+    pub fn back_channel_logout_path(&self) -> String {
+        format!("{}/backchannel-logout", self.0.config.base_path())
+    }
+
+    /// Waits until no tokens are being renewed or revoked. Call it when the server has stopped and
+    /// before the process ends: a renewal that is cut off costs its user a new sign-in.
     pub async fn shutdown(&self) {
-        self.0.refresher.finish().await;
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
     }
 
     pub(super) fn inner(&self) -> &Inner {
@@ -194,7 +218,15 @@ impl OtenBuilder {
             absolute: config.session_lifetime(),
         };
         let provider = Arc::new(provider);
-        let sessions = Sessions::new(records.clone(), lifetimes);
+        let client_id = config.client().id();
+        let sessions = Sessions::new(records.clone(), lifetimes, client_id);
+        let tasks = TaskTracker::new();
+        let revoker = Revoker {
+            provider: Arc::clone(&provider),
+            client: config.client().clone(),
+            endpoint: config.revocation_endpoint().cloned(),
+            tasks: tasks.clone(),
+        };
         let subjects = Arc::new(Subjects::new(config.log_subjects()));
         let budget = config.token_budget().map(Budget::new).map(Arc::new);
         let refresher = Refresher::new(RefresherParts {
@@ -203,15 +235,20 @@ impl OtenBuilder {
             client: config.client().clone(),
             budget: budget.clone(),
             subjects: Arc::clone(&subjects),
+            revoker: revoker.clone(),
+            tasks: tasks.clone(),
         });
         Ok(Oten(Arc::new(Inner {
             provider,
             sessions,
+            used_logout_tokens: UsedLogoutTokens::new(records.clone(), client_id),
             attempts: LoginAttempts::new(records),
             cookies: Cookies::new(&config),
             subjects,
             budget,
             refresher,
+            revoker,
+            tasks,
             clock,
             config,
         })))

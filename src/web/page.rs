@@ -111,6 +111,21 @@ pub(super) fn signed_out(oten: &Oten) -> Response {
     })
 }
 
+/// The page for who comes back from signing out at the provider.
+pub(super) fn signed_out_at_provider(oten: &Oten) -> Response {
+    page(&Page {
+        title: "You are signed out",
+        sentence: "You have left this site, and Oten was asked to sign you out there, too.",
+        action: Action::Link {
+            text: "Sign in",
+            href: login_url(oten, None),
+        },
+        home: oten.config().home(),
+        correlation_id: None,
+        style: STYLE,
+    })
+}
+
 /// The login route, with the page to come back to.
 pub(super) fn login_url(oten: &Oten, return_to: Option<&ReturnTo>) -> String {
     let path = oten.login_path();

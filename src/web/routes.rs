@@ -1,24 +1,35 @@
 use axum::{
     Router,
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get},
+    routing::{MethodRouter, get, post},
 };
 use http::header;
 
-use super::{Oten, callback, error::Error, login, logout, rejection::Refusal, visit::Visit};
+use super::{
+    Oten, back_channel, callback, error::Error, login, logout, rejection::Refusal, visit::Visit,
+};
 
 impl Oten {
-    /// The routes `/login`, `/logout` and the callback, whose path is that of the redirect URI.
+    /// The routes `/login`, `/logout`, `/backchannel-logout` and the callback, whose path is that of
+    /// the redirect URI.
     ///
     /// `GET /login?return_to=/path` starts to sign in and comes back to the local path, or to the
     /// configured home; a `return_to` that is not local, or given twice, is passed over. `POST
-    /// /logout` signs out and must come from a page of this site: 403 unless `Sec-Fetch-Site` is
-    /// `same-origin` or, from a browser that does not send it, `Origin` is this site's. `GET /logout`
-    /// shows a button that does it:
+    /// /logout` signs out, here and, where the provider has an end-session endpoint, there (OpenID
+    /// Connect RP-Initiated Logout 1.0). It must come from a page of this site: 403 unless
+    /// `Sec-Fetch-Site` is `same-origin` or, from a browser that does not send it, `Origin` is this
+    /// site's. `GET /logout` shows a button that does it:
     ///
     /// ```html
     /// <form method="post" action="/logout"><button>Sign out</button></form>
     /// ```
+    ///
+    /// A content security policy whose `form-action` covers that page must allow the origin of the
+    /// end-session endpoint, too: browsers apply it to the redirects that answer a form.
+    ///
+    /// `POST /backchannel-logout` takes the provider's logout tokens (OpenID Connect Back-Channel
+    /// Logout 1.0): 200 once the sessions have ended, 400 for a token that is refused, 5xx for one
+    /// that may be sent again.
     ///
     /// Other methods, `HEAD` among them, get 405.
     pub fn routes<S>(&self) -> Router<S>
@@ -33,6 +44,10 @@ impl Oten {
                 only(get(callback::get), "GET"),
             )
             .route("/logout", only(logout, "GET, POST"))
+            .route(
+                "/backchannel-logout",
+                only(post(back_channel::post), "POST"),
+            )
     }
 }
 

@@ -116,6 +116,10 @@ async fn save_session(visit: &Visit, status: StatusCode) -> Result<Option<Header
     if let Some(signed_out) = left.signed_out {
         event::signed_out(visit, signed_out.user());
     }
+    if let Some(tokens) = left.tokens {
+        let revoker = &visit.inner().revoker;
+        revoker.revoke(&tokens, visit.correlation_id());
+    }
     let cookies = &visit.inner().cookies;
     Ok(match left.cookie {
         CookieChange::None => None,

@@ -156,9 +156,11 @@ impl TestSiteBuilder {
                 .request_object_key(&pair.public_jwk()),
             ClientKind::Public => EmulatedClient::public("test-site"),
         };
-        let emulator = Emulator::builder()
-            .client(client.redirect_uri(&redirect_uri))
-            .clock(clock.clone());
+        let client = client
+            .redirect_uri(&redirect_uri)
+            .post_logout_redirect_uri(format!("{}/logout", self.origin))
+            .post_logout_redirect_uri(format!("{}/bye?a=b", self.origin));
+        let emulator = Emulator::builder().client(client).clock(clock.clone());
         let emulator = (self.emulate)(emulator).start().await.unwrap();
 
         let config = Config::builder()

@@ -26,7 +26,7 @@ async fn signed_in() -> Fixture {
         idle: HOUR,
         absolute: 24 * HOUR,
     };
-    let sessions = Sessions::new(records, lifetimes);
+    let sessions = Sessions::new(records, lifetimes, "client");
     let id = sign_in(&sessions, None, "alice").await;
     Fixture {
         sessions,
@@ -251,7 +251,7 @@ async fn l6_a_shortened_lifetime_holds_for_sessions_that_are_there() {
         idle: Duration::ZERO,
         absolute: Duration::ZERO,
     };
-    let sessions = Sessions::new(site.sessions.records.clone(), shorter);
+    let sessions = Sessions::new(site.sessions.records.clone(), shorter, "client");
     let request = sessions.of_request(Some(site.id));
     assert!(request.signed_in().await.unwrap().is_none());
 }

@@ -1,0 +1,145 @@
+//! `POST /backchannel-logout` (OpenID Connect Back-Channel Logout 1.0): the provider says whose
+//! sessions it ended. No browser is there, so no cookie and no origin counts: the token does.
+
+use std::time::Duration;
+
+use axum::{
+    body::{Body, to_bytes},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use serde_json::json;
+use time::OffsetDateTime;
+use tokio::time::timeout;
+use url::form_urlencoded;
+
+use super::{
+    error::Error,
+    event,
+    visit::{Visit, keep_private},
+};
+use crate::{
+    protocol::{ExpectedLogout, LogoutTokenError, check_logout_token},
+    session::LogoutTarget,
+};
+
+/// A logout token has 16 KiB at most.
+const MAX_BODY_BYTES: usize = 32 * 1024;
+
+/// What has to be read and asked is given up together after this time.
+const DEADLINE: Duration = Duration::from_secs(11);
+
+/// When to send a token again where nobody says so.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// Ends the sessions that a logout token names. The answer is 200 once they are gone, 400 for a token
+/// that is not believed, and 5xx for one that may be sent again.
+pub(super) async fn post(visit: Visit, request: Request<Body>) -> Response {
+    visit.settle(); // whatever cookies came with it
+    let outcome = timeout(DEADLINE, log_out(&visit, request))
+        .await
+        .unwrap_or(Err(Error::LogoutTooSlow(DEADLINE)));
+    let mut response = match outcome {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(error) => refuse(&visit, &error),
+    };
+    keep_private(response.headers_mut());
+    response
+}
+
+async fn log_out(visit: &Visit, request: Request<Body>) -> Result<(), Error> {
+    let inner = visit.inner();
+    let token = logout_token(request).await?;
+    let metadata = inner.provider.metadata().await.map_err(Error::Provider)?;
+    let expected = ExpectedLogout {
+        client_id: inner.config.client().id(),
+        now: inner.clock.unix_now(),
+    };
+    let claims = check_logout_token(&inner.provider, &metadata, &token, &expected).await?;
+
+    let (issuer, jti) = (metadata.issuer(), &claims.jti);
+    let used = &inner.used_logout_tokens;
+    if used.contains(issuer, jti).await.map_err(Error::Store)? {
+        return Err(LogoutTokenError::Replayed.into());
+    }
+    let target = LogoutTarget {
+        issuer: issuer.to_owned(),
+        sub: claims.sub.clone(),
+        sid: claims.sid.clone(),
+    };
+    let ended = inner.sessions.end_named(target).await;
+    let ended = ended.map_err(Error::Store)?;
+    let subject = match (&ended.user, &claims.sub) {
+        (Some(user), _) => Some(inner.subjects.name(user)),
+        (None, Some(sub)) => Some(inner.subjects.name_of(issuer, sub)),
+        (None, None) => None,
+    };
+    event::back_channel_logout(visit, subject, ended.count);
+    // Only now: if the store fails before, the provider sends the same token again.
+    let ends_at = OffsetDateTime::from_unix_timestamp(claims.ends_at)
+        .map_err(|_| LogoutTokenError::Misshapen("iat"))?;
+    if used.add(issuer, jti, ends_at).await.map_err(Error::Store)? {
+        Ok(())
+    } else {
+        Err(LogoutTokenError::Replayed.into())
+    }
+}
+
+/// The token of a form that has exactly one (section 2.5). Other parameters are nobody's.
+async fn logout_token(request: Request<Body>) -> Result<String, Error> {
+    let (parts, body) = request.into_parts();
+    if !is_form(&parts.headers) {
+        return Err(Error::LogoutRequest(
+            "it is not application/x-www-form-urlencoded",
+        ));
+    }
+    let body = to_bytes(body, MAX_BODY_BYTES)
+        .await
+        .map_err(|_| Error::LogoutRequest("its body is longer than 32 KiB or incomplete"))?;
+    let mut given = form_urlencoded::parse(&body).filter(|(name, _)| name == "logout_token");
+    match (given.next(), given.next()) {
+        (Some((_, token)), None) => Ok(token.into_owned()),
+        (None, _) => Err(Error::LogoutRequest("it has no `logout_token`")),
+        _ => Err(Error::LogoutRequest("it has two `logout_token`s")),
+    }
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let mut sent = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(content_type), None) = (sent.next(), sent.next()) else {
+        return false;
+    };
+    let essence = content_type.as_bytes().split(|byte| *byte == b';').next();
+    essence.is_some_and(|essence| {
+        essence
+            .trim_ascii()
+            .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    })
+}
+
+/// The answer to a program (section 2.8), which says which rule was broken and nothing else.
+fn refuse(visit: &Visit, error: &Error) -> Response {
+    event::refused(visit, error);
+    let meaning = error.meaning();
+    let code = if meaning.status.is_client_error() {
+        "invalid_request"
+    } else {
+        "temporarily_unavailable"
+    };
+    let body = json!({
+        "error": code,
+        "error_description": format!("{} ({})", meaning.sentence, meaning.reason),
+        "correlation_id": visit.correlation_id(),
+    });
+    let mut response = (meaning.status, body.to_string()).into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
+    if meaning.status.is_server_error() {
+        let after = meaning.retry_after.unwrap_or(RETRY_AFTER);
+        headers.insert(header::RETRY_AFTER, after.as_secs().max(1).into());
+    }
+    response
+}

@@ -1,0 +1,422 @@
+//! O4: from the provider to this site.
+
+use std::time::Duration;
+
+use axum::http::{Method, StatusCode, header};
+use axum_oten::{
+    Clock, MemoryStore, Oten,
+    emulator::{
+        Endpoint::{Discovery, Jwks},
+        LogoutTarget,
+    },
+};
+use tokio::task::JoinSet;
+
+use super::{FORM, assert_done, send_form, send_token, site};
+use crate::common::{Asked, Browser, Log, TestSite, YieldingStore, app};
+
+const CLIENT: &str = "test-site";
+
+async fn log_out(site: &TestSite, target: LogoutTarget<'_>) {
+    let token = site.emulator.logout_token(CLIENT, target);
+    assert_done(&send_token(&site.app, &token).await);
+}
+
+async fn who(browsers: &mut [Browser]) -> Vec<String> {
+    let mut who = Vec::new();
+    for browser in browsers {
+        who.push(browser.who().await);
+    }
+    who
+}
+
+#[tokio::test]
+async fn o4_a_sid_ends_one_session_and_no_other() {
+    let site = site().start().await;
+    let mut browsers = [
+        site.signed_in("alice").await,
+        site.signed_in("alice").await,
+        site.signed_in("bob").await,
+    ];
+    let sids = site.emulator.sids_of("alice");
+    log_out(&site, LogoutTarget::Session(&sids[0])).await;
+    assert_eq!(
+        who(&mut browsers).await,
+        ["guest", "user alice", "user bob"]
+    );
+    let both = LogoutTarget::Both {
+        sub: "alice",
+        sid: &sids[1],
+    };
+    log_out(&site, both).await;
+    assert_eq!(who(&mut browsers).await, ["guest", "guest", "user bob"]);
+}
+
+#[tokio::test]
+async fn o4_a_sub_ends_all_of_its_sessions_and_nobody_elses() {
+    let site = site().start().await;
+    let mut browsers = [
+        site.signed_in("alice").await,
+        site.signed_in("alice").await,
+        site.signed_in("bob").await,
+    ];
+    log_out(&site, LogoutTarget::Subject("alice")).await;
+    assert_eq!(who(&mut browsers).await, ["guest", "guest", "user bob"]);
+    // What is left is bob's, and the note that the token was used.
+    site.clock.advance(Duration::from_secs(1300));
+    assert_eq!(site.store.len(), 2, "a session and its tokens");
+}
+
+#[tokio::test]
+async fn o4_without_a_sid_in_id_tokens_a_sub_ends_them() {
+    let site = TestSite::start().await;
+    let mut browsers = [site.signed_in("alice").await, site.signed_in("bob").await];
+    log_out(&site, LogoutTarget::Subject("alice")).await;
+    assert_eq!(who(&mut browsers).await, ["guest", "user bob"]);
+}
+
+#[tokio::test]
+async fn o4_a_sid_of_somebody_else_ends_nothing() {
+    let site = site().start().await;
+    let mut browsers = [site.signed_in("alice").await, site.signed_in("bob").await];
+    let alices = site.emulator.sids_of("alice");
+    for target in [
+        LogoutTarget::Both {
+            sub: "bob",
+            sid: &alices[0],
+        },
+        LogoutTarget::Both {
+            sub: "alice",
+            sid: "unknown",
+        },
+        LogoutTarget::Session("unknown"),
+        LogoutTarget::Session("alice"),
+        LogoutTarget::Subject("carol"),
+        LogoutTarget::Subject(&alices[0]),
+    ] {
+        log_out(&site, target).await;
+        assert_eq!(
+            who(&mut browsers).await,
+            ["user alice", "user bob"],
+            "{target:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn o4_every_process_takes_it_and_every_process_knows() {
+    let site = site().start().await;
+    let mut browser = site.signed_in("alice").await;
+    let elsewhere = Oten::builder(site.oten.config().clone(), site.store.clone())
+        .clock(site.clock.clone())
+        .build()
+        .unwrap();
+    let token = site
+        .emulator
+        .logout_token(CLIENT, LogoutTarget::Subject("alice"));
+    assert_done(&send_token(&app(&elsewhere), &token).await);
+    assert_eq!(browser.who().await, "guest");
+    // Also that the token was used.
+    let answer = send_token(&site.app, &token).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn o4_another_client_on_the_same_store_is_left_alone() {
+    let site = site().start().await;
+    let mut browser = site.signed_in("alice").await;
+    let config = axum_oten::Config::builder()
+        .issuer(site.emulator.issuer())
+        .client_id("another-site")
+        .public_client()
+        .redirect_uri("http://127.0.0.1:3000/callback")
+        .build()
+        .unwrap();
+    let other = Oten::builder(config, site.store.clone())
+        .clock(site.clock.clone())
+        .build()
+        .unwrap();
+    let token = site
+        .emulator
+        .logout_token("another-site", LogoutTarget::Subject("alice"));
+    assert_done(&send_token(&app(&other), &token).await);
+    assert_eq!(browser.who().await, "user alice");
+}
+
+#[tokio::test]
+async fn o4_a_session_that_moved_or_was_renewed_is_found() {
+    let moved = |oten: &Oten| {
+        let cycle = async |session: tower_sessions::Session| session.cycle_id().await.unwrap();
+        let cycle = axum::Router::new().route("/cycle", axum::routing::post(cycle));
+        app(oten).merge(cycle.layer(oten.layer()))
+    };
+    let site = site().app(moved).start().await;
+    for _ in 0..2 {
+        let mut browser = site.signed_in("alice").await;
+        assert!(browser.post("/cycle").await.sets_session());
+        site.clock.advance(Duration::from_secs(3600));
+        assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+        assert_eq!(browser.who().await, "user alice");
+        log_out(&site, LogoutTarget::Subject("alice")).await;
+        assert_eq!(browser.who().await, "guest");
+    }
+}
+
+/// A site whose store lets others go first at each call.
+async fn yielding_site() -> TestSite {
+    let clock = Clock::manual();
+    let memory = MemoryStore::default().with_clock(clock.clone());
+    let store = YieldingStore(memory.clone());
+    site().start_with(store, memory, clock).await
+}
+
+/// Signs in as many browsers at the same moment.
+async fn sign_in_at_once(site: &TestSite, count: usize) -> Vec<Browser> {
+    let mut sign_ins = JoinSet::new();
+    for _ in 0..count {
+        let mut browser = site.browser();
+        sign_ins.spawn(async move {
+            browser.sign_in("alice", "/").await;
+            browser
+        });
+    }
+    sign_ins.join_all().await
+}
+
+#[tokio::test]
+async fn o4_sign_ins_at_the_same_moment_are_all_found() {
+    for count in [2, 20] {
+        let site = yielding_site().await;
+        let mut browsers = sign_in_at_once(&site, count).await;
+        for browser in &mut browsers {
+            assert_eq!(browser.who().await, "user alice");
+        }
+        log_out(&site, LogoutTarget::Subject("alice")).await;
+        for browser in &mut browsers {
+            assert_eq!(browser.who().await, "guest");
+        }
+    }
+}
+
+#[tokio::test]
+async fn o4_a_logout_in_the_middle_of_a_sign_in_leaves_nothing_unfound() {
+    // Whoever comes first at whatever step: a session that is there is one a logout can find.
+    for pause in 0..60 {
+        let site = yielding_site().await;
+        let mut browser = site.browser();
+        let authorization_url = browser.start_login("/").await;
+        let callback = browser.approve(&authorization_url, "alice");
+        let sign_in = tokio::spawn(async move {
+            browser.get(&callback).await;
+            browser
+        });
+        let keys = site.emulator.calls(Jwks);
+        crate::common::eventually(|| site.emulator.calls(Jwks) > keys).await;
+        for _ in 0..pause {
+            tokio::task::yield_now().await;
+        }
+        log_out(&site, LogoutTarget::Subject("alice")).await;
+        let mut browser = sign_in.await.unwrap();
+        if browser.who().await == "user alice" {
+            log_out(&site, LogoutTarget::Subject("alice")).await;
+        }
+        assert_eq!(browser.who().await, "guest", "{pause}");
+    }
+}
+
+#[tokio::test]
+async fn o4_cookies_and_origins_do_not_matter() {
+    let site = site().start().await;
+    let mut alice = site.signed_in("alice").await;
+    let mut bob = site.signed_in("bob").await;
+    let token = site
+        .emulator
+        .logout_token(CLIENT, LogoutTarget::Subject("alice"));
+    let mut request = bob.navigation(Method::POST, "/backchannel-logout");
+    *request.body_mut() = format!("logout_token={token}").into();
+    let headers = request.headers_mut();
+    headers.insert(header::CONTENT_TYPE, FORM.parse().unwrap());
+    headers.insert("sec-fetch-site", "cross-site".parse().unwrap());
+    headers.insert(header::ORIGIN, "https://evil.example".parse().unwrap());
+    assert_done(&bob.send(request).await);
+    assert_eq!(alice.who().await, "guest");
+    assert_eq!(bob.who().await, "user bob");
+}
+
+#[tokio::test]
+async fn o4_the_index_forgets_with_the_session() {
+    let (site, store) = site().start_watched().await;
+    let mut browser = site.signed_in("alice").await;
+    assert_eq!(entries(&store), (2, 0));
+    browser.post("/logout").await;
+    assert_eq!(
+        entries(&store),
+        (0, 2),
+        "by the user and by the session there"
+    );
+    // Signing in over a session leaves one.
+    let mut browser = site.signed_in("alice").await;
+    browser.sign_in("alice", "/").await;
+    assert_eq!(entries(&store), (4, 2));
+    log_out(&site, LogoutTarget::Subject("alice")).await;
+    let (_, removed) = entries(&store);
+    assert_eq!(removed, 2);
+    assert_eq!(browser.who().await, "guest");
+}
+
+/// How many entries of the index were made and removed since the last time.
+fn entries(store: &crate::common::WatchedStore) -> (usize, usize) {
+    let asked = store.asked();
+    let count = |what| asked.iter().filter(|asked| **asked == what).count();
+    (count(Asked::AddMember), count(Asked::RemoveMember))
+}
+
+#[tokio::test]
+async fn o4_the_index_lives_as_long_as_a_session_can() {
+    let hour = Duration::from_secs(3600);
+    let site = site()
+        .config(move |config| config.session_idle(2 * hour).session_lifetime(10 * hour))
+        .start()
+        .await;
+    let mut browser = site.signed_in("alice").await;
+    for _ in 0..9 {
+        site.clock.advance(hour);
+        assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    }
+    log_out(&site, LogoutTarget::Subject("alice")).await;
+    assert_eq!(browser.who().await, "guest");
+}
+
+#[tokio::test]
+async fn o4_a_sign_in_that_cannot_be_indexed_is_none() {
+    let (site, store) = site().start_watched().await;
+    let mut browser = site.browser();
+    let authorization_url = browser.start_login("/").await;
+    let callback = browser.approve(&authorization_url, "alice");
+    store.fails(&[Asked::AddMember]);
+    let answer = browser.get(&callback).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!answer.sets_session());
+}
+
+#[tokio::test]
+async fn o4_whatever_is_down_the_token_can_be_sent_again() {
+    let (site, store) = site().start_watched().await;
+    let mut browser = site.signed_in("alice").await;
+    let token = site
+        .emulator
+        .logout_token(CLIENT, LogoutTarget::Subject("alice"));
+    for down in [
+        &[Asked::Load][..],
+        &[Asked::Members],
+        &[Asked::Take],
+        &[Asked::RemoveMember],
+        &[Asked::Insert],
+    ] {
+        store.fails(down);
+        let answer = send_token(&site.app, &token).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{down:?}");
+        assert!(answer.header(header::RETRY_AFTER).is_some());
+        assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
+        assert_eq!(answer.json()["error"], "temporarily_unavailable");
+        store.works();
+    }
+    assert_done(&send_token(&site.app, &token).await);
+    assert_eq!(browser.who().await, "guest");
+}
+
+#[tokio::test]
+async fn o4_without_the_providers_keys_the_token_can_be_sent_again() {
+    for endpoint in [Discovery, Jwks] {
+        let site = site().start().await;
+        let mut browser = site.signed_in("alice").await;
+        let elsewhere = Oten::builder(site.oten.config().clone(), site.store.clone())
+            .clock(site.clock.clone())
+            .build()
+            .unwrap();
+        let token = site
+            .emulator
+            .logout_token(CLIENT, LogoutTarget::Subject("alice"));
+        site.emulator
+            .fault(endpoint, axum_oten::emulator::Fault::Status(503));
+        let answer = send_token(&app(&elsewhere), &token).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.header(header::RETRY_AFTER).is_some());
+        assert_eq!(browser.who().await, "user alice");
+        site.emulator.clear_faults();
+        site.clock.advance(Duration::from_secs(60));
+        assert_done(&send_token(&app(&elsewhere), &token).await);
+        assert_eq!(browser.who().await, "guest");
+    }
+}
+
+#[tokio::test]
+async fn b1_what_is_no_logout_request_is_refused() {
+    let site = site().start().await;
+    let mut browser = site.signed_in("alice").await;
+    let token = site
+        .emulator
+        .logout_token(CLIENT, LogoutTarget::Subject("alice"));
+    let good = format!("logout_token={token}");
+    for (content_type, body) in [
+        (FORM, String::new()),
+        (FORM, "logout_token".to_owned()),
+        (FORM, "logout_token=a.b.c".to_owned()),
+        (FORM, format!("{good}&{good}")),
+        (FORM, format!("{good}&x={}", "x".repeat(32 * 1024))),
+        (FORM, "=".repeat(40 * 1024)),
+        (FORM, "%".repeat(1024)),
+        (FORM, token.clone()),
+        ("application/json", good.clone()),
+        ("text/plain", good.clone()),
+        ("multipart/form-data", good.clone()),
+        ("application/x-www-form-urlencodedx", good.clone()),
+        ("", good.clone()),
+    ] {
+        let log = Log::start();
+        let answer = send_form(&site.app, content_type, body).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{content_type}");
+        assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
+        assert_eq!(answer.json()["error"], "invalid_request");
+        assert_eq!(
+            log.refusal()["correlation_id"],
+            answer.json()["correlation_id"]
+        );
+        assert!(!answer.body.contains(&token) && !log.contains(&token));
+    }
+    for method in [Method::GET, Method::HEAD, Method::PUT, Method::DELETE] {
+        let answer = browser.fetch(method, "/backchannel-logout", &good).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
+        assert_eq!(answer.header(header::ALLOW), Some("POST"));
+    }
+    assert_eq!(browser.who().await, "user alice");
+    // Other parameters, and how the type is written, do not matter.
+    let form = "Application/X-WWW-Form-Urlencoded ; charset=UTF-8";
+    assert_done(&send_form(&site.app, form, format!("x=y&{good}")).await);
+    assert_eq!(browser.who().await, "guest");
+}
+
+#[tokio::test]
+async fn b5_a_back_channel_logout_is_one_event() {
+    let log = Log::start();
+    let site = site().start().await;
+    let _browsers = [site.signed_in("alice").await, site.signed_in("alice").await];
+    let name = log.named("signed_in")[0]["subject"].clone();
+    let sids = site.emulator.sids_of("alice");
+    for (target, sessions, subject) in [
+        (LogoutTarget::Session(&sids[0]), "1", Some(&name)),
+        (LogoutTarget::Subject("alice"), "1", Some(&name)),
+        (LogoutTarget::Subject("alice"), "0", Some(&name)),
+        (LogoutTarget::Session("unknown"), "0", None),
+    ] {
+        log.clear();
+        log_out(&site, target).await;
+        let events = log.events();
+        assert_eq!(events.len(), 1, "{events:?}");
+        assert_eq!(events[0]["event"], "back_channel_logout");
+        assert_eq!(events[0]["sessions"], sessions);
+        assert_eq!(events[0].get("subject"), subject);
+        assert_eq!(events[0]["correlation_id"].len(), 16);
+        assert!(!log.contains(&sids[0]));
+    }
+}

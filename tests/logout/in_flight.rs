@@ -1,0 +1,76 @@
+//! O2: a renewal that is under way when its user signs out brings nobody back.
+
+use std::time::Duration;
+
+use axum_oten::emulator::{
+    Endpoint::{Revocation, Token},
+    LogoutTarget,
+};
+
+use super::{assert_done, is_alive, send_token, site};
+use crate::common::{Recorder, TestSite};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// How somebody signs out.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Browser,
+    Provider,
+}
+
+#[tokio::test]
+async fn o2_a_renewal_in_flight_brings_nobody_back() {
+    for way in [Way::Browser, Way::Provider] {
+        let site = site().start().await;
+        let recorder = Recorder::before(&site.emulator).await;
+        let mut browser = site.signed_in("alice").await;
+        site.clock.advance(HOUR);
+        // The answer to the renewal comes after the sign-out, which cannot revoke it.
+        let held = site.emulator.hold(Token);
+        let held_revocation = site.emulator.hold(Revocation);
+        let mut tab = browser.clone();
+        let renewal = tokio::spawn(async move { (tab.get("/profile").await, tab) });
+        held.waiting(1).await;
+        match way {
+            Way::Browser => drop(browser.post("/logout").await),
+            Way::Provider => {
+                let alice = LogoutTarget::Subject("alice");
+                let token = site.emulator.logout_token("test-site", alice);
+                assert_done(&send_token(&site.app, &token).await);
+            }
+        }
+        held.release();
+        let (answer, mut tab) = renewal.await.unwrap();
+        assert!(answer.location().starts_with("/login"), "{way:?}");
+        assert_eq!(tab.who().await, "guest");
+        site.clock.advance(Duration::from_secs(1300));
+        assert!(site.store.is_empty(), "{way:?}: {}", site.store.len());
+
+        held_revocation.release();
+        site.oten.shutdown().await;
+        let renewed = recorder.calls()[1].answer["refresh_token"].clone();
+        let revocations = match way {
+            Way::Browser => 2,
+            Way::Provider => 1,
+        };
+        assert_eq!(site.emulator.calls(Revocation), revocations, "{way:?}");
+        assert!(!is_alive(&site.emulator, renewed.as_str().unwrap()).await);
+    }
+}
+
+#[tokio::test]
+async fn o2_without_a_revocation_endpoint_the_new_tokens_are_dropped_all_the_same() {
+    let site = TestSite::start().await;
+    let mut browser = site.signed_in("alice").await;
+    site.clock.advance(HOUR);
+    let held = site.emulator.hold(Token);
+    let mut tab = browser.clone();
+    let renewal = tokio::spawn(async move { tab.get("/profile").await });
+    held.waiting(1).await;
+    browser.post("/logout").await;
+    held.release();
+    assert!(renewal.await.unwrap().location().starts_with("/login"));
+    site.oten.shutdown().await;
+    assert!(site.store.is_empty());
+}
