@@ -22,3 +22,4 @@ mod secrets;
 mod sign_in;
 mod sign_out;
 mod sizes;
+mod stores;

@@ -1,0 +1,148 @@
+//! The tables and the file: made by themselves, swept by themselves, and what lies in them.
+
+use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+
+use axum_oten::{
+    Clock,
+    config::StoreUrl,
+    store::{self, OtenStore, PostgresStore, SqliteStore, StoreError},
+};
+use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
+use tokio::task::JoinSet;
+
+use super::{
+    folder::Folder,
+    servers::{Kind, shared},
+    tested::key,
+};
+
+/// A new database on the shared server.
+async fn new_database() -> String {
+    let url = shared(Kind::Postgres).url();
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let name = format!("d{}", &key().to_string()[..16]);
+    let create = format!("CREATE DATABASE {name}");
+    connection.execute(create.as_str()).await.unwrap();
+    url.replace("/postgres", &format!("/{name}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_may_make_the_tables_at_the_same_time() {
+    let folder = Folder::new();
+    let mut stores = JoinSet::new();
+    for round in 0..4 {
+        let path = folder.path().join(format!("{round}/sessions.db"));
+        let url = new_database().await;
+        for _ in 0..8 {
+            let path = path.clone();
+            stores.spawn(async move {
+                let store = SqliteStore::open(path).await.unwrap();
+                store.load(&key()).await.unwrap();
+            });
+            let url = url.clone();
+            stores.spawn(async move {
+                let store = PostgresStore::connect(&url).await.unwrap();
+                store.load(&key()).await.unwrap();
+            });
+        }
+    }
+    stores.join_all().await;
+}
+
+#[tokio::test]
+async fn a_user_without_the_right_to_make_tables_can_use_them() {
+    let url = new_database().await;
+    PostgresStore::connect(&url).await.unwrap();
+    let mut owner = PgConnection::connect(&url).await.unwrap();
+    let user = format!("u{}", &key().to_string()[..16]);
+    let grant = format!(
+        "CREATE USER {user}; GRANT ALL ON oten_records, oten_members TO {user};
+         REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+    );
+    owner.execute(grant.as_str()).await.unwrap();
+    let url = url.replace("site@", &format!("{user}@"));
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let end = Clock::system().now() + Duration::from_secs(60);
+    assert!(store.insert(&key(), b"a", end).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_file_is_for_this_user_only_and_outlives_the_store() {
+    let folder = Folder::new();
+    let path = folder.path().join("a/b/sessions.db");
+    let (key, end) = (key(), Clock::system().now() + Duration::from_secs(60));
+    let store = SqliteStore::open(&path).await.unwrap();
+    assert!(store.insert(&key, b"a", end).await.unwrap());
+    let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(path.clone()), 0o600);
+    assert_eq!(mode(path.with_file_name("sessions.db-wal")), 0o600);
+    assert_eq!(mode(path.parent().unwrap().into()), 0o700);
+    drop(store);
+
+    let store = store::open(&StoreUrl::Sqlite(path.clone())).await.unwrap();
+    assert_eq!(store.take(&key).await.unwrap().unwrap(), b"a");
+
+    // What is no database is refused with its path.
+    let text = folder.path().join("notes.txt");
+    fs::write(&text, "dear diary\n".repeat(100)).unwrap();
+    let error = SqliteStore::open(&text).await.unwrap_err();
+    let StoreError::Backend(cause) = error else {
+        panic!("{error}");
+    };
+    assert!(cause.to_string().contains("notes.txt"), "{cause}");
+}
+
+/// What expired goes by itself, what lives stays.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_expired_is_removed() {
+    let clock = Clock::manual();
+    let folder = Folder::new();
+    let path = folder.path().join("sessions.db");
+    let sqlite = SqliteStore::open(&path).await.unwrap();
+    let sqlite = sqlite.with_clock(clock.clone());
+    fill(&sqlite, &clock).await;
+    let url = new_database().await;
+    let postgres = PostgresStore::connect(&url).await.unwrap();
+    let postgres = postgres.with_clock(clock.clone());
+    fill(&postgres, &clock).await;
+
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(sqlite.remove_expired().await.unwrap(), 1_202);
+    assert_eq!(sqlite.remove_expired().await.unwrap(), 0);
+    assert_eq!(postgres.remove_expired().await.unwrap(), 1_202);
+    assert_eq!(postgres.remove_expired().await.unwrap(), 0);
+
+    // In the background, as soon as a store is there.
+    clock.advance(Duration::from_secs(10));
+    let _sqlite = sqlite.with_clock(clock.clone());
+    let _postgres = postgres.with_clock(clock.clone());
+    let count = "SELECT (SELECT COUNT(*) FROM oten_records) + (SELECT COUNT(*) FROM oten_members)";
+    let limit = std::time::Instant::now() + Duration::from_secs(10);
+    let mut file = SqliteConnection::connect(path.to_str().unwrap())
+        .await
+        .unwrap();
+    let mut server = PgConnection::connect(&url).await.unwrap();
+    loop {
+        let (in_file,): (i64,) = sqlx::query_as(count).fetch_one(&mut file).await.unwrap();
+        let (in_server,): (i64,) = sqlx::query_as(count).fetch_one(&mut server).await.unwrap();
+        if (in_file, in_server) == (0, 0) {
+            break;
+        }
+        assert!(std::time::Instant::now() < limit, "{in_file} {in_server}");
+    }
+}
+
+/// More than is removed at once, for ten seconds, and one of each that lives twice as long.
+async fn fill(store: &impl OtenStore, clock: &Clock) {
+    let set = key();
+    let (end, later) = (
+        clock.now() + Duration::from_secs(10),
+        clock.now() + Duration::from_secs(20),
+    );
+    for n in 0..601 {
+        store.insert(&key(), b"a", end).await.unwrap();
+        store.add_member(&set, &n.to_string(), end).await.unwrap();
+    }
+    store.insert(&key(), b"a", later).await.unwrap();
+    store.add_member(&set, "later", later).await.unwrap();
+}
