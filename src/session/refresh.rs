@@ -242,7 +242,11 @@ async fn write(
                 event(parts, wish, "refreshed", None);
                 return Ok(Renewal::Fresh(Arc::new(tokens)));
             }
-            Ok(false) if attempt == 1 => return Ok(Renewal::Ended),
+            // Signed out meanwhile; or the lease ran out, and somebody else was faster.
+            Ok(false) if attempt == 1 => {
+                let renewal = without_a_call(parts, wish).await?;
+                return Ok(renewal.unwrap_or(Renewal::Fresh(Arc::new(tokens))));
+            }
             // A write that was said to have failed may have been done.
             Ok(false) => return Ok(Renewal::Fresh(Arc::new(tokens))),
             Err(error) if attempt == WRITES => {
