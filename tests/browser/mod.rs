@@ -17,12 +17,20 @@ async fn hs256_client_signs_in_and_out() {
 
 #[tokio::test]
 async fn eddsa_client_signs_in_and_out() {
-    in_the_demo(&["--config", "config/demo-eddsa.toml"]).await;
+    in_the_demo(&[
+        "--config",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/config/demo-eddsa.toml"),
+    ])
+    .await;
 }
 
 #[tokio::test]
 async fn public_client_signs_in_and_out() {
-    in_the_demo(&["--config", "config/demo-public.toml"]).await;
+    in_the_demo(&[
+        "--config",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/config/demo-public.toml"),
+    ])
+    .await;
 }
 
 /// A demo of its own on a free port.

@@ -1,6 +1,7 @@
 //! The program as a child process.
 
 use std::{
+    path::PathBuf,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
@@ -21,6 +22,7 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oten"));
     command
         .args(arguments)
+        .current_dir(folder())
         .env_remove("RUST_LOG")
         .kill_on_drop(true);
     for (name, _) in std::env::vars_os() {
@@ -29,6 +31,13 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
         }
     }
     command
+}
+
+/// A folder for what the program keeps, of this run of the tests.
+fn folder() -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("oten-tests-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
 }
 
 /// What the program said before it ended by itself.

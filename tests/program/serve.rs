@@ -74,6 +74,16 @@ async fn a_site_from_the_environment_alone_signs_in() {
         ]
     );
 
+    // A restart signs nobody out: without a word in the configuration, sessions lie in a file.
+    let session = cookies(&callback);
+    let (ended, _) = site.end().await;
+    assert!(ended.success());
+    let site = Running::start(&mut serve).await;
+    let me = client
+        .get(site.at("/api/me"))
+        .header(header::COOKIE, session);
+    assert_eq!(me.send().await.unwrap().status(), StatusCode::OK);
+
     // The sign-out form may lead to the provider.
     let home = client.get(site.at("/")).send().await.unwrap();
     let origin = Url::parse(emulator.issuer())

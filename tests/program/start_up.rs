@@ -124,7 +124,11 @@ async fn it_stops_when_asked() {
 
 #[tokio::test]
 async fn the_sandbox_configuration_needs_credentials_only() {
-    let arguments = ["serve", "--config", "config/sandbox.toml"];
+    let arguments = [
+        "serve",
+        "--config",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/config/sandbox.toml"),
+    ];
     let arguments = [&arguments[..], &["--listen", "127.0.0.1:0"]].concat();
     let mut serve = command(&arguments);
     serve.envs([

@@ -50,9 +50,9 @@ async fn race(kind: &str, address: &str) {
     let keys = Secret::random().expose().to_owned();
     // They open the store at the same time, before anybody else does.
     let mut racers = [0, 1].map(|_| Racer::start([kind, address, &keys]));
-    racers
-        .each_mut()
-        .map(|racer| assert_eq!(racer.said(), "open"));
+    for racer in &mut racers {
+        assert_eq!(racer.said(), "open");
+    }
 
     let store = open(kind, address).await;
     let (end, over) = (seconds_from_now(600), seconds_from_now(-1));
@@ -68,11 +68,11 @@ async fn race(kind: &str, address: &str) {
         }
     }
     for round in 0..ROUNDS {
-        racers.each_mut().map(Racer::go);
-        racers
-            .each_mut()
-            .map(|racer| assert_eq!(racer.said(), "ready"));
-        racers.each_mut().map(Racer::go);
+        racers.iter_mut().for_each(Racer::go);
+        for racer in &mut racers {
+            assert_eq!(racer.said(), "ready");
+        }
+        racers.iter_mut().for_each(Racer::go);
         let results = racers.each_mut().map(Racer::said);
         for (race, name) in RACES.iter().enumerate() {
             let winners = results.iter().filter(|won| won.as_bytes()[race] == b'1');

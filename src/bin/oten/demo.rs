@@ -57,7 +57,9 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
             ("Stop", "Ctrl-C"),
         ],
     );
-    listener.serve(site::harden(app, site, None)).await
+    let served = listener.serve(site::harden(app, site, None)).await;
+    oten.shutdown().await;
+    served
 }
 
 /// What was asked for, with new credentials in place of what a real client would have.

@@ -9,8 +9,6 @@ mod demo;
 mod failure;
 mod listen;
 mod serve;
-// Until there is a store that outlives the program.
-#[cfg_attr(not(test), expect(dead_code))]
 mod session_key;
 mod site;
 mod stop;

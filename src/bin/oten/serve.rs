@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum_oten::{
     Config, Oten,
-    config::{ConfigBuilder, Issuer},
+    config::{ConfigBuilder, Environment, Issuer, StoreUrl},
     store,
 };
 
@@ -11,12 +11,20 @@ use crate::{
     cli,
     failure::Failure,
     listen::Listener,
+    session_key,
     site::{self, Site},
 };
+
+/// Where sessions are kept if the configuration does not say, in the folder the program runs in.
+const DEFAULT_STORE: &str = "oten-sessions.sqlite";
+
+/// What seals them then; in production a key has to be set.
+const DEFAULT_KEY: &str = "oten-sessions.key";
 
 /// Runs the site against the configured issuer until told to stop.
 pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
     let config = configure(arguments)?;
+    tracing::info!(store = %config.session_store(), "sessions are kept");
     let listener = Listener::bind(config.listen()).await?;
     let provider = provider_origin(&config);
     let site = Arc::new(Site::new(config.base_path(), Vec::new()));
@@ -33,11 +41,15 @@ pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
             ("Stop", "Ctrl-C"),
         ],
     );
-    listener
+    let served = listener
         .serve(site::harden(app, site, Some(&provider)))
-        .await
+        .await;
+    // A renewal that is cut off costs its user a new sign-in.
+    oten.shutdown().await;
+    served
 }
 
+/// The configuration; where it names no store, people stay signed in over a restart all the same.
 fn configure(arguments: cli::Serve) -> Result<Config, Failure> {
     let mut builder = match arguments.config {
         Some(file) => ConfigBuilder::from_file(file)?,
@@ -46,7 +58,22 @@ fn configure(arguments: cli::Serve) -> Result<Config, Failure> {
     if let Some(address) = arguments.listen {
         builder = builder.listen(address);
     }
+    if !builder.is_set("session_store") {
+        builder = builder.session_store(StoreUrl::Sqlite(DEFAULT_STORE.into()));
+        // Whole before anything is made: everything that is wrong with it is told at once.
+        let in_production = is_production(&builder.clone().build()?);
+        if !in_production && !builder.is_set("session_key") {
+            builder = builder.session_key(session_key::read_or_create(DEFAULT_KEY.as_ref())?);
+        }
+    }
     Ok(builder.build()?)
+}
+
+fn is_production(config: &Config) -> bool {
+    matches!(
+        config.issuer(),
+        Issuer::Environment(Environment::Production)
+    )
 }
 
 /// Where the provider's pages are, in the spelling of a content security policy.
