@@ -58,8 +58,8 @@ async fn log_out(visit: &Visit, request: Request<Body>) -> Result<(), Error> {
     let claims = check_logout_token(&inner.provider, &metadata, &token, &expected).await?;
 
     let (issuer, jti) = (metadata.issuer(), &claims.jti);
-    let used = &inner.used_logout_tokens;
-    if used.contains(issuer, jti).await.map_err(Error::Store)? {
+    let replays = &inner.used_logout_tokens;
+    if replays.contains(issuer, jti).await.map_err(Error::Store)? {
         return Err(LogoutTokenError::Replayed.into());
     }
     let target = LogoutTarget {
@@ -74,11 +74,15 @@ async fn log_out(visit: &Visit, request: Request<Body>) -> Result<(), Error> {
         (None, Some(sub)) => Some(inner.subjects.name_of(issuer, sub)),
         (None, None) => None,
     };
-    event::back_channel_logout(visit, subject, ended.count);
+    event::back_channel_logout(visit, subject.as_deref(), ended.count);
     // Only now: if the store fails before, the provider sends the same token again.
     let ends_at = OffsetDateTime::from_unix_timestamp(claims.ends_at)
         .map_err(|_| LogoutTokenError::Misshapen("iat"))?;
-    if used.add(issuer, jti, ends_at).await.map_err(Error::Store)? {
+    if replays
+        .add(issuer, jti, ends_at)
+        .await
+        .map_err(Error::Store)?
+    {
         Ok(())
     } else {
         Err(LogoutTokenError::Replayed.into())
