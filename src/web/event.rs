@@ -25,7 +25,7 @@ pub(super) fn signed_out(visit: &Visit, user: &User) {
 }
 
 /// The provider ended sessions; `subject` is known unless it named a session that is not there.
-pub(super) fn back_channel_logout(visit: &Visit, subject: Option<String>, sessions: usize) {
+pub(super) fn back_channel_logout(visit: &Visit, subject: Option<&str>, sessions: usize) {
     tracing::info!(
         target: "axum_oten",
         event = "back_channel_logout",

@@ -93,7 +93,7 @@ async fn o2_another_id_does_not_bring_back_a_session_that_was_ended() {
     let site = signed_in().await;
     let slow = site.request(site.id);
     assert!(slow.signed_in().await.unwrap().is_some());
-    site.sessions.end(vec![site.id]).await.unwrap();
+    site.sessions.end(site.id).await.unwrap();
     slow.for_app().insert("note", "late").await.unwrap();
     slow.for_app().cycle_id().await.unwrap();
     assert_eq!(finish(&slow, site.id).await, CookieChange::None);
@@ -123,7 +123,7 @@ async fn o2_a_sign_out_between_the_wish_for_another_id_and_its_end_counts() {
     slow.signed_in().await.unwrap();
     slow.for_app().cycle_id().await.unwrap();
     assert!(slow.signed_in().await.unwrap().is_some(), "still there");
-    site.sessions.end(vec![site.id]).await.unwrap();
+    site.sessions.end(site.id).await.unwrap();
     assert_eq!(finish(&slow, site.id).await, CookieChange::None);
     assert!(site.store.is_empty());
 }
@@ -208,7 +208,7 @@ async fn o2_a_late_save_brings_nothing_back() {
     let site = signed_in().await;
     let slow = site.request(site.id);
     slow.for_app().insert("note", "late").await.unwrap();
-    site.sessions.end(vec![site.id]).await.unwrap();
+    site.sessions.end(site.id).await.unwrap();
     assert_eq!(finish(&slow, site.id).await, CookieChange::None);
     assert!(site.store.is_empty());
 }
