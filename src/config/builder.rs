@@ -204,9 +204,11 @@ impl ConfigBuilder {
     }
 
     /// Sets the absolute URL the browser goes to after signing out. By default this site shows its
-    /// own page.
+    /// own page, or Oten does where it signs the browser out, too.
     ///
-    /// Register it at Oten in exactly this spelling.
+    /// Register it at Oten in exactly this spelling. The best one is the logout route itself, such as
+    /// `https://app.example.com/logout`: by the `state` it knows that the browser comes back from
+    /// signing out at Oten, and says so.
     pub fn post_logout_redirect_uri(self, url: impl Into<String>) -> Self {
         self.text(&keys::POST_LOGOUT_REDIRECT_URI, url)
     }

@@ -183,7 +183,8 @@ keys! {
     REDIRECT_URI: "redirect_uri", Text, None,
         "The absolute URL Oten sends the browser back to, spelled as it is registered.";
     POST_LOGOUT_REDIRECT_URI: "post_logout_redirect_uri", Text, None,
-        "The absolute URL the browser goes to after signing out, spelled as it is registered.";
+        "The absolute URL the browser goes to after signing out, spelled as it is registered; the \
+         logout route is the best one.";
     BASE_PATH: "base_path", Text, Some(""),
         "The path under which browsers see the site, without a slash at its end.";
     HOME: "home", Text, None,

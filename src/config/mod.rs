@@ -178,7 +178,8 @@ impl Config {
         &self.redirect_uri
     }
 
-    /// The absolute URL the browser goes to after signing out; by default this site's own page.
+    /// The absolute URL the browser goes to after signing out; by default this site's own page,
+    /// or Oten's where it signs the browser out, too. The best one is the logout route itself.
     #[must_use]
     pub fn post_logout_redirect_uri(&self) -> Option<&Url> {
         self.post_logout_redirect_uri.as_ref()

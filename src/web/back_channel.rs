@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::{
-    error::Error,
+    error::{BackChannelError, Error},
     event,
     visit::{Visit, keep_private},
 };
@@ -38,7 +38,7 @@ pub(super) async fn post(visit: Visit, request: Request<Body>) -> Response {
     visit.settle(); // whatever cookies came with it
     let outcome = timeout(DEADLINE, log_out(&visit, request))
         .await
-        .unwrap_or(Err(Error::LogoutTooSlow(DEADLINE)));
+        .unwrap_or(Err(BackChannelError::TooSlow(DEADLINE).into()));
     let mut response = match outcome {
         Ok(()) => StatusCode::OK.into_response(),
         Err(error) => refuse(&visit, &error),
@@ -58,9 +58,9 @@ async fn log_out(visit: &Visit, request: Request<Body>) -> Result<(), Error> {
     let claims = check_logout_token(&inner.provider, &metadata, &token, &expected).await?;
 
     let (issuer, jti) = (metadata.issuer(), &claims.jti);
-    let replays = &inner.used_logout_tokens;
-    if replays.contains(issuer, jti).await.map_err(Error::Store)? {
-        return Err(LogoutTokenError::Replayed.into());
+    let used = &inner.used_logout_tokens;
+    if used.contains(issuer, jti).await.map_err(Error::Store)? {
+        return Err(refused(LogoutTokenError::Replayed));
     }
     let target = LogoutTarget {
         issuer: issuer.to_owned(),
@@ -70,41 +70,43 @@ async fn log_out(visit: &Visit, request: Request<Body>) -> Result<(), Error> {
     let ended = inner.sessions.end_named(target).await;
     let ended = ended.map_err(Error::Store)?;
     let subject = match (&ended.user, &claims.sub) {
-        (Some(user), _) => Some(inner.subjects.name(user)),
+        (Some(somebody), _) => Some(inner.subjects.name(somebody)),
         (None, Some(sub)) => Some(inner.subjects.name_of(issuer, sub)),
         (None, None) => None,
     };
     event::back_channel_logout(visit, subject.as_deref(), ended.count);
     // Only now: if the store fails before, the provider sends the same token again.
     let ends_at = OffsetDateTime::from_unix_timestamp(claims.ends_at)
-        .map_err(|_| LogoutTokenError::Misshapen("iat"))?;
-    if replays
-        .add(issuer, jti, ends_at)
-        .await
-        .map_err(Error::Store)?
-    {
+        .map_err(|_| refused(LogoutTokenError::Misshapen("iat")))?;
+    if used.add(issuer, jti, ends_at).await.map_err(Error::Store)? {
         Ok(())
     } else {
-        Err(LogoutTokenError::Replayed.into())
+        Err(refused(LogoutTokenError::Replayed))
     }
+}
+
+fn refused(error: LogoutTokenError) -> Error {
+    Error::BackChannel(error.into())
+}
+
+fn malformed(why: &'static str) -> Error {
+    Error::BackChannel(BackChannelError::Request(why))
 }
 
 /// The token of a form that has exactly one (section 2.5). Other parameters are nobody's.
 async fn logout_token(request: Request<Body>) -> Result<String, Error> {
     let (parts, body) = request.into_parts();
     if !is_form(&parts.headers) {
-        return Err(Error::LogoutRequest(
-            "it is not application/x-www-form-urlencoded",
-        ));
+        return Err(malformed("it is not application/x-www-form-urlencoded"));
     }
     let body = to_bytes(body, MAX_BODY_BYTES)
         .await
-        .map_err(|_| Error::LogoutRequest("its body is longer than 32 KiB or incomplete"))?;
+        .map_err(|_| malformed("its body is longer than 32 KiB or incomplete"))?;
     let mut given = form_urlencoded::parse(&body).filter(|(name, _)| name == "logout_token");
     match (given.next(), given.next()) {
         (Some((_, token)), None) => Ok(token.into_owned()),
-        (None, _) => Err(Error::LogoutRequest("it has no `logout_token`")),
-        _ => Err(Error::LogoutRequest("it has two `logout_token`s")),
+        (None, _) => Err(malformed("it has no `logout_token`")),
+        _ => Err(malformed("it has two `logout_token`s")),
     }
 }
 

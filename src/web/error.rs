@@ -77,12 +77,19 @@ pub(super) enum Error {
     IdToken(#[from] IdTokenError),
     #[error("the provider took more than {} seconds to complete the sign-in", .0.as_secs())]
     TooSlow(Duration),
-    #[error("the logout request is refused: {0}")]
-    LogoutRequest(&'static str),
     #[error(transparent)]
-    LogoutToken(#[from] LogoutTokenError),
-    #[error("the logout token could not be checked within {} seconds", .0.as_secs())]
-    LogoutTooSlow(Duration),
+    BackChannel(#[from] BackChannelError),
+}
+
+/// Why a back-channel logout does not come about.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BackChannelError {
+    #[error("the logout request is refused: {0}")]
+    Request(&'static str),
+    #[error(transparent)]
+    Token(#[from] LogoutTokenError),
+    #[error("the logout took more than {} seconds", .0.as_secs())]
+    TooSlow(Duration),
 }
 
 /// What an error means outside of this crate.
@@ -128,7 +135,7 @@ impl From<LogoutTokenCheckError> for Error {
     fn from(error: LogoutTokenCheckError) -> Self {
         match error {
             LogoutTokenCheckError::Provider(error) => Self::Provider(error),
-            LogoutTokenCheckError::LogoutToken(error) => Self::LogoutToken(error),
+            LogoutTokenCheckError::LogoutToken(error) => Self::BackChannel(error.into()),
         }
     }
 }
@@ -228,23 +235,7 @@ impl Error {
                 "Oten took too long to answer, so you have not been signed in.",
             )
             .remedy(TRY_AGAIN),
-            Self::LogoutRequest(_) => Meaning::of(
-                StatusCode::BAD_REQUEST,
-                "logout_request",
-                "Not signed out",
-                "The logout request is malformed.",
-            ),
-            Self::LogoutToken(error) => Meaning::of(
-                StatusCode::BAD_REQUEST,
-                logout_token_reason(error),
-                "Not signed out",
-                "The logout token is refused.",
-            ),
-            Self::LogoutTooSlow(_) => Meaning::down(
-                "logout_slow",
-                "Not signed out",
-                "The logout token could not be checked in time.",
-            ),
+            Self::BackChannel(error) => back_channel(error),
         }
     }
 
@@ -413,6 +404,24 @@ fn id_token_reason(error: &IdTokenError) -> &'static str {
         IdTokenError::Sub | IdTokenError::AnotherSub => "id_token_sub",
         IdTokenError::AtHash => "id_token_at_hash",
         IdTokenError::AuthTime => "id_token_auth_time",
+    }
+}
+
+fn back_channel(error: &BackChannelError) -> Meaning {
+    let title = "Not signed out";
+    let refused = |reason, sentence| Meaning::of(StatusCode::BAD_REQUEST, reason, title, sentence);
+    match error {
+        BackChannelError::Request(_) => {
+            refused("logout_request", "The logout request is malformed.")
+        }
+        BackChannelError::Token(error) => {
+            refused(logout_token_reason(error), "The logout token is refused.")
+        }
+        BackChannelError::TooSlow(_) => Meaning::down(
+            "logout_slow",
+            title,
+            "The logout could not be completed in time.",
+        ),
     }
 }
 

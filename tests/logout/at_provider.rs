@@ -7,6 +7,7 @@ use std::{
 
 use axum::http::{Method, StatusCode};
 use axum_oten::emulator::{
+    EmulatorBuilder,
     Endpoint::{Discovery, EndSession, Revocation},
     Fault, Lie,
 };
@@ -137,7 +138,7 @@ async fn o3_the_state_lies_in_a_cookie_like_the_others() {
 #[tokio::test]
 async fn o3_without_a_page_to_come_back_to_there_is_no_state() {
     let site = TestSite::builder()
-        .emulator(axum_oten::emulator::EmulatorBuilder::advertise_end_session)
+        .emulator(EmulatorBuilder::advertise_end_session)
         .start()
         .await;
     let mut browser = site.signed_in("alice").await;
@@ -171,7 +172,7 @@ async fn o3_the_configured_endpoint_wins_and_needs_no_discovery() {
                 .end_session_endpoint("http://127.0.0.1:9/out?theme=dark")
                 .post_logout_redirect_uri(BACK)
         })
-        .emulator(axum_oten::emulator::EmulatorBuilder::advertise_end_session)
+        .emulator(EmulatorBuilder::advertise_end_session)
         .start()
         .await;
     let mut browser = site.signed_in("alice").await;

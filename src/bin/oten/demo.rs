@@ -45,6 +45,7 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     let names: Vec<&str> = users.iter().map(|user| user.name).collect();
     let (names, client) = (names.join(", "), describe(&config));
     let site = Arc::new(Site::new(config.base_path(), users));
+    let sign_out_targets = site::sign_out_targets(&config);
     let oten = Oten::new(config, MemoryStore::default())?;
     let app = site::routes(&oten, &site).nest(EMULATOR_PATH, emulator.router());
     announce(
@@ -57,7 +58,9 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
             ("Stop", "Ctrl-C"),
         ],
     );
-    let served = listener.serve(site::harden(app, site, None)).await;
+    let served = listener
+        .serve(site::harden(app, site, &sign_out_targets))
+        .await;
     oten.shutdown().await;
     served
 }

@@ -26,9 +26,10 @@ pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
     let config = configure(arguments)?;
     tracing::info!(store = %config.session_store(), "sessions are kept");
     let listener = Listener::bind(config.listen()).await?;
-    let provider = provider_origin(&config);
+    let provider = site::provider_origin(&config);
     let site = Arc::new(Site::new(config.base_path(), Vec::new()));
     let seen_at = format!("{}{}", config.origin(), site.path("/"));
+    let sign_out_targets = site::sign_out_targets(&config);
     let store = store::open(config.session_store()).await?;
     let oten = Oten::new(config, store)?;
     let app = site::routes(&oten, &site);
@@ -42,7 +43,7 @@ pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
         ],
     );
     let served = listener
-        .serve(site::harden(app, site, Some(&provider)))
+        .serve(site::harden(app, site, &sign_out_targets))
         .await;
     // A renewal that is cut off costs its user a new sign-in.
     oten.shutdown().await;
@@ -74,14 +75,4 @@ fn is_production(config: &Config) -> bool {
         config.issuer(),
         Issuer::Environment(Environment::Production)
     )
-}
-
-/// Where the provider's pages are, in the spelling of a content security policy.
-fn provider_origin(config: &Config) -> String {
-    match config.issuer() {
-        Issuer::Environment(environment) => environment.issuer().to_owned(),
-        Issuer::Custom(url) => url.origin().ascii_serialization(),
-        // A kind of issuer that is younger than this program.
-        _ => config.origin(),
-    }
 }

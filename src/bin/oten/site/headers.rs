@@ -27,14 +27,13 @@ const HEADERS: [(HeaderName, HeaderValue); 4] = [
 
 /// The content security policy of the site's pages: their own stylesheet and icon, nothing else.
 ///
-/// `form_target` is one more origin a form may lead to: browsers hold `form-action` against
-/// redirects too, and the sign-out form is answered with one to the provider.
-pub(super) fn content_security_policy(form_target: Option<&str>) -> HeaderValue {
-    let more = form_target.map(|origin| format!(" {origin}"));
+/// `form_targets` are more origins a form may lead to: browsers hold `form-action` against redirects
+/// too, and the sign-out form is answered with one to the provider, which answers with another.
+pub(super) fn content_security_policy(form_targets: &[String]) -> HeaderValue {
+    let form_action = [&["'self'".to_owned()], form_targets].concat().join(" ");
     let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'{}; \
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action {form_action}; \
          base-uri 'none'; frame-ancestors 'none'",
-        more.unwrap_or_default(),
     );
     // An origin is ASCII; were it not, the strictest policy would be the safe one.
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))

@@ -5,6 +5,9 @@ mod assets;
 mod headers;
 mod pages;
 mod problem;
+mod sign_out_targets;
+
+pub(crate) use self::sign_out_targets::{provider_origin, sign_out_targets};
 
 use std::{sync::Arc, time::Duration};
 
@@ -103,9 +106,9 @@ pub(crate) fn routes(oten: &Oten, site: &Arc<Site>) -> Router {
 /// Puts around an app what every site on the internet needs: limits, security headers, pages for
 /// bare errors, and a log.
 ///
-/// `form_target` is the origin of a provider elsewhere, where the sign-out form may lead to.
-pub(crate) fn harden(app: Router, site: Arc<Site>, form_target: Option<&str>) -> Router {
-    let policy = headers::content_security_policy(form_target);
+/// `form_targets` are the origins elsewhere that the sign-out form may lead to.
+pub(crate) fn harden(app: Router, site: Arc<Site>, form_targets: &[String]) -> Router {
+    let policy = headers::content_security_policy(form_targets);
     let trace = TraceLayer::new_for_http()
         .make_span_with(request_span)
         .on_request(DefaultOnRequest::new().level(Level::DEBUG))
