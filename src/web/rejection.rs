@@ -68,7 +68,7 @@ impl IntoResponse for Refusal {
         let wants_sign_in = matches!(error, Error::NotSignedIn | Error::AccessTokenEnded);
         // Being sent to sign in is no refusal: a crawler on protected pages fills no log.
         if wants_sign_in && visit.audience() == Audience::Navigation {
-            return redirect(&page::login_url(visit.oten(), visit.path()));
+            return redirect(&page::login_url(visit.oten(), visit.path().as_ref()));
         }
         event::refused(&visit, &error);
         page::error(&visit, &error, return_to.as_ref())

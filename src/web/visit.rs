@@ -10,7 +10,7 @@ use axum::{
     extract::OriginalUri,
     response::{IntoResponse, Redirect, Response},
 };
-use http::{Extensions, HeaderMap, HeaderValue, Request, header};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, header};
 
 use super::{Oten, audience::Audience, cookies::SessionCookies, error::Error, oten::Inner};
 use crate::{
@@ -27,7 +27,7 @@ struct State {
     session: RequestSession,
     session_cookies: SessionCookies,
     audience: Audience,
-    path: Option<ReturnTo>,
+    uri: Uri,
     correlation_id: OnceLock<String>,
     /// Somebody asked who is signed in.
     asked: AtomicBool,
@@ -46,7 +46,7 @@ impl Visit {
             session: inner.sessions.of_request(session_cookies.only()),
             session_cookies,
             audience: Audience::of(request.method(), request.headers()),
-            path: path_in_browser(inner, request),
+            uri: uri_in_browser(request).clone(),
             correlation_id: OnceLock::new(),
             asked: AtomicBool::new(false),
             personal: AtomicBool::new(false),
@@ -75,9 +75,9 @@ impl Visit {
         self.0.audience
     }
 
-    /// This request's page, to come back to.
-    pub(super) fn path(&self) -> Option<&ReturnTo> {
-        self.0.path.as_ref()
+    /// This request's page, to come back to. Looked at when somebody is sent away, not before.
+    pub(super) fn path(&self) -> Option<ReturnTo> {
+        path_in_browser(self.inner().config.base_path(), &self.0.uri)
     }
 
     /// Ties what the browser shows to what the log says.
@@ -147,15 +147,17 @@ pub(super) fn redirect(to: &str) -> Response {
     response
 }
 
-/// The request's path as the browser sees it: outside of `nest`, and under the base path where a
-/// proxy cut that off.
-fn path_in_browser<B>(inner: &Inner, request: &Request<B>) -> Option<ReturnTo> {
-    let uri = match request.extensions().get::<OriginalUri>() {
+/// The request's URI outside of `nest`.
+fn uri_in_browser<B>(request: &Request<B>) -> &Uri {
+    match request.extensions().get::<OriginalUri>() {
         Some(OriginalUri(uri)) => uri,
         None => request.uri(),
-    };
+    }
+}
+
+/// A path as the browser sees it: under the base path also where a proxy cut that off.
+fn path_in_browser(base: &str, uri: &Uri) -> Option<ReturnTo> {
     let path = uri.path_and_query()?.as_str();
-    let base = inner.config.base_path();
     let beyond_base = uri.path().strip_prefix(base);
     if beyond_base.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
         ReturnTo::parse(path)
