@@ -8,6 +8,7 @@ mod race;
 mod schema;
 mod servers;
 mod tested;
+mod wire;
 
 use tested::Tested;
 
