@@ -284,7 +284,10 @@ pub(super) async fn a_set_keeps_each_member_until_its_end(tested: Tested) {
     store.remove_member(&set, "again").await.unwrap();
     store.remove_member(&set, "never there").await.unwrap();
     assert_eq!(members(store, &set).await, ["long"]);
-    // One added later does not shorten the life of those that are there.
+    // One added later does not shorten the life of those that are there, even if it is over.
+    let over = OffsetDateTime::UNIX_EPOCH;
+    store.add_member(&set, "over", over).await.unwrap();
+    assert_eq!(members(store, &set).await, ["long"]);
     store
         .add_member(&set, "brief", tested.after(1))
         .await

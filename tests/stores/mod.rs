@@ -9,6 +9,7 @@ mod schema;
 mod servers;
 mod site;
 mod tested;
+mod wire;
 
 use tested::Tested;
 

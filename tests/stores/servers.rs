@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::{
@@ -25,10 +25,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// itself. The folder goes with it unless it is asked to stay.
 const KEEPER: &str = r#"
 folder=$1 signal=$2; shift 2
-"$@" >>"$folder/log" 2>&1 &
+exec 2>>"$folder/log"
+"$@" >&2 &
 echo $!
 read -r wish
-kill -"$signal" $! 2>/dev/null
+kill -"$signal" $!
 wait $!
 [ "$wish" = keep ] || rm -rf "$folder"
 "#;
@@ -95,10 +96,19 @@ impl Server {
 
     /// Where it is, as an operator would write it.
     pub(super) fn url(&self) -> String {
+        self.url_by(self.port)
+    }
+
+    /// The same through another port.
+    pub(super) fn url_by(&self, port: u16) -> String {
         match self.kind {
-            Kind::Redis => format!("redis://127.0.0.1:{}", self.port),
-            Kind::Postgres => format!("postgres://site@127.0.0.1:{}/postgres", self.port),
+            Kind::Redis => format!("redis://127.0.0.1:{port}"),
+            Kind::Postgres => format!("postgres://site@127.0.0.1:{port}/postgres"),
         }
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.port).into()
     }
 
     /// Starts it, or starts it again on the same port with the same data.
