@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use super::{
     Sessions, User,
@@ -43,7 +43,7 @@ impl Sessions {
     async fn end_named_now(&self, target: &LogoutTarget) -> Result<EndedSessions, StoreError> {
         let sets = self.sets_named(target);
         let mut ended = EndedSessions::default();
-        let mut seen = HashSet::new();
+        let mut seen = BTreeSet::new();
         // Again until there is nobody new: a session that moved to another id meanwhile was put into
         // the sets before it left its old place.
         for _ in 0..ROUNDS {
@@ -109,16 +109,29 @@ impl Sessions {
         .collect()
     }
 
-    /// The members that are in each of the sets.
-    async fn in_all(&self, sets: &[Set]) -> Result<Vec<String>, StoreError> {
+    /// The members that are in each of the sets. They are read one after the other, and again if the
+    /// first one changed meanwhile: a session that moved in between would be in none of them as read.
+    async fn in_all(&self, sets: &[Set]) -> Result<BTreeSet<String>, StoreError> {
         let Some((first, others)) = sets.split_first() else {
-            return Ok(Vec::new());
+            return Ok(BTreeSet::new());
         };
-        let mut members = first.members(&self.records).await?;
-        for set in others {
-            let there = set.members(&self.records).await?;
-            members.retain(|member| there.contains(member));
+        let mut before = first.members(&self.records).await?;
+        if others.is_empty() {
+            return Ok(before);
         }
-        Ok(members)
+        let mut common = BTreeSet::new();
+        for _ in 0..ROUNDS {
+            common.clone_from(&before);
+            for set in others {
+                let there = set.members(&self.records).await?;
+                common.retain(|member| there.contains(member));
+            }
+            let now = first.members(&self.records).await?;
+            if now == before {
+                break;
+            }
+            before = now;
+        }
+        Ok(common)
     }
 }

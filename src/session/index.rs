@@ -4,6 +4,8 @@
 //! The members are addresses of records: who reads the sets finds no cookie's value. The ids of the
 //! sets hold the client, for a store may serve several, and the issuer, whose names they are.
 
+use std::collections::BTreeSet;
+
 use time::OffsetDateTime;
 use tower_sessions::session::Id;
 
@@ -35,8 +37,9 @@ impl Set {
         Self { kind, id }
     }
 
-    pub(super) async fn members(&self, records: &Records) -> Result<Vec<String>, StoreError> {
-        records.members(self.kind, &self.id).await
+    pub(super) async fn members(&self, records: &Records) -> Result<BTreeSet<String>, StoreError> {
+        let members = records.members(self.kind, &self.id).await?;
+        Ok(members.into_iter().collect())
     }
 
     pub(super) async fn remove(&self, records: &Records, member: &str) -> Result<(), StoreError> {

@@ -132,6 +132,8 @@ impl Sessions {
             Some(id) => self.data_for(&user, id).await?,
             None => Data::new(),
         };
+        let id = Id::default();
+        self.enter(id, &user, now).await?;
         let kept = tokens.keep(&self.records, user.session_ends_at).await?;
         let ours = SessionData {
             created_at: now,
@@ -140,8 +142,6 @@ impl Sessions {
             renewal_due_at: tokens.renewal_due_at(),
         };
         ours.put_into(&mut data)?;
-        let id = Id::default();
-        self.enter(id, &user, now).await?;
         self.insert(id, &data, now).await?;
         if !self.is_entered(id, &user).await? {
             // The provider ended this sign-in while it was under way.

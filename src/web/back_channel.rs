@@ -35,7 +35,6 @@ const RETRY_AFTER: Duration = Duration::from_secs(60);
 /// Ends the sessions that a logout token names. The answer is 200 once they are gone, 400 for a token
 /// that is not believed, and 5xx for one that may be sent again.
 pub(super) async fn post(visit: Visit, request: Request<Body>) -> Response {
-    visit.settle(); // whatever cookies came with it
     let outcome = timeout(DEADLINE, log_out(&visit, request))
         .await
         .unwrap_or(Err(BackChannelError::TooSlow(DEADLINE).into()));

@@ -17,7 +17,7 @@ pub use self::{
     query::{jws_part, parameters, with_parameter, without_parameter},
     recorder::{Recorder, TokenCall},
     site::{ClientKind, SECRET, TestSite, TestSiteBuilder, app},
-    watched_store::{Asked, WatchedStore},
+    watched_store::{Asked, Pause, WatchedStore},
     yielding_store::YieldingStore,
 };
 

@@ -9,6 +9,7 @@ use axum_oten::{
     store::{OtenStore, RecordKey, StoreError, StoredRecord},
 };
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 
 /// A memory store that writes down what is asked of it, and that can be down.
 #[derive(Clone, Debug)]
@@ -35,12 +36,32 @@ pub enum Asked {
 struct State {
     asked: Vec<Asked>,
     trouble: Option<(Trouble, Vec<Asked>)>,
+    /// How many calls pass before one waits.
+    pause: Option<(usize, Pause)>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Trouble {
     Fails,
     Hangs,
+}
+
+/// A call that waits before it is done.
+#[derive(Clone, Debug, Default)]
+pub struct Pause {
+    reached: Arc<Notify>,
+    over: Arc<Notify>,
+}
+
+impl Pause {
+    /// Ends once the call waits.
+    pub async fn reached(&self) {
+        self.reached.notified().await;
+    }
+
+    pub fn go_on(self) {
+        self.over.notify_one();
+    }
 }
 
 impl Asked {
@@ -85,7 +106,28 @@ impl WatchedStore {
         self.state.lock().unwrap().trouble = None;
     }
 
+    /// Lets so many calls pass; the one after them waits.
+    pub fn pause_after(&self, calls: usize) -> Pause {
+        let pause = Pause::default();
+        self.state.lock().unwrap().pause = Some((calls, pause.clone()));
+        pause
+    }
+
+    fn pause(&self) -> Option<Pause> {
+        let mut state = self.state.lock().unwrap();
+        let (calls, pause) = state.pause.take()?;
+        if calls == 0 {
+            return Some(pause);
+        }
+        state.pause = Some((calls - 1, pause));
+        None
+    }
+
     async fn note(&self, operation: Asked) -> Result<(), StoreError> {
+        if let Some(pause) = self.pause() {
+            pause.reached.notify_one();
+            pause.over.notified().await;
+        }
         let trouble = {
             let mut state = self.state.lock().unwrap();
             state.asked.push(operation);

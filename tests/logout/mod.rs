@@ -4,6 +4,7 @@ mod at_provider;
 mod back_channel;
 mod in_flight;
 mod lies;
+mod races;
 
 use axum::{
     Router,

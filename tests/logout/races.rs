@@ -1,0 +1,183 @@
+//! O4: a logout token that comes while a session is being made or moved, at each step.
+
+use axum::{Router, routing::post};
+use axum_oten::{Oten, emulator::LogoutTarget};
+use tokio::task::JoinHandle;
+use tower_sessions::Session;
+
+use super::{assert_done, send_token, site};
+use crate::common::{
+    Asked::{self, AddMember, Insert, Members, Take},
+    Browser, Pause, TestSite, WatchedStore, app,
+};
+
+/// The last steps of a sign-in: into the index first; then tokens and session; then a look whether
+/// a logout came meanwhile.
+const SIGN_IN: [Asked; 6] = [AddMember, AddMember, Insert, Insert, Members, Members];
+
+async fn start() -> (TestSite, WatchedStore) {
+    let moving = |oten: &Oten| {
+        let cycle = async |session: Session| session.cycle_id().await.unwrap();
+        let cycle = Router::new().route("/cycle", post(cycle));
+        app(oten).merge(cycle.layer(oten.layer()))
+    };
+    site().app(moving).start_watched().await
+}
+
+/// What the provider may name: the user or the session there, both of which it has one of.
+fn targets(site: &TestSite) -> [String; 3] {
+    let sids = site.emulator.sids_of("alice");
+    let sid = sids.last().unwrap();
+    let both = LogoutTarget::Both { sub: "alice", sid };
+    [
+        LogoutTarget::Subject("alice"),
+        LogoutTarget::Session(sid),
+        both,
+    ]
+    .map(|target| site.emulator.logout_token("test-site", target))
+}
+
+/// How many calls a callback makes, and a callback that is about to be made.
+async fn callback(site: &TestSite, store: &WatchedStore) -> (usize, Browser, String) {
+    let mut browser = site.browser();
+    let url = browser.start_login("/").await;
+    let callback = browser.approve(&url, "alice");
+    store.asked();
+    browser.get(&callback).await;
+    let asked = store.asked();
+    assert!(asked.ends_with(&SIGN_IN), "{asked:?}");
+    let mut browser = site.browser();
+    let url = browser.start_login("/").await;
+    let callback = browser.approve(&url, "alice");
+    (asked.len(), browser, callback)
+}
+
+/// Whether the work came to the pause before it was done.
+async fn reaches<T>(pause: &Pause, work: &mut JoinHandle<T>) -> bool {
+    tokio::select! {
+        () = pause.reached() => true,
+        _ = work => false,
+    }
+}
+
+fn in_background(mut browser: Browser, path: String) -> JoinHandle<Browser> {
+    tokio::spawn(async move {
+        browser.get(&path).await;
+        browser
+    })
+}
+
+#[tokio::test]
+async fn o4_a_logout_at_any_step_of_a_sign_in_ends_it() {
+    for target in 0..3 {
+        for step in 1..=SIGN_IN.len() {
+            let (site, store) = start().await;
+            let (calls, browser, callback) = callback(&site, &store).await;
+            let token = &targets(&site)[target];
+            // Before this step of the last ones.
+            let pause = store.pause_after(calls - SIGN_IN.len() + step - 1);
+            let sign_in = in_background(browser, callback);
+            pause.reached().await;
+            assert_done(&send_token(&site.app, token).await);
+            pause.go_on();
+            let mut browser = sign_in.await.unwrap();
+            // What is not even begun is not ended: it is a sign-in after the logout.
+            let entered = match target {
+                0 => step > 1,
+                _ => step > 2,
+            };
+            let expected = if entered { "guest" } else { "user alice" };
+            assert_eq!(
+                browser.who().await,
+                expected,
+                "{target}, before step {step}"
+            );
+            let [later, ..] = targets(&site);
+            assert_done(&send_token(&site.app, &later).await);
+            assert_eq!(
+                browser.who().await,
+                "guest",
+                "{target}, {step}: not to be found"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn o4_a_sign_in_at_any_step_of_a_logout_is_ended_or_found() {
+    for target in 0..3 {
+        for step in 0.. {
+            let (site, store) = start().await;
+            let (calls, browser, callback) = callback(&site, &store).await;
+            let token = targets(&site)[target].clone();
+            // In the index, and not there yet.
+            let sign_in = store.pause_after(calls - 3);
+            let browser = in_background(browser, callback);
+            sign_in.reached().await;
+            let logout = store.pause_after(step);
+            let app = site.app.clone();
+            let mut log_out = tokio::spawn(async move { send_token(&app, &token).await });
+            if !reaches(&logout, &mut log_out).await {
+                assert!(step > 6, "{step} steps are no logout");
+                break;
+            }
+            sign_in.go_on();
+            let mut browser = browser.await.unwrap();
+            logout.go_on();
+            assert_done(&log_out.await.unwrap());
+            assert_eq!(browser.who().await, "guest", "{target}, {step}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn o4_a_session_that_moves_at_any_step_of_a_logout_is_ended() {
+    for target in 0..3 {
+        for step in 0.. {
+            let (site, store) = start().await;
+            let mut browser = site.signed_in("alice").await;
+            let token = targets(&site)[target].clone();
+            let logout = store.pause_after(step);
+            let app = site.app.clone();
+            let mut log_out = tokio::spawn(async move { send_token(&app, &token).await });
+            if !reaches(&logout, &mut log_out).await {
+                assert!(step > 4, "{step} steps are no logout");
+                break;
+            }
+            browser.post("/cycle").await;
+            logout.go_on();
+            assert_done(&log_out.await.unwrap());
+            assert_eq!(browser.who().await, "guest", "{target}, {step}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn o4_a_logout_at_any_step_of_a_move_ends_the_session() {
+    let (site, store) = start().await;
+    let mut browser = site.signed_in("alice").await;
+    store.asked();
+    browser.post("/cycle").await;
+    let asked = store.asked();
+    assert!(
+        asked.contains(&AddMember) && asked.contains(&Take),
+        "{asked:?}"
+    );
+    for target in 0..3 {
+        for step in 0..asked.len() {
+            let (site, store) = start().await;
+            let mut browser = site.signed_in("alice").await;
+            let token = &targets(&site)[target];
+            let pause = store.pause_after(step);
+            let moving = tokio::spawn(async move {
+                browser.post("/cycle").await;
+                browser
+            });
+            pause.reached().await;
+            assert_done(&send_token(&site.app, token).await);
+            pause.go_on();
+            let mut browser = moving.await.unwrap();
+            assert_eq!(browser.who().await, "guest", "{target}, {step}");
+        }
+    }
+}
