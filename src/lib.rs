@@ -69,6 +69,7 @@
 //!
 //! # Features
 //!
+//! - `sqlite`, `postgres`, `redis`: stores for sessions that outlive the process, see [`store`].
 //! - `emulator`: a strict local Oten for development and tests, `axum_oten::emulator`.
 //! - `cli`: the program `oten`: a demo site and the operator's commands.
 //!

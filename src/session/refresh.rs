@@ -270,8 +270,13 @@ async fn not_written(parts: &Parts, wish: &Wish, tokens: &Tokens) -> Result<Rene
         return Ok(Renewal::Ended);
     };
     // Somebody else was faster, or a write that was said to have failed was done.
-    let settled = settled(Arc::new(found.value), records.clock().now());
-    Ok(settled.unwrap_or(Renewal::Ended))
+    let tokens = Arc::new(found.value);
+    let settled = settled(Arc::clone(&tokens), records.clock().now());
+    let retry_after = None;
+    Ok(settled.unwrap_or(Renewal::Failed {
+        tokens,
+        retry_after,
+    }))
 }
 
 /// The provider knows the sign-in no more. Unless somebody renewed the tokens meanwhile, the session

@@ -40,9 +40,14 @@ impl SignedIn {
         user.expect("`RequestSession::signed_in` makes these from data with a user")
     }
 
+    /// When to renew the tokens, as far as the session knows.
+    pub(crate) fn renewal_due_at(&self) -> Option<OffsetDateTime> {
+        self.0.renewal_due_at
+    }
+
     /// Whether it is time to renew the tokens.
     pub(crate) fn is_renewal_due(&self, now: OffsetDateTime) -> bool {
-        self.0.renewal_due_at.is_some_and(|due_at| due_at <= now)
+        self.renewal_due_at().is_some_and(|due_at| due_at <= now)
     }
 }
 

@@ -35,6 +35,8 @@
 mod memory;
 mod open;
 mod outside;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod record_key;

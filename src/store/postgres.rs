@@ -1,16 +1,21 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use sqlx::{
-    ConnectOptions, Connection, Executor, PgPool,
-    postgres::{PgConnectOptions, PgPoolOptions},
+    ConnectOptions, Connection, Executor, PgConnection, Postgres, postgres::PgConnectOptions,
 };
 use time::OffsetDateTime;
-use tokio::{sync::OnceCell, time::timeout};
 
 use super::{
     OtenStore, RecordKey, StoreError, StoredRecord,
     outside::{from_millis, in_time, millis, note_absence, random_version},
+    pool::{Lease, Pool},
     sql::{self, Sweeper, failed, sql_store},
 };
 use crate::clock::Clock;
@@ -27,20 +32,13 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS oten_records (
     CREATE INDEX IF NOT EXISTS oten_members_expires_at ON oten_members (expires_at);";
 
 /// Whether the tables are there: a user without the right to make some can use them.
-const HAS_SCHEMA: &str = "SELECT to_regclass('oten_records') IS NOT NULL \
+const HAS_TABLES: &str = "SELECT to_regclass('oten_records') IS NOT NULL \
     AND to_regclass('oten_members') IS NOT NULL";
 
 /// Who holds it makes the tables: "oten" in ASCII.
 const SCHEMA_LOCK: i64 = 0x6f74_656e;
 
-const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1_500);
-
-const CONNECTIONS: u32 = 10;
-
-/// A connection that was used less than this ago counts as alive; another one is tried first.
-const FRESH: Duration = Duration::from_secs(1);
-
-const PING_TIMEOUT: Duration = Duration::from_millis(300);
+const CONNECTIONS: usize = 10;
 
 /// A store in a PostgreSQL database, for any number of processes. Copies are the same store.
 ///
@@ -69,8 +67,8 @@ pub struct PostgresStore {
 
 #[derive(Clone)]
 struct Database {
-    pool: PgPool,
-    has_tables: Arc<OnceCell<()>>,
+    pool: Arc<Pool<PgConnection>>,
+    has_tables: Arc<AtomicBool>,
 }
 
 impl PostgresStore {
@@ -85,67 +83,56 @@ impl PostgresStore {
         let options: PgConnectOptions = url
             .parse()
             .map_err(|error: sqlx::Error| StoreError::Address(error.into()))?;
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .test_before_acquire(false)
-            .before_acquire(|connection, use_| {
-                Box::pin(async move {
-                    let is_fresh = use_.idle_for < FRESH;
-                    Ok(is_fresh
-                        || matches!(timeout(PING_TIMEOUT, connection.ping()).await, Ok(Ok(()))))
-                })
-            })
-            .connect_lazy_with(options.disable_statement_logging());
         let database = Database {
-            pool,
+            pool: Arc::new(Pool::new(options.disable_statement_logging(), CONNECTIONS)),
             has_tables: Arc::default(),
         };
-        note_absence(in_time(database.tables()).await.map(drop));
+        note_absence(in_time(async { database.ping().await.map_err(failed) }).await);
         Ok(Self::start(database, Clock::system()))
     }
 }
 
 impl Database {
-    /// The pool, when the tables are there.
-    async fn tables(&self) -> Result<&PgPool, StoreError> {
-        self.has_tables
-            .get_or_try_init(|| self.make_tables())
-            .await
-            .map_err(failed)?;
-        Ok(&self.pool)
-    }
-
-    async fn make_tables(&self) -> Result<(), sqlx::Error> {
-        let (has_tables,): (bool,) = sqlx::query_as(HAS_SCHEMA).fetch_one(&self.pool).await?;
-        if has_tables {
-            return Ok(());
+    async fn reads(&self) -> Result<Lease<'_, PgConnection>, sqlx::Error> {
+        let mut connection = self.pool.get().await?;
+        if !self.has_tables.load(Ordering::Relaxed) {
+            make_tables(&mut connection).await?;
+            self.has_tables.store(true, Ordering::Relaxed);
         }
-        // `IF NOT EXISTS` alone fails when two do it at the same time.
-        let mut transaction = self.pool.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock($1)")
-            .bind(SCHEMA_LOCK)
-            .execute(&mut *transaction)
-            .await?;
-        transaction.execute(SCHEMA).await?;
-        transaction.commit().await
+        Ok(connection)
     }
 
-    async fn reads(&self) -> Result<&PgPool, StoreError> {
-        self.tables().await
+    async fn writes(&self) -> Result<Lease<'_, PgConnection>, sqlx::Error> {
+        self.reads().await
     }
 
-    async fn writes(&self) -> Result<&PgPool, StoreError> {
-        self.tables().await
+    async fn ping(&self) -> Result<(), sqlx::Error> {
+        self.reads().await?.keep();
+        Ok(())
     }
 }
 
-sql_store!(PostgresStore);
+async fn make_tables(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let (has_tables,): (bool,) = sqlx::query_as(HAS_TABLES)
+        .fetch_one(&mut *connection)
+        .await?;
+    if has_tables {
+        return Ok(());
+    }
+    // `IF NOT EXISTS` alone fails when two do it at the same time.
+    let mut transaction = connection.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(SCHEMA_LOCK)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.execute(SCHEMA).await?;
+    transaction.commit().await
+}
+
+sql_store!(PostgresStore, Postgres);
 
 impl fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresStore")
-            .field("connections", &self.database.pool.size())
-            .finish_non_exhaustive()
+        f.debug_struct("PostgresStore").finish_non_exhaustive()
     }
 }

@@ -11,7 +11,7 @@ use super::StoreError;
 pub(super) const INSERT: &str = "INSERT INTO oten_records (key, value, version, expires_at) \
     VALUES ($1, $2, $3, $4) \
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = excluded.version, \
-    expires_at = excluded.expires_at WHERE oten_records.expires_at <= $5 RETURNING version";
+    expires_at = excluded.expires_at WHERE oten_records.expires_at <= $5";
 
 pub(super) const LOAD: &str =
     "SELECT value, version, expires_at FROM oten_records WHERE key = $1 AND expires_at > $2";
@@ -89,16 +89,18 @@ impl Drop for AbortOnDrop {
 }
 
 pub(super) fn failed(error: sqlx::Error) -> StoreError {
-    match error {
-        sqlx::Error::PoolTimedOut => StoreError::TimedOut,
-        error => StoreError::Backend(error.into()),
-    }
+    StoreError::Backend(error.into())
 }
 
 /// Implements [`OtenStore`](super::OtenStore) for a store with a `database`, a `clock` and a
-/// `sweeper`. The database is `Clone` and has `reads()` and `writes()`, the pools to ask.
+/// `sweeper`, in the driver's `$driver`. The database is `Clone` and has `reads()` and `writes()`,
+/// which give a connection for one operation.
 macro_rules! sql_store {
-    ($store:ident) => {
+    ($store:ident, $driver:ty) => {
+        type Arguments<'q> = <$driver as sqlx::Database>::Arguments<'q>;
+        type Row = <$driver as sqlx::Database>::Row;
+        type Connected<'a> = Lease<'a, <$driver as sqlx::Database>::Connection>;
+
         impl $store {
             fn start(database: Database, clock: Clock) -> Self {
                 let (swept, now) = (database.clone(), clock.clone());
@@ -135,15 +137,8 @@ macro_rules! sql_store {
                 let mut removed = 0;
                 for sweep in sql::SWEEPS {
                     loop {
-                        let swept = in_time(async {
-                            sqlx::query(sweep)
-                                .bind(millis(clock.now()))
-                                .execute(database.writes().await?)
-                                .await
-                                .map(|swept| swept.rows_affected())
-                                .map_err(failed)
-                        })
-                        .await?;
+                        let sweep = sqlx::query(sweep).bind(millis(clock.now()));
+                        let swept = execute(database, sweep).await?;
                         removed += swept;
                         if swept < sql::SWEPT_AT_ONCE {
                             break;
@@ -158,6 +153,37 @@ macro_rules! sql_store {
             }
         }
 
+        /// Writes, and tells how many rows that changed.
+        async fn execute<'q>(
+            database: &Database,
+            write: sqlx::query::Query<'q, $driver, Arguments<'q>>,
+        ) -> Result<u64, StoreError> {
+            in_time(async {
+                let mut connection = database.writes().await.map_err(failed)?;
+                let written = write.execute(&mut *connection).await.map_err(failed)?;
+                connection.keep();
+                Ok(written.rows_affected())
+            })
+            .await
+        }
+
+        /// All rows, not the first one: when the answer is complete, what it says is committed.
+        async fn fetch<'q, T>(
+            connection: impl Future<Output = Result<Connected<'_>, sqlx::Error>>,
+            question: sqlx::query::QueryAs<'q, $driver, T, Arguments<'q>>,
+        ) -> Result<Vec<T>, StoreError>
+        where
+            T: for<'r> sqlx::FromRow<'r, Row> + Send + Unpin + 'q,
+        {
+            in_time(async {
+                let mut connection = connection.await.map_err(failed)?;
+                let answer = question.fetch_all(&mut *connection).await.map_err(failed)?;
+                connection.keep();
+                Ok(answer)
+            })
+            .await
+        }
+
         #[async_trait]
         impl OtenStore for $store {
             async fn insert(
@@ -166,39 +192,28 @@ macro_rules! sql_store {
                 value: &[u8],
                 expires_at: OffsetDateTime,
             ) -> Result<bool, StoreError> {
-                in_time(async {
-                    let inserted: Vec<(i64,)> = sqlx::query_as(sql::INSERT)
-                        .bind(&key.as_bytes()[..])
-                        .bind(value)
-                        .bind(random_version().cast_signed())
-                        .bind(millis(expires_at))
-                        .bind(self.now())
-                        .fetch_all(self.database.writes().await?)
-                        .await
-                        .map_err(failed)?;
-                    Ok(!inserted.is_empty())
-                })
-                .await
+                let insert = sqlx::query(sql::INSERT)
+                    .bind(&key.as_bytes()[..])
+                    .bind(value)
+                    .bind(random_version().cast_signed())
+                    .bind(millis(expires_at))
+                    .bind(self.now());
+                Ok(execute(&self.database, insert).await? > 0)
             }
 
             async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
-                in_time(async {
-                    let found: Vec<(Vec<u8>, i64, i64)> = sqlx::query_as(sql::LOAD)
-                        .bind(&key.as_bytes()[..])
-                        .bind(self.now())
-                        .fetch_all(self.database.reads().await?)
-                        .await
-                        .map_err(failed)?;
-                    let Some((value, version, expires_at)) = found.into_iter().next() else {
-                        return Ok(None);
-                    };
-                    Ok(Some(StoredRecord {
-                        value,
-                        version: version.cast_unsigned(),
-                        expires_at: from_millis(expires_at)?,
-                    }))
-                })
-                .await
+                let load = sqlx::query_as(sql::LOAD)
+                    .bind(&key.as_bytes()[..])
+                    .bind(self.now());
+                let found: Vec<(Vec<u8>, i64, i64)> = fetch(self.database.reads(), load).await?;
+                let Some((value, version, expires_at)) = found.into_iter().next() else {
+                    return Ok(None);
+                };
+                Ok(Some(StoredRecord {
+                    value,
+                    version: version.cast_unsigned(),
+                    expires_at: from_millis(expires_at)?,
+                }))
             }
 
             async fn replace(
@@ -212,20 +227,16 @@ macro_rules! sql_store {
                     None => sql::REPLACE,
                     Some(_) => sql::REPLACE_VERSION,
                 };
-                in_time(async {
-                    let mut replace = sqlx::query(statement)
-                        .bind(value)
-                        .bind(random_version().cast_signed())
-                        .bind(millis(expires_at))
-                        .bind(&key.as_bytes()[..])
-                        .bind(self.now());
-                    if let Some(version) = version {
-                        replace = replace.bind(version.cast_signed());
-                    }
-                    let replaced = replace.execute(self.database.writes().await?).await;
-                    Ok(replaced.map_err(failed)?.rows_affected() > 0)
-                })
-                .await
+                let mut replace = sqlx::query(statement)
+                    .bind(value)
+                    .bind(random_version().cast_signed())
+                    .bind(millis(expires_at))
+                    .bind(&key.as_bytes()[..])
+                    .bind(self.now());
+                if let Some(version) = version {
+                    replace = replace.bind(version.cast_signed());
+                }
+                Ok(execute(&self.database, replace).await? > 0)
             }
 
             async fn touch(
@@ -233,43 +244,27 @@ macro_rules! sql_store {
                 key: &RecordKey,
                 expires_at: OffsetDateTime,
             ) -> Result<bool, StoreError> {
-                in_time(async {
-                    let touched = sqlx::query(sql::TOUCH)
-                        .bind(millis(expires_at))
-                        .bind(&key.as_bytes()[..])
-                        .bind(self.now())
-                        .execute(self.database.writes().await?)
-                        .await;
-                    Ok(touched.map_err(failed)?.rows_affected() > 0)
-                })
-                .await
+                let touch = sqlx::query(sql::TOUCH)
+                    .bind(millis(expires_at))
+                    .bind(&key.as_bytes()[..])
+                    .bind(self.now());
+                Ok(execute(&self.database, touch).await? > 0)
             }
 
             async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
-                in_time(async {
-                    // All rows, not the first one: when the answer is complete, it is committed.
-                    let taken: Vec<(Vec<u8>,)> = sqlx::query_as(sql::TAKE)
-                        .bind(&key.as_bytes()[..])
-                        .bind(self.now())
-                        .fetch_all(self.database.writes().await?)
-                        .await
-                        .map_err(failed)?;
-                    Ok(taken.into_iter().next().map(|(value,)| value))
-                })
-                .await
+                let take = sqlx::query_as(sql::TAKE)
+                    .bind(&key.as_bytes()[..])
+                    .bind(self.now());
+                let taken: Vec<(Vec<u8>,)> = fetch(self.database.writes(), take).await?;
+                Ok(taken.into_iter().next().map(|(value,)| value))
             }
 
             async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
-                in_time(async {
-                    let removed = sqlx::query(sql::REMOVE_IF)
-                        .bind(&key.as_bytes()[..])
-                        .bind(value)
-                        .bind(self.now())
-                        .execute(self.database.writes().await?)
-                        .await;
-                    Ok(removed.map_err(failed)?.rows_affected() > 0)
-                })
-                .await
+                let remove = sqlx::query(sql::REMOVE_IF)
+                    .bind(&key.as_bytes()[..])
+                    .bind(value)
+                    .bind(self.now());
+                Ok(execute(&self.database, remove).await? > 0)
             }
 
             async fn add_member(
@@ -278,47 +273,30 @@ macro_rules! sql_store {
                 member: &str,
                 expires_at: OffsetDateTime,
             ) -> Result<(), StoreError> {
-                in_time(async {
-                    sqlx::query(sql::ADD_MEMBER)
-                        .bind(&set.as_bytes()[..])
-                        .bind(member.as_bytes())
-                        .bind(millis(expires_at))
-                        .execute(self.database.writes().await?)
-                        .await
-                        .map(drop)
-                        .map_err(failed)
-                })
-                .await
+                let add = sqlx::query(sql::ADD_MEMBER)
+                    .bind(&set.as_bytes()[..])
+                    .bind(member.as_bytes())
+                    .bind(millis(expires_at));
+                execute(&self.database, add).await.map(drop)
             }
 
             async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
-                in_time(async {
-                    let found: Vec<(Vec<u8>,)> = sqlx::query_as(sql::MEMBERS)
-                        .bind(&set.as_bytes()[..])
-                        .bind(self.now())
-                        .fetch_all(self.database.reads().await?)
-                        .await
-                        .map_err(failed)?;
-                    found
-                        .into_iter()
-                        .map(|(member,)| String::from_utf8(member))
-                        .collect::<Result<_, _>>()
-                        .map_err(|error| StoreError::Backend(error.into()))
-                })
-                .await
+                let members = sqlx::query_as(sql::MEMBERS)
+                    .bind(&set.as_bytes()[..])
+                    .bind(self.now());
+                let found: Vec<(Vec<u8>,)> = fetch(self.database.reads(), members).await?;
+                found
+                    .into_iter()
+                    .map(|(member,)| String::from_utf8(member))
+                    .collect::<Result<_, _>>()
+                    .map_err(|error| StoreError::Backend(error.into()))
             }
 
             async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {
-                in_time(async {
-                    sqlx::query(sql::REMOVE_MEMBER)
-                        .bind(&set.as_bytes()[..])
-                        .bind(member.as_bytes())
-                        .execute(self.database.writes().await?)
-                        .await
-                        .map(drop)
-                        .map_err(failed)
-                })
-                .await
+                let remove = sqlx::query(sql::REMOVE_MEMBER)
+                    .bind(&set.as_bytes()[..])
+                    .bind(member.as_bytes());
+                execute(&self.database, remove).await.map(drop)
             }
         }
     };

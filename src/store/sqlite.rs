@@ -3,20 +3,22 @@ use std::{
     fs::{DirBuilder, OpenOptions},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use async_trait::async_trait;
 use sqlx::{
-    ConnectOptions, Executor, SqlitePool,
+    ConnectOptions, Connection, Executor, Sqlite, SqliteConnection,
     error::DatabaseError,
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode},
 };
 use time::OffsetDateTime;
 
 use super::{
     OtenStore, RecordKey, StoreError, StoredRecord,
     outside::{from_millis, in_time, millis, random_version},
+    pool::{Lease, Pool},
     sql::{self, Sweeper, failed, sql_store},
 };
 use crate::clock::Clock;
@@ -35,7 +37,7 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS oten_records (
 /// How long a write waits for another process's.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
-const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1_500);
+const READERS: usize = 4;
 
 const OPEN_TRIES: u32 = 100;
 const OPEN_PAUSE: Duration = Duration::from_millis(20);
@@ -67,10 +69,10 @@ pub struct SqliteStore {
 #[derive(Clone)]
 struct Database {
     path: PathBuf,
-    reads: SqlitePool,
+    reads: Arc<Pool<SqliteConnection>>,
     /// One connection: writes of this process queue up here, in order, and not at the file's lock,
     /// where waiting is a gamble.
-    writes: SqlitePool,
+    writes: Arc<Pool<SqliteConnection>>,
 }
 
 impl SqliteStore {
@@ -107,18 +109,9 @@ impl Database {
             .journal_mode(SqliteJournalMode::Wal)
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
-        let pool = |connections| {
-            SqlitePoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                .test_before_acquire(false)
-                .idle_timeout(None)
-                .max_lifetime(None)
-                .connect_lazy_with(options.clone())
-        };
         let database = Self {
-            reads: pool(4),
-            writes: pool(1),
+            reads: Arc::new(Pool::new(options.clone(), READERS)),
+            writes: Arc::new(Pool::new(options, 1)),
             path,
         };
         database.make_tables().await?;
@@ -131,9 +124,12 @@ impl Database {
         let mut tries = 0;
         loop {
             let made = async {
-                let mut transaction = self.writes.begin_with("BEGIN IMMEDIATE").await?;
+                let mut connection = self.writes().await?;
+                let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
                 transaction.execute(SCHEMA).await?;
-                transaction.commit().await
+                transaction.commit().await?;
+                connection.keep();
+                Ok(())
             };
             match made.await {
                 Err(error) if is_busy(&error) && tries < OPEN_TRIES => tries += 1,
@@ -143,15 +139,12 @@ impl Database {
         }
     }
 
-    // Asked like PostgreSQL's, whose tables may have to be made first.
-    #[expect(clippy::unused_async, reason = "see above")]
-    async fn reads(&self) -> Result<&SqlitePool, StoreError> {
-        Ok(&self.reads)
+    async fn reads(&self) -> Result<Lease<'_, SqliteConnection>, sqlx::Error> {
+        self.reads.get().await
     }
 
-    #[expect(clippy::unused_async, reason = "see above")]
-    async fn writes(&self) -> Result<&SqlitePool, StoreError> {
-        Ok(&self.writes)
+    async fn writes(&self) -> Result<Lease<'_, SqliteConnection>, sqlx::Error> {
+        self.writes.get().await
     }
 }
 
@@ -183,7 +176,7 @@ async fn make_file(path: PathBuf) -> io::Result<()> {
     tokio::task::spawn_blocking(make).await?
 }
 
-sql_store!(SqliteStore);
+sql_store!(SqliteStore, Sqlite);
 
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

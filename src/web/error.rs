@@ -141,6 +141,8 @@ impl From<LogoutTokenCheckError> for Error {
 }
 
 impl Error {
+    // A table: one row for each error.
+    #[allow(clippy::too_many_lines)]
     pub(super) fn meaning(&self) -> Meaning {
         match self {
             Self::MissingLayer | Self::RequestObject(_) => Meaning::of(

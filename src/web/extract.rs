@@ -1,5 +1,8 @@
+use std::time::Duration;
+
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
+use time::OffsetDateTime;
 
 use super::{UserRejection, error::Error, rejection::Refusal, visit::Visit};
 use crate::{
@@ -45,19 +48,26 @@ impl Visit {
             None | Some(Renewal::Fresh(_) | Renewal::Unrenewable(_)) => Ok(()),
             Some(Renewal::Ended) => Err(Error::NotSignedIn),
             Some(Renewal::StoreDown(error)) => Err(Error::StoreShared(error)),
-            Some(Renewal::TimedOut) => Err(Error::NotRenewed { retry_after: None }),
+            // What the session notes is never later than the token's end.
+            Some(Renewal::TimedOut) => self.within_grace(signed_in.renewal_due_at(), None),
             Some(Renewal::Failed {
                 tokens,
                 retry_after,
-            }) => {
-                let inner = self.inner();
-                let grace_ends = tokens.access_token_expires_at + inner.config.refresh_grace();
-                if inner.clock.now() < grace_ends {
-                    Ok(())
-                } else {
-                    Err(Error::NotRenewed { retry_after })
-                }
-            }
+            }) => self.within_grace(Some(tokens.access_token_expires_at), retry_after),
+        }
+    }
+
+    fn within_grace(
+        &self,
+        ended_at: Option<OffsetDateTime>,
+        retry_after: Option<Duration>,
+    ) -> Result<(), Error> {
+        let inner = self.inner();
+        let grace = inner.config.refresh_grace();
+        if ended_at.is_some_and(|ended_at| inner.clock.now() < ended_at + grace) {
+            Ok(())
+        } else {
+            Err(Error::NotRenewed { retry_after })
         }
     }
 

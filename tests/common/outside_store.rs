@@ -1,23 +1,31 @@
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use async_trait::async_trait;
 use axum_oten::store::{MemoryStore, OtenStore, RecordKey, StoreError, StoredRecord};
 use time::OffsetDateTime;
+use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 /// A store that others can read and write: what was ever put into it is known.
 #[derive(Clone, Debug)]
-pub struct OutsideStore {
-    pub memory: MemoryStore,
+pub struct OutsideStore<S = MemoryStore> {
+    pub memory: S,
     written: Arc<Mutex<Vec<Written>>>,
+    doors: Arc<Mutex<BTreeMap<&'static str, Door>>>,
 }
+
+type Door = Arc<RwLock<()>>;
 
 type Written = (RecordKey, Vec<u8>);
 
-impl OutsideStore {
-    pub fn new(memory: MemoryStore) -> Self {
+impl<S: OtenStore> OutsideStore<S> {
+    pub fn new(memory: S) -> Self {
         Self {
             memory,
             written: Arc::default(),
+            doors: Arc::default(),
         }
     }
 
@@ -37,20 +45,43 @@ impl OutsideStore {
         assert!(replaced.await.unwrap());
     }
 
-    fn note(&self, key: &RecordKey, value: &[u8]) {
+    /// The records of these kinds that are there still.
+    pub async fn left(&self, kinds: &[&str]) -> Vec<RecordKey> {
+        let mut left = Vec::new();
+        for kind in kinds {
+            for (key, _) in self.written(kind) {
+                if self.memory.load(&key).await.unwrap().is_some() {
+                    left.push(key);
+                }
+            }
+        }
+        left
+    }
+
+    /// Whoever writes a record of this kind is noted, and then waits until the guard is dropped.
+    pub async fn hold(&self, kind: &'static str) -> OwnedRwLockWriteGuard<()> {
+        self.door(kind).write_owned().await
+    }
+
+    fn door(&self, kind: &'static str) -> Door {
+        Arc::clone(self.doors.lock().unwrap().entry(kind).or_default())
+    }
+
+    async fn note(&self, key: &RecordKey, value: &[u8]) {
         self.written.lock().unwrap().push((*key, value.to_vec()));
+        let _ = self.door(key.kind()).read().await;
     }
 }
 
 #[async_trait]
-impl OtenStore for OutsideStore {
+impl<S: OtenStore> OtenStore for OutsideStore<S> {
     async fn insert(
         &self,
         key: &RecordKey,
         value: &[u8],
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
-        self.note(key, value);
+        self.note(key, value).await;
         self.memory.insert(key, value, expires_at).await
     }
 
@@ -65,7 +96,7 @@ impl OtenStore for OutsideStore {
         value: &[u8],
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
-        self.note(key, value);
+        self.note(key, value).await;
         self.memory.replace(key, version, value, expires_at).await
     }
 

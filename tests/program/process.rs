@@ -110,6 +110,11 @@ impl Running {
         self.url.join(path).unwrap().into()
     }
 
+    /// Ends it at once, in the middle of whatever it does.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// Asks it to stop, as a supervisor does, and gives its last status and all it ever wrote.
     pub(crate) async fn end(mut self) -> (ExitStatus, String) {
         let id = self.child.id().unwrap().to_string();

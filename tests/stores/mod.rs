@@ -7,6 +7,7 @@ mod outage;
 mod race;
 mod schema;
 mod servers;
+mod site;
 mod tested;
 
 use tested::Tested;

@@ -34,6 +34,7 @@ pub(super) struct Tested {
 }
 
 impl Tested {
+    #[expect(clippy::unused_async, reason = "the others wait")]
     pub(super) async fn memory() -> Self {
         let clock = Clock::manual();
         let store = MemoryStore::default().with_clock(clock.clone());
@@ -43,6 +44,7 @@ impl Tested {
         }
     }
 
+    #[expect(clippy::unused_async, reason = "the others wait")]
     pub(super) async fn wrapped() -> Self {
         let clock = Clock::manual();
         let store = WrappedStore::new(Sessions::default()).with_clock(clock.clone());

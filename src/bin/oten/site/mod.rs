@@ -25,8 +25,9 @@ use crate::trace::request_span;
 /// No form of the site or the emulator comes near it.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// More than a call to the provider may take, so that its answer still arrives.
-const TIMEOUT: Duration = Duration::from_secs(15);
+/// More than a call to the provider may take, and more than a renewal that waits for the lease of a
+/// process that died, so that the answer still arrives.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// What every page knows about the site it belongs to.
 #[derive(Debug)]

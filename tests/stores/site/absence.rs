@@ -1,0 +1,147 @@
+//! A store's server that is killed while people use the site, and comes back.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    http::{Method, StatusCode, header},
+    routing::post,
+};
+use axum_oten::Oten;
+use tokio::task::JoinSet;
+use tower_sessions::Session;
+
+use super::{Place, servers};
+use crate::common::{Answer, Browser, app};
+
+use servers::{Kind, Server};
+
+/// Two seconds, and what a busy machine adds.
+const LIMIT: Duration = Duration::from_millis(2_500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l8_redis_is_killed_and_nobody_is_signed_out() {
+    killed(Kind::Redis).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l8_postgres_is_killed_and_nobody_is_signed_out() {
+    killed(Kind::Postgres).await;
+}
+
+/// The usual app with a page whose note is written when the handler has ended.
+fn noting_app(oten: &Oten) -> Router {
+    let noted = post(async |session: Session, note: String| {
+        // The session was read by who asked for the sign-in.
+        session.insert("note", note).await.unwrap();
+    });
+    let noted = Router::new()
+        .route("/noted", noted)
+        .route_layer(oten.require_login())
+        .layer(oten.layer());
+    app(oten).merge(noted)
+}
+
+async fn killed(kind: Kind) {
+    let mut server = Server::new(kind);
+    server.start();
+    let (site, _store) = Place::at(kind, &server.url()).site(noting_app).await;
+    let load = Arc::new(Load::default());
+    let mut people = JoinSet::new();
+    for name in ["alice", "bob", "carol"].repeat(2) {
+        let browser = site.signed_in(name).await;
+        people.spawn(Arc::clone(&load).person(name, browser));
+    }
+    for _ in 0..2 {
+        load.reaches(&load.good, 100).await;
+        server.kill();
+        load.reaches(&load.down, 30).await;
+        server.start();
+    }
+    load.reaches(&load.good, 100).await;
+    load.is_over.store(true, Ordering::SeqCst);
+
+    for (name, mut browser, note) in people.join_all().await {
+        assert_eq!(browser.who().await, format!("user {name}"));
+        assert_eq!(browser.get("/profile").await.json()["sub"], name);
+        // What was said to be saved is; of what was not said the last may be, too.
+        let kept: u64 = browser.get("/note").await.body.parse().unwrap();
+        assert!(note.contains(&kept), "{kept} of {note:?}");
+    }
+    assert_eq!(site.emulator.refreshes(), 0);
+}
+
+#[derive(Default)]
+struct Load {
+    good: AtomicUsize,
+    down: AtomicUsize,
+    is_over: AtomicBool,
+    notes: AtomicU64,
+}
+
+impl Load {
+    /// Reads pages and writes notes until it is over. The last part of the answer is what the note
+    /// may be: from the last one that was acknowledged to the last one that was sent.
+    async fn person(
+        self: Arc<Self>,
+        name: &'static str,
+        mut browser: Browser,
+    ) -> (&'static str, Browser, std::ops::RangeInclusive<u64>) {
+        let cookies = browser.cookies.clone();
+        let (mut saved, mut sent) = (0, 0);
+        browser.fetch(Method::POST, "/noted", "0").await;
+        while !self.is_over.load(Ordering::SeqCst) {
+            let page = timed(browser.get("/profile")).await;
+            if self.is_good(&page) {
+                assert_eq!(page.json()["sub"], name);
+            }
+            let call = timed(browser.fetch(Method::GET, "/extracted", "")).await;
+            if self.is_good(&call) {
+                assert_eq!(call.json()["sub"], name);
+            }
+            sent = self.notes.fetch_add(1, Ordering::SeqCst) + 1;
+            let note = timed(browser.fetch(Method::POST, "/noted", &sent.to_string())).await;
+            if self.is_good(&note) {
+                saved = sent;
+            }
+            assert_eq!(browser.cookies, cookies);
+        }
+        (name, browser, saved..=sent)
+    }
+
+    /// Whether it is the page. All else is that the store is down.
+    fn is_good(&self, answer: &Answer) -> bool {
+        assert!(!answer.sets_session(), "{answer:?}");
+        if answer.status == StatusCode::OK {
+            self.good.fetch_add(1, Ordering::SeqCst);
+            return true;
+        }
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
+        assert_eq!(answer.header(header::RETRY_AFTER), Some("5"));
+        self.down.fetch_add(1, Ordering::SeqCst);
+        false
+    }
+
+    /// Waits until so many more are counted.
+    async fn reaches(&self, count: &AtomicUsize, more: usize) {
+        let goal = count.load(Ordering::SeqCst) + more;
+        let limit = Instant::now() + Duration::from_secs(30);
+        while count.load(Ordering::SeqCst) < goal {
+            assert!(Instant::now() < limit, "{more} more never come");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+async fn timed(answer: impl Future<Output = Answer>) -> Answer {
+    let start = Instant::now();
+    let answer = answer.await;
+    assert!(start.elapsed() < LIMIT, "it took {:?}", start.elapsed());
+    answer
+}

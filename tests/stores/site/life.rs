@@ -1,0 +1,133 @@
+//! One session's life, and many requests at its hour of renewal.
+
+use axum::http::{Method, StatusCode};
+use axum_oten::emulator::{Endpoint::Token, Fault, Lie};
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::{OF_A_SESSION, Place, another_process, due};
+use crate::common::{app, eventually};
+
+super::on_stores! {
+    [memory sqlite postgres redis] {
+        o2_a_whole_life
+        l2_two_hundred_requests_make_one_call
+        l2_who_gets_the_lease_next_sees_what_was_done
+        l5_a_failed_call_is_not_made_again_elsewhere
+    }
+}
+
+async fn o2_a_whole_life(place: Place) {
+    let (site, store) = place.site(app).await;
+    let mut browser = site.browser();
+    let noted = browser.fetch(Method::POST, "/note", "of a guest").await;
+    assert_eq!(noted.status, StatusCode::OK);
+    let as_guest = browser.cookies.clone();
+
+    site.emulator.tell(Lie::TokenField("expires_in", json!(0)));
+    let login = browser.start_login("/profile").await;
+    let callback = browser.approve(&login, "alice");
+    assert_eq!(browser.get(&callback).await.location(), "/profile");
+    site.emulator.tell_truth();
+
+    // The tokens have ended already, and are renewed once.
+    for _ in 0..3 {
+        let profile = browser.get("/profile").await;
+        assert_eq!(profile.json()["sub"], "alice");
+        assert_eq!(site.emulator.refreshes(), 1);
+    }
+    let token = browser.get("/token").await;
+    assert_eq!(token.status, StatusCode::OK);
+    assert_eq!(site.emulator.refreshes(), 1);
+
+    // The app's own data came along, and stays.
+    assert_eq!(browser.get("/note").await.body, "of a guest");
+    browser.fetch(Method::POST, "/note", "of alice").await;
+    assert_eq!(browser.get("/note").await.body, "of alice");
+
+    // The sign-in's own callback once more, and the cookie from before.
+    assert_eq!(browser.get(&callback).await.location(), "/profile");
+    assert_eq!(browser.who().await, "user alice");
+    let mut before = site.browser();
+    before.cookies = as_guest;
+    assert_eq!(before.who().await, "guest");
+    assert_eq!(before.get("/note").await.body, "no note");
+
+    let mut old = browser.clone();
+    browser.post("/logout").await;
+    assert_eq!(browser.who().await, "guest");
+    assert_eq!(old.who().await, "guest");
+    assert_eq!(
+        old.get("/profile").await.location(),
+        "/login?return_to=%2Fprofile"
+    );
+    assert_eq!(old.get("/note").await.body, "no note");
+    old.get(&callback).await;
+    assert_eq!(old.who().await, "guest");
+    assert_eq!(store.left(&OF_A_SESSION).await, []);
+    assert_eq!(
+        (site.emulator.refreshes(), site.emulator.reuse_detected()),
+        (1, 0)
+    );
+}
+
+async fn l2_two_hundred_requests_make_one_call(place: Place) {
+    let (site, store) = place.site(app).await;
+    let browser = due(&site).await;
+    let held = site.emulator.hold(Token);
+    let mut requests = JoinSet::new();
+    for _ in 0..200 {
+        let mut browser = browser.clone();
+        requests.spawn(async move { browser.get("/profile").await });
+    }
+    held.waiting(1).await;
+    held.release();
+    for answer in requests.join_all().await {
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    }
+    assert_eq!(
+        (site.emulator.refreshes(), site.emulator.reuse_detected()),
+        (1, 0)
+    );
+    // In this process they do not even ask for the lease.
+    assert_eq!(store.written("lease").len(), 1);
+    assert_eq!(store.left(&["lease"]).await, []);
+}
+
+/// Another process saw tokens that have ended, and gets the lease when they are renewed.
+async fn l2_who_gets_the_lease_next_sees_what_was_done(place: Place) {
+    let (site, store) = place.site(app).await;
+    let mut browser = due(&site).await;
+    let late = super::Store::new(store.memory.clone());
+    let mut elsewhere = browser.clone();
+    elsewhere.app(app(&another_process(&site, late.clone())));
+    // What it has to know of the provider it knows.
+    elsewhere.start_login("/").await;
+
+    let held = late.hold("lease").await;
+    let waiting = tokio::spawn(async move { elsewhere.get("/profile").await });
+    eventually(|| !late.written("lease").is_empty()).await;
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    drop(held);
+    assert_eq!(waiting.await.unwrap().status, StatusCode::OK);
+    assert_eq!(
+        (site.emulator.refreshes(), site.emulator.reuse_detected()),
+        (1, 0)
+    );
+}
+
+async fn l5_a_failed_call_is_not_made_again_elsewhere(place: Place) {
+    let (site, store) = place.site(app).await;
+    let mut browser = due(&site).await;
+    let mut elsewhere = browser.clone();
+    elsewhere.app(app(&another_process(&site, store)));
+    site.emulator.fault(Token, Fault::Status(500));
+    let before = site.emulator.calls(Token);
+    for _ in 0..2 {
+        for browser in [&mut browser, &mut elsewhere] {
+            // Within the grace.
+            assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+        }
+    }
+    assert_eq!(site.emulator.calls(Token), before + 1);
+}

@@ -1,0 +1,266 @@
+//! The program in several processes that share a store.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use axum_oten::emulator::{EmulatedClient, Emulator, Endpoint::Token, Fault, Lie};
+use reqwest::{Client, Method, StatusCode, header, redirect::Policy};
+use serde_json::json;
+use tokio::{task::JoinSet, time::timeout};
+
+use super::{KEY, Place};
+use crate::{
+    common::eventually,
+    program::process::{Running, command},
+};
+
+const CLIENT: &str = "several-processes";
+const SECRET: &str = "a secret of the test, of more than 32 bytes";
+
+/// Where all processes are reached, if anybody listened there.
+const REDIRECT_URI: &str = "http://127.0.0.1:1/callback";
+
+/// A lease's 15 seconds, a call, and what a busy machine adds.
+const LEASE: Duration = Duration::from_secs(17);
+
+super::on_stores! {
+    [sqlite postgres redis] {
+        l2_two_processes_make_one_call
+        o2_who_signs_out_at_one_is_out_at_the_other
+    }
+}
+
+async fn l2_two_processes_make_one_call(place: Place) {
+    let (emulator, first) = start(&place).await;
+    let second = serve(&place, &emulator).await;
+    let visitor = due(&emulator, &first).await;
+    let held = emulator.hold(Token);
+    let mut requests = JoinSet::new();
+    for _ in 0..100 {
+        for process in [&first, &second] {
+            let (mut visitor, url) = (visitor.clone(), process.at("/profile"));
+            requests.spawn(async move { visitor.get(&url).await });
+        }
+    }
+    held.waiting(1).await;
+    // Time enough for a second call, which never comes.
+    let second_call = timeout(Duration::from_millis(500), held.waiting(2)).await;
+    assert!(second_call.is_err());
+    held.release();
+    for answer in requests.join_all().await {
+        assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+        assert!(answer.body.contains("alice"));
+    }
+    assert_eq!((emulator.refreshes(), emulator.reuse_detected()), (1, 0));
+}
+
+async fn o2_who_signs_out_at_one_is_out_at_the_other(place: Place) {
+    let (emulator, first) = start(&place).await;
+    let second = serve(&place, &emulator).await;
+    // The sign-in begins at one and ends at the other.
+    let mut visitor = Visitor::default();
+    let login = visitor.get(&first.at("/login?return_to=/profile")).await;
+    let callback = emulator.approve(&login.location, "alice").unwrap();
+    let callback = format!("/callback?{}", callback.query().unwrap());
+    assert_eq!(
+        visitor.get(&second.at(&callback)).await.location,
+        "/profile"
+    );
+    let mut old = visitor.clone();
+    for process in [&first, &second] {
+        let page = visitor.get(&process.at("/profile")).await;
+        assert_eq!(page.status, StatusCode::OK);
+    }
+    let button = visitor.post(&first.at("/logout")).await;
+    assert_eq!(button.status, StatusCode::SEE_OTHER);
+    for process in [&second, &first] {
+        assert_sent_to_login(&old.get(&process.at("/profile")).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restart_signs_nobody_out() {
+    let place = Place::sqlite();
+    let (emulator, first) = start(&place).await;
+    let mut visitor = sign_in(&emulator, &first).await;
+    let (status, log) = first.end().await;
+    assert!(status.success(), "{log}");
+    for _ in 0..2 {
+        let mut process = serve(&place, &emulator).await;
+        let page = visitor.get(&process.at("/profile")).await;
+        assert_eq!(page.status, StatusCode::OK, "{page:?}");
+        // The next restart is not an orderly one.
+        process.kill().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l2_a_process_killed_before_the_call_is_answered_costs_fifteen_seconds() {
+    let place = Place::redis();
+    let (emulator, doomed) = start(&place).await;
+    let answer = after_the_kill(&place, &emulator, doomed, Fault::Hang, |emulator| {
+        emulator.calls(Token)
+    })
+    .await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    assert_eq!((emulator.refreshes(), emulator.reuse_detected()), (1, 0));
+}
+
+/// Nobody has the next refresh token then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l2_a_process_killed_with_the_answer_costs_a_sign_in() {
+    let place = Place::redis();
+    let (emulator, doomed) = start(&place).await;
+    let fault = Fault::DelayAfter(4 * LEASE);
+    let answer = after_the_kill(&place, &emulator, doomed, fault, Emulator::refreshes).await;
+    assert_sent_to_login(&answer);
+    assert_eq!((emulator.refreshes(), emulator.reuse_detected()), (2, 1));
+}
+
+/// What another process answers when one is killed in the middle of a call: once `count`
+/// says that it has come.
+async fn after_the_kill(
+    place: &Place,
+    emulator: &Emulator,
+    mut doomed: Running,
+    fault: Fault,
+    count: fn(&Emulator) -> u64,
+) -> Answer {
+    let other = serve(place, emulator).await;
+    let mut visitor = due(emulator, &doomed).await;
+    emulator.fault(Token, fault.times(1));
+    let (mut first, url) = (visitor.clone(), doomed.at("/profile"));
+    let before = count(emulator);
+    let cut_off = tokio::spawn(async move { first.try_get(&url).await });
+    eventually(|| count(emulator) > before).await;
+    let taken = Instant::now();
+    doomed.kill().await;
+    assert!(cut_off.await.unwrap().is_err());
+
+    let asked = Instant::now();
+    let answer = visitor.get(&other.at("/profile")).await;
+    assert!(asked.elapsed() < LEASE, "{:?}", asked.elapsed());
+    assert!(
+        taken.elapsed() > Duration::from_secs(14),
+        "not its turn yet"
+    );
+    answer
+}
+
+async fn start(place: &Place) -> (Emulator, Running) {
+    let emulator = Emulator::builder()
+        .client(EmulatedClient::confidential(CLIENT, SECRET).redirect_uri(REDIRECT_URI))
+        .start()
+        .await
+        .unwrap();
+    let process = serve(place, &emulator).await;
+    (emulator, process)
+}
+
+async fn serve(place: &Place, emulator: &Emulator) -> Running {
+    let mut serve = command(&["serve"]);
+    serve.envs([
+        ("OTEN_ISSUER", emulator.issuer()),
+        ("OTEN_CLIENT_ID", CLIENT),
+        ("OTEN_CLIENT_SECRET", SECRET),
+        ("OTEN_REDIRECT_URI", REDIRECT_URI),
+        ("OTEN_SESSION_STORE", &place.setting()),
+        ("OTEN_SESSION_KEY", KEY),
+        ("OTEN_LISTEN", "127.0.0.1:0"),
+        // No proxy leads to a provider on this machine.
+        ("http_proxy", "http://127.0.0.1:1"),
+    ]);
+    Running::start(&mut serve).await
+}
+
+async fn sign_in(emulator: &Emulator, process: &Running) -> Visitor {
+    let mut visitor = Visitor::default();
+    let login = visitor.get(&process.at("/login?return_to=/profile")).await;
+    let callback = emulator.approve(&login.location, "alice").unwrap();
+    let callback = format!("/callback?{}", callback.query().unwrap());
+    let answer = visitor.get(&process.at(&callback)).await;
+    assert_eq!(answer.location, "/profile", "{answer:?}");
+    visitor
+}
+
+/// Somebody who has signed in, and whose tokens have ended already.
+async fn due(emulator: &Emulator, process: &Running) -> Visitor {
+    emulator.tell(Lie::TokenField("expires_in", json!(0)));
+    let visitor = sign_in(emulator, process).await;
+    emulator.tell_truth();
+    visitor
+}
+
+fn assert_sent_to_login(answer: &Answer) {
+    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{answer:?}");
+    assert_eq!(answer.location, "/login?return_to=%2Fprofile");
+}
+
+/// A browser as far as it matters here: it has cookies, and stays where it is.
+#[derive(Clone)]
+struct Visitor {
+    client: Client,
+    cookies: BTreeMap<String, String>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    location: String,
+    body: String,
+}
+
+impl Default for Visitor {
+    fn default() -> Self {
+        let client = Client::builder().no_proxy().redirect(Policy::none());
+        Self {
+            client: client.build().unwrap(),
+            cookies: BTreeMap::new(),
+        }
+    }
+}
+
+impl Visitor {
+    async fn get(&mut self, url: &str) -> Answer {
+        self.try_get(url).await.unwrap()
+    }
+
+    async fn try_get(&mut self, url: &str) -> reqwest::Result<Answer> {
+        self.send(Method::GET, url).await
+    }
+
+    async fn post(&mut self, url: &str) -> Answer {
+        self.send(Method::POST, url).await.unwrap()
+    }
+
+    async fn send(&mut self, method: Method, url: &str) -> reqwest::Result<Answer> {
+        let pairs = self.cookies.iter();
+        let pairs = pairs.map(|(name, value)| format!("{name}={value}"));
+        let request = self
+            .client
+            .request(method, url)
+            .header(header::COOKIE, pairs.collect::<Vec<_>>().join("; "))
+            .header(header::ACCEPT, "text/html")
+            .header("sec-fetch-site", "same-origin")
+            .header("sec-fetch-mode", "navigate")
+            .header("sec-fetch-dest", "document");
+        let response = request.send().await?;
+        for cookie in response.headers().get_all(header::SET_COOKIE) {
+            let (pair, attributes) = cookie.to_str().unwrap().split_once(';').unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            if attributes.contains("Max-Age=0") {
+                self.cookies.remove(name);
+            } else {
+                self.cookies.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        let location = response.headers().get(header::LOCATION);
+        Ok(Answer {
+            status: response.status(),
+            location: location.map_or_else(String::new, |to| to.to_str().unwrap().to_owned()),
+            body: response.text().await?,
+        })
+    }
+}
