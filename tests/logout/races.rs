@@ -116,15 +116,15 @@ async fn o4_a_sign_in_at_any_step_of_a_logout_is_ended_or_found() {
             sign_in.reached().await;
             let logout = store.pause_after(step);
             let app = site.app.clone();
-            let mut log_out = tokio::spawn(async move { send_token(&app, &token).await });
-            if !reaches(&logout, &mut log_out).await {
+            let mut posting = tokio::spawn(async move { send_token(&app, &token).await });
+            if !reaches(&logout, &mut posting).await {
                 assert!(step > 6, "{step} steps are no logout");
                 break;
             }
             sign_in.go_on();
             let mut browser = browser.await.unwrap();
             logout.go_on();
-            assert_done(&log_out.await.unwrap());
+            assert_done(&posting.await.unwrap());
             assert_eq!(browser.who().await, "guest", "{target}, {step}");
         }
     }
@@ -139,14 +139,14 @@ async fn o4_a_session_that_moves_at_any_step_of_a_logout_is_ended() {
             let token = targets(&site)[target].clone();
             let logout = store.pause_after(step);
             let app = site.app.clone();
-            let mut log_out = tokio::spawn(async move { send_token(&app, &token).await });
-            if !reaches(&logout, &mut log_out).await {
+            let mut posting = tokio::spawn(async move { send_token(&app, &token).await });
+            if !reaches(&logout, &mut posting).await {
                 assert!(step > 4, "{step} steps are no logout");
                 break;
             }
             browser.post("/cycle").await;
             logout.go_on();
-            assert_done(&log_out.await.unwrap());
+            assert_done(&posting.await.unwrap());
             assert_eq!(browser.who().await, "guest", "{target}, {step}");
         }
     }
