@@ -19,7 +19,7 @@ use crate::common::{Answer, TestSite, TestSiteBuilder, send};
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A site with a provider that can do everything about logout.
-fn site() -> TestSiteBuilder {
+pub fn site() -> TestSiteBuilder {
     TestSite::builder()
         .emulator(all_of_logout)
         .config(|config| config.post_logout_redirect_uri("http://127.0.0.1:3000/logout"))
@@ -33,7 +33,7 @@ fn all_of_logout(emulator: EmulatorBuilder) -> EmulatorBuilder {
 }
 
 /// What the provider sends, without a browser and its cookies.
-async fn send_token(app: &Router, token: &str) -> Answer {
+pub async fn send_token(app: &Router, token: &str) -> Answer {
     let body = form_urlencoded::Serializer::new(String::new())
         .append_pair("logout_token", token)
         .finish();
@@ -49,7 +49,7 @@ async fn send_form(app: &Router, content_type: &str, body: impl Into<Body>) -> A
 }
 
 #[track_caller]
-fn assert_done(answer: &Answer) {
+pub fn assert_done(answer: &Answer) {
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
     assert!(answer.set_cookies().is_empty() && answer.body.is_empty());

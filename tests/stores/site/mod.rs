@@ -3,6 +3,7 @@
 
 mod absence;
 mod life;
+mod logout;
 mod processes;
 mod slow;
 
