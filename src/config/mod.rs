@@ -101,7 +101,7 @@ pub struct Config {
     pub(crate) cookie_name: String,
     pub(crate) log_subjects: bool,
     pub(crate) listen: SocketAddr,
-    pub(crate) warnings: Vec<String>,
+    pub(crate) warnings: Vec<Problem>,
 }
 
 impl Config {
@@ -292,7 +292,7 @@ impl Config {
 
     /// What works and should not stay so, one sentence each; to be logged at start.
     #[must_use]
-    pub fn warnings(&self) -> &[String] {
+    pub fn warnings(&self) -> &[Problem] {
         &self.warnings
     }
 

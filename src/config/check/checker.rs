@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct Checker<'a> {
     pub(super) raw: &'a Raw,
     pub(super) problems: Vec<Problem>,
-    pub(super) warnings: Vec<String>,
+    pub(super) warnings: Vec<Problem>,
     /// Known after the issuer was checked, which therefore comes first.
     pub(super) production: bool,
 }
@@ -74,19 +74,29 @@ impl<'a> Checker<'a> {
         message: impl Into<String>,
         cure: impl Into<String>,
     ) -> Option<T> {
-        self.problems.push(Problem {
-            key: key.name().to_owned(),
-            origin: self.raw.origin(key),
-            message: message.into(),
-            cure: cure.into(),
-        });
+        let problem = self.problem(key, message, cure);
+        self.problems.push(problem);
         None
     }
 
     /// Notes something that works and should not stay so.
     pub(super) fn warn(&mut self, key: &'static Key, message: &str, cure: &str) {
-        let name = key.name();
-        self.warnings.push(format!("{name}: {message}. {cure}"));
+        let problem = self.problem(key, message, cure);
+        self.warnings.push(problem);
+    }
+
+    fn problem(
+        &self,
+        key: &'static Key,
+        message: impl Into<String>,
+        cure: impl Into<String>,
+    ) -> Problem {
+        Problem {
+            key: key.name().to_owned(),
+            origin: self.raw.origin(key),
+            message: message.into(),
+            cure: cure.into(),
+        }
     }
 
     /// A problem in production, a warning elsewhere.
