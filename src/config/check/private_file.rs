@@ -40,9 +40,17 @@ pub(super) fn read(path: &Path) -> Result<PrivateFile, Refusal> {
                 format!("names a file this user may not read: {path}"),
                 "Give it to the user the program runs as.",
             ),
-            io::ErrorKind::InvalidData => (
-                format!("names a file that is not text of at most 64 KiB: {path}"),
+            io::ErrorKind::IsADirectory => (
+                format!("names a directory instead of a file: {path}"),
                 "Correct the path.",
+            ),
+            io::ErrorKind::FileTooLarge => (
+                format!("names a file of more than 64 KiB: {path}"),
+                "Correct the path; secrets and keys are far smaller.",
+            ),
+            io::ErrorKind::InvalidData => (
+                format!("names a file that is not text: {path}"),
+                "Correct the path; a key must be PEM, not DER.",
             ),
             kind => (
                 format!("names a file that cannot be read ({kind}): {path}"),
@@ -58,12 +66,17 @@ pub(super) fn read(path: &Path) -> Result<PrivateFile, Refusal> {
 
 fn open(path: &Path) -> io::Result<PrivateFile> {
     let file = File::open(path)?;
-    let readers = readers(&file.metadata()?);
+    let metadata = file.metadata()?;
+    let readers = readers(&metadata);
     // Room for all of it: a buffer that grows leaves copies behind.
     let mut text = Zeroizing::new(String::with_capacity(64 * 1024 + 1));
+    if metadata.len() > MAX_BYTES {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    // What is no plain file may be longer than it says.
     file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MAX_BYTES {
-        return Err(io::ErrorKind::InvalidData.into());
+        return Err(io::ErrorKind::FileTooLarge.into());
     }
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
