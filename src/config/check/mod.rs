@@ -6,6 +6,7 @@ mod client;
 mod count;
 mod duration;
 mod issuer;
+mod jar_keys;
 mod path;
 mod plain_secrets;
 mod private_file;
@@ -20,6 +21,7 @@ mod store;
 mod url;
 
 pub(super) use self::duration::human;
+pub(crate) use self::path::{BACK_CHANNEL_LOGOUT, JWKS};
 pub(crate) use self::url::is_loopback;
 
 use super::{Config, ConfigError, keys, raw::Raw};
