@@ -1,6 +1,8 @@
 //! The program `oten` as its operator meets it: what it says, what it serves, how it ends.
 
+mod emulator;
 pub(crate) mod process;
 mod serve;
 mod site;
 mod start_up;
+pub(crate) mod tls_emulator;
