@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum_oten::{
     Config, Secret,
-    config::{ConfigBuilder, Key},
+    config::{ConfigBuilder, ConfigError, Key, Problem},
     jose::Ed25519KeyPair,
 };
 use toml::{Table, Value};
@@ -18,7 +18,7 @@ const DEMOS: [&str; 3] = [
 ];
 
 /// The configuration with what the head of the file asks for, and with key files replaced.
-fn build(text: &str) -> Result<Config, axum_oten::config::ConfigError> {
+fn build(text: &str) -> Result<Config, ConfigError> {
     let builder = ConfigBuilder::from_toml("config/site.toml", text).unwrap();
     let eddsa = builder.is_set("jar_key_file");
     let sealed = builder.is_set("session_key");
@@ -122,7 +122,7 @@ fn both_files_need_the_credentials_and_nothing_else() {
     for text in [SANDBOX, PRODUCTION] {
         let error = ConfigBuilder::from_toml("site.toml", text).unwrap().build();
         let error = error.unwrap_err();
-        let missing: Vec<&str> = error.problems().iter().map(|one| one.key()).collect();
+        let missing: Vec<&str> = error.problems().iter().map(Problem::key).collect();
         assert_eq!(missing[..2], ["client_id", "client_secret"]);
     }
 }
@@ -137,7 +137,7 @@ fn another_environment_is_one_word() {
 
     // The other way round, production says what it does not take.
     let error = build(&SANDBOX.replace(words[1], words[0])).unwrap_err();
-    let refused: Vec<&str> = error.problems().iter().map(|one| one.key()).collect();
+    let refused: Vec<&str> = error.problems().iter().map(Problem::key).collect();
     assert_eq!(refused, ["redirect_uri"]);
 }
 

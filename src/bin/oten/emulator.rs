@@ -244,23 +244,14 @@ async fn serve(
         }
     });
     let app = app.into_make_service();
-    let served = match identity {
-        Some(identity) => {
-            let server = axum_server::from_tcp_rustls(listener, identity);
-            server
-                .map_err(Failure::Runtime)?
-                .handle(handle)
-                .serve(app)
-                .await
-        }
-        None => {
-            let server = axum_server::from_tcp(listener);
-            server
-                .map_err(Failure::Runtime)?
-                .handle(handle)
-                .serve(app)
-                .await
-        }
+    let served = if let Some(identity) = identity {
+        let server = axum_server::from_tcp_rustls(listener, identity);
+        let server = server.map_err(Failure::Runtime)?;
+        server.handle(handle).serve(app).await
+    } else {
+        let server = axum_server::from_tcp(listener);
+        let server = server.map_err(Failure::Runtime)?;
+        server.handle(handle).serve(app).await
     };
     served.map_err(Failure::Runtime)
 }
