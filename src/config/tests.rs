@@ -633,16 +633,17 @@ fn a_bad_secret_file_is_told_by_its_path_alone() {
     let long = TempFile::new("x".repeat(70_000));
     for (path, message) in [
         ("/nowhere/at/all", "does not exist: /nowhere/at/all"),
-        (folder.to_str().unwrap(), "cannot be read"),
+        (folder.to_str().unwrap(), "a directory"),
         (two_lines.path(), "control character"),
         (empty.path(), "is empty"),
         (binary.path(), "not text"),
-        (long.path(), "not text of at most 64 KiB"),
+        (long.path(), "more than 64 KiB"),
     ] {
         let settings = changed(&[("client_secret", ""), ("client_secret_file", path)]);
         let problem = only_problem(from_environment(&settings));
         assert_eq!(problem.key(), "client_secret");
         assert!(problem.message().contains(message), "{problem}");
+        assert_eq!(problem.message().matches(path).count(), 1, "{problem}");
         assert!(!problem.to_string().contains(SECRET));
     }
 }
