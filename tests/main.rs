@@ -10,6 +10,7 @@ mod browser;
 mod common;
 mod cookies;
 mod events;
+mod guide;
 mod keys;
 mod layering;
 mod lies;
