@@ -38,9 +38,9 @@ pub(super) enum Shape {
     Flag,
     /// Text with commas between names; also a TOML array of strings.
     Names,
-    /// The path of a file that holds the value.
+    /// The path of a file that holds the value, which is no secret.
     Path,
-    /// The paths of files, with commas between them; also a TOML array of strings.
+    /// The paths of files with keys, with commas between them; also a TOML array of strings.
     Paths,
     /// Text that must never be shown, or under the name with `_file` the path of a file with it.
     Secret,
@@ -184,6 +184,12 @@ keys! {
          environment does.";
     INSTANCES: "instances", Count, Some("1"),
         "How many processes share what the provider takes from this client.";
+    CA_FILE: "ca_file", Path, None,
+        "The file with certificates (PEM) that calls to the provider trust in addition to the \
+         system's.";
+    PROXY: "proxy", Secret, Some("system"),
+        "The way out to the provider: `system` as HTTPS_PROXY and NO_PROXY say, `direct`, or \
+         `http://[USER:PASSWORD@]HOST:PORT`.";
     REDIRECT_URI: "redirect_uri", Text, None,
         "The absolute URL Oten sends the browser back to, spelled as it is registered.";
     POST_LOGOUT_REDIRECT_URI: "post_logout_redirect_uri", Text, None,
@@ -214,7 +220,7 @@ keys! {
         "How long a session lives without a request.";
     SESSION_LIFETIME: "session_lifetime", Seconds, Some("7d"),
         "How long a session lives at most.";
-    SESSION_STORE: "session_store", Text, Some("memory:"),
+    SESSION_STORE: "session_store", Secret, Some("memory:"),
         "Where sessions are kept: `memory:`, which forgets them when the process ends, `sqlite:PATH`, \
         `redis://…`, `rediss://…` or `postgres://…`.";
     SESSION_KEY: "session_key", Secret, None,

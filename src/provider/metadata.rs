@@ -69,7 +69,7 @@ impl ProviderMetadata {
     ///
     /// [`ProviderError`] when the answer cannot be had or is refused.
     pub async fn discover(config: &Config) -> Result<Arc<Self>, ProviderError> {
-        let provider = Provider::new(config.issuer().clone(), Clock::system())
+        let provider = Provider::new(config, Clock::system())
             .map_err(|error| ProviderError::unreachable("the discovery document", &error))?;
         provider.metadata().await
     }

@@ -6,6 +6,7 @@ use crate::{
     authorize_url::{self, AuthorizeUrl},
     client_kind::ClientKind,
     demo,
+    emulator::{self, EmulatorArguments},
     failure::Failure,
     keygen::{self, Keygen},
     register::{self, Register},
@@ -26,6 +27,8 @@ enum Command {
     Demo(Demo),
     /// Run the site against an issuer of your own, such as Oten's sandbox
     Serve(Serve),
+    /// Run an emulated Oten alone, for a site in another process
+    Emulator(EmulatorArguments),
     /// Print the sheet that Oten's developer portal asks for
     Register(Register),
     /// Make a key: one that signs requests, or one that seals sessions
@@ -80,6 +83,7 @@ impl Cli {
             match self.command {
                 Command::Demo(demo) => demo::run(demo).await,
                 Command::Serve(serve) => serve::run(serve).await,
+                Command::Emulator(emulator) => emulator::run(emulator).await,
                 Command::Register(register) => register::run(register),
                 Command::Keygen(keygen) => keygen::run(keygen),
                 Command::AuthorizeUrl(authorize_url) => authorize_url::run(authorize_url).await,

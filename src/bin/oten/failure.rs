@@ -7,7 +7,7 @@ use std::{
 use axum_oten::{config::ConfigError, emulator::EmulatorError};
 use thiserror::Error;
 
-use crate::session_key::SessionKeyError;
+use crate::{session_key::SessionKeyError, tls::IdentityError};
 
 /// Why the program could not start or go on, with the cure, for the one who started it.
 #[derive(Debug, Error)]
@@ -37,6 +37,15 @@ pub(crate) enum Failure {
         address: SocketAddr,
         error: io::Error,
     },
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("{} {error}. Name the file with the Ed25519 public key in PEM, as `oten keygen ed25519` prints it", .path.display())]
+    PublicKey {
+        path: PathBuf,
+        error: axum_oten::jose::PemError,
+    },
+    #[error("{0}")]
+    Combination(&'static str),
     #[error("RUST_LOG is not a log filter: {0}. Set it to something like `info,axum_oten=debug`")]
     LogFilter(tracing_subscriber::filter::ParseError),
     #[error("the operating system refused: {0}")]

@@ -9,6 +9,7 @@ mod before_registration;
 mod cli;
 mod client_kind;
 mod demo;
+mod emulator;
 mod failure;
 mod keygen;
 mod listen;
@@ -21,6 +22,7 @@ mod site;
 mod stop;
 #[cfg(test)]
 mod temporary;
+mod tls;
 mod trace;
 
 use std::{error::Error, io::Write, process::ExitCode};

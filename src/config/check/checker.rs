@@ -148,6 +148,7 @@ impl<'a> Checker<'a> {
         };
         let text = match &value.given {
             Given::Text(text) => text.clone(),
+            Given::File(path) if key.shape() == Shape::Path => private_file::read_public(path)?,
             Given::File(path) => {
                 let file = private_file::read(path)?;
                 self.heed_readers(key, path, file.readers);
@@ -163,7 +164,7 @@ impl<'a> Checker<'a> {
             }
             Given::Unfit(fit) => return refuse(format!("is not {fit}"), "Write it in this form."),
         };
-        // A key file has lines of its own.
+        // Such a file has lines of its own.
         if key.shape() != Shape::Path {
             refuse_untidy(key, text.expose())?;
         }
