@@ -86,7 +86,7 @@ async fn sign_in(emulator: &Emulator, app: &Router) -> Result<(), EmulatorError>
     Ok(())
 }
 
-fn assert_refused(result: Result<(), EmulatorError>) {
+fn assert_refused(result: &Result<(), EmulatorError>) {
     assert!(
         matches!(result, Err(EmulatorError::Refused(_))),
         "{result:?}"
@@ -105,7 +105,7 @@ async fn keys_change_while_everybody_can_sign_in() {
     sign_in(&emulator, &before).await.unwrap();
     // A key that nobody published signs nothing.
     let (_, too_early) = site(&emulator, |config| config.jar_eddsa(new.clone()));
-    assert_refused(sign_in(&emulator, &too_early).await);
+    assert_refused(&sign_in(&emulator, &too_early).await);
 
     // The new key is published beside it.
     let (_, beside) = site(&emulator, |config| {
@@ -136,7 +136,7 @@ async fn keys_change_while_everybody_can_sign_in() {
     let (_, after) = site(&emulator, |config| config.jar_eddsa(new.clone()));
     fetch(&published(&after).await);
     sign_in(&emulator, &after).await.unwrap();
-    assert_refused(sign_in(&emulator, &before).await);
+    assert_refused(&sign_in(&emulator, &before).await);
 }
 
 #[tokio::test]
@@ -145,7 +145,7 @@ async fn s2_a_request_object_under_the_id_of_another_key_is_refused() {
     let emulator = emulator(&[&known]).await;
     let forged = stranger.with_key_id(known.key_id());
     let (_, site) = site(&emulator, |config| config.jar_eddsa(forged));
-    assert_refused(sign_in(&emulator, &site).await);
+    assert_refused(&sign_in(&emulator, &site).await);
 }
 
 #[tokio::test]
@@ -225,7 +225,7 @@ async fn whoever_signs_with_a_secret_publishes_nothing() {
     for kind in [ClientKind::Hs256, ClientKind::Public] {
         let site = TestSite::builder()
             .client(kind)
-            .app(|oten| oten.jwks_route())
+            .app(Oten::jwks_route)
             .start()
             .await;
         assert_eq!(published(&site.app).await, json!({ "keys": [] }));

@@ -120,6 +120,37 @@ async fn a_file_that_is_there_is_never_overwritten() {
 }
 
 #[tokio::test]
+async fn b3_a_partly_written_key_is_refused_with_its_path_and_cure() {
+    let folder = folder();
+    keygen(&folder, &["ed25519"]).await;
+    let pem = fs::read(folder.join("oten-jar.pem")).unwrap();
+    fs::write(folder.join("half.pem"), &pem[..60]).unwrap();
+    let mut serve = command(&["serve"]);
+    serve.current_dir(&folder).envs([
+        ("OTEN_ENVIRONMENT", "sandbox"),
+        ("OTEN_CLIENT_ID", "site"),
+        (
+            "OTEN_CLIENT_SECRET",
+            "a secret of the test, of more than 32 bytes",
+        ),
+        ("OTEN_REDIRECT_URI", "https://app.example.com/callback"),
+        ("OTEN_JAR", "EdDSA"),
+        ("OTEN_JAR_KEY_FILE", "oten-jar.pem,half.pem"),
+    ]);
+    let ended = run(&mut serve).await;
+    assert_eq!(ended.status.code(), Some(1));
+    for part in [
+        "1 problem",
+        "OTEN_JAR_KEY_FILE",
+        "cut off",
+        "half.pem",
+        "whole",
+    ] {
+        assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
+    }
+}
+
+#[tokio::test]
 async fn a_session_key_is_printed_and_nothing_else() {
     let folder = folder();
     let ended = keygen(&folder, &["session"]).await;
