@@ -11,6 +11,8 @@ mod common;
 mod config_files;
 mod cookies;
 mod events;
+mod guide;
+mod keys;
 mod layering;
 mod lies;
 mod logout;
