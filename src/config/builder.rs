@@ -1,15 +1,23 @@
-use std::{env, fs, io, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    env, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use zeroize::Zeroizing;
 
 use super::{
-    Config, ConfigError, Environment, Origin, RefreshPolicy, StoreUrl,
+    Config, ConfigError, Environment, Origin, Proxy, RefreshPolicy, StoreUrl,
     check::{self, human},
     gather::{File, gather, unusable},
     keys::{self, Key},
     raw::{Given, Raw},
 };
-use crate::{jose::Ed25519KeyPair, secret::Secret};
+use crate::{
+    jose::{Ed25519KeyPair, Ed25519PublicKey},
+    secret::Secret,
+};
 
 /// Makes a [`Config`] in code, or completes one that was read.
 ///
@@ -195,6 +203,23 @@ impl ConfigBuilder {
         self.text(&keys::INSTANCES, instances.to_string())
     }
 
+    /// Sets the file with certificates (PEM, one or more) that calls to the provider trust in
+    /// addition to the system's. By default only the system's are trusted.
+    ///
+    /// **Whoever holds the key of such a certificate can stand in for the provider**, and so decides
+    /// who is signed in.
+    pub fn ca_file(self, path: impl Into<PathBuf>) -> Self {
+        self.set(&keys::CA_FILE, Given::File(path.into()))
+    }
+
+    /// Sets the way out to the provider. By default [`Proxy::System`]: as `HTTPS_PROXY` and
+    /// `NO_PROXY` say, except to a provider on this machine.
+    // By value, like every other setter.
+    #[allow(clippy::needless_pass_by_value)]
+    pub fn proxy(self, proxy: Proxy) -> Self {
+        self.text(&keys::PROXY, proxy.setting())
+    }
+
     /// Sets the absolute URL Oten sends the browser back to. There is no default.
     ///
     /// It must be registered in exactly this spelling, and its path decides where the callback
@@ -250,6 +275,38 @@ impl ConfigBuilder {
         self.jar("EdDSA", Some(pair))
     }
 
+    /// Publishes another key beside the one that signs authorization requests; call it again for
+    /// more. By default only the one that signs is published, with what stands after it in
+    /// `jar_key_file`. Has no meaning unless requests are signed with an Ed25519 key.
+    ///
+    /// To change keys without a pause: publish the new one, let it sign and publish the old one
+    /// once the provider knows it, remove the old one when no request of its time is under way.
+    ///
+    /// ```
+    /// use axum_oten::{Secret, config::{Config, Environment}, jose::Ed25519KeyPair};
+    ///
+    /// let (old, new) = (Ed25519KeyPair::generate(), Ed25519KeyPair::generate());
+    /// let config = Config::builder()
+    ///     .environment(Environment::Sandbox)
+    ///     .client_id("my-site")
+    ///     .client_secret(Secret::random())
+    ///     .redirect_uri("https://app.example.com/callback")
+    ///     .jar_eddsa(old.clone())
+    ///     .jar_published_key(new.public_key());
+    /// let ids: Vec<_> = config.clone().build()?.client().published_keys().iter()
+    ///     .map(|key| key.key_id().to_owned())
+    ///     .collect();
+    /// assert_eq!(ids, [old.key_id(), new.key_id()]);
+    ///
+    /// // No key twice.
+    /// assert!(config.jar_published_key(old.public_key()).build().is_err());
+    /// # Ok::<_, axum_oten::config::ConfigError>(())
+    /// ```
+    pub fn jar_published_key(mut self, key: Ed25519PublicKey) -> Self {
+        self.raw.published_keys.push(key);
+        self
+    }
+
     /// Sends authorization requests unsigned. By default they are signed.
     ///
     /// **Oten refuses them** from every confidential client but a legacy one for which its support
@@ -299,7 +356,11 @@ impl ConfigBuilder {
     }
 
     /// Sets where sessions are kept. By default in memory, which signs everybody out when the
-    /// process ends.
+    /// process ends, and which production refuses. A store outside this process needs a
+    /// [`session_key`](Self::session_key).
+    ///
+    /// It is for [`store::open`](crate::store::open); an app that hands in a store of its own leaves
+    /// it out.
     // By value, like every other setter.
     #[allow(clippy::needless_pass_by_value)]
     pub fn session_store(self, store: StoreUrl) -> Self {
@@ -313,7 +374,7 @@ impl ConfigBuilder {
     /// the user, such as name and address, lies in the store in plain.**
     ///
     /// The first key seals, all of them open. To change keys, put the new one in front and remove
-    /// the old one when the sessions of its time are over. `openssl rand -base64 32` makes one.
+    /// the old one when the sessions of its time are over. `oten keygen session` makes one.
     /// **Do not write it into the source**: read it from a file or the environment.
     pub fn session_key(self, keys: impl Into<Secret>) -> Self {
         self.set(&keys::SESSION_KEY, Given::Text(keys.into()))

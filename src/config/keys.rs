@@ -36,8 +36,12 @@ pub(super) enum Shape {
     Count,
     /// Also a TOML boolean.
     Flag,
-    /// The path of a file that holds the value.
+    /// Text with commas between names; also a TOML array of strings.
+    Names,
+    /// The path of a file that holds the value, which is no secret.
     Path,
+    /// The paths of files with keys, with commas between them; also a TOML array of strings.
+    Paths,
     /// Text that must never be shown, or under the name with `_file` the path of a file with it.
     Secret,
 }
@@ -108,7 +112,7 @@ pub(super) struct Name {
 /// The setting a name in a TOML file stands for.
 pub(super) fn named(name: &str) -> Option<Name> {
     KEYS.iter().find_map(|&key| {
-        let is_path = key.shape == Shape::Path;
+        let is_path = matches!(key.shape, Shape::Path | Shape::Paths);
         if name == key.name {
             return Some(Name { key, is_path });
         }
@@ -180,6 +184,12 @@ keys! {
          environment does.";
     INSTANCES: "instances", Count, Some("1"),
         "How many processes share what the provider takes from this client.";
+    CA_FILE: "ca_file", Path, None,
+        "The file with certificates (PEM) that calls to the provider trust in addition to the \
+         system's.";
+    PROXY: "proxy", Secret, Some("system"),
+        "The way out to the provider: `system` as HTTPS_PROXY and NO_PROXY say, `direct`, or \
+         `http://[USER:PASSWORD@]HOST:PORT`.";
     REDIRECT_URI: "redirect_uri", Text, None,
         "The absolute URL Oten sends the browser back to, spelled as it is registered.";
     POST_LOGOUT_REDIRECT_URI: "post_logout_redirect_uri", Text, None,
@@ -193,10 +203,11 @@ keys! {
         "What to ask Oten for; `openid` must be among it.";
     JAR: "jar", Text, Some("HS256"),
         "How a confidential client signs its authorization requests: `HS256`, `EdDSA` or `off`.";
-    JAR_KEY_FILE: "jar_key_file", Path, None,
-        "The file with the Ed25519 private key (PKCS#8 PEM) for `jar = \"EdDSA\"`.";
-    JAR_KEY_ID: "jar_key_id", Text, None,
-        "The key id Oten knows the `EdDSA` key by; else the key's RFC 7638 thumbprint.";
+    JAR_KEY_FILE: "jar_key_file", Paths, None,
+        "The files with the Ed25519 keys (PEM) for `jar = \"EdDSA\"`: the first one, private, signs; \
+         the others are only published.";
+    JAR_KEY_ID: "jar_key_id", Names, None,
+        "The ids Oten knows the `EdDSA` keys by, in their order; else their RFC 7638 thumbprints.";
     PROMPT: "prompt", Text, None,
         "What Oten must ask for at sign-in: `login`, `consent`, `select_account`, or `none`.";
     MAX_AGE: "max_age", Seconds, None,
@@ -209,7 +220,7 @@ keys! {
         "How long a session lives without a request.";
     SESSION_LIFETIME: "session_lifetime", Seconds, Some("7d"),
         "How long a session lives at most.";
-    SESSION_STORE: "session_store", Text, Some("memory:"),
+    SESSION_STORE: "session_store", Secret, Some("memory:"),
         "Where sessions are kept: `memory:`, which forgets them when the process ends, `sqlite:PATH`, \
         `redis://…`, `rediss://…` or `postgres://…`.";
     SESSION_KEY: "session_key", Secret, None,

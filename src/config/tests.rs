@@ -10,7 +10,10 @@ use super::{
     gather::{File, gather},
     *,
 };
-use crate::{jose::Ed25519KeyPair, secret::Secret};
+use crate::{
+    jose::{Ed25519KeyPair, Ed25519PublicKey},
+    secret::Secret,
+};
 
 /// 32 bytes each.
 const KEYS: [&str; 2] = [
@@ -63,6 +66,7 @@ const BAD: &[(&str, &[&str])] = &[
             "https://app.example.com/login",
             "https://app.example.com/logout",
             "https://app.example.com/backchannel-logout",
+            "https://app.example.com/.well-known/jwks.json",
             "https://app.example.com/{callback}",
             "https://app.example.com/%7Bcallback%7D",
             "https://app.example.com/:callback",
@@ -191,6 +195,20 @@ const BAD: &[(&str, &[&str])] = &[
             "/revoke",
             "http://id.example.com/revoke",
             "ftp://localhost/",
+        ],
+    ),
+    ("ca_file", &["/nowhere/at/all"]),
+    (
+        "proxy",
+        &[
+            "on",
+            "System",
+            "proxy.example.com:3128",
+            "socks5://proxy.example.com:1080",
+            "http://",
+            "http://proxy.example.com:3128/path",
+            "http://proxy.example.com:3128?x",
+            "http://proxy.example.com:3128#x",
         ],
     ),
     (
@@ -332,6 +350,7 @@ fn the_smallest_configuration_gets_the_documented_defaults() {
     assert_eq!(config.token_budget(), Some(120));
     assert_eq!(config.end_session_endpoint(), None);
     assert_eq!(config.revocation_endpoint(), None);
+    assert_eq!((config.ca_file(), config.proxy()), (None, &Proxy::System));
     assert_eq!(config.cookie_name(), "oten");
     assert!(!config.log_subjects());
     assert_eq!(config.listen().to_string(), "127.0.0.1:3000");
@@ -397,6 +416,15 @@ fn every_good_value_is_taken() {
         (
             "revocation_endpoint",
             &["https://id.example.com/revoke", "http://localhost:4000/"],
+        ),
+        (
+            "proxy",
+            &[
+                "system",
+                "direct",
+                "http://proxy.example.com:3128",
+                "https://me:pw@[2001:db8::1]",
+            ],
         ),
         (
             "cookie_name",
@@ -629,16 +657,17 @@ fn a_bad_secret_file_is_told_by_its_path_alone() {
     let long = TempFile::new("x".repeat(70_000));
     for (path, message) in [
         ("/nowhere/at/all", "does not exist: /nowhere/at/all"),
-        (folder.to_str().unwrap(), "cannot be read"),
+        (folder.to_str().unwrap(), "a directory"),
         (two_lines.path(), "control character"),
         (empty.path(), "is empty"),
         (binary.path(), "not text"),
-        (long.path(), "not text of at most 64 KiB"),
+        (long.path(), "more than 64 KiB"),
     ] {
         let settings = changed(&[("client_secret", ""), ("client_secret_file", path)]);
         let problem = only_problem(from_environment(&settings));
         assert_eq!(problem.key(), "client_secret");
         assert!(problem.message().contains(message), "{problem}");
+        assert_eq!(problem.message().matches(path).count(), 1, "{problem}");
         assert!(!problem.to_string().contains(SECRET));
     }
 }
@@ -685,21 +714,197 @@ fn eddsa_needs_a_key() {
     named.push(("jar_key_id", "registered"));
     assert_eq!(key_id(&named), "registered");
 
-    let public = TempFile::new(key.public_pem());
-    let rsa =
-        TempFile::new("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n");
-    let (text, empty) = (TempFile::new("not a key"), TempFile::new(""));
-    for (path, message) in [
-        ("", "is missing"),
-        ("/nowhere/at/all", "does not exist"),
-        (public.path(), "public key"),
-        (rsa.path(), "without an Ed25519 private key"),
-        (text.path(), "not PEM"),
-        (empty.path(), "empty file"),
+    let problem = only_problem(from_environment(&with("")));
+    assert_eq!(problem.key(), "jar_key_file");
+    assert!(problem.message().contains("is missing"), "{problem}");
+}
+
+/// B3.
+#[test]
+fn b3_each_bad_key_file_has_a_line_of_its_own_with_its_path_and_cure() {
+    let key = Ed25519KeyPair::generate();
+    let pem = key.to_pem();
+    let block = |label: &str| {
+        format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n").into_bytes()
+    };
+    let new_key = "`oten keygen ed25519`";
+    for (bytes, message, cure) in [
+        (Vec::new(), "is empty", new_key),
+        (b"\n".to_vec(), "is empty", new_key),
+        (b"not a key".to_vec(), "is not PEM", new_key),
+        (pem[..50].into(), "is cut off", "Copy the file again, whole"),
+        (
+            pem.replace("MC4C", "M").into(),
+            "is damaged",
+            "Copy the file again, whole",
+        ),
+        (block("PRIVATE KEY"), "is damaged", new_key),
+        (
+            pem.repeat(2).into(),
+            "more than one PEM block",
+            "file of its own",
+        ),
+        (
+            key.public_pem().into(),
+            "holds a public key",
+            "Name the file with the private key",
+        ),
+        (block("RSA PRIVATE KEY"), "another algorithm", new_key),
+        (block("EC PRIVATE KEY"), "another algorithm", new_key),
+        (
+            block("ENCRYPTED PRIVATE KEY"),
+            "passphrase",
+            "`openssl pkey -in",
+        ),
+        (block("OPENSSH PRIVATE KEY"), "PKCS#8", new_key),
+        (vec![0x30, 0x2e, 0xff, 0xfe], "is not text", "not DER"),
+        (
+            vec![b'A'; 64 * 1024 + 1],
+            "more than 64 KiB",
+            "Correct the path",
+        ),
     ] {
-        let problem = only_problem(from_environment(&with(path)));
-        assert_eq!(problem.key(), "jar_key_file");
+        let file = TempFile::new(bytes);
+        let settings = changed(&[("jar", "EdDSA"), ("jar_key_file", file.path())]);
+        assert_bad_key(&settings, message, file.path(), cure);
+    }
+    let folder = std::env::temp_dir();
+    for (path, message, cure) in [
+        ("/nowhere/at/all", "does not exist", "Create it"),
+        (folder.to_str().unwrap(), "a directory", "Correct the path"),
+    ] {
+        let settings = changed(&[("jar", "EdDSA"), ("jar_key_file", path)]);
+        assert_bad_key(&settings, message, path, cure);
+    }
+}
+
+#[track_caller]
+fn assert_bad_key(settings: &[(&str, &str)], message: &str, path: &str, cure: &str) {
+    let problem = only_problem(from_environment(settings));
+    assert_eq!(problem.key(), "jar_key_file");
+    assert!(problem.message().contains(message), "{message}: {problem}");
+    assert!(problem.message().contains(path), "{path}: {problem}");
+    assert!(problem.cure().contains(cure), "{cure}: {problem}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_private_key_that_others_may_read_is_refused_in_production() {
+    let (first, next) = (Ed25519KeyPair::generate(), Ed25519KeyPair::generate());
+    let private = TempFile::new(&*first.to_pem());
+    let later = TempFile::new(&*next.to_pem());
+    let public = TempFile::new(next.public_pem());
+    public.chmod(0o644);
+    let read = |second: &TempFile, environment| {
+        let files = format!("{},{}", private.path(), second.path());
+        let settings = [("environment", environment), ("jar", "EdDSA")];
+        let settings = [&settings[..], &[("jar_key_file", &files)]].concat();
+        from_environment(&changed(&settings))
+    };
+    // Everybody may read a public key.
+    assert!(read(&public, "production").unwrap().warnings().is_empty());
+    // A private one is as secret where it does not sign yet.
+    for file in [&private, &later] {
+        file.chmod(0o644);
+        assert_eq!(read(&later, "sandbox").unwrap().warnings().len(), 1);
+        let problem = only_problem(read(&later, "production"));
+        assert!(problem.message().contains("everybody"), "{problem}");
+        let cure = format!("chmod 600 {}", file.path());
+        assert!(problem.cure().contains(&cure), "{problem}");
+        file.chmod(0o600);
+    }
+}
+
+fn published(config: &Config) -> Vec<&str> {
+    let keys = config.client().published_keys();
+    keys.iter().map(Ed25519PublicKey::key_id).collect()
+}
+
+#[test]
+fn the_first_key_signs_and_all_are_published() {
+    let [first, next, last] = [(); 3].map(|()| Ed25519KeyPair::generate());
+    let private = TempFile::new(&*first.to_pem());
+    let also_private = TempFile::new(&*next.to_pem());
+    let public = TempFile::new(last.public_pem());
+    let paths = [private.path(), also_private.path(), public.path()];
+    let thumbprints = [first.key_id(), next.key_id(), last.key_id()];
+
+    let separated = paths.join(", ");
+    let settings = changed(&[("jar", "EdDSA"), ("jar_key_file", &separated)]);
+    let array = format!("{}jar = 'EdDSA'\njar_key_file = {paths:?}\n", toml(GOOD));
+    for config in [from_environment(&settings), from_toml(&array)] {
+        let config = config.unwrap();
+        assert_eq!(published(&config), thumbprints);
+        let ClientType::Confidential { jar, .. } = config.client().kind() else {
+            panic!("{config:?}")
+        };
+        assert!(matches!(jar, Jar::EdDsa(pair) if pair.key_id() == first.key_id()));
+    }
+
+    // Ids stand in the same order; what is left out is a thumbprint.
+    for (ids, expected) in [
+        ("one", ["one", thumbprints[1], thumbprints[2]]),
+        ("one, two", ["one", "two", thumbprints[2]]),
+        (",two", [thumbprints[0], "two", thumbprints[2]]),
+        ("one,two,three", ["one", "two", "three"]),
+    ] {
+        let mut settings = settings.clone();
+        settings.push(("jar_key_id", ids));
+        assert_eq!(published(&from_environment(&settings).unwrap()), expected);
+        let names: Vec<_> = ids.split(',').map(str::trim).collect();
+        let array = format!("{array}jar_key_id = {names:?}\n");
+        assert_eq!(published(&from_toml(&array).unwrap()), expected);
+    }
+    for (ids, message) in [
+        ("one,two,three,four", "more ids than there are keys"),
+        ("one,one", "id of an earlier key"),
+        (thumbprints[1], "id of an earlier key"),
+        ("one,t wo", "holds a space"),
+    ] {
+        let mut settings = settings.clone();
+        settings.push(("jar_key_id", ids));
+        let problem = only_problem(from_environment(&settings));
+        assert_eq!(problem.key(), "jar_key_id");
         assert!(problem.message().contains(message), "{problem}");
+    }
+}
+
+#[test]
+fn no_key_is_there_twice_and_each_wrong_one_is_a_problem() {
+    let pair = Ed25519KeyPair::generate();
+    let (private, public) = (
+        TempFile::new(&*pair.to_pem()),
+        TempFile::new(pair.public_pem()),
+    );
+    let files = |paths: &[&str]| {
+        let paths = paths.join(",");
+        from_environment(&changed(&[("jar", "EdDSA"), ("jar_key_file", &paths)]))
+    };
+    for twice in [private.path(), public.path()] {
+        let problem = only_problem(files(&[private.path(), twice]));
+        assert!(problem.message().contains("repeats"), "{problem}");
+    }
+    // A public key cannot sign.
+    let problem = only_problem(files(&[public.path(), private.path()]));
+    assert!(problem.message().contains(public.path()), "{problem}");
+
+    let empty = TempFile::new("");
+    let error = files(&[empty.path(), "/nowhere", private.path(), empty.path()]).unwrap_err();
+    assert_eq!(error.problems().len(), 3, "{error}");
+
+    for given in ["", " , ", "a.pem,", ",a.pem"] {
+        assert_eq!(keys_of(&files(&[given])), ["jar_key_file"], "{given}");
+    }
+    for given in ["[]", "[5]", "['']", "5", "['a\\nb']", "[['a']]"] {
+        for key in ["jar_key_file", "jar_key_id"] {
+            let other = match key {
+                "jar_key_id" => format!("jar_key_file = {:?}", private.path()),
+                _ => String::new(),
+            };
+            let text = format!("{}jar = 'EdDSA'\n{key} = {given}\n{other}", toml(GOOD));
+            let text = text.replace("'a\\nb'", "\"a\\nb\"");
+            assert_eq!(keys_of(&from_toml(&text)), [key], "{key} = {given}");
+        }
     }
 }
 
@@ -723,7 +928,7 @@ fn l7_each_wrong_key_is_a_problem_with_its_cure() {
     let wrong = |position| {
         format!(
             "session_key (from OTEN_SESSION_KEY): has as key {position} something else than 32 \
-             bytes in base64. Make a key with `openssl rand -base64 32`."
+             bytes in base64. Make a key with `oten keygen session` or `openssl rand -base64 32`."
         )
     };
     let repeated = "session_key (from OTEN_SESSION_KEY): repeats an earlier key as key 5. Remove \
@@ -755,7 +960,9 @@ fn l7_keys_keep_their_order_and_may_lie_in_a_file() {
 fn d5_the_budget_is_this_processs_part_of_the_clients() {
     let budget = |settings: &[(&str, &str)]| {
         let config = from_environment(&changed(settings)).unwrap();
-        (config.token_budget(), config.warnings().len())
+        let warnings = config.warnings().iter();
+        let warnings = warnings.filter(|warning| warning.key() == "instances");
+        (config.token_budget(), warnings.count())
     };
     let custom = [("environment", ""), ("issuer", "https://id.example.com")];
     let limit = |limit| [("token_requests_per_minute", limit)];
@@ -867,6 +1074,226 @@ fn production_is_strict_where_the_sandbox_warns() {
     assert!(off.warnings()[0].cure().contains("legacy"));
 }
 
+#[test]
+fn production_keeps_no_sessions_in_memory() {
+    let memory = [PRODUCTION, &[("session_store", "memory:")]].concat();
+    let problem = only_problem(from_environment(&changed(&memory)));
+    assert_eq!(problem.key(), "session_store");
+    assert!(problem.message().contains("restart"), "{problem}");
+    assert!(problem.cure().contains("sqlite:PATH"), "{problem}");
+    // An app may hand in a store of its own, which the configuration does not know.
+    from_environment(&changed(PRODUCTION)).unwrap();
+    from_environment(&changed(&[("session_store", "memory:")])).unwrap();
+}
+
+/// L7.
+#[test]
+fn l7_a_store_outside_the_process_needs_a_key() {
+    for store in ["sqlite:/var/lib/site.db", "redis://h", "postgres://h/db"] {
+        for environment in ["sandbox", "production"] {
+            let settings = [("environment", environment), ("session_store", store)];
+            let problem = only_problem(from_environment(&changed(&settings)));
+            assert_eq!(problem.key(), "session_key");
+            assert!(problem.message().contains("`session_store`"), "{problem}");
+            assert!(problem.cure().contains("OTEN_SESSION_KEY"), "{problem}");
+
+            let with_key = [&settings[..], &[("session_key", KEYS[0])]].concat();
+            from_environment(&changed(&with_key)).unwrap();
+            // A wrong key is told once.
+            let wrong_key = [&settings[..], &[("session_key", "short")]].concat();
+            let wrong_key = only_problem(from_environment(&changed(&wrong_key)));
+            assert!(wrong_key.message().contains("key 1"), "{wrong_key}");
+        }
+    }
+}
+
+#[test]
+fn production_recommends_a_key_that_oten_does_not_hold() {
+    let recommends = |settings: &[(&str, &str)]| {
+        let config = from_environment(&changed(settings)).unwrap();
+        let is_it = |warning: &Problem| {
+            warning.key() == "jar" && warning.cure().contains("set it to `EdDSA`")
+        };
+        config.warnings().iter().any(is_it)
+    };
+    let pair = Ed25519KeyPair::generate();
+    let pem = TempFile::new(&*pair.to_pem());
+    let eddsa = [("jar", "EdDSA"), ("jar_key_file", pem.path())];
+    assert!(recommends(PRODUCTION));
+    assert!(!recommends(&[]));
+    assert!(!recommends(&[PRODUCTION, &eddsa].concat()));
+}
+
+#[test]
+fn a_secret_in_a_toml_file_is_refused_in_production() {
+    let key = ("session_key", KEYS[0]);
+    for (settings, wrong) in [
+        (vec![], "client_secret"),
+        (vec![("client_secret", ""), key], "session_key"),
+        (
+            vec![("client_secret", ""), ("proxy", "http://me:pw@proxy:3128")],
+            "proxy",
+        ),
+        (
+            vec![("client_secret", ""), ("session_store", "redis://:pw@h")],
+            "session_store",
+        ),
+        (
+            vec![
+                ("client_secret", ""),
+                ("session_store", "postgres://h/d?Password=pw"),
+            ],
+            "session_store",
+        ),
+    ] {
+        // What is not under test comes from the environment, where it belongs.
+        let held = settings.iter().any(|setting| setting.0 == "client_secret");
+        let mut variables = vec![];
+        if held {
+            variables.push(("OTEN_CLIENT_SECRET", SECRET));
+        }
+        if wrong == "session_store" {
+            variables.push(("OTEN_SESSION_KEY", KEYS[0]));
+        }
+        let sandbox = from_both(&toml(&changed(&settings)), &variables).unwrap();
+        let warned: Vec<_> = sandbox.warnings().iter().map(Problem::key).collect();
+        assert_eq!(warned, [wrong]);
+
+        let production = toml(&changed(&[PRODUCTION, &settings].concat()));
+        let problem = only_problem(from_both(&production, &variables));
+        assert_eq!(problem.key(), wrong);
+        let variable = variable(wrong);
+        assert!(problem.cure().contains(&variable), "{problem}");
+        assert!(
+            problem.cure().contains(&format!("`{wrong}_file`")),
+            "{problem}"
+        );
+
+        // The same value from the environment is where it should be.
+        let value = production.lines().find_map(|line| {
+            let value = line.strip_prefix(&format!("{wrong} = "))?;
+            Some(value.trim_matches('"').to_owned())
+        });
+        let value = value.unwrap();
+        variables.push((&variable, &value));
+        from_both(&production, &variables).unwrap();
+    }
+}
+
+#[test]
+fn an_address_without_a_password_is_no_secret() {
+    let text = toml(&changed(&[
+        PRODUCTION[0],
+        ("client_secret", ""),
+        ("session_store", "postgres://site@h/d?sslmode=verify-full"),
+        ("proxy", "http://proxy:3128"),
+    ]));
+    from_both(
+        &text,
+        &[
+            ("OTEN_CLIENT_SECRET", SECRET),
+            ("OTEN_SESSION_KEY", KEYS[0]),
+        ],
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_store_with_a_password_may_lie_in_a_file() {
+    let file = TempFile::new("redis://:pw@h\n");
+    let text = toml(&changed(&[
+        PRODUCTION[0],
+        ("client_secret", ""),
+        ("session_store_file", file.path()),
+    ]));
+    let secrets = [
+        ("OTEN_CLIENT_SECRET", SECRET),
+        ("OTEN_SESSION_KEY", KEYS[0]),
+    ];
+    let config = from_both(&text, &secrets).unwrap();
+    assert_eq!(
+        config.session_store(),
+        &StoreUrl::Redis("redis://:pw@h".into())
+    );
+}
+
+fn ca_pem() -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::default().self_signed(&key);
+    certificate.unwrap().pem()
+}
+
+#[test]
+fn a_list_of_certificates_is_read_whole() {
+    let (first, second) = (ca_pem(), ca_pem());
+    // A list of the system's own is long, and anybody may read it.
+    let long = format!(
+        "# The company's own\n{first}\n\n{second}\n# {}",
+        "x".repeat(100_000)
+    );
+    let file = TempFile::new(long);
+    file.chmod(0o644);
+    for environment in ["sandbox", "production"] {
+        let settings = [("environment", environment), ("ca_file", file.path())];
+        let config = from_environment(&changed(&settings)).unwrap();
+        assert_eq!(config.ca_file(), Some(file.0.as_path()));
+        assert_eq!(format!("{:?}", config.ca_certificates), "CaCertificates(2)");
+        assert!(!config.warnings().iter().any(|one| one.key() == "ca_file"));
+    }
+}
+
+/// B3.
+#[test]
+fn b3_a_bad_list_of_certificates_has_a_line_of_its_own() {
+    let good = ca_pem();
+    let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let cut_off = &good[..good.len() / 2];
+    let folder = std::env::temp_dir();
+    let lines = good.lines().collect::<Vec<_>>();
+    let other = [lines[0], "AAAA", lines[lines.len() - 1]].join("\n");
+    for (text, message) in [
+        (String::new(), "an empty file"),
+        ("\n \n".to_owned(), "an empty file"),
+        ("0\u{82}DER".to_owned(), "not PEM"),
+        (cut_off.to_owned(), "certificate 1 is cut off"),
+        (format!("{good}{cut_off}"), "certificate 2 is cut off"),
+        (format!("{good}{other}"), "certificate 2 is cut off"),
+        (format!("{good}{key}"), "a private key"),
+        (
+            Ed25519KeyPair::generate().public_pem(),
+            "without a certificate",
+        ),
+        ("x".repeat(1024 * 1024 + 1), "more than 1024 KiB"),
+    ] {
+        let file = TempFile::new(text);
+        let problem = only_problem(from_environment(&changed(&[("ca_file", file.path())])));
+        assert_eq!(problem.key(), "ca_file");
+        assert!(problem.message().contains(message), "{problem}");
+        assert!(problem.message().ends_with(file.path()), "{problem}");
+    }
+    for (path, message) in [
+        ("/nowhere/at/all", "does not exist: /nowhere/at/all"),
+        (folder.to_str().unwrap(), "a directory"),
+    ] {
+        let problem = only_problem(from_environment(&changed(&[("ca_file", path)])));
+        assert!(problem.message().contains(message), "{problem}");
+    }
+}
+
+#[test]
+fn no_proxy_reads_what_is_said_over_plain_http() {
+    let issuer = |issuer| {
+        [
+            ("environment", ""),
+            ("issuer", issuer),
+            ("proxy", "http://proxy:3128"),
+        ]
+    };
+    let plain = from_environment(&changed(&issuer("http://localhost:4000")));
+    assert_eq!(only_problem(plain).key(), "proxy");
+    from_environment(&changed(&issuer("https://localhost:4000"))).unwrap();
+}
+
 #[cfg(unix)]
 #[test]
 fn a_file_that_everybody_may_read_is_refused_in_production() {
@@ -935,9 +1362,18 @@ fn no_secret_is_ever_shown() {
         format!("postgres://site:{SECRET}@localhost/db?sslpassword={SECRET}"),
     ] {
         let builder = Config::builder().session_store(StoreUrl::Postgres(store.as_str().into()));
-        let config = from_environment(&changed(&[("session_store", &store)])).unwrap();
+        let settings = changed(&[("session_store", &store), ("session_key", KEYS[0])]);
+        let config = from_environment(&settings).unwrap();
         let url = config.session_store();
         shown.push(format!("{builder:?} {config:?} {url:?} {url}"));
+    }
+    for proxy in [
+        format!("http://site:{SECRET}@localhost:3128"),
+        format!("https://{SECRET}@localhost"),
+    ] {
+        let builder = Config::builder().proxy(Proxy::Url(proxy.as_str().into()));
+        let config = from_environment(&changed(&[("proxy", &proxy)])).unwrap();
+        shown.push(format!("{builder:?} {config:?} {}", config.proxy()));
     }
     // In any wrong line, too.
     for key in Key::all() {
@@ -955,6 +1391,7 @@ fn no_secret_is_ever_shown() {
         format!("redirect_uri = \"https://x:{SECRET}@app.example.com/\""),
         format!("redirect_uri = \"https://app.example.com/callback?key={SECRET}\""),
         format!("session_store = \"redis://:{SECRET}@localhost/x\""),
+        format!("proxy = \"http://:{SECRET}@localhost/x\""),
         format!("client_secret = [\"{SECRET}\"]"),
     ] {
         let error = from_toml(&text).unwrap_err();
@@ -983,6 +1420,7 @@ fn a_file_that_is_no_toml_is_told_by_its_line() {
 fn the_builder_makes_what_the_environment_makes() {
     let key = Ed25519KeyPair::generate().with_key_id("registered");
     let pem = TempFile::new(&*key.to_pem());
+    let ca = TempFile::new(ca_pem());
     let read = from_environment(&[
         ("issuer", "http://127.0.0.1:4000"),
         ("client_id", "my-site"),
@@ -1009,6 +1447,8 @@ fn the_builder_makes_what_the_environment_makes() {
         ("token_requests_per_minute", "100"),
         ("end_session_endpoint", "http://127.0.0.1:4000/out"),
         ("revocation_endpoint", "http://127.0.0.1:4000/revoke"),
+        ("ca_file", ca.path()),
+        ("proxy", "direct"),
         ("cookie_name", "site"),
         ("log_subjects", "true"),
         ("listen", "127.0.0.1:0"),
@@ -1039,6 +1479,8 @@ fn the_builder_makes_what_the_environment_makes() {
         .token_requests_per_minute(100)
         .end_session_endpoint("http://127.0.0.1:4000/out")
         .revocation_endpoint("http://127.0.0.1:4000/revoke")
+        .ca_file(ca.path())
+        .proxy(Proxy::Direct)
         .cookie_name("site")
         .log_subjects(true)
         .listen("127.0.0.1:0".parse().unwrap())
@@ -1083,7 +1525,8 @@ fn a_store_is_named_by_its_url() {
             "postgres://%2Frun%2Fpostgresql/db",
         ),
     ] {
-        let read = from_environment(&changed(&[("session_store", text)])).unwrap();
+        let settings = changed(&[("session_store", text), ("session_key", KEYS[0])]);
+        let read = from_environment(&settings).unwrap();
         assert_eq!(read.session_store(), &url, "{text}");
         assert_eq!(url.to_string(), shown);
         assert_eq!(url.setting().replacen("sqlite:/a", "sqlite:///a", 1), text);

@@ -5,7 +5,7 @@ use tokio_util::task::TaskTracker;
 use super::cookies::Cookies;
 use crate::{
     clock::Clock,
-    config::{ClientType, Config, Jar},
+    config::{BACK_CHANNEL_LOGOUT, ClientType, Config, JWKS, Jar},
     provider::{Provider, ProviderError, ProviderMetadata},
     seal::Sealer,
     session::{
@@ -95,9 +95,17 @@ pub enum SetupError {
     /// [`session_key`](crate::config::ConfigBuilder::session_key) seals the tokens in them.
     #[error(
         "the session store is outside of this process, and no key seals the tokens in it; make a \
-         key with `openssl rand -base64 32` and set OTEN_SESSION_KEY to it"
+         key with `oten keygen session` or `openssl rand -base64 32` and set OTEN_SESSION_KEY to it"
     )]
     NoSessionKey,
+    /// In production the store keeps its records in this process
+    /// ([`is_outside`](OtenStore::is_outside)).
+    #[error(
+        "the session store is in this process, so a restart signs everybody out and a second \
+         process knows nobody; production demands one outside: open one with `store::open`, such \
+         as `sqlite:PATH`, `postgres://…` or `redis://…`"
+    )]
+    StoreInProcess,
 }
 
 impl Oten {
@@ -105,7 +113,8 @@ impl Oten {
     ///
     /// # Errors
     ///
-    /// [`SetupError`] when the machine lacks something that is needed, or the store a key.
+    /// [`SetupError`] when the machine lacks something that is needed, or the store a key, and in
+    /// production when the store is in this process.
     pub fn new(config: Config, store: impl OtenStore) -> Result<Self, SetupError> {
         Self::builder(config, store).build()
     }
@@ -151,7 +160,14 @@ impl Oten {
     /// Connect Back-Channel Logout 1.0 section 2.2).
     #[must_use]
     pub fn back_channel_logout_path(&self) -> String {
-        format!("{}/backchannel-logout", self.0.config.base_path())
+        format!("{}{BACK_CHANNEL_LOGOUT}", self.0.config.base_path())
+    }
+
+    /// The path of [`jwks_route`](Self::jwks_route) as a browser sees it, `/.well-known/jwks.json`
+    /// under the base path. [`Config::jwks_uri`] is the whole URL, to be registered with Oten.
+    #[must_use]
+    pub fn jwks_path(&self) -> String {
+        format!("{}{JWKS}", self.0.config.base_path())
     }
 
     /// Waits until no tokens are being renewed or revoked. Call it when the server has stopped and
@@ -198,18 +214,22 @@ impl OtenBuilder {
     ///
     /// # Errors
     ///
-    /// [`SetupError`] when the machine lacks something that is needed, or the store a key.
+    /// [`SetupError`] when the machine lacks something that is needed, or the store a key, and in
+    /// production when the store is in this process.
     pub fn build(self) -> Result<Oten, SetupError> {
         let Self {
             config,
             store,
             clock,
         } = self;
+        if config.issuer().is_production() && !store.is_outside() {
+            return Err(SetupError::StoreInProcess);
+        }
         let sealer = Sealer::new(config.session_keys(), config.client().id());
         if sealer.is_none() && store.is_outside() {
             return Err(SetupError::NoSessionKey);
         }
-        let provider = Provider::new(config.issuer().clone(), clock.clone())
+        let provider = Provider::new(&config, clock.clone())
             .map_err(|error| SetupError::HttpClient(error.into()))?;
         announce(&config);
         let records = Records::new(store, clock.clone()).sealed_by(sealer);

@@ -2,7 +2,16 @@ use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{client_kind::ClientKind, demo, failure::Failure, serve, trace};
+use crate::{
+    authorize_url::{self, AuthorizeUrl},
+    client_kind::ClientKind,
+    demo,
+    emulator::{self, EmulatorArguments},
+    failure::Failure,
+    keygen::{self, Keygen},
+    register::{self, Register},
+    serve, trace,
+};
 
 /// A site that leaves signing in to Oten.
 #[derive(Debug, Parser)]
@@ -18,6 +27,14 @@ enum Command {
     Demo(Demo),
     /// Run the site against an issuer of your own, such as Oten's sandbox
     Serve(Serve),
+    /// Run an emulated Oten alone, for a site in another process
+    Emulator(EmulatorArguments),
+    /// Print the sheet that Oten's developer portal asks for
+    Register(Register),
+    /// Make a key: one that signs requests, or one that seals sessions
+    Keygen(Keygen),
+    /// Print an authorization URL and what is in it, for support cases
+    AuthorizeUrl(AuthorizeUrl),
 }
 
 /// What `oten demo` can be told.
@@ -66,6 +83,10 @@ impl Cli {
             match self.command {
                 Command::Demo(demo) => demo::run(demo).await,
                 Command::Serve(serve) => serve::run(serve).await,
+                Command::Emulator(emulator) => emulator::run(emulator).await,
+                Command::Register(register) => register::run(register),
+                Command::Keygen(keygen) => keygen::run(keygen),
+                Command::AuthorizeUrl(authorize_url) => authorize_url::run(authorize_url).await,
             }
         })
     }

@@ -1,17 +1,28 @@
-//! `oten`: the demo site with an emulated Oten, and the same site against a real one.
+//! `oten`: the demo site with an emulated Oten, the same site against a real one, and the operator's
+//! commands.
 //!
 //! It stands on the library's public API alone, as any site that mounts it does.
 
 mod announce;
+mod authorize_url;
+mod before_registration;
 mod cli;
 mod client_kind;
 mod demo;
+mod emulator;
 mod failure;
+mod keygen;
 mod listen;
+mod new_file;
+mod output;
+mod register;
 mod serve;
 mod session_key;
 mod site;
 mod stop;
+#[cfg(test)]
+mod temporary;
+mod tls;
 mod trace;
 
 use std::{error::Error, io::Write, process::ExitCode};

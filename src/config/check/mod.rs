@@ -1,14 +1,18 @@
 //! The way from what was given to a [`Config`]: every rule, every problem at once.
 
+mod ca_file;
 mod checker;
 mod client;
 mod count;
 mod duration;
 mod issuer;
+mod jar_keys;
 mod path;
+mod plain_secrets;
 mod private_file;
 mod protocol;
 mod provider;
+mod proxy;
 mod refusal;
 mod session;
 mod session_keys;
@@ -17,6 +21,7 @@ mod store;
 mod url;
 
 pub(super) use self::duration::human;
+pub(crate) use self::path::{BACK_CHANNEL_LOGOUT, JWKS};
 pub(crate) use self::url::is_loopback;
 
 use super::{Config, ConfigError, keys, raw::Raw};
@@ -38,6 +43,7 @@ pub(super) fn check(raw: &Raw) -> Result<Config, ConfigError> {
 /// Runs every rule before it gives up on any.
 fn whole(checker: &mut Checker<'_>) -> Option<Config> {
     let issuer = issuer::check(checker);
+    plain_secrets::check(checker);
     let client = client::check(checker);
     let provider = provider::check(checker, issuer.as_ref());
     let site = site::check(checker);
@@ -60,6 +66,9 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
         revocation_endpoint: provider.revocation_endpoint,
         token_requests_per_minute: provider.token_requests_per_minute,
         instances: provider.instances,
+        ca_file: provider.ca_file,
+        ca_certificates: provider.ca_certificates,
+        proxy: provider.proxy,
         redirect_uri: site.redirect_uri,
         post_logout_redirect_uri: site.post_logout_redirect_uri,
         base_path: site.base_path,

@@ -9,8 +9,11 @@ use zeroize::Zeroizing;
 use super::refusal::{Refusal, refuse};
 use crate::secret::Secret;
 
-/// Secrets and keys are far smaller; a file that is not is the wrong file.
-const MAX_BYTES: u64 = 64 * 1024;
+/// Secrets and keys are far smaller, in KiB; a file that is not is the wrong file.
+const MAX_KIB: usize = 64;
+
+/// A list of certificates is longer. A system's own, of all authorities there are, is a quarter.
+const MAX_PUBLIC_KIB: usize = 1024;
 
 /// A file with a secret or a private key.
 pub(super) struct PrivateFile {
@@ -29,6 +32,15 @@ pub(super) enum Readers {
 }
 
 pub(super) fn read(path: &Path) -> Result<PrivateFile, Refusal> {
+    read_bounded(path, MAX_KIB)
+}
+
+/// A file that anybody may read.
+pub(super) fn read_public(path: &Path) -> Result<Secret, Refusal> {
+    read_bounded(path, MAX_PUBLIC_KIB).map(|file| file.text)
+}
+
+fn read_bounded(path: &Path, max_kib: usize) -> Result<PrivateFile, Refusal> {
     let cannot = |error: &io::Error| {
         let path = path.display();
         match error.kind() {
@@ -40,9 +52,17 @@ pub(super) fn read(path: &Path) -> Result<PrivateFile, Refusal> {
                 format!("names a file this user may not read: {path}"),
                 "Give it to the user the program runs as.",
             ),
-            io::ErrorKind::InvalidData => (
-                format!("names a file that is not text of at most 64 KiB: {path}"),
+            io::ErrorKind::IsADirectory => (
+                format!("names a directory instead of a file: {path}"),
                 "Correct the path.",
+            ),
+            io::ErrorKind::FileTooLarge => (
+                format!("names a file of more than {max_kib} KiB: {path}"),
+                "Correct the path; such files are far smaller.",
+            ),
+            io::ErrorKind::InvalidData => (
+                format!("names a file that is not text: {path}"),
+                "Correct the path; keys and certificates must be PEM, not DER.",
             ),
             kind => (
                 format!("names a file that cannot be read ({kind}): {path}"),
@@ -50,20 +70,25 @@ pub(super) fn read(path: &Path) -> Result<PrivateFile, Refusal> {
             ),
         }
     };
-    open(path).or_else(|error| {
+    open(path, max_kib * 1024).or_else(|error| {
         let (message, cure) = cannot(&error);
         refuse(message, cure)
     })
 }
 
-fn open(path: &Path) -> io::Result<PrivateFile> {
+fn open(path: &Path, max_bytes: usize) -> io::Result<PrivateFile> {
     let file = File::open(path)?;
-    let readers = readers(&file.metadata()?);
+    let metadata = file.metadata()?;
+    let readers = readers(&metadata);
     // Room for all of it: a buffer that grows leaves copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(64 * 1024 + 1));
-    file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_BYTES {
-        return Err(io::ErrorKind::InvalidData.into());
+    let mut text = Zeroizing::new(String::with_capacity(max_bytes + 1));
+    if metadata.len() > max_bytes as u64 {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    // What is no plain file may be longer than it says.
+    file.take(max_bytes as u64 + 1).read_to_string(&mut text)?;
+    if text.len() > max_bytes {
+        return Err(io::ErrorKind::FileTooLarge.into());
     }
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);
