@@ -91,7 +91,7 @@ fn confidential(checker: &mut Checker<'_>) -> Option<ClientType> {
     })
 }
 
-fn eddsa(checker: &mut Checker<'_>) -> Option<Ed25519KeyPair> {
+pub(super) fn eddsa(checker: &mut Checker<'_>) -> Option<Ed25519KeyPair> {
     let pair = match &checker.raw.key_pair {
         Some(pair) => Some(pair.clone()),
         None => checker.required(&keys::JAR_KEY_FILE, private_key),
