@@ -5,7 +5,7 @@ use url::Url;
 use super::{
     Finding,
     checks::CLIENT_AUTHENTICATION,
-    wording::{no_answer, told},
+    wording::{no_answer, sentence, told},
 };
 use crate::{
     config::{Client, ClientType},
@@ -92,13 +92,6 @@ fn not_now(message: &str) -> Finding {
         format!("{message}, so nothing is known about the client"),
         "Try again in a minute.",
     )
-}
-
-/// An advice as a sentence.
-fn sentence(advice: &str) -> String {
-    let mut letters = advice.chars();
-    let first = letters.next().map(|first| first.to_ascii_uppercase());
-    first.into_iter().chain(letters).chain(['.']).collect()
 }
 
 #[cfg(test)]

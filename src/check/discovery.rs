@@ -69,12 +69,15 @@ pub(super) async fn check(
     let answer = match outcome {
         Ok(answer) => answer,
         Err(error) => {
-            let finding = if is_tls(&error) {
-                DISCOVERY.skipped("no trusted connection, see `tls`")
-            } else {
-                let (message, cure) = no_answer(&error);
-                DISCOVERY.failed(format!("{url}: {message}"), cure)
-            };
+            if matches!(error, HttpError::Tls(..)) {
+                let finding = DISCOVERY.skipped("no trusted connection, see `tls`");
+                return Discovered {
+                    metadata: None,
+                    ..undiscovered(finding, issuer, report)
+                };
+            }
+            let (message, cure) = no_answer(&error);
+            let finding = DISCOVERY.failed(format!("{url}: {message}"), cure);
             return undiscovered(finding, issuer, report);
         }
     };
@@ -116,17 +119,13 @@ pub(super) async fn check(
     }
 }
 
-/// Whether the connection could not be trusted.
-fn is_tls(error: &HttpError) -> bool {
-    super::wording::tls_fault(error).is_some()
-}
-
 fn tls(issuer: &Issuer, outcome: &Result<Answer, HttpError>) -> Finding {
     match outcome {
-        Err(error) => match super::wording::tls_fault(error) {
-            Some((message, cure)) => TLS.failed(message, cure),
-            None => TLS.skipped("no connection"),
-        },
+        Err(error @ HttpError::Tls(..)) => {
+            let (message, cure) = no_answer(error);
+            TLS.failed(message, cure)
+        }
+        Err(_) => TLS.skipped("no connection"),
         Ok(_) if issuer.to_string().starts_with("https:") => {
             TLS.passed("the provider's certificate is trusted")
         }

@@ -14,7 +14,7 @@ use url::Url;
 use super::{Status, wording};
 use crate::{
     config::{ConfigBuilder, ConfigError, Issuer},
-    http::{Answer, Call, HttpClient, HttpError},
+    http::{Answer, Call, HttpClient, HttpError, HttpOptions},
     provider::{ProviderMetadata, discovery_url},
 };
 
@@ -59,10 +59,10 @@ pub struct EndpointHealth {
 /// [`ConfigError`] when it is not known whom to ask.
 pub async fn health(settings: Result<ConfigBuilder, ConfigError>) -> Result<Health, ConfigError> {
     let settings = settings?.examine();
-    let Some(issuer) = settings.issuer.clone() else {
-        return Err(settings.refusal(&["environment", "issuer"]));
+    let Some((issuer, options)) = settings.issuer.clone().zip(settings.http.as_ref()) else {
+        return Err(settings.refusal(&["environment", "issuer", "proxy"]));
     };
-    let http = match HttpClient::new(issuer.is_loopback()) {
+    let http = match HttpClient::new(options) {
         Ok(http) => http,
         Err(error) => {
             return Ok(Health::of(vec![EndpointHealth::unanswered(
@@ -124,7 +124,11 @@ pub async fn own_health(
     let Ok(url) = Url::parse(&url) else {
         return Err(settings.refusal(&["listen", "base_path"]));
     };
-    let endpoint = match HttpClient::new(true) {
+    let here = HttpOptions {
+        loopback: true,
+        ..HttpOptions::default()
+    };
+    let endpoint = match HttpClient::new(&here) {
         Ok(http) => {
             let call = Call::look(Method::GET, &url);
             let outcome = timeout(OWN_LIMIT, http.send(&call)).await;

@@ -48,11 +48,11 @@ pub(super) async fn check(
     clock: &Clock,
     report: &mut Reporter<'_>,
 ) -> Option<ProviderMetadata> {
-    let Some(issuer) = &settings.issuer else {
+    let Some((issuer, options)) = settings.issuer.as_ref().zip(settings.http.as_ref()) else {
         skip(SEE_CONFIGURATION, report);
         return None;
     };
-    let http = match HttpClient::new(issuer.is_loopback()) {
+    let http = match HttpClient::new(options) {
         Ok(http) => http,
         Err(error) => {
             let (message, cure) = no_answer(&error);

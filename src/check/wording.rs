@@ -39,8 +39,12 @@ pub(super) fn no_answer(error: &HttpError) -> (String, String) {
         HttpError::Setup(_) => "Let this user read the system's certificates.",
         HttpError::Connect(_) => {
             "Check the address, that this machine's network and firewall let it through, and \
-             whether a proxy is needed."
+             whether a `proxy` is needed."
         }
+        HttpError::Proxy(_) => {
+            "Check `proxy`, and that the proxy lets this machine reach the provider."
+        }
+        HttpError::Tls(fault, _) => return parts(&fault.to_string()),
         HttpError::TimedOut => {
             "Try again; if it goes on, check the network between this machine and the provider."
         }
@@ -52,9 +56,17 @@ pub(super) fn no_answer(error: &HttpError) -> (String, String) {
     (told(error), cure.to_owned())
 }
 
-/// Why a connection was not trusted, and what to do about it.
-pub(super) fn tls_fault(_error: &HttpError) -> Option<(String, String)> {
-    None
+/// What is wrong and its cure, of a line that says "what; cure".
+fn parts(line: &str) -> (String, String) {
+    let (message, cure) = line.split_once("; ").unwrap_or((line, "check the address"));
+    (message.to_owned(), sentence(cure))
+}
+
+/// An advice as a sentence.
+pub(super) fn sentence(advice: &str) -> String {
+    let mut letters = advice.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).chain(['.']).collect()
 }
 
 /// An answer with another status than expected, and what to do about it.

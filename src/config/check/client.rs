@@ -82,6 +82,15 @@ fn confidential(checker: &mut Checker<'_>) -> Option<ClientType> {
                     "Let Oten make a new secret, or set `jar` to `EdDSA`.",
                 );
             }
+            if checker.production {
+                checker.warn(
+                    &keys::JAR,
+                    "is `HS256`: the provider holds the same secret, and who guesses it from one \
+                     signed request can sign others",
+                    "Better set it to `EdDSA`: Oten then knows only the public half of a key that \
+                     never leaves this machine.",
+                );
+            }
             Some(Jar::Hs256)
         }
     };

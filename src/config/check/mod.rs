@@ -1,5 +1,6 @@
 //! The way from what was given to a [`Config`]: every rule, every problem at once.
 
+mod ca_file;
 mod checker;
 mod client;
 mod count;
@@ -8,9 +9,11 @@ mod issuer;
 #[cfg(feature = "check")]
 mod partial;
 mod path;
+mod plain_secrets;
 mod private_file;
 mod protocol;
 mod provider;
+mod proxy;
 mod refusal;
 mod session;
 mod session_keys;
@@ -51,6 +54,7 @@ pub(super) fn is_production(raw: &Raw) -> bool {
 /// Runs every rule before it gives up on any.
 fn whole(checker: &mut Checker<'_>) -> Option<Config> {
     let issuer = issuer::check(checker);
+    plain_secrets::check(checker);
     let client = client::check(checker);
     let provider = provider::check(checker, issuer.as_ref());
     let site = site::check(checker);
@@ -66,6 +70,9 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
         revocation_endpoint: provider.revocation_endpoint,
         token_requests_per_minute: provider.token_requests_per_minute,
         instances: provider.instances,
+        ca_file: provider.ca_file,
+        ca_certificates: provider.ca_certificates,
+        proxy: provider.proxy,
         redirect_uri: site.redirect_uri,
         post_logout_redirect_uri: site.post_logout_redirect_uri,
         base_path: site.base_path,

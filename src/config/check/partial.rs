@@ -2,9 +2,10 @@ use std::net::SocketAddr;
 
 use url::Url;
 
-use super::{checker::Checker, client, issuer, protocol, session_keys, site, store};
+use super::{checker::Checker, client, issuer, protocol, provider, session_keys, site, store};
 use crate::{
     config::{Client, Config, ConfigError, Issuer, Problem, SealingKey, StoreUrl, keys, raw::Raw},
+    http::HttpOptions,
     jose::Ed25519KeyPair,
     secret::Secret,
 };
@@ -17,6 +18,8 @@ pub(crate) struct Partial {
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
     pub(crate) issuer: Option<Issuer>,
+    /// The way to the issuer.
+    pub(crate) http: Option<HttpOptions>,
     pub(crate) client: Option<Client>,
     pub(crate) client_id: Option<String>,
     pub(crate) client_secret: Option<Secret>,
@@ -40,6 +43,7 @@ impl Partial {
         // What these say is said already.
         let again = &mut Checker::new(raw);
         let issuer = issuer::check(again);
+        let provider = provider::check(again, issuer.as_ref());
         let site = site::check(again);
         let client = client::check(again);
         let is_set = |key| raw.is_set(key) || raw.key_pair.is_some();
@@ -50,6 +54,14 @@ impl Partial {
             }),
             problems,
             warnings,
+            http: issuer
+                .as_ref()
+                .zip(provider)
+                .map(|(issuer, provider)| HttpOptions {
+                    loopback: issuer.is_loopback(),
+                    ca_certificates: provider.ca_certificates,
+                    proxy: provider.proxy,
+                }),
             issuer,
             client,
             client_id: again.optional(&keys::CLIENT_ID, |text| Ok(text.to_owned())),
