@@ -13,8 +13,10 @@ pub(crate) use self::{
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
+#[cfg(feature = "check")]
+use time::OffsetDateTime;
 use tokio::time::{Instant, sleep, timeout_at};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
@@ -61,6 +63,7 @@ pub(crate) struct HttpOptions {
 
 /// One call, and what may be done about its failure.
 pub(crate) struct Call<'a> {
+    method: Method,
     url: &'a Url,
     form: Option<Zeroizing<String>>,
     /// Whether an answer says that the call was not acted on and may be repeated.
@@ -73,6 +76,7 @@ impl<'a> Call<'a> {
     /// Reads a document. Repeated after any failure that may pass.
     pub(crate) fn get(url: &'a Url) -> Self {
         Self {
+            method: Method::GET,
             url,
             form: None,
             repeat_after: |answer| {
@@ -93,9 +97,22 @@ impl<'a> Call<'a> {
             .extend_pairs(form)
             .finish();
         Self {
+            method: Method::POST,
             url,
             form: Some(form.into()),
             repeat_after,
+            idempotent: false,
+        }
+    }
+
+    /// Looks whether somebody answers, whatever it is. Repeated after a failed connect only.
+    #[cfg(feature = "check")]
+    pub(crate) fn look(method: Method, url: &'a Url) -> Self {
+        Self {
+            method,
+            url,
+            form: None,
+            repeat_after: |_| false,
             idempotent: false,
         }
     }
@@ -105,6 +122,12 @@ impl<'a> Call<'a> {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) retry_after: Option<Duration>,
+    /// The provider's time when the answer left it.
+    #[cfg(feature = "check")]
+    pub(crate) date: Option<OffsetDateTime>,
+    /// From the beginning of the call, or of its last repetition, to the answer's end.
+    #[cfg(feature = "check")]
+    pub(crate) took: Duration,
     body: Bytes,
 }
 
@@ -205,11 +228,12 @@ impl HttpClient {
     }
 
     async fn send_once(&self, call: &Call<'_>) -> Result<Answer, HttpError> {
+        #[cfg(feature = "check")]
+        let began = Instant::now();
+        let request = self.client.request(call.method.clone(), call.url.clone());
         let request = match &call.form {
-            None => self.client.get(call.url.clone()),
-            Some(form) => self
-                .client
-                .post(call.url.clone())
+            None => request,
+            Some(form) => request
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(form.as_bytes().to_vec()),
         };
@@ -219,10 +243,16 @@ impl HttpClient {
             .await
             .map_err(|error| self.classify(error))?;
         let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        #[cfg(feature = "check")]
+        let date = date(response.headers());
         let body = self.read_bounded(response).await?;
         Ok(Answer {
             status,
             retry_after,
+            #[cfg(feature = "check")]
+            date,
+            #[cfg(feature = "check")]
+            took: began.elapsed(),
             body,
         })
     }
@@ -264,6 +294,17 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
     let wait = Duration::from_secs(seconds.trim().parse().ok()?);
     Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// `Date` (RFC 9110 section 6.6.1), and the `Age` of an answer that a cache kept (RFC 9111 section
+/// 5.1).
+#[cfg(feature = "check")]
+fn date(headers: &HeaderMap) -> Option<OffsetDateTime> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let date = httpdate::parse_http_date(text(header::DATE)?).ok()?;
+    let age = text(header::AGE).and_then(|age| age.trim().parse::<u32>().ok());
+    let age = time::Duration::seconds(age.unwrap_or_default().into());
+    OffsetDateTime::from(date).checked_add(age)
 }
 
 /// Between half and the whole of 200 ms, 400 ms, 800 ms: machines that failed together do not

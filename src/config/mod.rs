@@ -63,6 +63,8 @@ pub use self::{
 #[doc(inline)]
 pub use crate::{http::Proxy, seal::SealingKey};
 
+#[cfg(feature = "check")]
+pub(crate) use self::check::Partial;
 pub(crate) use self::check::{BACK_CHANNEL_LOGOUT, JWKS, is_loopback};
 
 use std::{
@@ -324,6 +326,16 @@ impl Config {
     #[must_use]
     pub fn secure_cookies(&self) -> bool {
         self.redirect_uri.scheme() != "http"
+    }
+
+    /// What the names of cookies begin with: `__Host-`, or `__Secure-` under a base path, where
+    /// browsers take it (RFC 6265bis section 4.1.3).
+    pub(crate) fn cookie_prefix(&self) -> &'static str {
+        match (self.secure_cookies(), self.base_path()) {
+            (false, _) => "",
+            (true, "") => "__Host-",
+            (true, _) => "__Secure-",
+        }
     }
 
     /// The origin browsers see the site under (RFC 6454 section 6.2), such as

@@ -73,7 +73,7 @@ async fn read(http: HttpClient, issuer: Issuer) -> Result<ProviderMetadata, Prov
 
 /// The issuer with `/.well-known/openid-configuration` at its end (OpenID Connect Discovery
 /// section 4).
-fn discovery_url(issuer: &str) -> Result<Url, ProviderError> {
+pub(crate) fn discovery_url(issuer: &str) -> Result<Url, ProviderError> {
     let issuer = without_slash(issuer);
     Url::parse(&format!("{issuer}/.well-known/openid-configuration"))
         .map_err(|_| ProviderError::Discovery("the issuer is not a URL"))

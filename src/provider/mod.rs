@@ -22,6 +22,9 @@ mod metadata;
 
 pub use self::{error::ProviderError, metadata::ProviderMetadata};
 
+#[cfg(feature = "check")]
+pub(crate) use self::discovery::discovery_url;
+
 use std::sync::Arc;
 
 use url::Url;

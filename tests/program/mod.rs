@@ -1,6 +1,7 @@
 //! The program `oten` as its operator meets it: what it says, what it serves, how it ends.
 
 mod authorize_url;
+mod check;
 mod emulator;
 mod keygen;
 pub(crate) mod process;

@@ -12,14 +12,9 @@ use crate::{
     failure::Failure,
     listen::Listener,
     session_key,
+    settings::{DEFAULT_KEY, DEFAULT_STORE},
     site::{self, Site},
 };
-
-/// Where sessions are kept if the configuration does not say, in the folder the program runs in.
-const DEFAULT_STORE: &str = "oten-sessions.sqlite";
-
-/// What seals them then; in production a key has to be set.
-const DEFAULT_KEY: &str = "oten-sessions.key";
 
 /// Runs the site against the configured issuer until told to stop.
 pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
