@@ -76,6 +76,7 @@
 //! No feature is on by default: that is the library alone.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod audit;
 mod clock;
 pub mod config;
 #[cfg(feature = "emulator")]
@@ -84,6 +85,11 @@ pub mod emulator;
 mod error;
 mod http;
 pub mod jose;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metric;
+#[cfg(not(feature = "metrics"))]
+mod metric;
 pub mod protocol;
 pub mod provider;
 mod seal;
