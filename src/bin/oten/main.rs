@@ -8,6 +8,7 @@ mod client_kind;
 mod demo;
 mod failure;
 mod listen;
+mod metrics;
 mod serve;
 mod session_key;
 mod site;

@@ -5,6 +5,7 @@ mod client;
 mod count;
 mod duration;
 mod issuer;
+mod listen;
 mod path;
 mod private_file;
 mod protocol;
@@ -44,14 +45,7 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
     let protocol = protocol::check(checker);
     let session = session::check(checker);
     let log_subjects = checker.required(&keys::LOG_SUBJECTS, flag);
-    let listen = checker.required(&keys::LISTEN, |text| {
-        text.parse().or_else(|_| {
-            refuse(
-                "is not an IP address with a port",
-                "Write it like `127.0.0.1:3000` or `[::1]:3000`.",
-            )
-        })
-    });
+    let listen = listen::check(checker);
     let (provider, site, protocol, session) = (provider?, site?, protocol?, session?);
     Some(Config {
         issuer: issuer?,
@@ -78,7 +72,8 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
         refresh_grace: session.refresh_grace,
         cookie_name: session.cookie_name,
         log_subjects: log_subjects?,
-        listen: listen?,
+        listen: listen?.site,
+        metrics_listen: listen?.metrics,
         warnings: Vec::new(),
     })
 }
