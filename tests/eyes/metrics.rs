@@ -104,7 +104,6 @@ async fn what_is_counted_is_what_happened() {
         ("oten_refreshes_total{outcome=\"lost\"}", 1.0),
         ("oten_sign_outs_total{by=\"user\"}", 1.0),
         ("oten_sign_outs_total{by=\"provider\"}", 1.0),
-        ("oten_jwks_refetches_total{outcome=\"success\"}", 2.0),
         ("oten_jwks_refetches_total{outcome=\"failed\"}", 1.0),
         ("oten_grace_requests_total", 1.0),
         ("oten_grace_in_use", 0.0),
@@ -118,6 +117,8 @@ async fn what_is_counted_is_what_happened() {
         assert_eq!(all.get(series), Some(&expected), "{series}: {all:#?}");
     }
     assert!(all["oten_store_failures_total{cause=\"error\"}"] > 0.0);
+    // Old keys are fetched again in the background, which may come after the end.
+    assert!(all["oten_jwks_refetches_total{outcome=\"success\"}"] >= 2.0);
     let left = all["oten_token_budget_left"];
     assert!((1.0..60.0).contains(&left), "{left}");
 }
