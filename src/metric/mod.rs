@@ -51,12 +51,13 @@
 //! cannot be renewed), `rate(oten_store_failures_total[5m]) > 0`, and
 //! `rate(oten_logins_total{outcome="refused"}[5m])` against all logins.
 // Without the feature nobody outside sees any of this, and nothing is recorded.
-#![cfg_attr(not(feature = "metrics"), allow(unreachable_pub, unused_imports))]
+#![cfg_attr(not(feature = "metrics"), allow(unreachable_pub))]
 
 mod label;
 mod record;
 mod table;
 
+#[cfg(feature = "metrics")]
 pub use self::{
     label::Label,
     table::{Metric, Shape},
