@@ -1,4 +1,4 @@
-//! Numbers for those who watch, through the facade of the crate [`metrics`](::metrics), with the
+//! Numbers for those who watch, through the facade of the crate [`metrics`], with the
 //! feature `metrics`. An app that installs a recorder has them; without one they cost nothing.
 //!
 //! ```
