@@ -4,6 +4,7 @@ mod authorize_url;
 mod check;
 mod emulator;
 mod keygen;
+mod metrics;
 pub(crate) mod process;
 mod register;
 mod serve;

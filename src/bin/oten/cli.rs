@@ -62,6 +62,9 @@ pub(crate) struct Demo {
     /// Listen on this address instead of the configured one; port 0 takes a free port
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Show metrics for Prometheus on this address, under `/metrics`; else on the configured one
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
 }
 
 /// What `oten serve` can be told.
@@ -75,6 +78,9 @@ pub(crate) struct Serve {
     /// Listen on this address instead of the configured one
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Show metrics for Prometheus on this address, under `/metrics`; else on the configured one
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
 }
 
 /// What `oten check` can be told.

@@ -18,6 +18,7 @@ use crate::{
     client_kind::ClientKind,
     failure::Failure,
     listen::Listener,
+    metrics::Metrics,
     site::{self, Site, TestUser},
 };
 
@@ -30,9 +31,13 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     if let Some(address) = arguments.listen {
         builder = builder.listen(address);
     }
+    if let Some(address) = arguments.metrics_listen {
+        builder = builder.metrics_listen(address);
+    }
     // Whole before the address is taken: everything that is wrong with it is told at once.
     let planned = builder.clone().build()?;
     let listener = Listener::bind(planned.listen()).await?;
+    let metrics = Metrics::bind(planned.metrics_listen()).await?;
     let origin = format!("http://{}", reachable(listener.address()));
     let issuer = format!("{origin}{EMULATOR_PATH}");
     let config = builder
@@ -55,12 +60,12 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
             ("Users", &format!("{names}; nobody has a password")),
             ("Client", client),
             ("Provider", &format!("an emulated Oten at {issuer}")),
+            ("Metrics", &metrics.url()),
             ("Stop", "Ctrl-C"),
         ],
     );
-    let served = listener
-        .serve(site::harden(app, site, &sign_out_targets))
-        .await;
+    let served = listener.serve(site::harden(app, site, &sign_out_targets));
+    let served = metrics.beside(served).await;
     oten.shutdown().await;
     served
 }

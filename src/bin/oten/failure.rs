@@ -49,6 +49,13 @@ pub(crate) enum Failure {
     },
     #[error("{0}")]
     Combination(&'static str),
+    #[error("cannot show metrics on {address}: {error}. Take another `metrics_listen`")]
+    ListenForMetrics {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error("the metrics could not be set up")]
+    Metrics(#[source] metrics_exporter_prometheus::BuildError),
     #[error("RUST_LOG is not a log filter: {0}. Set it to something like `info,axum_oten=debug`")]
     LogFilter(tracing_subscriber::filter::ParseError),
     #[error("the operating system refused: {0}")]

@@ -15,6 +15,7 @@ mod failure;
 mod health;
 mod keygen;
 mod listen;
+mod metrics;
 mod new_file;
 mod output;
 mod print;

@@ -11,6 +11,7 @@ use crate::{
     cli,
     failure::Failure,
     listen::Listener,
+    metrics::Metrics,
     session_key,
     settings::{DEFAULT_KEY, DEFAULT_STORE},
     site::{self, Site},
@@ -21,6 +22,7 @@ pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
     let config = configure(arguments)?;
     tracing::info!(store = %config.session_store(), "sessions are kept");
     let listener = Listener::bind(config.listen()).await?;
+    let metrics = Metrics::bind(config.metrics_listen()).await?;
     let provider = site::provider_origin(&config);
     let site = Arc::new(Site::new(config.base_path(), Vec::new()));
     let seen_at = format!("{}{}", config.origin(), site.path("/"));
@@ -34,12 +36,12 @@ pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
             ("Listens on", &format!("http://{}", listener.address())),
             ("Seen at", &seen_at),
             ("Provider", &provider),
+            ("Metrics", &metrics.url()),
             ("Stop", "Ctrl-C"),
         ],
     );
-    let served = listener
-        .serve(site::harden(app, site, &sign_out_targets))
-        .await;
+    let served = listener.serve(site::harden(app, site, &sign_out_targets));
+    let served = metrics.beside(served).await;
     // A renewal that is cut off costs its user a new sign-in.
     oten.shutdown().await;
     served
@@ -53,6 +55,9 @@ fn configure(arguments: cli::Serve) -> Result<Config, Failure> {
     };
     if let Some(address) = arguments.listen {
         builder = builder.listen(address);
+    }
+    if let Some(address) = arguments.metrics_listen {
+        builder = builder.metrics_listen(address);
     }
     if !builder.is_set("session_store") {
         // Whole before anything is made: everything that is wrong with it is told at once.

@@ -7,6 +7,7 @@ mod count;
 mod duration;
 mod issuer;
 mod jar_keys;
+mod listen;
 #[cfg(feature = "check")]
 mod partial;
 mod path;
@@ -63,7 +64,7 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
     let protocol = protocol::check(checker);
     let session = session::check(checker);
     let log_subjects = checker.required(&keys::LOG_SUBJECTS, flag);
-    let listen = checker.required(&keys::LISTEN, listen);
+    let listen = listen::check(checker);
     let (provider, site, protocol, session) = (provider?, site?, protocol?, session?);
     Some(Config {
         issuer: issuer?,
@@ -93,7 +94,8 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
         refresh_grace: session.refresh_grace,
         cookie_name: session.cookie_name,
         log_subjects: log_subjects?,
-        listen: listen?,
+        listen: listen?.site,
+        metrics_listen: listen?.metrics,
         warnings: Vec::new(),
     })
 }
