@@ -2,7 +2,7 @@ use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{client_kind::ClientKind, demo, failure::Failure, serve, trace};
+use crate::{client_kind::ClientKind, demo, failure::Failure, run, serve, trace};
 
 /// A site that leaves signing in to Oten.
 #[derive(Debug, Parser)]
@@ -18,10 +18,15 @@ enum Command {
     Demo(Demo),
     /// Run the site against an issuer of your own, such as Oten's sandbox
     Serve(Serve),
+    /// Run the site if the environment configures one, and else the demo, as containers do
+    ///
+    /// Any OTEN_ variable but OTEN_LISTEN configures a site: what is missing then is told, and the
+    /// demo does not take its place.
+    Run,
 }
 
 /// What `oten demo` can be told.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Demo {
     /// How the site's client is registered with the emulator
     #[arg(long, value_enum, default_value_t)]
@@ -32,12 +37,14 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "FILE", conflicts_with = "client")]
     pub(crate) config: Option<PathBuf>,
     /// Listen on this address instead of the configured one; port 0 takes a free port
+    ///
+    /// Without it OTEN_LISTEN says where. Nothing else is taken from the environment.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
 }
 
 /// What `oten serve` can be told.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Serve {
     /// Read this file; environment variables replace what it says
     ///
@@ -66,6 +73,7 @@ impl Cli {
             match self.command {
                 Command::Demo(demo) => demo::run(demo).await,
                 Command::Serve(serve) => serve::run(serve).await,
+                Command::Run => run::run().await,
             }
         })
     }

@@ -29,6 +29,10 @@ pub(crate) enum Failure {
         address: SocketAddr,
         error: io::Error,
     },
+    #[error(
+        "OTEN_LISTEN is not an IP address with a port. Write it like `127.0.0.1:3000` or `[::1]:3000`"
+    )]
+    ListenVariable,
     #[error("RUST_LOG is not a log filter: {0}. Set it to something like `info,axum_oten=debug`")]
     LogFilter(tracing_subscriber::filter::ParseError),
     #[error("the operating system refused: {0}")]

@@ -8,6 +8,8 @@ mod client_kind;
 mod demo;
 mod failure;
 mod listen;
+mod one_origin;
+mod run;
 mod serve;
 mod session_key;
 mod site;
