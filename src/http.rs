@@ -1,10 +1,22 @@
 //! The only client for calls to the provider: time-outs, no redirects, a body cap, retries.
 
+mod ca_certificates;
+mod proxy;
+mod tls_fault;
+
+pub use self::proxy::Proxy;
+pub(crate) use self::{
+    ca_certificates::{CaCertificates, NoCertificates},
+    tls_fault::TlsFault,
+};
+
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
+#[cfg(feature = "check")]
+use time::OffsetDateTime;
 use tokio::time::{Instant, sleep, timeout_at};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
@@ -33,10 +45,25 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug)]
 pub(crate) struct HttpClient {
     client: reqwest::Client,
+    /// Whether calls go through a proxy that the configuration names.
+    through_proxy: bool,
+}
+
+/// How a provider is reached. By default as on the open network.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HttpOptions {
+    /// The provider is on this machine: plain http is allowed, and the system's proxy, which could
+    /// not help, is not asked.
+    pub(crate) loopback: bool,
+    /// Trusted in addition to the system's.
+    pub(crate) ca_certificates: CaCertificates,
+    /// The way out.
+    pub(crate) proxy: Proxy,
 }
 
 /// One call, and what may be done about its failure.
 pub(crate) struct Call<'a> {
+    method: Method,
     url: &'a Url,
     form: Option<Zeroizing<String>>,
     /// Whether an answer says that the call was not acted on and may be repeated.
@@ -49,6 +76,7 @@ impl<'a> Call<'a> {
     /// Reads a document. Repeated after any failure that may pass.
     pub(crate) fn get(url: &'a Url) -> Self {
         Self {
+            method: Method::GET,
             url,
             form: None,
             repeat_after: |answer| {
@@ -69,9 +97,22 @@ impl<'a> Call<'a> {
             .extend_pairs(form)
             .finish();
         Self {
+            method: Method::POST,
             url,
             form: Some(form.into()),
             repeat_after,
+            idempotent: false,
+        }
+    }
+
+    /// Looks whether somebody answers, whatever it is. Repeated after a failed connect only.
+    #[cfg(feature = "check")]
+    pub(crate) fn look(method: Method, url: &'a Url) -> Self {
+        Self {
+            method,
+            url,
+            form: None,
+            repeat_after: |_| false,
             idempotent: false,
         }
     }
@@ -81,6 +122,12 @@ impl<'a> Call<'a> {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) retry_after: Option<Duration>,
+    /// The provider's time when the answer left it.
+    #[cfg(feature = "check")]
+    pub(crate) date: Option<OffsetDateTime>,
+    /// From the beginning of the call, or of its last repetition, to the answer's end.
+    #[cfg(feature = "check")]
+    pub(crate) took: Duration,
     body: Bytes,
 }
 
@@ -102,6 +149,13 @@ pub(crate) enum HttpError {
     Setup(#[source] reqwest::Error),
     #[error("no connection could be made")]
     Connect(#[source] reqwest::Error),
+    #[error(
+        "no connection could be made through the proxy; check `proxy`, and that the proxy lets \
+         this machine reach the provider"
+    )]
+    Proxy(#[source] reqwest::Error),
+    #[error("{0}")]
+    Tls(TlsFault, #[source] reqwest::Error),
     #[error("no complete answer came within {} seconds", CALL_TIMEOUT.as_secs())]
     TimedOut,
     #[error("the connection broke before the answer was complete")]
@@ -111,21 +165,35 @@ pub(crate) enum HttpError {
 }
 
 impl HttpClient {
-    /// A client for a provider on the open network, or on `loopback`, where plain http is allowed
-    /// and no proxy can help.
-    pub(crate) fn new(loopback: bool) -> Result<Self, HttpError> {
+    /// A client for a provider that is reached this way.
+    pub(crate) fn new(options: &HttpOptions) -> Result<Self, HttpError> {
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("axum-oten/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_TIMEOUT)
             // Repeating is decided here, where it is known what may be repeated.
-            .retry(reqwest::retry::never())
-            .https_only(!loopback);
-        if loopback {
-            builder = builder.no_proxy();
-        }
-        let client = builder.build().map_err(HttpError::Setup)?;
-        Ok(Self { client })
+            .retry(reqwest::retry::never());
+        let certificates = options.ca_certificates.for_client();
+        builder = builder.tls_certs_merge(certificates.map_err(HttpError::Setup)?);
+        let through_proxy = matches!(options.proxy, Proxy::Url(_));
+        builder = match &options.proxy {
+            Proxy::System if !options.loopback => builder,
+            Proxy::System | Proxy::Direct => builder.no_proxy(),
+            Proxy::Url(url) => {
+                let proxy = reqwest::Proxy::all(url.expose());
+                // The error may quote the URL, and with it a password.
+                builder.proxy(proxy.map_err(|error| HttpError::Setup(error.without_url()))?)
+            }
+        };
+        // A proxy would read what is said over plain http.
+        let client = builder
+            .https_only(!options.loopback || through_proxy)
+            .build()
+            .map_err(HttpError::Setup)?;
+        Ok(Self {
+            client,
+            through_proxy,
+        })
     }
 
     /// Makes a call, and makes it again where [`Call`] allows and the time is not up.
@@ -140,7 +208,7 @@ impl HttpClient {
                 Ok(answer) if (call.repeat_after)(answer) => {
                     backoff(attempt).max(answer.retry_after.unwrap_or_default())
                 }
-                Err(HttpError::Connect(_)) => backoff(attempt),
+                Err(HttpError::Connect(_) | HttpError::Proxy(_)) => backoff(attempt),
                 Err(HttpError::Interrupted(_)) if call.idempotent => backoff(attempt),
                 _ => return outcome,
             };
@@ -160,11 +228,12 @@ impl HttpClient {
     }
 
     async fn send_once(&self, call: &Call<'_>) -> Result<Answer, HttpError> {
+        #[cfg(feature = "check")]
+        let began = Instant::now();
+        let request = self.client.request(call.method.clone(), call.url.clone());
         let request = match &call.form {
-            None => self.client.get(call.url.clone()),
-            Some(form) => self
-                .client
-                .post(call.url.clone())
+            None => request,
+            Some(form) => request
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(form.as_bytes().to_vec()),
         };
@@ -172,36 +241,51 @@ impl HttpClient {
             .header(header::ACCEPT, "application/json")
             .send()
             .await
-            .map_err(classify)?;
+            .map_err(|error| self.classify(error))?;
         let (status, retry_after) = (response.status(), retry_after(response.headers()));
-        let body = read_bounded(response).await?;
+        #[cfg(feature = "check")]
+        let date = date(response.headers());
+        let body = self.read_bounded(response).await?;
         Ok(Answer {
             status,
             retry_after,
+            #[cfg(feature = "check")]
+            date,
+            #[cfg(feature = "check")]
+            took: began.elapsed(),
             body,
         })
     }
-}
 
-async fn read_bounded(mut response: reqwest::Response) -> Result<Bytes, HttpError> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(classify)? {
-        if body.len() + chunk.len() > MAX_BODY_BYTES {
-            return Err(HttpError::TooLarge);
+    async fn read_bounded(&self, mut response: reqwest::Response) -> Result<Bytes, HttpError> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.classify(error))?
+        {
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(HttpError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
         }
-        body.extend_from_slice(&chunk);
+        Ok(body.freeze())
     }
-    Ok(body.freeze())
-}
 
-fn classify(error: reqwest::Error) -> HttpError {
-    let error = error.without_url();
-    if error.is_connect() {
-        HttpError::Connect(error)
-    } else if error.is_timeout() {
-        HttpError::TimedOut
-    } else {
-        HttpError::Interrupted(error)
+    fn classify(&self, error: reqwest::Error) -> HttpError {
+        let error = error.without_url();
+        if !error.is_connect() {
+            return if error.is_timeout() {
+                HttpError::TimedOut
+            } else {
+                HttpError::Interrupted(error)
+            };
+        }
+        match TlsFault::behind(&error) {
+            Some(fault) => HttpError::Tls(fault, error),
+            None if self.through_proxy => HttpError::Proxy(error),
+            None => HttpError::Connect(error),
+        }
     }
 }
 
@@ -210,6 +294,17 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
     let wait = Duration::from_secs(seconds.trim().parse().ok()?);
     Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// `Date` (RFC 9110 section 6.6.1), and the `Age` of an answer that a cache kept (RFC 9111 section
+/// 5.1).
+#[cfg(feature = "check")]
+fn date(headers: &HeaderMap) -> Option<OffsetDateTime> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let date = httpdate::parse_http_date(text(header::DATE)?).ok()?;
+    let age = text(header::AGE).and_then(|age| age.trim().parse::<u32>().ok());
+    let age = time::Duration::seconds(age.unwrap_or_default().into());
+    OffsetDateTime::from(date).checked_add(age)
 }
 
 /// Between half and the whole of 200 ms, 400 ms, 800 ms: machines that failed together do not

@@ -76,6 +76,9 @@
 //! No feature is on by default: that is the library alone.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "check")]
+#[cfg_attr(docsrs, doc(cfg(feature = "check")))]
+pub mod check;
 mod clock;
 pub mod config;
 #[cfg(feature = "emulator")]

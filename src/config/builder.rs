@@ -1,9 +1,14 @@
-use std::{env, fs, io, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    env, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use zeroize::Zeroizing;
 
 use super::{
-    Config, ConfigError, Environment, Origin, RefreshPolicy, StoreUrl,
+    Config, ConfigError, Environment, Origin, Proxy, RefreshPolicy, StoreUrl,
     check::{self, human},
     gather::{File, gather, unusable},
     keys::{self, Key},
@@ -115,6 +120,19 @@ impl ConfigBuilder {
         keys::named(name).is_some_and(|name| self.raw.is_set(name.key))
     }
 
+    /// Whether the settings name Oten's production, whatever else is wrong with them.
+    ///
+    /// ```
+    /// use axum_oten::config::{Config, Environment};
+    ///
+    /// assert!(Config::builder().environment(Environment::Production).is_production());
+    /// assert!(!Config::builder().environment(Environment::Sandbox).is_production());
+    /// ```
+    #[must_use]
+    pub fn is_production(&self) -> bool {
+        check::is_production(&self.raw)
+    }
+
     /// Checks everything and makes the configuration.
     ///
     /// # Errors
@@ -122,6 +140,12 @@ impl ConfigBuilder {
     /// [`ConfigError`] with every problem there is.
     pub fn build(self) -> Result<Config, ConfigError> {
         check::check(&self.raw)
+    }
+
+    /// What is right in it, whatever else is wrong.
+    #[cfg(feature = "check")]
+    pub(crate) fn examine(&self) -> check::Partial {
+        check::Partial::of(&self.raw)
     }
 
     /// Signs in with one of Oten's environments. Replaces an [`issuer`](Self::issuer).
@@ -193,6 +217,23 @@ impl ConfigBuilder {
     /// Too small a number makes the provider refuse requests when all are busy.
     pub fn instances(self, instances: u32) -> Self {
         self.text(&keys::INSTANCES, instances.to_string())
+    }
+
+    /// Sets the file with certificates (PEM, one or more) that calls to the provider trust in
+    /// addition to the system's. By default only the system's are trusted.
+    ///
+    /// **Whoever holds the key of such a certificate can stand in for the provider**, and so decides
+    /// who is signed in.
+    pub fn ca_file(self, path: impl Into<PathBuf>) -> Self {
+        self.set(&keys::CA_FILE, Given::File(path.into()))
+    }
+
+    /// Sets the way out to the provider. By default [`Proxy::System`]: as `HTTPS_PROXY` and
+    /// `NO_PROXY` say, except to a provider on this machine.
+    // By value, like every other setter.
+    #[allow(clippy::needless_pass_by_value)]
+    pub fn proxy(self, proxy: Proxy) -> Self {
+        self.text(&keys::PROXY, proxy.setting())
     }
 
     /// Sets the absolute URL Oten sends the browser back to. There is no default.
@@ -299,7 +340,11 @@ impl ConfigBuilder {
     }
 
     /// Sets where sessions are kept. By default in memory, which signs everybody out when the
-    /// process ends.
+    /// process ends, and which production refuses. A store outside this process needs a
+    /// [`session_key`](Self::session_key).
+    ///
+    /// It is for [`store::open`](crate::store::open); an app that hands in a store of its own leaves
+    /// it out.
     // By value, like every other setter.
     #[allow(clippy::needless_pass_by_value)]
     pub fn session_store(self, store: StoreUrl) -> Self {

@@ -74,7 +74,9 @@ fn from_toml(name: Name, value: TomlValue, folder: &Path) -> Given {
         (_, Shape::Seconds) => Given::Unfit("a number of seconds, or a string such as `12h`"),
         (_, Shape::Count) => Given::Unfit("a whole number"),
         (_, Shape::Flag) => Given::Unfit("`true` or `false`"),
-        (_, Shape::Text | Shape::Path | Shape::Secret) => Given::Unfit("a string"),
+        (_, Shape::Text | Shape::Path | Shape::PublicPath | Shape::Secret) => {
+            Given::Unfit("a string")
+        }
     }
 }
 

@@ -59,6 +59,12 @@ impl fmt::Display for Environment {
 }
 
 impl Issuer {
+    /// Whether this is Oten's production, where real users sign in and the rules are strict.
+    #[must_use]
+    pub fn is_production(&self) -> bool {
+        matches!(self, Self::Environment(Environment::Production))
+    }
+
     /// Whether the issuer is on this machine, where plain http is allowed.
     #[must_use]
     pub fn is_loopback(&self) -> bool {

@@ -36,10 +36,19 @@ pub(super) enum Shape {
     Count,
     /// Also a TOML boolean.
     Flag,
-    /// The path of a file that holds the value.
+    /// The path of a file that holds the value, which nobody else may read.
     Path,
+    /// The path of a file that holds the value, which is no secret.
+    PublicPath,
     /// Text that must never be shown, or under the name with `_file` the path of a file with it.
     Secret,
+}
+
+impl Shape {
+    /// Whether the value is the path of a file that holds it.
+    pub(super) fn is_path(self) -> bool {
+        matches!(self, Self::Path | Self::PublicPath)
+    }
 }
 
 impl Key {
@@ -108,7 +117,7 @@ pub(super) struct Name {
 /// The setting a name in a TOML file stands for.
 pub(super) fn named(name: &str) -> Option<Name> {
     KEYS.iter().find_map(|&key| {
-        let is_path = key.shape == Shape::Path;
+        let is_path = key.shape.is_path();
         if name == key.name {
             return Some(Name { key, is_path });
         }
@@ -180,6 +189,12 @@ keys! {
          environment does.";
     INSTANCES: "instances", Count, Some("1"),
         "How many processes share what the provider takes from this client.";
+    CA_FILE: "ca_file", PublicPath, None,
+        "The file with certificates (PEM) that calls to the provider trust in addition to the \
+         system's.";
+    PROXY: "proxy", Secret, Some("system"),
+        "The way out to the provider: `system` as HTTPS_PROXY and NO_PROXY say, `direct`, or \
+         `http://[USER:PASSWORD@]HOST:PORT`.";
     REDIRECT_URI: "redirect_uri", Text, None,
         "The absolute URL Oten sends the browser back to, spelled as it is registered.";
     POST_LOGOUT_REDIRECT_URI: "post_logout_redirect_uri", Text, None,
@@ -209,7 +224,7 @@ keys! {
         "How long a session lives without a request.";
     SESSION_LIFETIME: "session_lifetime", Seconds, Some("7d"),
         "How long a session lives at most.";
-    SESSION_STORE: "session_store", Text, Some("memory:"),
+    SESSION_STORE: "session_store", Secret, Some("memory:"),
         "Where sessions are kept: `memory:`, which forgets them when the process ends, `sqlite:PATH`, \
         `redis://…`, `rediss://…` or `postgres://…`.";
     SESSION_KEY: "session_key", Secret, None,

@@ -29,8 +29,8 @@
 //! assert_eq!(
 //!     error.to_string().lines().nth(2),
 //!     Some(
-//!         "  redirect_uri (set in code): is not an https URL, which production demands. \
-//!          Let it begin with `https://`."
+//!         "  redirect_uri (set in code): is not an https URL, which production demands: over \
+//!          http, others read along and sign in as the user. Let it begin with `https://`."
 //!     ),
 //! );
 //! # Ok::<_, axum_oten::config::ConfigError>(())
@@ -61,13 +61,21 @@ pub use self::{
 };
 
 #[doc(inline)]
-pub use crate::seal::SealingKey;
+pub use crate::{http::Proxy, seal::SealingKey};
 
+#[cfg(feature = "check")]
+pub(crate) use self::check::Partial;
 pub(crate) use self::check::is_loopback;
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use url::Url;
+
+use crate::http::CaCertificates;
 
 /// A configuration that passed every check. There is no way to make one that did not.
 #[derive(Clone, Debug)]
@@ -79,6 +87,10 @@ pub struct Config {
     /// Of the whole client.
     pub(crate) token_requests_per_minute: Option<u32>,
     pub(crate) instances: u32,
+    /// Where `ca_certificates` come from.
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) ca_certificates: CaCertificates,
+    pub(crate) proxy: Proxy,
     pub(crate) redirect_uri: Url,
     pub(crate) post_logout_redirect_uri: Option<Url>,
     /// Empty, or `/app` without a slash at its end.
@@ -170,6 +182,19 @@ impl Config {
     pub fn token_budget(&self) -> Option<u32> {
         let limit = self.token_requests_per_minute?;
         Some((limit / self.instances).max(1))
+    }
+
+    /// The file with certificates that calls to the provider trust in addition to the system's. It
+    /// was read when the configuration was made.
+    #[must_use]
+    pub fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+
+    /// The way out to the provider.
+    #[must_use]
+    pub fn proxy(&self) -> &Proxy {
+        &self.proxy
     }
 
     /// The absolute URL Oten sends the browser back to: https, or http on this machine.
@@ -301,6 +326,16 @@ impl Config {
     #[must_use]
     pub fn secure_cookies(&self) -> bool {
         self.redirect_uri.scheme() != "http"
+    }
+
+    /// What the names of cookies begin with: `__Host-`, or `__Secure-` under a base path, where
+    /// browsers take it (RFC 6265bis section 4.1.3).
+    pub(crate) fn cookie_prefix(&self) -> &'static str {
+        match (self.secure_cookies(), self.base_path()) {
+            (false, _) => "",
+            (true, "") => "__Host-",
+            (true, _) => "__Secure-",
+        }
     }
 
     /// The origin browsers see the site under (RFC 6454 section 6.2), such as

@@ -193,6 +193,20 @@ const BAD: &[(&str, &[&str])] = &[
             "ftp://localhost/",
         ],
     ),
+    ("ca_file", &["/nowhere/at/all"]),
+    (
+        "proxy",
+        &[
+            "on",
+            "System",
+            "proxy.example.com:3128",
+            "socks5://proxy.example.com:1080",
+            "http://",
+            "http://proxy.example.com:3128/path",
+            "http://proxy.example.com:3128?x",
+            "http://proxy.example.com:3128#x",
+        ],
+    ),
     (
         "cookie_name",
         &[
@@ -332,6 +346,7 @@ fn the_smallest_configuration_gets_the_documented_defaults() {
     assert_eq!(config.token_budget(), Some(120));
     assert_eq!(config.end_session_endpoint(), None);
     assert_eq!(config.revocation_endpoint(), None);
+    assert_eq!((config.ca_file(), config.proxy()), (None, &Proxy::System));
     assert_eq!(config.cookie_name(), "oten");
     assert!(!config.log_subjects());
     assert_eq!(config.listen().to_string(), "127.0.0.1:3000");
@@ -397,6 +412,15 @@ fn every_good_value_is_taken() {
         (
             "revocation_endpoint",
             &["https://id.example.com/revoke", "http://localhost:4000/"],
+        ),
+        (
+            "proxy",
+            &[
+                "system",
+                "direct",
+                "http://proxy.example.com:3128",
+                "https://me:pw@[2001:db8::1]",
+            ],
         ),
         (
             "cookie_name",
@@ -755,7 +779,9 @@ fn l7_keys_keep_their_order_and_may_lie_in_a_file() {
 fn d5_the_budget_is_this_processs_part_of_the_clients() {
     let budget = |settings: &[(&str, &str)]| {
         let config = from_environment(&changed(settings)).unwrap();
-        (config.token_budget(), config.warnings().len())
+        let warnings = config.warnings().iter();
+        let warnings = warnings.filter(|warning| warning.key() == "instances");
+        (config.token_budget(), warnings.count())
     };
     let custom = [("environment", ""), ("issuer", "https://id.example.com")];
     let limit = |limit| [("token_requests_per_minute", limit)];
@@ -867,6 +893,226 @@ fn production_is_strict_where_the_sandbox_warns() {
     assert!(off.warnings()[0].cure().contains("legacy"));
 }
 
+#[test]
+fn production_keeps_no_sessions_in_memory() {
+    let memory = [PRODUCTION, &[("session_store", "memory:")]].concat();
+    let problem = only_problem(from_environment(&changed(&memory)));
+    assert_eq!(problem.key(), "session_store");
+    assert!(problem.message().contains("restart"), "{problem}");
+    assert!(problem.cure().contains("sqlite:PATH"), "{problem}");
+    // An app may hand in a store of its own, which the configuration does not know.
+    from_environment(&changed(PRODUCTION)).unwrap();
+    from_environment(&changed(&[("session_store", "memory:")])).unwrap();
+}
+
+/// L7.
+#[test]
+fn l7_a_store_outside_the_process_needs_a_key() {
+    for store in ["sqlite:/var/lib/site.db", "redis://h", "postgres://h/db"] {
+        for environment in ["sandbox", "production"] {
+            let settings = [("environment", environment), ("session_store", store)];
+            let problem = only_problem(from_environment(&changed(&settings)));
+            assert_eq!(problem.key(), "session_key");
+            assert!(problem.message().contains("`session_store`"), "{problem}");
+            assert!(problem.cure().contains("OTEN_SESSION_KEY"), "{problem}");
+
+            let with_key = [&settings[..], &[("session_key", KEYS[0])]].concat();
+            from_environment(&changed(&with_key)).unwrap();
+            // A wrong key is told once.
+            let wrong_key = [&settings[..], &[("session_key", "short")]].concat();
+            let wrong_key = only_problem(from_environment(&changed(&wrong_key)));
+            assert!(wrong_key.message().contains("key 1"), "{wrong_key}");
+        }
+    }
+}
+
+#[test]
+fn production_recommends_a_key_that_oten_does_not_hold() {
+    let recommends = |settings: &[(&str, &str)]| {
+        let config = from_environment(&changed(settings)).unwrap();
+        let is_it = |warning: &Problem| {
+            warning.key() == "jar" && warning.cure().contains("set it to `EdDSA`")
+        };
+        config.warnings().iter().any(is_it)
+    };
+    let pair = Ed25519KeyPair::generate();
+    let pem = TempFile::new(&*pair.to_pem());
+    let eddsa = [("jar", "EdDSA"), ("jar_key_file", pem.path())];
+    assert!(recommends(PRODUCTION));
+    assert!(!recommends(&[]));
+    assert!(!recommends(&[PRODUCTION, &eddsa].concat()));
+}
+
+#[test]
+fn a_secret_in_a_toml_file_is_refused_in_production() {
+    let key = ("session_key", KEYS[0]);
+    for (settings, wrong) in [
+        (vec![], "client_secret"),
+        (vec![("client_secret", ""), key], "session_key"),
+        (
+            vec![("client_secret", ""), ("proxy", "http://me:pw@proxy:3128")],
+            "proxy",
+        ),
+        (
+            vec![("client_secret", ""), ("session_store", "redis://:pw@h")],
+            "session_store",
+        ),
+        (
+            vec![
+                ("client_secret", ""),
+                ("session_store", "postgres://h/d?Password=pw"),
+            ],
+            "session_store",
+        ),
+    ] {
+        // What is not under test comes from the environment, where it belongs.
+        let held = settings.iter().any(|setting| setting.0 == "client_secret");
+        let mut variables = vec![];
+        if held {
+            variables.push(("OTEN_CLIENT_SECRET", SECRET));
+        }
+        if wrong == "session_store" {
+            variables.push(("OTEN_SESSION_KEY", KEYS[0]));
+        }
+        let sandbox = from_both(&toml(&changed(&settings)), &variables).unwrap();
+        let warned: Vec<_> = sandbox.warnings().iter().map(Problem::key).collect();
+        assert_eq!(warned, [wrong]);
+
+        let production = toml(&changed(&[PRODUCTION, &settings].concat()));
+        let problem = only_problem(from_both(&production, &variables));
+        assert_eq!(problem.key(), wrong);
+        let variable = variable(wrong);
+        assert!(problem.cure().contains(&variable), "{problem}");
+        assert!(
+            problem.cure().contains(&format!("`{wrong}_file`")),
+            "{problem}"
+        );
+
+        // The same value from the environment is where it should be.
+        let value = production.lines().find_map(|line| {
+            let value = line.strip_prefix(&format!("{wrong} = "))?;
+            Some(value.trim_matches('"').to_owned())
+        });
+        let value = value.unwrap();
+        variables.push((&variable, &value));
+        from_both(&production, &variables).unwrap();
+    }
+}
+
+#[test]
+fn an_address_without_a_password_is_no_secret() {
+    let text = toml(&changed(&[
+        PRODUCTION[0],
+        ("client_secret", ""),
+        ("session_store", "postgres://site@h/d?sslmode=verify-full"),
+        ("proxy", "http://proxy:3128"),
+    ]));
+    from_both(
+        &text,
+        &[
+            ("OTEN_CLIENT_SECRET", SECRET),
+            ("OTEN_SESSION_KEY", KEYS[0]),
+        ],
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_store_with_a_password_may_lie_in_a_file() {
+    let file = TempFile::new("redis://:pw@h\n");
+    let text = toml(&changed(&[
+        PRODUCTION[0],
+        ("client_secret", ""),
+        ("session_store_file", file.path()),
+    ]));
+    let secrets = [
+        ("OTEN_CLIENT_SECRET", SECRET),
+        ("OTEN_SESSION_KEY", KEYS[0]),
+    ];
+    let config = from_both(&text, &secrets).unwrap();
+    assert_eq!(
+        config.session_store(),
+        &StoreUrl::Redis("redis://:pw@h".into())
+    );
+}
+
+fn ca_pem() -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::default().self_signed(&key);
+    certificate.unwrap().pem()
+}
+
+#[test]
+fn a_list_of_certificates_is_read_whole() {
+    let (first, second) = (ca_pem(), ca_pem());
+    // A list of the system's own is long, and anybody may read it.
+    let long = format!(
+        "# The company's own\n{first}\n\n{second}\n# {}",
+        "x".repeat(100_000)
+    );
+    let file = TempFile::new(long);
+    file.chmod(0o644);
+    for environment in ["sandbox", "production"] {
+        let settings = [("environment", environment), ("ca_file", file.path())];
+        let config = from_environment(&changed(&settings)).unwrap();
+        assert_eq!(config.ca_file(), Some(file.0.as_path()));
+        assert_eq!(format!("{:?}", config.ca_certificates), "CaCertificates(2)");
+        assert!(!config.warnings().iter().any(|one| one.key() == "ca_file"));
+    }
+}
+
+/// B3.
+#[test]
+fn b3_a_bad_list_of_certificates_has_a_line_of_its_own() {
+    let good = ca_pem();
+    let key = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let cut_off = &good[..good.len() / 2];
+    let folder = std::env::temp_dir();
+    let lines = good.lines().collect::<Vec<_>>();
+    let other = [lines[0], "AAAA", lines[lines.len() - 1]].join("\n");
+    for (text, message) in [
+        (String::new(), "an empty file"),
+        ("\n \n".to_owned(), "an empty file"),
+        ("0\u{82}DER".to_owned(), "not PEM"),
+        (cut_off.to_owned(), "certificate 1 is cut off"),
+        (format!("{good}{cut_off}"), "certificate 2 is cut off"),
+        (format!("{good}{other}"), "certificate 2 is cut off"),
+        (format!("{good}{key}"), "a private key"),
+        (
+            Ed25519KeyPair::generate().public_pem(),
+            "without a certificate",
+        ),
+        ("x".repeat(1024 * 1024 + 1), "at most 1024 KiB"),
+    ] {
+        let file = TempFile::new(text);
+        let problem = only_problem(from_environment(&changed(&[("ca_file", file.path())])));
+        assert_eq!(problem.key(), "ca_file");
+        assert!(problem.message().contains(message), "{problem}");
+        assert!(problem.message().ends_with(file.path()), "{problem}");
+    }
+    for (path, message) in [
+        ("/nowhere/at/all", "does not exist: /nowhere/at/all"),
+        (folder.to_str().unwrap(), "cannot be read"),
+    ] {
+        let problem = only_problem(from_environment(&changed(&[("ca_file", path)])));
+        assert!(problem.message().contains(message), "{problem}");
+    }
+}
+
+#[test]
+fn no_proxy_reads_what_is_said_over_plain_http() {
+    let issuer = |issuer| {
+        [
+            ("environment", ""),
+            ("issuer", issuer),
+            ("proxy", "http://proxy:3128"),
+        ]
+    };
+    let plain = from_environment(&changed(&issuer("http://localhost:4000")));
+    assert_eq!(only_problem(plain).key(), "proxy");
+    from_environment(&changed(&issuer("https://localhost:4000"))).unwrap();
+}
+
 #[cfg(unix)]
 #[test]
 fn a_file_that_everybody_may_read_is_refused_in_production() {
@@ -935,9 +1181,18 @@ fn no_secret_is_ever_shown() {
         format!("postgres://site:{SECRET}@localhost/db?sslpassword={SECRET}"),
     ] {
         let builder = Config::builder().session_store(StoreUrl::Postgres(store.as_str().into()));
-        let config = from_environment(&changed(&[("session_store", &store)])).unwrap();
+        let settings = changed(&[("session_store", &store), ("session_key", KEYS[0])]);
+        let config = from_environment(&settings).unwrap();
         let url = config.session_store();
         shown.push(format!("{builder:?} {config:?} {url:?} {url}"));
+    }
+    for proxy in [
+        format!("http://site:{SECRET}@localhost:3128"),
+        format!("https://{SECRET}@localhost"),
+    ] {
+        let builder = Config::builder().proxy(Proxy::Url(proxy.as_str().into()));
+        let config = from_environment(&changed(&[("proxy", &proxy)])).unwrap();
+        shown.push(format!("{builder:?} {config:?} {}", config.proxy()));
     }
     // In any wrong line, too.
     for key in Key::all() {
@@ -955,6 +1210,7 @@ fn no_secret_is_ever_shown() {
         format!("redirect_uri = \"https://x:{SECRET}@app.example.com/\""),
         format!("redirect_uri = \"https://app.example.com/callback?key={SECRET}\""),
         format!("session_store = \"redis://:{SECRET}@localhost/x\""),
+        format!("proxy = \"http://:{SECRET}@localhost/x\""),
         format!("client_secret = [\"{SECRET}\"]"),
     ] {
         let error = from_toml(&text).unwrap_err();
@@ -983,6 +1239,7 @@ fn a_file_that_is_no_toml_is_told_by_its_line() {
 fn the_builder_makes_what_the_environment_makes() {
     let key = Ed25519KeyPair::generate().with_key_id("registered");
     let pem = TempFile::new(&*key.to_pem());
+    let ca = TempFile::new(ca_pem());
     let read = from_environment(&[
         ("issuer", "http://127.0.0.1:4000"),
         ("client_id", "my-site"),
@@ -1009,6 +1266,8 @@ fn the_builder_makes_what_the_environment_makes() {
         ("token_requests_per_minute", "100"),
         ("end_session_endpoint", "http://127.0.0.1:4000/out"),
         ("revocation_endpoint", "http://127.0.0.1:4000/revoke"),
+        ("ca_file", ca.path()),
+        ("proxy", "direct"),
         ("cookie_name", "site"),
         ("log_subjects", "true"),
         ("listen", "127.0.0.1:0"),
@@ -1039,6 +1298,8 @@ fn the_builder_makes_what_the_environment_makes() {
         .token_requests_per_minute(100)
         .end_session_endpoint("http://127.0.0.1:4000/out")
         .revocation_endpoint("http://127.0.0.1:4000/revoke")
+        .ca_file(ca.path())
+        .proxy(Proxy::Direct)
         .cookie_name("site")
         .log_subjects(true)
         .listen("127.0.0.1:0".parse().unwrap())
@@ -1083,7 +1344,8 @@ fn a_store_is_named_by_its_url() {
             "postgres://%2Frun%2Fpostgresql/db",
         ),
     ] {
-        let read = from_environment(&changed(&[("session_store", text)])).unwrap();
+        let settings = changed(&[("session_store", text), ("session_key", KEYS[0])]);
+        let read = from_environment(&settings).unwrap();
         assert_eq!(read.session_store(), &url, "{text}");
         assert_eq!(url.to_string(), shown);
         assert_eq!(url.setting().replacen("sqlite:/a", "sqlite:///a", 1), text);

@@ -73,7 +73,7 @@ async fn read(http: HttpClient, issuer: Issuer) -> Result<ProviderMetadata, Prov
 
 /// The issuer with `/.well-known/openid-configuration` at its end (OpenID Connect Discovery
 /// section 4).
-fn discovery_url(issuer: &str) -> Result<Url, ProviderError> {
+pub(crate) fn discovery_url(issuer: &str) -> Result<Url, ProviderError> {
     let issuer = without_slash(issuer);
     Url::parse(&format!("{issuer}/.well-known/openid-configuration"))
         .map_err(|_| ProviderError::Discovery("the issuer is not a URL"))
@@ -82,6 +82,7 @@ fn discovery_url(issuer: &str) -> Result<Url, ProviderError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::HttpOptions;
 
     #[test]
     fn the_well_known_path_follows_the_issuers_path() {
@@ -106,7 +107,7 @@ mod tests {
     #[tokio::test]
     async fn d2_the_table_stands_in_while_the_provider_is_away_and_for_nothing_else() {
         let issuer = Issuer::Environment(crate::config::Environment::Sandbox);
-        let http = HttpClient::new(false).unwrap();
+        let http = HttpClient::new(&HttpOptions::default()).unwrap();
         let discovery = Discovery::new(issuer, http, Clock::manual());
         let away = ProviderError::unreachable("x", &crate::http::HttpError::TimedOut);
         assert!(discovery.stand_in(away).is_ok());

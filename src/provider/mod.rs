@@ -22,6 +22,9 @@ mod metadata;
 
 pub use self::{error::ProviderError, metadata::ProviderMetadata};
 
+#[cfg(feature = "check")]
+pub(crate) use self::discovery::discovery_url;
+
 use std::sync::Arc;
 
 use url::Url;
@@ -29,8 +32,8 @@ use url::Url;
 use self::{discovery::Discovery, jwks::KeyCache};
 use crate::{
     clock::Clock,
-    config::Issuer,
-    http::{Answer, Call, HttpClient, HttpError},
+    config::Config,
+    http::{Answer, Call, HttpClient, HttpError, HttpOptions},
     jose::{Algorithm, VerifyingKey},
 };
 
@@ -44,8 +47,13 @@ pub(crate) struct Provider {
 
 impl Provider {
     /// Nothing is fetched here: an app starts while the provider is down.
-    pub(crate) fn new(issuer: Issuer, clock: Clock) -> Result<Self, HttpError> {
-        let http = HttpClient::new(issuer.is_loopback())?;
+    pub(crate) fn new(config: &Config, clock: Clock) -> Result<Self, HttpError> {
+        let issuer = config.issuer().clone();
+        let http = HttpClient::new(&HttpOptions {
+            loopback: issuer.is_loopback(),
+            ca_certificates: config.ca_certificates.clone(),
+            proxy: config.proxy().clone(),
+        })?;
         Ok(Self {
             discovery: Discovery::new(issuer, http.clone(), clock.clone()),
             keys: KeyCache::new(http.clone(), clock),

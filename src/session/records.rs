@@ -27,6 +27,9 @@ pub(crate) enum Kind {
     SessionsOfSid,
     /// That a logout token was used.
     LogoutToken,
+    /// Put there and taken back, to see whether the store works.
+    #[cfg(feature = "check")]
+    Probe,
 }
 
 impl Kind {
@@ -39,6 +42,8 @@ impl Kind {
             Self::SessionsOfSub => "sessions_of_sub",
             Self::SessionsOfSid => "sessions_of_sid",
             Self::LogoutToken => "logout_token",
+            #[cfg(feature = "check")]
+            Self::Probe => "probe",
         }
     }
 
@@ -56,6 +61,8 @@ impl Kind {
             | Self::SessionsOfSid
             | Self::LogoutToken => false,
             Self::LoginAttempt | Self::Tokens => true,
+            #[cfg(feature = "check")]
+            Self::Probe => true,
         }
     }
 }
@@ -231,6 +238,18 @@ impl Records {
     ) -> Result<(), StoreError> {
         let set = RecordKey::new(kind.name(), id);
         bounded(self.store.remove_member(&set, member)).await
+    }
+
+    /// The record as it lies in the store.
+    #[cfg(feature = "check")]
+    pub(super) async fn load_raw(
+        &self,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = RecordKey::new(kind.name(), id);
+        let found = bounded(self.store.load(&key)).await?;
+        Ok(found.map(|record| record.value))
     }
 
     /// Removes a record, if there is one.

@@ -98,6 +98,14 @@ pub enum SetupError {
          key with `openssl rand -base64 32` and set OTEN_SESSION_KEY to it"
     )]
     NoSessionKey,
+    /// In production the store keeps its records in this process
+    /// ([`is_outside`](OtenStore::is_outside)).
+    #[error(
+        "the session store is in this process, so a restart signs everybody out and a second \
+         process knows nobody; production demands one outside: open one with `store::open`, such \
+         as `sqlite:PATH`, `postgres://…` or `redis://…`"
+    )]
+    StoreInProcess,
 }
 
 impl Oten {
@@ -105,7 +113,8 @@ impl Oten {
     ///
     /// # Errors
     ///
-    /// [`SetupError`] when the machine lacks something that is needed, or the store a key.
+    /// [`SetupError`] when the machine lacks something that is needed, or the store a key, and in
+    /// production when the store is in this process.
     pub fn new(config: Config, store: impl OtenStore) -> Result<Self, SetupError> {
         Self::builder(config, store).build()
     }
@@ -198,18 +207,22 @@ impl OtenBuilder {
     ///
     /// # Errors
     ///
-    /// [`SetupError`] when the machine lacks something that is needed, or the store a key.
+    /// [`SetupError`] when the machine lacks something that is needed, or the store a key, and in
+    /// production when the store is in this process.
     pub fn build(self) -> Result<Oten, SetupError> {
         let Self {
             config,
             store,
             clock,
         } = self;
+        if config.issuer().is_production() && !store.is_outside() {
+            return Err(SetupError::StoreInProcess);
+        }
         let sealer = Sealer::new(config.session_keys(), config.client().id());
         if sealer.is_none() && store.is_outside() {
             return Err(SetupError::NoSessionKey);
         }
-        let provider = Provider::new(config.issuer().clone(), clock.clone())
+        let provider = Provider::new(&config, clock.clone())
             .map_err(|error| SetupError::HttpClient(error.into()))?;
         announce(&config);
         let records = Records::new(store, clock.clone()).sealed_by(sealer);

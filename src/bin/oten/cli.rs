@@ -1,8 +1,8 @@
-use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf};
+use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{client_kind::ClientKind, demo, failure::Failure, run, serve, trace};
+use crate::{check, client_kind::ClientKind, demo, failure::Failure, health, run, serve, trace};
 
 /// A site that leaves signing in to Oten.
 #[derive(Debug, Parser)]
@@ -23,6 +23,15 @@ enum Command {
     /// Any OTEN_ variable but OTEN_LISTEN configures a site: what is missing then is told, and the
     /// demo does not take its place.
     Run,
+    /// Find out what is wrong with a configuration, the provider, the client or the store
+    ///
+    /// One token request with a made-up code shows whether the credentials are good. Ends with 0
+    /// if nothing failed, with 1 if something did, and with 2 if nothing could be checked.
+    Check(Check),
+    /// Ask whether the provider's endpoints, or the site's own, answer now
+    ///
+    /// Ends with 0 if all answer, with 1 if one does not, and with 2 if none could be asked.
+    Health(Health),
 }
 
 /// What `oten demo` can be told.
@@ -56,24 +65,74 @@ pub(crate) struct Serve {
     pub(crate) listen: Option<SocketAddr>,
 }
 
+/// What `oten check` can be told.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Check this file; environment variables replace what it says
+    ///
+    /// Without it the environment says everything.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Check that this file of another environment shares no secret and no store with it
+    ///
+    /// Environment variables count for the first configuration only.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+    /// Do not ask the provider
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `oten health` can be told.
+#[derive(Debug, Args)]
+pub(crate) struct Health {
+    /// Read this file; environment variables replace what it says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Ask the site on this machine for its `/healthz` instead, where `listen` and `base_path` say
+    #[arg(long = "self")]
+    pub(crate) own: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 impl Cli {
     /// Reads the command line; a wrong one ends the program with what is right.
     pub(crate) fn read() -> Self {
         Self::parse_from(without_separator(env::args_os()))
     }
 
+    /// How the program ends if it cannot do what was asked: for a question, otherwise than with
+    /// the answer no.
+    pub(crate) fn on_failure(&self) -> ExitCode {
+        match self.command {
+            Command::Check(_) | Command::Health(_) => ExitCode::from(2),
+            Command::Demo(_) | Command::Serve(_) | Command::Run => ExitCode::FAILURE,
+        }
+    }
+
     /// Does what was asked, until it is done or told to stop.
-    pub(crate) fn run(self) -> Result<(), Failure> {
-        trace::init()?;
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        trace::init(match self.command {
+            // What there is to say is in the answer.
+            Command::Check(_) | Command::Health(_) => "off",
+            Command::Demo(_) | Command::Serve(_) | Command::Run => "info",
+        })?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .map_err(Failure::Runtime)?;
         runtime.block_on(async {
             match self.command {
-                Command::Demo(demo) => demo::run(demo).await,
-                Command::Serve(serve) => serve::run(serve).await,
-                Command::Run => run::run().await,
+                Command::Demo(demo) => demo::run(demo).await.map(|()| ExitCode::SUCCESS),
+                Command::Serve(serve) => serve::run(serve).await.map(|()| ExitCode::SUCCESS),
+                Command::Run => run::run().await.map(|()| ExitCode::SUCCESS),
+                Command::Check(check) => check::run(check).await,
+                Command::Health(health) => health::run(health).await,
             }
         })
     }

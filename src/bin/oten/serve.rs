@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use axum_oten::{
     Config, Oten,
-    config::{ConfigBuilder, Environment, Issuer, StoreUrl},
+    config::{ConfigBuilder, StoreUrl},
     store,
 };
 
@@ -12,14 +12,9 @@ use crate::{
     failure::Failure,
     listen::Listener,
     session_key,
+    settings::{DEFAULT_KEY, DEFAULT_STORE},
     site::{self, Site},
 };
-
-/// Where sessions are kept if the configuration does not say, in the folder the program runs in.
-const DEFAULT_STORE: &str = "oten-sessions.sqlite";
-
-/// What seals them then; in production a key has to be set.
-const DEFAULT_KEY: &str = "oten-sessions.key";
 
 /// Runs the site against the configured issuer until told to stop.
 pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
@@ -60,19 +55,12 @@ fn configure(arguments: cli::Serve) -> Result<Config, Failure> {
         builder = builder.listen(address);
     }
     if !builder.is_set("session_store") {
-        builder = builder.session_store(StoreUrl::Sqlite(DEFAULT_STORE.into()));
         // Whole before anything is made: everything that is wrong with it is told at once.
-        let in_production = is_production(&builder.clone().build()?);
+        let in_production = builder.clone().build()?.issuer().is_production();
+        builder = builder.session_store(StoreUrl::Sqlite(DEFAULT_STORE.into()));
         if !in_production && !builder.is_set("session_key") {
             builder = builder.session_key(session_key::read_or_create(DEFAULT_KEY.as_ref())?);
         }
     }
     Ok(builder.build()?)
-}
-
-fn is_production(config: &Config) -> bool {
-    matches!(
-        config.issuer(),
-        Issuer::Environment(Environment::Production)
-    )
 }

@@ -45,6 +45,17 @@ pub(crate) fn read_or_create(path: &Path) -> Result<Secret, SessionKeyError> {
     }
 }
 
+/// The session key in a file; where there is none, one that is nowhere kept. Nothing is written.
+pub(crate) fn read_or_imagine(path: &Path) -> Result<Secret, SessionKeyError> {
+    if path.exists() {
+        return read(path);
+    }
+    new_key().map_err(|error| SessionKeyError::Create {
+        path: path.to_owned(),
+        error,
+    })
+}
+
 fn read(path: &Path) -> Result<Secret, SessionKeyError> {
     let text = fs::read_to_string(path)
         .map(Zeroizing::new)
@@ -79,12 +90,17 @@ fn create(path: &Path) -> io::Result<Secret> {
 }
 
 fn write_key(file: &mut File) -> io::Result<Secret> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(bytes.as_mut()).map_err(io::Error::other)?;
-    let line = Zeroizing::new(BASE64_STANDARD.encode(*bytes) + "\n");
+    let key = new_key()?;
+    let line = Zeroizing::new(key.expose().to_owned() + "\n");
     file.write_all(line.as_bytes())?;
     file.sync_all()?;
-    Ok(Secret::from(line.trim_end()))
+    Ok(key)
+}
+
+fn new_key() -> io::Result<Secret> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    getrandom::fill(bytes.as_mut()).map_err(io::Error::other)?;
+    Ok(Secret::from(BASE64_STANDARD.encode(*bytes)))
 }
 
 #[cfg(unix)]

@@ -114,6 +114,9 @@ impl<'a> Checker<'a> {
         };
         let text = match &value.given {
             Given::Text(text) => text.clone(),
+            Given::File(path) if key.shape() == Shape::PublicPath => {
+                private_file::read_public(path)?
+            }
             Given::File(path) => {
                 let file = private_file::read(path)?;
                 let cure = format!("Run `chmod 600 {}`.", path.display());
@@ -137,7 +140,7 @@ impl<'a> Checker<'a> {
             Given::Unfit(fit) => return refuse(format!("is not {fit}"), "Write it in this form."),
         };
         // A key file has lines of its own.
-        if key.shape() != Shape::Path {
+        if !key.shape().is_path() {
             refuse_untidy(key, text.expose())?;
         }
         Ok(Some(text))

@@ -82,6 +82,15 @@ fn confidential(checker: &mut Checker<'_>) -> Option<ClientType> {
                     "Let Oten make a new secret, or set `jar` to `EdDSA`.",
                 );
             }
+            if checker.production {
+                checker.warn(
+                    &keys::JAR,
+                    "is `HS256`: the provider holds the same secret, and who guesses it from one \
+                     signed request can sign others",
+                    "Better set it to `EdDSA`: Oten then knows only the public half of a key that \
+                     never leaves this machine.",
+                );
+            }
             Some(Jar::Hs256)
         }
     };
@@ -91,7 +100,7 @@ fn confidential(checker: &mut Checker<'_>) -> Option<ClientType> {
     })
 }
 
-fn eddsa(checker: &mut Checker<'_>) -> Option<Ed25519KeyPair> {
+pub(super) fn eddsa(checker: &mut Checker<'_>) -> Option<Ed25519KeyPair> {
     let pair = match &checker.raw.key_pair {
         Some(pair) => Some(pair.clone()),
         None => checker.required(&keys::JAR_KEY_FILE, private_key),

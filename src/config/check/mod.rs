@@ -1,14 +1,19 @@
 //! The way from what was given to a [`Config`]: every rule, every problem at once.
 
+mod ca_file;
 mod checker;
 mod client;
 mod count;
 mod duration;
 mod issuer;
+#[cfg(feature = "check")]
+mod partial;
 mod path;
+mod plain_secrets;
 mod private_file;
 mod protocol;
 mod provider;
+mod proxy;
 mod refusal;
 mod session;
 mod session_keys;
@@ -17,7 +22,11 @@ mod store;
 mod url;
 
 pub(super) use self::duration::human;
+#[cfg(feature = "check")]
+pub(crate) use self::partial::Partial;
 pub(crate) use self::url::is_loopback;
+
+use std::net::SocketAddr;
 
 use super::{Config, ConfigError, keys, raw::Raw};
 use checker::Checker;
@@ -35,23 +44,24 @@ pub(super) fn check(raw: &Raw) -> Result<Config, ConfigError> {
     }
 }
 
+/// Whether the rules of production hold.
+pub(super) fn is_production(raw: &Raw) -> bool {
+    let mut checker = Checker::new(raw);
+    issuer::check(&mut checker);
+    checker.production
+}
+
 /// Runs every rule before it gives up on any.
 fn whole(checker: &mut Checker<'_>) -> Option<Config> {
     let issuer = issuer::check(checker);
+    plain_secrets::check(checker);
     let client = client::check(checker);
     let provider = provider::check(checker, issuer.as_ref());
     let site = site::check(checker);
     let protocol = protocol::check(checker);
     let session = session::check(checker);
     let log_subjects = checker.required(&keys::LOG_SUBJECTS, flag);
-    let listen = checker.required(&keys::LISTEN, |text| {
-        text.parse().or_else(|_| {
-            refuse(
-                "is not an IP address with a port",
-                "Write it like `127.0.0.1:3000` or `[::1]:3000`.",
-            )
-        })
-    });
+    let listen = checker.required(&keys::LISTEN, listen);
     let (provider, site, protocol, session) = (provider?, site?, protocol?, session?);
     Some(Config {
         issuer: issuer?,
@@ -60,6 +70,9 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
         revocation_endpoint: provider.revocation_endpoint,
         token_requests_per_minute: provider.token_requests_per_minute,
         instances: provider.instances,
+        ca_file: provider.ca_file,
+        ca_certificates: provider.ca_certificates,
+        proxy: provider.proxy,
         redirect_uri: site.redirect_uri,
         post_logout_redirect_uri: site.post_logout_redirect_uri,
         base_path: site.base_path,
@@ -80,6 +93,15 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
         log_subjects: log_subjects?,
         listen: listen?,
         warnings: Vec::new(),
+    })
+}
+
+fn listen(text: &str) -> Result<SocketAddr, Refusal> {
+    text.parse().or_else(|_| {
+        refuse(
+            "is not an IP address with a port",
+            "Write it like `127.0.0.1:3000` or `[::1]:3000`.",
+        )
     })
 }
 

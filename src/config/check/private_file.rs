@@ -9,8 +9,11 @@ use zeroize::Zeroizing;
 use super::refusal::{Refusal, refuse};
 use crate::secret::Secret;
 
-/// Secrets and keys are far smaller; a file that is not is the wrong file.
-const MAX_BYTES: u64 = 64 * 1024;
+/// Secrets and keys are far smaller, in KiB; a file that is not is the wrong file.
+const MAX_KIB: usize = 64;
+
+/// A list of certificates is longer. A system's own, of all authorities there are, is a quarter.
+const MAX_PUBLIC_KIB: usize = 1024;
 
 /// A file with a secret or a private key.
 pub(super) struct PrivateFile {
@@ -29,6 +32,15 @@ pub(super) enum Readers {
 }
 
 pub(super) fn read(path: &Path) -> Result<PrivateFile, Refusal> {
+    read_bounded(path, MAX_KIB)
+}
+
+/// A file that anybody may read.
+pub(super) fn read_public(path: &Path) -> Result<Secret, Refusal> {
+    read_bounded(path, MAX_PUBLIC_KIB).map(|file| file.text)
+}
+
+fn read_bounded(path: &Path, max_kib: usize) -> Result<PrivateFile, Refusal> {
     let cannot = |error: &io::Error| {
         let path = path.display();
         match error.kind() {
@@ -41,7 +53,7 @@ pub(super) fn read(path: &Path) -> Result<PrivateFile, Refusal> {
                 "Give it to the user the program runs as.",
             ),
             io::ErrorKind::InvalidData => (
-                format!("names a file that is not text of at most 64 KiB: {path}"),
+                format!("names a file that is not text of at most {max_kib} KiB: {path}"),
                 "Correct the path.",
             ),
             kind => (
@@ -50,19 +62,19 @@ pub(super) fn read(path: &Path) -> Result<PrivateFile, Refusal> {
             ),
         }
     };
-    open(path).or_else(|error| {
+    open(path, max_kib * 1024).or_else(|error| {
         let (message, cure) = cannot(&error);
         refuse(message, cure)
     })
 }
 
-fn open(path: &Path) -> io::Result<PrivateFile> {
+fn open(path: &Path, max_bytes: usize) -> io::Result<PrivateFile> {
     let file = File::open(path)?;
     let readers = readers(&file.metadata()?);
     // Room for all of it: a buffer that grows leaves copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(64 * 1024 + 1));
-    file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > MAX_BYTES {
+    let mut text = Zeroizing::new(String::with_capacity(max_bytes + 1));
+    file.take(max_bytes as u64 + 1).read_to_string(&mut text)?;
+    if text.len() > max_bytes {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let line = text.strip_suffix('\n').unwrap_or(&text);

@@ -1,7 +1,12 @@
+use std::path::{Path, PathBuf};
+
 use url::Url;
 
-use super::{checker::Checker, count::among, url::endpoint};
-use crate::config::{Issuer, keys};
+use super::{ca_file, checker::Checker, count::among, proxy, url::endpoint};
+use crate::{
+    config::{Issuer, Proxy, keys, raw::Given},
+    http::CaCertificates,
+};
 
 /// What the operator knows about the provider beyond its issuer.
 pub(super) struct Provider {
@@ -9,6 +14,9 @@ pub(super) struct Provider {
     pub(super) revocation_endpoint: Option<Url>,
     pub(super) token_requests_per_minute: Option<u32>,
     pub(super) instances: u32,
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) ca_certificates: CaCertificates,
+    pub(super) proxy: Proxy,
 }
 
 pub(super) fn check(checker: &mut Checker<'_>, issuer: Option<&Issuer>) -> Option<Provider> {
@@ -22,6 +30,13 @@ pub(super) fn check(checker: &mut Checker<'_>, issuer: Option<&Issuer>) -> Optio
         _ => None,
     };
     let limit = limit.or(documented);
+    let ca_file = match checker.raw.get(&keys::CA_FILE).map(|value| &value.given) {
+        Some(Given::File(path)) => Some(path.clone()),
+        _ => None,
+    };
+    let path = ca_file.as_deref().unwrap_or(Path::new(""));
+    let ca_certificates = checker.optional(&keys::CA_FILE, |pem| ca_file::certificates(pem, path));
+    let proxy = proxy::check(checker, issuer);
     let instances = checker.required(&keys::INSTANCES, among(1..=1_000))?;
     if limit.is_some_and(|limit| instances > limit) {
         checker.warn(
@@ -36,5 +51,8 @@ pub(super) fn check(checker: &mut Checker<'_>, issuer: Option<&Issuer>) -> Optio
         revocation_endpoint,
         token_requests_per_minute: limit,
         instances,
+        ca_file,
+        ca_certificates: ca_certificates.unwrap_or_default(),
+        proxy: proxy?,
     })
 }

@@ -41,6 +41,9 @@ pub(super) fn check(checker: &mut Checker<'_>) -> Option<Session> {
     }
     let store = checker.required(&keys::SESSION_STORE, store_url);
     let keys = session_keys::check(checker);
+    if let Some(store) = &store {
+        refuse_unsafe(checker, store);
+    }
     let refresh = checker.required(&keys::REFRESH, refresh);
     let refresh_grace = checker.required(
         &keys::REFRESH_GRACE,
@@ -56,6 +59,32 @@ pub(super) fn check(checker: &mut Checker<'_>) -> Option<Session> {
         refresh_grace: refresh_grace?,
         cookie_name: cookie_name?,
     })
+}
+
+/// A default store is not refused: an app may hand in another one, and is refused itself if it does
+/// not.
+fn refuse_unsafe(checker: &mut Checker<'_>, store: &StoreUrl) {
+    if !checker.raw.is_set(&keys::SESSION_STORE) {
+        return;
+    }
+    let has_key = checker.raw.is_set(&keys::SESSION_KEY);
+    match store {
+        StoreUrl::Memory if checker.production => checker.refuse::<()>(
+            &keys::SESSION_STORE,
+            "is in memory, so a restart signs everybody out and a second process knows nobody, \
+             which production does not allow",
+            "Write `sqlite:PATH`, `redis://HOST` or `postgres://USER@HOST/DATABASE`; leave it out \
+             where the app hands in a store of its own.",
+        ),
+        StoreUrl::Memory => None,
+        _ if has_key => None,
+        _ => checker.refuse(
+            &keys::SESSION_KEY,
+            "is missing, but `session_store` is outside of the process: whoever reads it could \
+             use the tokens in it",
+            format!("{} Set OTEN_SESSION_KEY to it.", session_keys::CURE),
+        ),
+    };
 }
 
 fn refresh(text: &str) -> Result<RefreshPolicy, Refusal> {

@@ -77,7 +77,8 @@ fn refuse_http(url: &Url, production: bool) -> Result<(), Refusal> {
     match url.scheme() {
         "https" => Ok(()),
         _ if production => refuse(
-            "is not an https URL, which production demands",
+            "is not an https URL, which production demands: over http, others read along and sign \
+             in as the user",
             "Let it begin with `https://`.",
         ),
         _ if is_loopback(url) => Ok(()),
