@@ -1,11 +1,26 @@
 # The program `oten` in a container: the demo, and a site with real sign-ins once it is configured.
+# BuildKit (Docker's own since 23.0), podman and buildah build it, the last two with
+# `--format docker`, for the OCI format has no HEALTHCHECK:
 #
 #     docker build --tag oten:local .
+#
+# The demo, then at http://localhost:3000. Another port has the same number inside and outside, for
+# it is part of the emulated provider's name: `--publish 127.0.0.1:8080:8080 --env
+# OTEN_LISTEN=0.0.0.0:8080`.
+#
 #     docker run --rm --read-only --publish 127.0.0.1:3000:3000 oten:local
 #
-# and open http://localhost:3000. BuildKit (Docker's own since 23.0), podman and buildah build it; the
-# last two with `--format docker`, for the OCI format has no HEALTHCHECK. Two sites behind one Redis:
-# config/compose.yaml.
+# A site. The user of the container, 10001, must be able to read the secret's file; its sessions and
+# the key that seals them lie on the volume.
+#
+#     docker run --read-only --stop-timeout 30 --publish 127.0.0.1:3000:3000 \
+#         --volume oten:/var/lib/oten \
+#         --volume /etc/oten/client-secret:/run/secrets/client-secret:ro \
+#         --env OTEN_ENVIRONMENT=sandbox --env OTEN_CLIENT_ID=... \
+#         --env OTEN_CLIENT_SECRET_FILE=/run/secrets/client-secret \
+#         --env OTEN_REDIRECT_URI=http://localhost:3000/callback oten:local serve
+#
+# Two sites behind one Redis: config/compose.yaml.
 
 # Both of one Debian release: the program is linked against its C library.
 ARG RUST_IMAGE=docker.io/library/rust:1-slim-bookworm
@@ -66,6 +81,7 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --retries=3 \
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/oten"]
 
-# The demo as long as nothing is configured, the site as soon as anything is. `serve` as an argument
-# never runs the demo.
+# The demo as long as nothing is configured, the site as soon as any OTEN_ variable but OTEN_LISTEN is
+# set: half a configuration is refused. `serve` as an argument never runs the demo, which lets
+# everybody in.
 CMD ["run"]
