@@ -23,10 +23,8 @@ fn is_site(environment: &ConfigBuilder) -> bool {
 }
 
 fn has_unknown_variable(environment: &ConfigBuilder) -> bool {
-    let Err(error) = environment.clone().build() else {
-        return true;
-    };
-    let mut problems = error.problems().iter();
+    let error = environment.clone().build().err();
+    let mut problems = error.iter().flat_map(ConfigError::problems);
     problems
         .any(|problem| problem.key() != LISTEN && matches!(problem.origin(), Origin::Variable(_)))
 }
