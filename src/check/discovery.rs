@@ -26,7 +26,7 @@ const REQUIRED: [&str; 6] = [
     "response_types_supported",
 ];
 
-const REFUSED: &str = "the discovery document is of no use";
+const REFUSED: &str = "no discovery document, see `discovery`";
 
 /// What was found out.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use super::{Finding, checks::SEPARATION, report::Reporter, wording::list};
 use crate::{
     config::{Partial, SealingKey, StoreUrl},
-    secret::{Secret, constant_time_eq},
+    secret::Secret,
 };
 
 /// `other` was read without the environment variables, which are this one's.
@@ -60,14 +60,17 @@ fn shared(this: &Partial, other: &Partial) -> Vec<Finding> {
             "Have Oten make a secret for each environment.",
         );
     }
-    let both = this.request_key.as_ref().zip(other.request_key.as_ref());
-    if both.is_some_and(|(this, other)| {
-        constant_time_eq(this.public_pem().as_bytes(), other.public_pem().as_bytes())
+    let mut keys = this.request_keys.iter();
+    if keys.any(|this| {
+        other
+            .request_keys
+            .iter()
+            .any(|other| this.is_same_key(other))
     }) {
         failed(
             "jar_key_file",
             "both sign their requests with the same private key",
-            "Make a key for each environment with `openssl genpkey -algorithm ed25519`.",
+            "Make a key for each environment with `oten keygen ed25519`.",
         );
     }
     if share_a_key(&this.session_keys, &other.session_keys) {

@@ -14,7 +14,10 @@ use super::{
     keys::{self, Key},
     raw::{Given, Raw},
 };
-use crate::{jose::Ed25519KeyPair, secret::Secret};
+use crate::{
+    jose::{Ed25519KeyPair, Ed25519PublicKey},
+    secret::Secret,
+};
 
 /// Makes a [`Config`] in code, or completes one that was read.
 ///
@@ -291,6 +294,38 @@ impl ConfigBuilder {
         self.jar("EdDSA", Some(pair))
     }
 
+    /// Publishes another key beside the one that signs authorization requests; call it again for
+    /// more. By default only the one that signs is published, with what stands after it in
+    /// `jar_key_file`. Has no meaning unless requests are signed with an Ed25519 key.
+    ///
+    /// To change keys without a pause: publish the new one, let it sign and publish the old one
+    /// once the provider knows it, remove the old one when no request of its time is under way.
+    ///
+    /// ```
+    /// use axum_oten::{Secret, config::{Config, Environment}, jose::Ed25519KeyPair};
+    ///
+    /// let (old, new) = (Ed25519KeyPair::generate(), Ed25519KeyPair::generate());
+    /// let config = Config::builder()
+    ///     .environment(Environment::Sandbox)
+    ///     .client_id("my-site")
+    ///     .client_secret(Secret::random())
+    ///     .redirect_uri("https://app.example.com/callback")
+    ///     .jar_eddsa(old.clone())
+    ///     .jar_published_key(new.public_key());
+    /// let ids: Vec<_> = config.clone().build()?.client().published_keys().iter()
+    ///     .map(|key| key.key_id().to_owned())
+    ///     .collect();
+    /// assert_eq!(ids, [old.key_id(), new.key_id()]);
+    ///
+    /// // No key twice.
+    /// assert!(config.jar_published_key(old.public_key()).build().is_err());
+    /// # Ok::<_, axum_oten::config::ConfigError>(())
+    /// ```
+    pub fn jar_published_key(mut self, key: Ed25519PublicKey) -> Self {
+        self.raw.published_keys.push(key);
+        self
+    }
+
     /// Sends authorization requests unsigned. By default they are signed.
     ///
     /// **Oten refuses them** from every confidential client but a legacy one for which its support
@@ -358,7 +393,7 @@ impl ConfigBuilder {
     /// the user, such as name and address, lies in the store in plain.**
     ///
     /// The first key seals, all of them open. To change keys, put the new one in front and remove
-    /// the old one when the sessions of its time are over. `openssl rand -base64 32` makes one.
+    /// the old one when the sessions of its time are over. `oten keygen session` makes one.
     /// **Do not write it into the source**: read it from a file or the environment.
     pub fn session_key(self, keys: impl Into<Secret>) -> Self {
         self.set(&keys::SESSION_KEY, Given::Text(keys.into()))

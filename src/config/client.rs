@@ -1,12 +1,17 @@
 use std::fmt;
 
-use crate::{jose::Ed25519KeyPair, secret::Secret};
+use crate::{
+    jose::{Ed25519KeyPair, Ed25519PublicKey},
+    secret::Secret,
+};
 
 /// The client as it is registered with Oten.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) id: String,
     pub(crate) kind: ClientType,
+    /// Empty unless requests are signed with an Ed25519 key.
+    pub(crate) published_keys: Vec<Ed25519PublicKey>,
 }
 
 impl Client {
@@ -20,6 +25,16 @@ impl Client {
     #[must_use]
     pub fn kind(&self) -> &ClientType {
         &self.kind
+    }
+
+    /// The keys that the client's signatures may be checked with: first the public half of the one
+    /// that signs, then those that will sign or have signed. Empty unless requests are signed with
+    /// an Ed25519 key.
+    ///
+    /// [`Oten::jwks_route`](crate::Oten::jwks_route) publishes them.
+    #[must_use]
+    pub fn published_keys(&self) -> &[Ed25519PublicKey] {
+        &self.published_keys
     }
 }
 

@@ -60,6 +60,7 @@ fn read_file(raw: &mut Raw, file: &File<'_>) -> Result<(), ConfigError> {
 fn from_toml(name: Name, value: TomlValue, folder: &Path) -> Given {
     match (value, name.key.shape()) {
         // A relative path is relative to the file that names it, wherever the program starts.
+        (TomlValue::String(path), Shape::Paths) => files_given([&*path], folder),
         (TomlValue::String(path), _) if name.is_path => file_given(&path, folder),
         (TomlValue::String(text), _) => Given::text(text),
         (TomlValue::Integer(number), Shape::Seconds | Shape::Count) => {
@@ -70,13 +71,20 @@ fn from_toml(name: Name, value: TomlValue, folder: &Path) -> Given {
             let items: Option<Vec<&str>> = items.iter().map(TomlValue::as_str).collect();
             items.map_or(Given::Unfit("an array of strings"), Given::list)
         }
+        (TomlValue::Array(items), shape @ (Shape::Paths | Shape::Names)) => {
+            let items: Option<Vec<&str>> = items.iter().map(TomlValue::as_str).collect();
+            match (items, shape) {
+                (None, _) => Given::Unfit("an array of strings"),
+                (Some(paths), Shape::Paths) => files_given(paths, folder),
+                (Some(names), _) => Given::names(&names),
+            }
+        }
+        (_, Shape::Paths | Shape::Names) => Given::Unfit("a string, or an array of strings"),
         (_, Shape::List) => Given::Unfit("an array of strings, or a string with spaces"),
         (_, Shape::Seconds) => Given::Unfit("a number of seconds, or a string such as `12h`"),
         (_, Shape::Count) => Given::Unfit("a whole number"),
         (_, Shape::Flag) => Given::Unfit("`true` or `false`"),
-        (_, Shape::Text | Shape::Path | Shape::PublicPath | Shape::Secret) => {
-            Given::Unfit("a string")
-        }
+        (_, Shape::Text | Shape::Path | Shape::Secret) => Given::Unfit("a string"),
     }
 }
 
@@ -100,6 +108,9 @@ fn read_environment<N: AsRef<OsStr>, V: AsRef<OsStr>>(
         match keys::variable(&variable) {
             Some(known) => {
                 let given = match value.to_str() {
+                    Some(paths) if known.key.shape() == Shape::Paths => {
+                        files_given(paths.split(',').map(str::trim), Path::new(""))
+                    }
                     Some(path) if known.is_path => file_given(path, Path::new("")),
                     Some(text) => Given::text(text),
                     None => Given::Unfit("UTF-8 text"),
@@ -119,10 +130,20 @@ fn read_environment<N: AsRef<OsStr>, V: AsRef<OsStr>>(
 }
 
 fn file_given(path: &str, folder: &Path) -> Given {
-    if path.is_empty() || path.contains(char::is_control) {
-        return Given::Unfit("the path of a file");
+    file(path, folder).map_or(Given::Unfit("the path of a file"), Given::File)
+}
+
+fn files_given<'a>(paths: impl IntoIterator<Item = &'a str>, folder: &Path) -> Given {
+    let files: Option<Vec<PathBuf>> = paths.into_iter().map(|path| file(path, folder)).collect();
+    match files {
+        Some(files) if !files.is_empty() => Given::Files(files),
+        _ => Given::Unfit("the path of a file, or a list of such paths"),
     }
-    Given::File(folder.join(path))
+}
+
+fn file(path: &str, folder: &Path) -> Option<PathBuf> {
+    let is_path = !path.is_empty() && !path.contains(char::is_control);
+    is_path.then(|| folder.join(path))
 }
 
 /// Within one place a setting can be made twice only as a secret and as the file of it.

@@ -36,19 +36,14 @@ pub(super) enum Shape {
     Count,
     /// Also a TOML boolean.
     Flag,
-    /// The path of a file that holds the value, which nobody else may read.
-    Path,
+    /// Text with commas between names; also a TOML array of strings.
+    Names,
     /// The path of a file that holds the value, which is no secret.
-    PublicPath,
+    Path,
+    /// The paths of files with keys, with commas between them; also a TOML array of strings.
+    Paths,
     /// Text that must never be shown, or under the name with `_file` the path of a file with it.
     Secret,
-}
-
-impl Shape {
-    /// Whether the value is the path of a file that holds it.
-    pub(super) fn is_path(self) -> bool {
-        matches!(self, Self::Path | Self::PublicPath)
-    }
 }
 
 impl Key {
@@ -117,7 +112,7 @@ pub(super) struct Name {
 /// The setting a name in a TOML file stands for.
 pub(super) fn named(name: &str) -> Option<Name> {
     KEYS.iter().find_map(|&key| {
-        let is_path = key.shape.is_path();
+        let is_path = matches!(key.shape, Shape::Path | Shape::Paths);
         if name == key.name {
             return Some(Name { key, is_path });
         }
@@ -189,7 +184,7 @@ keys! {
          environment does.";
     INSTANCES: "instances", Count, Some("1"),
         "How many processes share what the provider takes from this client.";
-    CA_FILE: "ca_file", PublicPath, None,
+    CA_FILE: "ca_file", Path, None,
         "The file with certificates (PEM) that calls to the provider trust in addition to the \
          system's.";
     PROXY: "proxy", Secret, Some("system"),
@@ -208,10 +203,11 @@ keys! {
         "What to ask Oten for; `openid` must be among it.";
     JAR: "jar", Text, Some("HS256"),
         "How a confidential client signs its authorization requests: `HS256`, `EdDSA` or `off`.";
-    JAR_KEY_FILE: "jar_key_file", Path, None,
-        "The file with the Ed25519 private key (PKCS#8 PEM) for `jar = \"EdDSA\"`.";
-    JAR_KEY_ID: "jar_key_id", Text, None,
-        "The key id Oten knows the `EdDSA` key by; else the key's RFC 7638 thumbprint.";
+    JAR_KEY_FILE: "jar_key_file", Paths, None,
+        "The files with the Ed25519 keys (PEM) for `jar = \"EdDSA\"`: the first one, private, signs; \
+         the others are only published.";
+    JAR_KEY_ID: "jar_key_id", Names, None,
+        "The ids Oten knows the `EdDSA` keys by, in their order; else their RFC 7638 thumbprints.";
     PROMPT: "prompt", Text, None,
         "What Oten must ask for at sign-in: `login`, `consent`, `select_account`, or `none`.";
     MAX_AGE: "max_age", Seconds, None,

@@ -65,7 +65,7 @@ pub use crate::{http::Proxy, seal::SealingKey};
 
 #[cfg(feature = "check")]
 pub(crate) use self::check::Partial;
-pub(crate) use self::check::is_loopback;
+pub(crate) use self::check::{BACK_CHANNEL_LOGOUT, JWKS, is_loopback};
 
 use std::{
     net::SocketAddr,
@@ -343,5 +343,24 @@ impl Config {
     #[must_use]
     pub fn origin(&self) -> String {
         self.redirect_uri.origin().ascii_serialization()
+    }
+
+    /// The absolute URL of the back-channel logout route, the `backchannel_logout_uri` to register
+    /// with Oten (OpenID Connect Back-Channel Logout 1.0 section 2.2).
+    #[must_use]
+    pub fn back_channel_logout_uri(&self) -> String {
+        self.uri(BACK_CHANNEL_LOGOUT)
+    }
+
+    /// The absolute URL of the route that publishes the client's keys, the `jwks_uri` to register
+    /// with Oten for `EdDSA` (RFC 7591 section 2), where the app mounts
+    /// [`Oten::jwks_route`](crate::Oten::jwks_route).
+    #[must_use]
+    pub fn jwks_uri(&self) -> String {
+        self.uri(JWKS)
+    }
+
+    fn uri(&self, path: &str) -> String {
+        format!("{}{}{path}", self.origin(), self.base_path)
     }
 }

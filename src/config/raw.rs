@@ -4,7 +4,10 @@ use super::{
     keys::Key,
     problem::{Origin, Problem},
 };
-use crate::{jose::Ed25519KeyPair, secret::Secret};
+use crate::{
+    jose::{Ed25519KeyPair, Ed25519PublicKey},
+    secret::Secret,
+};
 
 /// What was given for each setting and by whom, before anything is checked.
 #[derive(Clone, Debug, Default)]
@@ -12,6 +15,8 @@ pub(super) struct Raw {
     values: BTreeMap<&'static str, Value>,
     /// A key made by the program, which has no file.
     pub(super) key_pair: Option<Ed25519KeyPair>,
+    /// Keys named by the program, to be published beside.
+    pub(super) published_keys: Vec<Ed25519PublicKey>,
     /// Names that stand for no setting.
     pub(super) problems: Vec<Problem>,
 }
@@ -29,6 +34,8 @@ pub(super) enum Given {
     Text(Secret),
     /// The value is what this file holds.
     File(PathBuf),
+    /// The values are what these files hold; there is at least one.
+    Files(Vec<PathBuf>),
     /// A secret and its file, both in the same place.
     Twice,
     /// Not text; what it must be instead.
@@ -54,6 +61,15 @@ impl Given {
                 .collect::<Vec<_>>()
                 .join(" "),
         )
+    }
+
+    /// Names that must not hold commas, since their text form is separated by them. An empty one
+    /// keeps a place.
+    pub(super) fn names(names: &[&str]) -> Self {
+        if names.is_empty() || names.iter().any(|name| name.contains(',')) {
+            return Self::Unfit("a list of names without commas");
+        }
+        Self::text(names.join(","))
     }
 }
 

@@ -10,7 +10,10 @@ use super::{
     gather::{File, gather},
     *,
 };
-use crate::{jose::Ed25519KeyPair, secret::Secret};
+use crate::{
+    jose::{Ed25519KeyPair, Ed25519PublicKey},
+    secret::Secret,
+};
 
 /// 32 bytes each.
 const KEYS: [&str; 2] = [
@@ -63,6 +66,7 @@ const BAD: &[(&str, &[&str])] = &[
             "https://app.example.com/login",
             "https://app.example.com/logout",
             "https://app.example.com/backchannel-logout",
+            "https://app.example.com/.well-known/jwks.json",
             "https://app.example.com/{callback}",
             "https://app.example.com/%7Bcallback%7D",
             "https://app.example.com/:callback",
@@ -653,11 +657,11 @@ fn a_bad_secret_file_is_told_by_its_path_alone() {
     let long = TempFile::new("x".repeat(70_000));
     for (path, message) in [
         ("/nowhere/at/all", "does not exist: /nowhere/at/all"),
-        (folder.to_str().unwrap(), "cannot be read"),
+        (folder.to_str().unwrap(), "a directory"),
         (two_lines.path(), "control character"),
         (empty.path(), "is empty"),
         (binary.path(), "not text"),
-        (long.path(), "not text of at most 64 KiB"),
+        (long.path(), "more than 64 KiB"),
     ] {
         let settings = changed(&[("client_secret", ""), ("client_secret_file", path)]);
         let problem = only_problem(from_environment(&settings));
@@ -709,21 +713,197 @@ fn eddsa_needs_a_key() {
     named.push(("jar_key_id", "registered"));
     assert_eq!(key_id(&named), "registered");
 
-    let public = TempFile::new(key.public_pem());
-    let rsa =
-        TempFile::new("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n");
-    let (text, empty) = (TempFile::new("not a key"), TempFile::new(""));
-    for (path, message) in [
-        ("", "is missing"),
-        ("/nowhere/at/all", "does not exist"),
-        (public.path(), "public key"),
-        (rsa.path(), "without an Ed25519 private key"),
-        (text.path(), "not PEM"),
-        (empty.path(), "empty file"),
+    let problem = only_problem(from_environment(&with("")));
+    assert_eq!(problem.key(), "jar_key_file");
+    assert!(problem.message().contains("is missing"), "{problem}");
+}
+
+/// B3.
+#[test]
+fn b3_each_bad_key_file_has_a_line_of_its_own_with_its_path_and_cure() {
+    let key = Ed25519KeyPair::generate();
+    let pem = key.to_pem();
+    let block = |label: &str| {
+        format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n").into_bytes()
+    };
+    let new_key = "`oten keygen ed25519`";
+    for (bytes, message, cure) in [
+        (Vec::new(), "is empty", new_key),
+        (b"\n".to_vec(), "is empty", new_key),
+        (b"not a key".to_vec(), "is not PEM", new_key),
+        (pem[..50].into(), "is cut off", "Copy the file again, whole"),
+        (
+            pem.replace("MC4C", "M").into(),
+            "is damaged",
+            "Copy the file again, whole",
+        ),
+        (block("PRIVATE KEY"), "is damaged", new_key),
+        (
+            pem.repeat(2).into(),
+            "more than one PEM block",
+            "file of its own",
+        ),
+        (
+            key.public_pem().into(),
+            "holds a public key",
+            "Name the file with the private key",
+        ),
+        (block("RSA PRIVATE KEY"), "another algorithm", new_key),
+        (block("EC PRIVATE KEY"), "another algorithm", new_key),
+        (
+            block("ENCRYPTED PRIVATE KEY"),
+            "passphrase",
+            "`openssl pkey -in",
+        ),
+        (block("OPENSSH PRIVATE KEY"), "PKCS#8", new_key),
+        (vec![0x30, 0x2e, 0xff, 0xfe], "is not text", "not DER"),
+        (
+            vec![b'A'; 64 * 1024 + 1],
+            "more than 64 KiB",
+            "Correct the path",
+        ),
     ] {
-        let problem = only_problem(from_environment(&with(path)));
-        assert_eq!(problem.key(), "jar_key_file");
+        let file = TempFile::new(bytes);
+        let settings = changed(&[("jar", "EdDSA"), ("jar_key_file", file.path())]);
+        assert_bad_key(&settings, message, file.path(), cure);
+    }
+    let folder = std::env::temp_dir();
+    for (path, message, cure) in [
+        ("/nowhere/at/all", "does not exist", "Create it"),
+        (folder.to_str().unwrap(), "a directory", "Correct the path"),
+    ] {
+        let settings = changed(&[("jar", "EdDSA"), ("jar_key_file", path)]);
+        assert_bad_key(&settings, message, path, cure);
+    }
+}
+
+#[track_caller]
+fn assert_bad_key(settings: &[(&str, &str)], message: &str, path: &str, cure: &str) {
+    let problem = only_problem(from_environment(settings));
+    assert_eq!(problem.key(), "jar_key_file");
+    assert!(problem.message().contains(message), "{message}: {problem}");
+    assert!(problem.message().contains(path), "{path}: {problem}");
+    assert!(problem.cure().contains(cure), "{cure}: {problem}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_private_key_that_others_may_read_is_refused_in_production() {
+    let (first, next) = (Ed25519KeyPair::generate(), Ed25519KeyPair::generate());
+    let private = TempFile::new(&*first.to_pem());
+    let later = TempFile::new(&*next.to_pem());
+    let public = TempFile::new(next.public_pem());
+    public.chmod(0o644);
+    let read = |second: &TempFile, environment| {
+        let files = format!("{},{}", private.path(), second.path());
+        let settings = [("environment", environment), ("jar", "EdDSA")];
+        let settings = [&settings[..], &[("jar_key_file", &files)]].concat();
+        from_environment(&changed(&settings))
+    };
+    // Everybody may read a public key.
+    assert!(read(&public, "production").unwrap().warnings().is_empty());
+    // A private one is as secret where it does not sign yet.
+    for file in [&private, &later] {
+        file.chmod(0o644);
+        assert_eq!(read(&later, "sandbox").unwrap().warnings().len(), 1);
+        let problem = only_problem(read(&later, "production"));
+        assert!(problem.message().contains("everybody"), "{problem}");
+        let cure = format!("chmod 600 {}", file.path());
+        assert!(problem.cure().contains(&cure), "{problem}");
+        file.chmod(0o600);
+    }
+}
+
+fn published(config: &Config) -> Vec<&str> {
+    let keys = config.client().published_keys();
+    keys.iter().map(Ed25519PublicKey::key_id).collect()
+}
+
+#[test]
+fn the_first_key_signs_and_all_are_published() {
+    let [first, next, last] = [(); 3].map(|()| Ed25519KeyPair::generate());
+    let private = TempFile::new(&*first.to_pem());
+    let also_private = TempFile::new(&*next.to_pem());
+    let public = TempFile::new(last.public_pem());
+    let paths = [private.path(), also_private.path(), public.path()];
+    let thumbprints = [first.key_id(), next.key_id(), last.key_id()];
+
+    let separated = paths.join(", ");
+    let settings = changed(&[("jar", "EdDSA"), ("jar_key_file", &separated)]);
+    let array = format!("{}jar = 'EdDSA'\njar_key_file = {paths:?}\n", toml(GOOD));
+    for config in [from_environment(&settings), from_toml(&array)] {
+        let config = config.unwrap();
+        assert_eq!(published(&config), thumbprints);
+        let ClientType::Confidential { jar, .. } = config.client().kind() else {
+            panic!("{config:?}")
+        };
+        assert!(matches!(jar, Jar::EdDsa(pair) if pair.key_id() == first.key_id()));
+    }
+
+    // Ids stand in the same order; what is left out is a thumbprint.
+    for (ids, expected) in [
+        ("one", ["one", thumbprints[1], thumbprints[2]]),
+        ("one, two", ["one", "two", thumbprints[2]]),
+        (",two", [thumbprints[0], "two", thumbprints[2]]),
+        ("one,two,three", ["one", "two", "three"]),
+    ] {
+        let mut settings = settings.clone();
+        settings.push(("jar_key_id", ids));
+        assert_eq!(published(&from_environment(&settings).unwrap()), expected);
+        let names: Vec<_> = ids.split(',').map(str::trim).collect();
+        let array = format!("{array}jar_key_id = {names:?}\n");
+        assert_eq!(published(&from_toml(&array).unwrap()), expected);
+    }
+    for (ids, message) in [
+        ("one,two,three,four", "more ids than there are keys"),
+        ("one,one", "id of an earlier key"),
+        (thumbprints[1], "id of an earlier key"),
+        ("one,t wo", "holds a space"),
+    ] {
+        let mut settings = settings.clone();
+        settings.push(("jar_key_id", ids));
+        let problem = only_problem(from_environment(&settings));
+        assert_eq!(problem.key(), "jar_key_id");
         assert!(problem.message().contains(message), "{problem}");
+    }
+}
+
+#[test]
+fn no_key_is_there_twice_and_each_wrong_one_is_a_problem() {
+    let pair = Ed25519KeyPair::generate();
+    let (private, public) = (
+        TempFile::new(&*pair.to_pem()),
+        TempFile::new(pair.public_pem()),
+    );
+    let files = |paths: &[&str]| {
+        let paths = paths.join(",");
+        from_environment(&changed(&[("jar", "EdDSA"), ("jar_key_file", &paths)]))
+    };
+    for twice in [private.path(), public.path()] {
+        let problem = only_problem(files(&[private.path(), twice]));
+        assert!(problem.message().contains("repeats"), "{problem}");
+    }
+    // A public key cannot sign.
+    let problem = only_problem(files(&[public.path(), private.path()]));
+    assert!(problem.message().contains(public.path()), "{problem}");
+
+    let empty = TempFile::new("");
+    let error = files(&[empty.path(), "/nowhere", private.path(), empty.path()]).unwrap_err();
+    assert_eq!(error.problems().len(), 3, "{error}");
+
+    for given in ["", " , ", "a.pem,", ",a.pem"] {
+        assert_eq!(keys_of(&files(&[given])), ["jar_key_file"], "{given}");
+    }
+    for given in ["[]", "[5]", "['']", "5", "['a\\nb']", "[['a']]"] {
+        for key in ["jar_key_file", "jar_key_id"] {
+            let other = match key {
+                "jar_key_id" => format!("jar_key_file = {:?}", private.path()),
+                _ => String::new(),
+            };
+            let text = format!("{}jar = 'EdDSA'\n{key} = {given}\n{other}", toml(GOOD));
+            let text = text.replace("'a\\nb'", "\"a\\nb\"");
+            assert_eq!(keys_of(&from_toml(&text)), [key], "{key} = {given}");
+        }
     }
 }
 
@@ -747,7 +927,7 @@ fn l7_each_wrong_key_is_a_problem_with_its_cure() {
     let wrong = |position| {
         format!(
             "session_key (from OTEN_SESSION_KEY): has as key {position} something else than 32 \
-             bytes in base64. Make a key with `openssl rand -base64 32`."
+             bytes in base64. Make a key with `oten keygen session` or `openssl rand -base64 32`."
         )
     };
     let repeated = "session_key (from OTEN_SESSION_KEY): repeats an earlier key as key 5. Remove \
@@ -1082,7 +1262,7 @@ fn b3_a_bad_list_of_certificates_has_a_line_of_its_own() {
             Ed25519KeyPair::generate().public_pem(),
             "without a certificate",
         ),
-        ("x".repeat(1024 * 1024 + 1), "at most 1024 KiB"),
+        ("x".repeat(1024 * 1024 + 1), "more than 1024 KiB"),
     ] {
         let file = TempFile::new(text);
         let problem = only_problem(from_environment(&changed(&[("ca_file", file.path())])));
@@ -1092,7 +1272,7 @@ fn b3_a_bad_list_of_certificates_has_a_line_of_its_own() {
     }
     for (path, message) in [
         ("/nowhere/at/all", "does not exist: /nowhere/at/all"),
-        (folder.to_str().unwrap(), "cannot be read"),
+        (folder.to_str().unwrap(), "a directory"),
     ] {
         let problem = only_problem(from_environment(&changed(&[("ca_file", path)])));
         assert!(problem.message().contains(message), "{problem}");

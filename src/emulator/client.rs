@@ -1,10 +1,13 @@
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use serde_json::{Value, json};
 use url::{Host, Url};
 
 use super::EmulatorError;
-use crate::{jose::JwkSet, secret::Secret};
+use crate::{
+    jose::{Jwk, JwkSet},
+    secret::Secret,
+};
 
 /// A client registered with the emulator.
 #[derive(Clone)]
@@ -86,8 +89,10 @@ impl EmulatedClient {
 
     /// Registers the public half of the key that signs request objects, as
     /// [`Ed25519KeyPair::public_jwk`](crate::jose::Ed25519KeyPair::public_jwk) gives it; call it
-    /// again for more. From then on `HS256` is refused, and a request object must name its key
-    /// in `kid`. Has no meaning for public clients.
+    /// again for more, each with a `kid` of its own. From then on `HS256` is refused, and a request
+    /// object must name its key in `kid`. Has no meaning for public clients.
+    /// [`Emulator::replace_request_object_keys`](super::Emulator::replace_request_object_keys)
+    /// registers others later.
     #[must_use]
     pub fn request_object_key(mut self, jwk: &Value) -> Self {
         self.jwks.push(jwk.clone());
@@ -119,14 +124,9 @@ impl EmulatedClient {
         if self.jwks.is_empty() {
             return Ok(RequestForm::Hs256(secret.clone()));
         }
-        let document = json!({ "keys": self.jwks }).to_string();
-        let keys = JwkSet::from_json(document.as_bytes()).unwrap_or_default();
-        let named = keys.keys().iter().filter(|jwk| jwk.key_id().is_some());
-        if named.count() == self.jwks.len() {
-            Ok(RequestForm::EdDsa(keys))
-        } else {
-            Err(self.invalid("a request object key must be a public Ed25519 JWK with a `kid`"))
-        }
+        request_object_keys(&json!({ "keys": self.jwks }))
+            .map(RequestForm::EdDsa)
+            .map_err(|problem| self.invalid(problem))
     }
 
     /// Checks what the developer portal would check at registration.
@@ -163,6 +163,20 @@ impl EmulatedClient {
             problem,
         }
     }
+}
+
+/// The keys in a JWK set, each of which must be usable and told apart from the others.
+pub(super) fn request_object_keys(jwk_set: &Value) -> Result<JwkSet, &'static str> {
+    let given = jwk_set["keys"].as_array().map_or(&[][..], Vec::as_slice);
+    if given.iter().any(|jwk| jwk.get("d").is_some()) {
+        return Err("a request object key must not carry its private half `d`");
+    }
+    let keys = JwkSet::from_json(jwk_set.to_string().as_bytes()).unwrap_or_default();
+    let ids: BTreeSet<&str> = keys.keys().iter().filter_map(Jwk::key_id).collect();
+    if given.is_empty() || ids.len() != given.len() {
+        return Err("a request object key must be a public Ed25519 JWK with a `kid` of its own");
+    }
+    Ok(keys)
 }
 
 fn is_acceptable(uri: &str) -> bool {

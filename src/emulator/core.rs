@@ -19,7 +19,7 @@ use super::{
     keys::ProviderKey,
     session::Sessions,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, jose::JwkSet};
 
 /// Everything an endpoint needs.
 pub(super) struct Core {
@@ -81,6 +81,8 @@ pub(super) struct State {
     pub(super) lies: Vec<Lie>,
     pub(super) faults: Faults,
     pub(super) gates: Gates,
+    /// The keys of clients, by id, whose keys changed since they were registered.
+    pub(super) replaced_keys: BTreeMap<String, JwkSet>,
     /// The `jti` of every request object that can still be replayed, after its client's id.
     pub(super) seen_request_objects: Expiring<()>,
     pub(super) interactions: Expiring<Interaction>,
@@ -115,6 +117,7 @@ impl Core {
                 lies: Vec::new(),
                 faults: Faults::default(),
                 gates: Gates::default(),
+                replaced_keys: BTreeMap::new(),
                 seen_request_objects: Expiring::new(MAX_RECORDS),
                 interactions: Expiring::new(MAX_RECORDS),
                 unconfirmed_logouts: Expiring::new(MAX_RECORDS),

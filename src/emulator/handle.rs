@@ -1,10 +1,12 @@
 use std::{mem, sync::Arc};
 
 use axum::Router;
+use serde_json::Value;
 use url::Url;
 
 use super::{
     EmulatorBuilder, EmulatorError, Endpoint, Held, Lie, PlannedFault, Refusal,
+    client::{self, RequestForm},
     core::Core,
     interaction,
     keys::ProviderKey,
@@ -51,6 +53,35 @@ impl Emulator {
     /// The name and the email address of everybody who lives here, disabled or not.
     pub fn people(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
         USERS.iter().map(|user| (user.name, user.email))
+    }
+
+    /// Registers other public keys for a client that signs its request objects with one, in place of
+    /// those it has: a JWK set (RFC 7517 section 5), as the client's JWKS URI serves it. The emulator
+    /// fetches nothing by itself.
+    ///
+    /// # Errors
+    ///
+    /// [`EmulatorError::Client`] when the client does not sign with such a key, or the set is not one
+    /// of public Ed25519 keys with a `kid` each; what was registered before then stays.
+    pub fn replace_request_object_keys(
+        &self,
+        client_id: &str,
+        jwk_set: &Value,
+    ) -> Result<(), EmulatorError> {
+        let invalid = |problem| EmulatorError::Client {
+            client_id: client_id.to_owned(),
+            problem,
+        };
+        let form = self.core.clients.get(client_id).map(|it| &it.request_form);
+        if !matches!(form, Some(RequestForm::EdDsa(_))) {
+            return Err(invalid(
+                "it has no request object key to replace: call `request_object_key`",
+            ));
+        }
+        let keys = client::request_object_keys(jwk_set).map_err(invalid)?;
+        let replaced = &mut self.core.state().replaced_keys;
+        replaced.insert(client_id.to_owned(), keys);
+        Ok(())
     }
 
     /// Does what a person does with the authorization URL: signs in as `user` (`alice`, `bob` or

@@ -65,7 +65,7 @@ fn signed(
         let description = format!("The parameter {extra} belongs into the request object");
         return Err(unverified.refusal(core, "invalid_request", description));
     }
-    let claims = request_object::verify(client, request)
+    let claims = request_object::verify(core, client, request)
         .map_err(|description| unverified.refusal(core, "invalid_request_object", description))?;
     let form = request_object::parameters(&claims)
         .map_err(|description| unverified.refusal(core, "invalid_request_object", description))?;

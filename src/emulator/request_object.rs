@@ -15,14 +15,17 @@ const LEEWAY: i64 = 60;
 const MAX_LIFETIME: i64 = 300;
 
 /// Checks the signature and the `typ` of a request object (RFC 9101 section 6.2).
-pub(super) fn verify(client: &Client, request: &str) -> Result<Claims, &'static str> {
+pub(super) fn verify(core: &Core, client: &Client, request: &str) -> Result<Claims, &'static str> {
     let jws = CompactJws::parse(request).map_err(|_| "The request object is not a signed JWT")?;
     if jws.typ() != Some("JWT") {
         return Err("The request object's typ must be JWT");
     }
     let (key, algorithm): (VerifyingKey, _) = match &client.request_form {
         RequestForm::Hs256(secret) => (VerifyingKey::hs256(secret), Algorithm::Hs256),
-        RequestForm::EdDsa(keys) => {
+        RequestForm::EdDsa(registered) => {
+            let state = core.state();
+            let replaced = state.replaced_keys.get(&client.registered.id);
+            let keys = replaced.unwrap_or(registered);
             let kid = jws
                 .key_id()
                 .ok_or("The request object must name its key in kid")?;

@@ -2,16 +2,12 @@ use std::{fmt, sync::Arc};
 
 use ed25519_dalek::{
     SigningKey as DalekKey,
-    pkcs8::{
-        DecodePrivateKey, EncodePrivateKey, EncodePublicKey, KeypairBytes,
-        spki::der::pem::LineEnding,
-    },
+    pkcs8::{EncodePrivateKey, KeypairBytes, spki::der::pem::LineEnding},
 };
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{JoseError, VerifyingKey, base64url};
+use super::{Ed25519PublicKey, PemError, VerifyingKey, pem};
 use crate::secret::random_bytes;
 
 /// An Ed25519 private key with the id under which its public half is registered.
@@ -23,7 +19,7 @@ use crate::secret::random_bytes;
 /// let again = Ed25519KeyPair::from_pem(&pair.to_pem())?;
 /// assert_eq!(again.public_jwk(), pair.public_jwk());
 /// assert!(Ed25519KeyPair::from_pem("-----BEGIN NONSENSE-----").is_err());
-/// # Ok::<_, axum_oten::jose::JoseError>(())
+/// # Ok::<_, axum_oten::jose::PemError>(())
 /// ```
 #[derive(Clone)]
 pub struct Ed25519KeyPair {
@@ -38,29 +34,21 @@ impl Ed25519KeyPair {
         Self::new(DalekKey::from_bytes(&random_bytes()))
     }
 
-    /// Reads a PKCS#8 PEM, as `openssl genpkey -algorithm ed25519` writes it. The id is the
-    /// RFC 7638 thumbprint.
+    /// Reads a PKCS#8 PEM, as `oten keygen ed25519` and `openssl genpkey -algorithm ed25519` write
+    /// it. The id is the RFC 7638 thumbprint.
     ///
     /// # Errors
     ///
-    /// [`JoseError::Key`] when the text is not such a key.
-    pub fn from_pem(pem: &str) -> Result<Self, JoseError> {
-        // Only the private half is taken: a version 2 document also carries the public half, and
-        // signing with a public half that does not belong to the key gives the key away.
-        let bytes = KeypairBytes::from_pkcs8_pem(pem).map_err(|_| {
-            JoseError::Key(
-                "not an Ed25519 private key in PKCS#8 PEM; \
-                 `openssl genpkey -algorithm ed25519` makes one",
-            )
-        })?;
-        Ok(Self::new(DalekKey::from_bytes(&bytes.secret_key)))
+    /// [`PemError`] when the text is not such a key.
+    pub fn from_pem(pem: &str) -> Result<Self, PemError> {
+        pem::private_key(pem).map(Self::new)
     }
 
     fn new(key: DalekKey) -> Self {
-        let key_id = thumbprint(key.verifying_key().as_bytes());
+        let public = Ed25519PublicKey::new(key.verifying_key());
         Self {
             key: Arc::new(key),
-            key_id,
+            key_id: public.key_id().to_owned(),
         }
     }
 
@@ -94,52 +82,33 @@ impl Ed25519KeyPair {
             .expect("32 bytes always have a PKCS#8 form")
     }
 
+    /// The public half, under the same id.
+    #[must_use]
+    pub fn public_key(&self) -> Ed25519PublicKey {
+        Ed25519PublicKey::new(self.key.verifying_key()).with_key_id(&*self.key_id)
+    }
+
     /// The public key as PEM, the form the developer portal asks for.
-    ///
-    /// # Panics
-    ///
-    /// Never: a public key always has a PEM form.
     #[must_use]
     pub fn public_pem(&self) -> String {
-        self.key
-            .verifying_key()
-            .to_public_key_pem(LineEnding::LF)
-            .expect("a public key always has a PEM form")
+        self.public_key().to_pem()
     }
 
     /// The public key as a JWK (RFC 8037 section 2) with `kid`, `use` and `alg`.
     #[must_use]
     pub fn public_jwk(&self) -> Value {
-        json!({
-            "kty": "OKP",
-            "crv": "Ed25519",
-            "x": base64url(self.key.verifying_key().as_bytes()),
-            "kid": self.key_id,
-            "use": "sig",
-            "alg": "EdDSA",
-        })
+        self.public_key().to_jwk()
     }
 
     /// The public half, to check signatures with.
-    ///
-    /// # Panics
-    ///
-    /// Never: the public half of a private key is a strong point.
     #[must_use]
     pub fn verifying_key(&self) -> VerifyingKey {
-        VerifyingKey::ed25519(self.key.verifying_key().as_bytes())
-            .expect("the public half of a private key is a strong point")
+        self.public_key().verifying_key()
     }
 
     pub(super) fn dalek(&self) -> &DalekKey {
         &self.key
     }
-}
-
-/// The RFC 7638 thumbprint of an Ed25519 public key (RFC 8037 appendix A.3).
-fn thumbprint(x: &[u8; 32]) -> String {
-    let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{}"}}"#, base64url(x));
-    base64url(Sha256::digest(canonical))
 }
 
 impl fmt::Debug for Ed25519KeyPair {
@@ -152,8 +121,10 @@ impl fmt::Debug for Ed25519KeyPair {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::jose::{CompactJws, Header, SigningKey, Verified};
+    use crate::jose::{CompactJws, Header, SigningKey, Verified, base64url};
 
     /// RFC 8037 appendix A.1: the private key `d`.
     const RFC8037_D: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";

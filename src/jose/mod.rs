@@ -31,6 +31,8 @@ mod header;
 mod jwk;
 mod key;
 mod key_pair;
+mod pem;
+mod public_key;
 mod verify;
 
 pub use self::{
@@ -40,6 +42,8 @@ pub use self::{
     jwk::{Jwk, JwkSet},
     key::{SigningKey, VerifyingKey},
     key_pair::Ed25519KeyPair,
+    pem::PemError,
+    public_key::Ed25519PublicKey,
     verify::{CompactJws, Verified},
 };
 

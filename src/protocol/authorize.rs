@@ -4,8 +4,10 @@ use url::Url;
 
 use super::{CodeVerifier, request_object};
 use crate::{
-    config::{Client, ClientType, Jar},
+    clock::Clock,
+    config::{Client, ClientType, Config, Jar},
     jose::{JoseError, SigningKey},
+    provider::ProviderMetadata,
     secret::Secret,
 };
 
@@ -28,7 +30,32 @@ pub(crate) struct AuthorizationRequest<'a> {
     pub(crate) now: i64,
 }
 
-impl AuthorizationRequest<'_> {
+impl<'a> AuthorizationRequest<'a> {
+    /// What the configuration asks for; what is new for each sign-in are the secrets and the time.
+    pub(crate) fn new(
+        config: &'a Config,
+        issuer: &'a str,
+        state: &'a Secret,
+        nonce: &'a Secret,
+        code_verifier: &'a CodeVerifier,
+        now: i64,
+    ) -> Self {
+        Self {
+            client: config.client(),
+            issuer,
+            redirect_uri: config.redirect_uri(),
+            scopes: config.scopes(),
+            state,
+            nonce,
+            code_verifier,
+            prompt: config.prompt(),
+            max_age: config.max_age(),
+            ui_locales: config.ui_locales(),
+            lifetime: config.request_object_lifetime(),
+            now,
+        }
+    }
+
     /// The parameters of RFC 6749 section 4.1.1, RFC 7636 section 4.3 and OpenID Connect Core
     /// section 3.1.2.1, in the order and with the names they have in both forms.
     pub(super) fn parameters(&self) -> Vec<(&'static str, String)> {
@@ -52,6 +79,52 @@ impl AuthorizationRequest<'_> {
         }
         parameters
     }
+}
+
+/// An authorization URL like those that sign-ins use, for support cases: its `state`, `nonce` and
+/// `code_verifier` are made for it and thrown away, so no callback that comes of it is accepted.
+///
+/// ```
+/// use axum_oten::{Clock, Config, Secret, config::Environment, protocol, provider::ProviderMetadata};
+///
+/// let metadata = ProviderMetadata::from_environment(Environment::Sandbox);
+/// let config = Config::builder()
+///     .environment(Environment::Sandbox)
+///     .client_id("my-site")
+///     .redirect_uri("https://app.example.com/callback");
+/// let names = |config: &Config| {
+///     let url = protocol::throwaway_authorization_url(config, &metadata, &Clock::system())?;
+///     let names = url.query_pairs().map(|(name, _)| name.into_owned());
+///     Ok::<Vec<_>, axum_oten::jose::JoseError>(names.collect())
+/// };
+///
+/// // A confidential client's request is signed:
+/// let confidential = config.clone().client_secret(Secret::random()).build()?;
+/// assert_eq!(names(&confidential)?, ["client_id", "request"]);
+/// // A public client's is not:
+/// assert!(!names(&config.public_client().build()?)?.contains(&"request".to_owned()));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// [`JoseError`] when the request cannot be signed.
+pub fn throwaway_authorization_url(
+    config: &Config,
+    metadata: &ProviderMetadata,
+    clock: &Clock,
+) -> Result<Url, JoseError> {
+    let (state, nonce) = (Secret::random(), Secret::random());
+    let code_verifier = CodeVerifier::random();
+    let request = AuthorizationRequest::new(
+        config,
+        metadata.issuer(),
+        &state,
+        &nonce,
+        &code_verifier,
+        clock.unix_now(),
+    );
+    authorization_url(metadata.authorization_endpoint(), &request)
 }
 
 /// The URL the browser is sent to.
@@ -107,6 +180,7 @@ mod tests {
                 secret: "0123456789abcdef0123456789abcdef".into(),
                 jar,
             },
+            published_keys: Vec::new(),
         }
     }
 
@@ -114,6 +188,7 @@ mod tests {
         Client {
             id: "client".into(),
             kind: ClientType::Public,
+            published_keys: Vec::new(),
         }
     }
 

@@ -23,7 +23,7 @@ mod request_object;
 mod revocation;
 mod token;
 
-pub use self::error_code::ErrorCode;
+pub use self::{authorize::throwaway_authorization_url, error_code::ErrorCode};
 
 pub(crate) use self::{
     authorize::{AuthorizationRequest, authorization_url},

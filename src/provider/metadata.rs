@@ -1,8 +1,13 @@
+use std::sync::Arc;
+
 use serde::Deserialize;
 use url::Url;
 
-use super::{ProviderError, environment};
-use crate::config::{Environment, is_loopback};
+use super::{Provider, ProviderError, environment};
+use crate::{
+    clock::Clock,
+    config::{Config, Environment, is_loopback},
+};
 
 /// The provider's endpoints and supported features (OpenID Connect Discovery section 3).
 ///
@@ -54,6 +59,21 @@ struct Document {
 }
 
 impl ProviderMetadata {
+    /// What the configured provider says about itself, asked anew; while one of Oten's environments
+    /// is away, what Oten documents about it.
+    ///
+    /// An app with an [`Oten`](crate::Oten) asks
+    /// [`Oten::provider_metadata`](crate::Oten::provider_metadata), which keeps the answer.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] when the answer cannot be had or is refused.
+    pub async fn discover(config: &Config) -> Result<Arc<Self>, ProviderError> {
+        let provider = Provider::new(config, Clock::system())
+            .map_err(|error| ProviderError::unreachable("the discovery document", &error))?;
+        provider.metadata().await
+    }
+
     /// What Oten documents about an environment.
     #[must_use]
     pub fn from_environment(environment: Environment) -> Self {

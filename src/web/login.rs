@@ -60,20 +60,14 @@ pub(super) async fn start(
     let inner = visit.inner();
     let metadata = inner.provider.metadata().await.map_err(Error::Provider)?;
     let now = inner.clock.now();
-    let request = AuthorizationRequest {
-        client: inner.config.client(),
-        issuer: metadata.issuer(),
-        redirect_uri: inner.config.redirect_uri(),
-        scopes: inner.config.scopes(),
-        state: &attempt.state,
-        nonce: &attempt.nonce,
-        code_verifier: &attempt.code_verifier,
-        prompt: inner.config.prompt(),
-        max_age: inner.config.max_age(),
-        ui_locales: inner.config.ui_locales(),
-        lifetime: inner.config.request_object_lifetime(),
-        now: now.unix_timestamp(),
-    };
+    let request = AuthorizationRequest::new(
+        &inner.config,
+        metadata.issuer(),
+        &attempt.state,
+        &attempt.nonce,
+        &attempt.code_verifier,
+        now.unix_timestamp(),
+    );
     let url = authorization_url(metadata.authorization_endpoint(), &request)
         .map_err(Error::RequestObject)?;
     let state = attempt.state.clone();

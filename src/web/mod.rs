@@ -57,6 +57,7 @@ mod cookies;
 mod error;
 mod event;
 mod extract;
+mod jwks;
 mod layer;
 mod login;
 mod logout;

@@ -5,7 +5,7 @@ use tokio_util::task::TaskTracker;
 use super::cookies::Cookies;
 use crate::{
     clock::Clock,
-    config::{ClientType, Config, Jar},
+    config::{BACK_CHANNEL_LOGOUT, ClientType, Config, JWKS, Jar},
     provider::{Provider, ProviderError, ProviderMetadata},
     seal::Sealer,
     session::{
@@ -95,7 +95,7 @@ pub enum SetupError {
     /// [`session_key`](crate::config::ConfigBuilder::session_key) seals the tokens in them.
     #[error(
         "the session store is outside of this process, and no key seals the tokens in it; make a \
-         key with `openssl rand -base64 32` and set OTEN_SESSION_KEY to it"
+         key with `oten keygen session` or `openssl rand -base64 32` and set OTEN_SESSION_KEY to it"
     )]
     NoSessionKey,
     /// In production the store keeps its records in this process
@@ -160,7 +160,14 @@ impl Oten {
     /// Connect Back-Channel Logout 1.0 section 2.2).
     #[must_use]
     pub fn back_channel_logout_path(&self) -> String {
-        format!("{}/backchannel-logout", self.0.config.base_path())
+        format!("{}{BACK_CHANNEL_LOGOUT}", self.0.config.base_path())
+    }
+
+    /// The path of [`jwks_route`](Self::jwks_route) as a browser sees it, `/.well-known/jwks.json`
+    /// under the base path. [`Config::jwks_uri`] is the whole URL, to be registered with Oten.
+    #[must_use]
+    pub fn jwks_path(&self) -> String {
+        format!("{}{JWKS}", self.0.config.base_path())
     }
 
     /// Waits until no tokens are being renewed or revoked. Call it when the server has stopped and

@@ -8,6 +8,7 @@ use http::header;
 use super::{
     Oten, back_channel, callback, error::Error, login, logout, rejection::Refusal, visit::Visit,
 };
+use crate::config;
 
 impl Oten {
     /// The routes `/login`, `/logout`, `/backchannel-logout` and the callback, whose path is that of
@@ -45,7 +46,7 @@ impl Oten {
             )
             .route("/logout", only(logout, "GET, POST"))
             .route(
-                "/backchannel-logout",
+                config::BACK_CHANNEL_LOGOUT,
                 only(post(back_channel::post), "POST"),
             )
     }

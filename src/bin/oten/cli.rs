@@ -2,7 +2,18 @@ use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode}
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{check, client_kind::ClientKind, demo, failure::Failure, health, run, serve, trace};
+use crate::{
+    authorize_url::{self, AuthorizeUrl},
+    check,
+    client_kind::ClientKind,
+    demo,
+    emulator::{self, EmulatorArguments},
+    failure::Failure,
+    health,
+    keygen::{self, Keygen},
+    register::{self, Register},
+    run, serve, trace,
+};
 
 /// A site that leaves signing in to Oten.
 #[derive(Debug, Parser)]
@@ -32,6 +43,14 @@ enum Command {
     ///
     /// Ends with 0 if all answer, with 1 if one does not, and with 2 if none could be asked.
     Health(Health),
+    /// Run an emulated Oten alone, for a site in another process
+    Emulator(EmulatorArguments),
+    /// Print the sheet that Oten's developer portal asks for
+    Register(Register),
+    /// Make a key: one that signs requests, or one that seals sessions
+    Keygen(Keygen),
+    /// Print an authorization URL and what is in it, for support cases
+    AuthorizeUrl(AuthorizeUrl),
 }
 
 /// What `oten demo` can be told.
@@ -111,7 +130,7 @@ impl Cli {
     pub(crate) fn on_failure(&self) -> ExitCode {
         match self.command {
             Command::Check(_) | Command::Health(_) => ExitCode::from(2),
-            Command::Demo(_) | Command::Serve(_) | Command::Run => ExitCode::FAILURE,
+            _ => ExitCode::FAILURE,
         }
     }
 
@@ -120,19 +139,24 @@ impl Cli {
         trace::init(match self.command {
             // What there is to say is in the answer.
             Command::Check(_) | Command::Health(_) => "off",
-            Command::Demo(_) | Command::Serve(_) | Command::Run => "info",
+            _ => "info",
         })?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .map_err(Failure::Runtime)?;
+        let done = |()| ExitCode::SUCCESS;
         runtime.block_on(async {
             match self.command {
-                Command::Demo(demo) => demo::run(demo).await.map(|()| ExitCode::SUCCESS),
-                Command::Serve(serve) => serve::run(serve).await.map(|()| ExitCode::SUCCESS),
-                Command::Run => run::run().await.map(|()| ExitCode::SUCCESS),
+                Command::Demo(demo) => demo::run(demo).await.map(done),
+                Command::Serve(serve) => serve::run(serve).await.map(done),
+                Command::Run => run::run().await.map(done),
                 Command::Check(check) => check::run(check).await,
                 Command::Health(health) => health::run(health).await,
+                Command::Emulator(emulator) => emulator::run(emulator).await.map(done),
+                Command::Register(register) => register::run(register).map(done),
+                Command::Keygen(keygen) => keygen::run(keygen).map(done),
+                Command::AuthorizeUrl(url) => authorize_url::run(url).await.map(done),
             }
         })
     }

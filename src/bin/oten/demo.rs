@@ -109,7 +109,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 /// The address as a browser on this machine reaches it: `0.0.0.0` is for listening only.
-fn reachable(address: SocketAddr) -> SocketAddr {
+pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),

@@ -7,7 +7,7 @@ use std::{
 use axum_oten::{config::ConfigError, emulator::EmulatorError};
 use thiserror::Error;
 
-use crate::session_key::SessionKeyError;
+use crate::{session_key::SessionKeyError, tls::IdentityError};
 
 /// Why the program could not start or go on, with the cure, for the one who started it.
 #[derive(Debug, Error)]
@@ -16,6 +16,14 @@ pub(crate) enum Failure {
     Config(#[from] ConfigError),
     #[error("{} cannot be read: {error}. Correct the path, or let this user read it", .path.display())]
     File { path: PathBuf, error: io::Error },
+    #[error("{} cannot be made: {}", .path.display(), why_not_made(.error))]
+    NewFile { path: PathBuf, error: io::Error },
+    #[error("stdout cannot be written: {0}")]
+    Output(io::Error),
+    #[error("what the provider says about itself could not be had")]
+    Provider(#[from] axum_oten::provider::ProviderError),
+    #[error("the authorization request could not be signed")]
+    Request(#[source] axum_oten::jose::JoseError),
     #[error("the sign-in layer could not be set up")]
     Oten(#[from] axum_oten::web::SetupError),
     #[error(transparent)]
@@ -33,10 +41,35 @@ pub(crate) enum Failure {
         "OTEN_LISTEN is not an IP address with a port. Write it like `127.0.0.1:3000` or `[::1]:3000`"
     )]
     ListenVariable,
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error("{} {error}. Name the file with the Ed25519 public key in PEM, as `oten keygen ed25519` prints it", .path.display())]
+    PublicKey {
+        path: PathBuf,
+        error: axum_oten::jose::PemError,
+    },
+    #[error("{0}")]
+    Combination(&'static str),
     #[error("RUST_LOG is not a log filter: {0}. Set it to something like `info,axum_oten=debug`")]
     LogFilter(tracing_subscriber::filter::ParseError),
     #[error("the operating system refused: {0}")]
     Runtime(io::Error),
+}
+
+fn why_not_made(error: &io::Error) -> String {
+    match error.kind() {
+        ErrorKind::AlreadyExists => "it exists already, and nothing is overwritten. Name another \
+                                     file with `--out`, or move that one away"
+            .to_owned(),
+        ErrorKind::NotFound => {
+            "its folder does not exist. Create the folder, or name another file with `--out`"
+                .to_owned()
+        }
+        _ => format!(
+            "{error}. Let this user write into its folder, or name a file in another one with \
+             `--out`"
+        ),
+    }
 }
 
 fn why_not(address: SocketAddr, error: &io::Error) -> String {

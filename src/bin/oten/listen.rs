@@ -6,7 +6,7 @@ use tokio::{net::TcpListener, sync::oneshot, time};
 use crate::{failure::Failure, stop::Stop};
 
 /// How long answers under way may take after the signal to stop.
-const FAREWELL: Duration = Duration::from_secs(10);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(10);
 
 /// A taken address, and an ear for the signal to stop.
 #[derive(Debug)]

@@ -1,24 +1,34 @@
-//! `oten`: the demo site with an emulated Oten, the same site against a real one, and what its
-//! operator needs.
+//! `oten`: the demo site with an emulated Oten, the same site against a real one, and the operator's
+//! commands.
 //!
 //! It stands on the library's public API alone, as any site that mounts it does.
 
 mod announce;
+mod authorize_url;
+mod before_registration;
 mod check;
 mod cli;
 mod client_kind;
 mod demo;
+mod emulator;
 mod failure;
 mod health;
+mod keygen;
 mod listen;
+mod new_file;
 mod one_origin;
+mod output;
 mod print;
+mod register;
 mod run;
 mod serve;
 mod session_key;
 mod settings;
 mod site;
 mod stop;
+#[cfg(test)]
+mod temporary;
+mod tls;
 mod trace;
 mod wait;
 

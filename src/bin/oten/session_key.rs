@@ -1,6 +1,6 @@
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Write},
+    fs,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
@@ -9,7 +9,9 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-const CURE: &str = "set OTEN_SESSION_KEY to the output of `openssl rand -base64 32`";
+use crate::new_file;
+
+const CURE: &str = "set OTEN_SESSION_KEY to the output of `oten keygen session`";
 
 /// Why there is no key file to use.
 #[derive(Debug, Error)]
@@ -50,10 +52,7 @@ pub(crate) fn read_or_imagine(path: &Path) -> Result<Secret, SessionKeyError> {
     if path.exists() {
         return read(path);
     }
-    new_key().map_err(|error| SessionKeyError::Create {
-        path: path.to_owned(),
-        error,
-    })
+    Ok(generate())
 }
 
 fn read(path: &Path) -> Result<Secret, SessionKeyError> {
@@ -78,29 +77,21 @@ fn read(path: &Path) -> Result<Secret, SessionKeyError> {
 }
 
 fn create(path: &Path) -> io::Result<Secret> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    write_key(&mut file).inspect_err(|_| {
-        // Half a key would be in the way of the next start. If this fails, that start says so.
-        let _ = fs::remove_file(path);
-    })
-}
-
-fn write_key(file: &mut File) -> io::Result<Secret> {
-    let key = new_key()?;
-    let line = Zeroizing::new(key.expose().to_owned() + "\n");
-    file.write_all(line.as_bytes())?;
-    file.sync_all()?;
+    let key = generate();
+    let line = Zeroizing::new(format!("{}\n", key.expose()));
+    new_file::create(path, &line)?;
     Ok(key)
 }
 
-fn new_key() -> io::Result<Secret> {
+/// A new sealing key: 32 random bytes in base64.
+///
+/// # Panics
+///
+/// When the operating system has no randomness to give. There is no safe way to go on.
+pub(crate) fn generate() -> Secret {
     let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(bytes.as_mut()).map_err(io::Error::other)?;
-    Ok(Secret::from(BASE64_STANDARD.encode(*bytes)))
+    getrandom::fill(bytes.as_mut()).expect("the operating system must provide random bytes");
+    Secret::from(BASE64_STANDARD.encode(*bytes))
 }
 
 #[cfg(unix)]
@@ -119,36 +110,17 @@ mod tests {
     use axum_oten::{Config, config::Environment};
 
     use super::*;
+    use crate::temporary::Folder;
 
-    /// A folder that goes when the test ends.
-    struct Folder(PathBuf);
-
-    impl Folder {
-        fn new() -> Self {
-            let name = format!("oten-session-key-{}", Secret::random().expose());
-            let folder = std::env::temp_dir().join(name);
-            fs::create_dir(&folder).unwrap();
-            Self(folder)
-        }
-
-        fn key(&self) -> PathBuf {
-            self.0.join("session.key")
-        }
-    }
-
-    impl Drop for Folder {
-        fn drop(&mut self) {
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
+    const NAME: &str = "session.key";
 
     #[test]
     fn l7_a_key_is_made_once_and_kept() {
         let folder = Folder::new();
-        let made = read_or_create(&folder.key()).unwrap();
-        assert_eq!(read_or_create(&folder.key()).unwrap(), made);
+        let made = read_or_create(&folder.path(NAME)).unwrap();
+        assert_eq!(read_or_create(&folder.path(NAME)).unwrap(), made);
         let other = Folder::new();
-        assert_ne!(read_or_create(&other.key()).unwrap(), made);
+        assert_ne!(read_or_create(&other.path(NAME)).unwrap(), made);
 
         let config = Config::builder()
             .environment(Environment::Sandbox)
@@ -163,9 +135,9 @@ mod tests {
     fn l7_a_key_that_is_there_is_never_overwritten() {
         let folder = Folder::new();
         for (text, key) in [("new,old\n", "new,old"), ("not a key", "not a key")] {
-            fs::write(folder.key(), text).unwrap();
-            assert_eq!(read_or_create(&folder.key()).unwrap().expose(), key);
-            assert_eq!(fs::read_to_string(folder.key()).unwrap(), text);
+            fs::write(folder.path(NAME), text).unwrap();
+            assert_eq!(read_or_create(&folder.path(NAME)).unwrap().expose(), key);
+            assert_eq!(fs::read_to_string(folder.path(NAME)).unwrap(), text);
         }
     }
 
@@ -174,12 +146,15 @@ mod tests {
     fn l7_only_its_owner_may_read_a_new_key() {
         use std::os::unix::fs::{MetadataExt, PermissionsExt};
         let folder = Folder::new();
-        read_or_create(&folder.key()).unwrap();
-        assert_eq!(fs::metadata(folder.key()).unwrap().mode() & 0o777, 0o600);
-        assert!(!is_open_to_others(&folder.key()));
+        read_or_create(&folder.path(NAME)).unwrap();
+        assert_eq!(
+            fs::metadata(folder.path(NAME)).unwrap().mode() & 0o777,
+            0o600
+        );
+        assert!(!is_open_to_others(&folder.path(NAME)));
         for mode in [0o640, 0o604] {
-            fs::set_permissions(folder.key(), fs::Permissions::from_mode(mode)).unwrap();
-            assert!(is_open_to_others(&folder.key()), "{mode:o}");
+            fs::set_permissions(folder.path(NAME), fs::Permissions::from_mode(mode)).unwrap();
+            assert!(is_open_to_others(&folder.path(NAME)), "{mode:o}");
         }
     }
 
@@ -188,20 +163,20 @@ mod tests {
         let folder = Folder::new();
         let message = |path: &Path| read_or_create(path).unwrap_err().to_string();
 
-        let nowhere = message(&folder.0.join("missing/session.key"));
+        let nowhere = message(&folder.path("missing/session.key"));
         assert!(nowhere.contains("cannot be made"), "{nowhere}");
-        assert!(nowhere.contains("openssl rand -base64 32"), "{nowhere}");
+        assert!(nowhere.contains("oten keygen session"), "{nowhere}");
         // As it is with a file this user may not read, which root always may.
-        let unreadable = message(&folder.0);
+        let unreadable = message(&folder.path(""));
         assert!(unreadable.contains("cannot be read"), "{unreadable}");
-        assert!(
-            unreadable.contains("openssl rand -base64 32"),
-            "{unreadable}"
-        );
+        assert!(unreadable.contains("oten keygen session"), "{unreadable}");
 
-        fs::write(folder.key(), "\n").unwrap();
-        let empty = message(&folder.key());
+        fs::write(folder.path(NAME), "\n").unwrap();
+        let empty = message(&folder.path(NAME));
         assert!(empty.contains("is empty. Remove the file"), "{empty}");
-        assert!(empty.contains(folder.key().to_str().unwrap()), "{empty}");
+        assert!(
+            empty.contains(folder.path(NAME).to_str().unwrap()),
+            "{empty}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, path::Path};
 
 use super::{
     private_file::{self, Readers},
@@ -40,15 +40,20 @@ impl<'a> Checker<'a> {
         rule: impl FnOnce(&str) -> Result<T, Refusal>,
     ) -> Option<T> {
         if !self.raw.is_set(key) && key.default().is_none() {
-            let cure = format!(
-                "Set `{}` or {}: {}",
-                key.name(),
-                key.variable(),
-                key.meaning()
-            );
-            return self.refuse(key, "is missing", cure);
+            return self.missing(key);
         }
         self.optional(key, rule)
+    }
+
+    /// Notes that a setting is missing. Always `None`, as [`refuse`](Self::refuse).
+    pub(super) fn missing<T>(&mut self, key: &'static Key) -> Option<T> {
+        let cure = format!(
+            "Set `{}` or {}: {}",
+            key.name(),
+            key.variable(),
+            key.meaning()
+        );
+        self.refuse(key, "is missing", cure)
     }
 
     /// What the rule makes of a value if there is one. `None` also stands for a refused value: the
@@ -108,29 +113,32 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Notes it if others than the owner may read a file with a secret.
+    pub(super) fn heed_readers(&mut self, key: &'static Key, path: &Path, readers: Readers) {
+        let cure = format!("Run `chmod 600 {}`.", path.display());
+        match readers {
+            Readers::Owner => {}
+            Readers::Group => self.warn(key, "lies in a file that its group may read", &cure),
+            Readers::Everybody => {
+                self.discourage(key, "lies in a file that everybody may read", &cure);
+            }
+        }
+    }
+
     fn text(&mut self, key: &'static Key) -> Result<Option<Secret>, Refusal> {
         let Some(value) = self.raw.get(key) else {
             return Ok(key.default().map(Secret::from));
         };
         let text = match &value.given {
             Given::Text(text) => text.clone(),
-            Given::File(path) if key.shape() == Shape::PublicPath => {
-                private_file::read_public(path)?
-            }
+            Given::File(path) if key.shape() == Shape::Path => private_file::read_public(path)?,
             Given::File(path) => {
                 let file = private_file::read(path)?;
-                let cure = format!("Run `chmod 600 {}`.", path.display());
-                match file.readers {
-                    Readers::Owner => {}
-                    Readers::Group => {
-                        self.warn(key, "lies in a file that its group may read", &cure);
-                    }
-                    Readers::Everybody => {
-                        self.discourage(key, "lies in a file that everybody may read", &cure);
-                    }
-                }
+                self.heed_readers(key, path, file.readers);
                 file.text
             }
+            // Whoever has several files asks for each.
+            Given::Files(_) => return refuse("is a list of files", "Name one file."),
             Given::Twice => {
                 return refuse(
                     "is set twice, as a value and as a file",
@@ -139,8 +147,8 @@ impl<'a> Checker<'a> {
             }
             Given::Unfit(fit) => return refuse(format!("is not {fit}"), "Write it in this form."),
         };
-        // A key file has lines of its own.
-        if !key.shape().is_path() {
+        // Such a file has lines of its own.
+        if key.shape() != Shape::Path {
             refuse_untidy(key, text.expose())?;
         }
         Ok(Some(text))

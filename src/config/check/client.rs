@@ -1,10 +1,11 @@
 use super::{
     checker::{Checker, one_of},
+    jar_keys,
     refusal::{Refusal, refuse},
 };
 use crate::{
     config::{Client, ClientType, Jar, keys},
-    jose::Ed25519KeyPair,
+    jose::Ed25519PublicKey,
     secret::Secret,
 };
 
@@ -17,13 +18,15 @@ const SIGNATURES: [&str; 3] = ["HS256", "EdDSA", "off"];
 
 pub(super) fn check(checker: &mut Checker<'_>) -> Option<Client> {
     let id = checker.required(&keys::CLIENT_ID, visible_ascii);
-    let kind = match checker.required(&keys::CLIENT_TYPE, |text| choice(text, CLIENT_TYPES))? {
-        "public" => Some(public(checker)),
-        _ => confidential(checker),
+    let client_type = checker.required(&keys::CLIENT_TYPE, |text| choice(text, CLIENT_TYPES))?;
+    let (kind, published_keys) = match client_type {
+        "public" => (public(checker), Vec::new()),
+        _ => confidential(checker)?,
     };
     Some(Client {
         id: id?,
-        kind: kind?,
+        kind,
+        published_keys,
     })
 }
 
@@ -47,7 +50,7 @@ fn public(checker: &mut Checker<'_>) -> ClientType {
     ClientType::Public
 }
 
-fn confidential(checker: &mut Checker<'_>) -> Option<ClientType> {
+fn confidential(checker: &mut Checker<'_>) -> Option<(ClientType, Vec<Ed25519PublicKey>)> {
     let secret = checker.required(&keys::CLIENT_SECRET, |text| Ok(Secret::from(text)));
     let signature = checker.required(&keys::JAR, |text| choice(text, SIGNATURES))?;
     if signature != "EdDSA" {
@@ -61,8 +64,12 @@ fn confidential(checker: &mut Checker<'_>) -> Option<ClientType> {
             }
         }
     }
+    let mut published_keys = Vec::new();
     let jar = match signature {
-        "EdDSA" => eddsa(checker).map(Jar::EdDsa),
+        "EdDSA" => jar_keys::check(checker).map(|keys| {
+            published_keys = keys.published;
+            Jar::EdDsa(keys.signing)
+        }),
         "off" => {
             checker.warn(
                 &keys::JAR,
@@ -94,48 +101,12 @@ fn confidential(checker: &mut Checker<'_>) -> Option<ClientType> {
             Some(Jar::Hs256)
         }
     };
-    Some(ClientType::Confidential {
-        secret: secret?,
-        jar: jar?,
-    })
-}
-
-pub(super) fn eddsa(checker: &mut Checker<'_>) -> Option<Ed25519KeyPair> {
-    let pair = match &checker.raw.key_pair {
-        Some(pair) => Some(pair.clone()),
-        None => checker.required(&keys::JAR_KEY_FILE, private_key),
-    };
-    let key_id = checker.optional(&keys::JAR_KEY_ID, visible_ascii);
-    match (pair?, key_id) {
-        (pair, Some(key_id)) => Some(pair.with_key_id(key_id)),
-        (pair, None) => Some(pair),
-    }
-}
-
-fn private_key(pem: &str) -> Result<Ed25519KeyPair, Refusal> {
-    let cure = "Make a key with `openssl genpkey -algorithm ed25519` and register its public half.";
-    if pem.trim().is_empty() {
-        return refuse("names an empty file", cure);
-    }
-    if !pem.contains("-----BEGIN ") {
-        return refuse("names a file that is not PEM", cure);
-    }
-    if pem.contains("-----BEGIN PUBLIC KEY-----") {
-        return refuse(
-            "names a file with a public key",
-            "Name the file with the private key; the public key is for Oten.",
-        );
-    }
-    Ed25519KeyPair::from_pem(pem).or_else(|_| {
-        refuse(
-            "names a file without an Ed25519 private key in PKCS#8 PEM",
-            cure,
-        )
-    })
+    let (secret, jar) = (secret?, jar?);
+    Some((ClientType::Confidential { secret, jar }, published_keys))
 }
 
 /// `VSCHAR` of RFC 6749 appendix A, less the space.
-fn visible_ascii(text: &str) -> Result<String, Refusal> {
+pub(super) fn visible_ascii(text: &str) -> Result<String, Refusal> {
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return refuse(
             "holds a space or a character that is not ASCII",

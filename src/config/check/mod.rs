@@ -6,6 +6,7 @@ mod client;
 mod count;
 mod duration;
 mod issuer;
+mod jar_keys;
 #[cfg(feature = "check")]
 mod partial;
 mod path;
@@ -24,6 +25,7 @@ mod url;
 pub(super) use self::duration::human;
 #[cfg(feature = "check")]
 pub(crate) use self::partial::Partial;
+pub(crate) use self::path::{BACK_CHANNEL_LOGOUT, JWKS};
 pub(crate) use self::url::is_loopback;
 
 use std::net::SocketAddr;

@@ -6,7 +6,7 @@ use super::{checker::Checker, client, issuer, protocol, provider, session_keys, 
 use crate::{
     config::{Client, Config, ConfigError, Issuer, Problem, SealingKey, StoreUrl, keys, raw::Raw},
     http::HttpOptions,
-    jose::Ed25519KeyPair,
+    jose::Ed25519PublicKey,
     secret::Secret,
 };
 
@@ -23,7 +23,8 @@ pub(crate) struct Partial {
     pub(crate) client: Option<Client>,
     pub(crate) client_id: Option<String>,
     pub(crate) client_secret: Option<Secret>,
-    pub(crate) request_key: Option<Ed25519KeyPair>,
+    /// For request objects: the one that signs, and those before and after it.
+    pub(crate) request_keys: Vec<Ed25519PublicKey>,
     pub(crate) redirect_uri: Option<Url>,
     pub(crate) base_path: Option<String>,
     pub(crate) scopes: Option<Vec<String>>,
@@ -46,7 +47,7 @@ impl Partial {
         let provider = provider::check(again, issuer.as_ref());
         let site = site::check(again);
         let client = client::check(again);
-        let is_set = |key| raw.is_set(key) || raw.key_pair.is_some();
+        let signs = raw.is_set(&keys::JAR_KEY_FILE) || raw.key_pair.is_some();
         Self {
             config: config.filter(|_| problems.is_empty()).map(|config| Config {
                 warnings: warnings.clone(),
@@ -66,9 +67,11 @@ impl Partial {
             client,
             client_id: again.optional(&keys::CLIENT_ID, |text| Ok(text.to_owned())),
             client_secret: again.optional(&keys::CLIENT_SECRET, |text| Ok(Secret::from(text))),
-            request_key: is_set(&keys::JAR_KEY_FILE)
-                .then(|| client::eddsa(again))
-                .flatten(),
+            request_keys: if signs {
+                jar_keys::check(again).map_or_else(Vec::new, |keys| keys.published)
+            } else {
+                Vec::new()
+            },
             redirect_uri: site.as_ref().map(|site| site.redirect_uri.clone()),
             base_path: again.required(&keys::BASE_PATH, super::path::base_path),
             scopes: protocol::check(again).map(|protocol| protocol.scopes),

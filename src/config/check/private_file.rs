@@ -52,9 +52,17 @@ fn read_bounded(path: &Path, max_kib: usize) -> Result<PrivateFile, Refusal> {
                 format!("names a file this user may not read: {path}"),
                 "Give it to the user the program runs as.",
             ),
-            io::ErrorKind::InvalidData => (
-                format!("names a file that is not text of at most {max_kib} KiB: {path}"),
+            io::ErrorKind::IsADirectory => (
+                format!("names a directory instead of a file: {path}"),
                 "Correct the path.",
+            ),
+            io::ErrorKind::FileTooLarge => (
+                format!("names a file of more than {max_kib} KiB: {path}"),
+                "Correct the path; such files are far smaller.",
+            ),
+            io::ErrorKind::InvalidData => (
+                format!("names a file that is not text: {path}"),
+                "Correct the path; keys and certificates must be PEM, not DER.",
             ),
             kind => (
                 format!("names a file that cannot be read ({kind}): {path}"),
@@ -70,12 +78,17 @@ fn read_bounded(path: &Path, max_kib: usize) -> Result<PrivateFile, Refusal> {
 
 fn open(path: &Path, max_bytes: usize) -> io::Result<PrivateFile> {
     let file = File::open(path)?;
-    let readers = readers(&file.metadata()?);
+    let metadata = file.metadata()?;
+    let readers = readers(&metadata);
     // Room for all of it: a buffer that grows leaves copies behind.
     let mut text = Zeroizing::new(String::with_capacity(max_bytes + 1));
+    if metadata.len() > max_bytes as u64 {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    // What is no plain file may be longer than it says.
     file.take(max_bytes as u64 + 1).read_to_string(&mut text)?;
     if text.len() > max_bytes {
-        return Err(io::ErrorKind::InvalidData.into());
+        return Err(io::ErrorKind::FileTooLarge.into());
     }
     let line = text.strip_suffix('\n').unwrap_or(&text);
     let line = line.strip_suffix('\r').unwrap_or(line);

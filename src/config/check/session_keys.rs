@@ -6,7 +6,7 @@ use crate::{
     secret::Secret,
 };
 
-pub(super) const CURE: &str = "Make a key with `openssl rand -base64 32`.";
+pub(super) const CURE: &str = "Make a key with `oten keygen session` or `openssl rand -base64 32`.";
 
 /// The keys in their order, empty if there are none. Each wrong one is a problem of its own.
 pub(super) fn check(checker: &mut Checker<'_>) -> Vec<SealingKey> {

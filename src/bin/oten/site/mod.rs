@@ -97,6 +97,12 @@ pub(crate) fn routes(oten: &Oten, site: &Arc<Site>) -> Router {
         .route("/healthz", get(api::healthz))
         .route("/site.css", get(assets::stylesheet))
         .route("/icon.svg", get(assets::icon));
+    let signs_with_a_key = !oten.config().client().published_keys().is_empty();
+    let app = if signs_with_a_key {
+        app.merge(oten.jwks_route())
+    } else {
+        app
+    };
     match site.base_path.as_str() {
         "" => app,
         base => Router::new().nest(base, app),
