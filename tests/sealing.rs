@@ -51,6 +51,23 @@ fn l7_a_store_outside_the_process_without_a_key_is_refused() {
     Oten::new(config().build().unwrap(), MemoryStore::default()).unwrap();
 }
 
+#[test]
+fn in_production_a_store_in_the_process_is_refused() {
+    let production = || {
+        let config = config().environment(Environment::Production);
+        config
+            .redirect_uri("https://app.example.com/callback")
+            .session_key(KEY)
+            .build()
+            .unwrap()
+    };
+    let refused = Oten::new(production(), MemoryStore::default()).unwrap_err();
+    assert!(matches!(refused, SetupError::StoreInProcess));
+    assert!(refused.to_string().contains("store::open"), "{refused}");
+    Oten::new(production(), OutsideStore::new(MemoryStore::default())).unwrap();
+    Oten::new(config().build().unwrap(), MemoryStore::default()).unwrap();
+}
+
 #[tokio::test]
 async fn l7_no_token_and_no_attempt_lies_readable_in_the_store() {
     let (site, store) = start(KEY).await;

@@ -24,6 +24,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// The site itself is near, and whoever asks for it asks often.
 const OWN_LIMIT: Duration = Duration::from_secs(3);
 
+const SITE: &str = "site";
+
 /// How the endpoints are that a sign-in needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -43,7 +45,7 @@ pub struct EndpointHealth {
     /// Its address, if it is known.
     pub url: Option<String>,
     /// Passed if it answers as it should, a warning if with another status, failed if it does not
-    /// answer or says that it is down (5xx).
+    /// answer or says that it is down (5xx); the site itself also fails with another status.
     pub status: Status,
     /// What was answered, or why nothing was.
     pub message: String,
@@ -132,9 +134,9 @@ pub async fn own_health(
         Ok(http) => {
             let call = Call::look(Method::GET, &url);
             let outcome = timeout(OWN_LIMIT, http.send(&call)).await;
-            EndpointHealth::new("site", &url, outcome.unwrap_or(Err(HttpError::TimedOut)))
+            EndpointHealth::new(SITE, &url, outcome.unwrap_or(Err(HttpError::TimedOut)))
         }
-        Err(error) => EndpointHealth::unanswered("site", Some(&url), &error),
+        Err(error) => EndpointHealth::unanswered(SITE, Some(&url), &error),
     };
     Ok(Health::of(vec![endpoint]))
 }
@@ -280,13 +282,16 @@ impl EndpointHealth {
     }
 }
 
-/// Asked without a request, the authorization endpoint may well refuse: it is up all the same.
+/// Asked without a request, the authorization endpoint may well refuse: it is up all the same. The
+/// site's own answer leaves no choice.
 fn verdict(name: &str, status: StatusCode) -> (Status, String) {
     let code = status.as_u16();
     if status.is_success() {
         (Status::Passed, format!("OK ({code})"))
     } else if status.is_server_error() {
         (Status::Failed, format!("down ({status})"))
+    } else if name == SITE {
+        (Status::Failed, format!("not this site ({status})"))
     } else if name == "authorization" && status != StatusCode::NOT_FOUND {
         (Status::Passed, format!("up ({code})"))
     } else {
@@ -310,6 +315,8 @@ mod tests {
             ("authorization", 302, Status::Passed),
             ("authorization", 404, Status::Warning),
             ("authorization", 500, Status::Failed),
+            (SITE, 200, Status::Passed),
+            (SITE, 404, Status::Failed),
         ] {
             let (found, _) = verdict(name, StatusCode::from_u16(code).unwrap());
             assert_eq!(found, status, "{name} {code}");

@@ -667,6 +667,7 @@ fn a_bad_secret_file_is_told_by_its_path_alone() {
         let problem = only_problem(from_environment(&settings));
         assert_eq!(problem.key(), "client_secret");
         assert!(problem.message().contains(message), "{problem}");
+        assert_eq!(problem.message().matches(path).count(), 1, "{problem}");
         assert!(!problem.to_string().contains(SECRET));
     }
 }

@@ -60,7 +60,9 @@ impl TlsFault {
         use CertificateError as Reason;
         match error {
             TlsError::InvalidCertificate(reason) => Some(match reason {
-                Reason::UnknownIssuer => Self::UnknownIssuer,
+                // A signature does not hold where two authorities have one name, such as an old and a
+                // new one of a company's own.
+                Reason::UnknownIssuer | Reason::BadSignature => Self::UnknownIssuer,
                 Reason::Expired | Reason::ExpiredContext { .. } => Self::Expired,
                 Reason::NotValidYet | Reason::NotValidYetContext { .. } => Self::NotValidYet,
                 Reason::NotValidForName | Reason::NotValidForNameContext { .. } => Self::WrongName,

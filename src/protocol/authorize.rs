@@ -81,6 +81,10 @@ impl<'a> AuthorizationRequest<'a> {
     }
 }
 
+/// What the `state` of a request begins with that belongs to no sign-in, so that nobody looks for one
+/// in vain.
+const THROWAWAY: &str = "throwaway-";
+
 /// An authorization URL like those that sign-ins use, for support cases: its `state`, `nonce` and
 /// `code_verifier` are made for it and thrown away, so no callback that comes of it is accepted.
 ///
@@ -114,7 +118,9 @@ pub fn throwaway_authorization_url(
     metadata: &ProviderMetadata,
     clock: &Clock,
 ) -> Result<Url, JoseError> {
-    let (state, nonce) = (Secret::random(), Secret::random());
+    let random = Secret::random();
+    let state = Secret::from(format!("{THROWAWAY}{}", random.expose()));
+    let nonce = Secret::random();
     let code_verifier = CodeVerifier::random();
     let request = AuthorizationRequest::new(
         config,

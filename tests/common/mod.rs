@@ -2,6 +2,8 @@
 //! and browsers. Time is a manual clock that all of them share.
 
 mod browser;
+mod ca;
+mod connect_proxy;
 mod log;
 mod outside_store;
 mod query;
@@ -12,6 +14,8 @@ mod yielding_store;
 
 pub use self::{
     browser::{Answer, Browser, path_and_query, send},
+    ca::TestCa,
+    connect_proxy::ConnectProxy,
     log::Log,
     outside_store::OutsideStore,
     query::{jws_part, parameters, with_parameter, without_parameter},

@@ -7,6 +7,7 @@ mod faults;
 mod health;
 mod key_files;
 mod terminal;
+mod tls;
 
 use axum_oten::check::Check;
 

@@ -88,7 +88,9 @@ impl Running {
         let url = async {
             while let Some(line) = hear.recv().await {
                 let mut words = line.split_whitespace();
-                if let Some(url) = words.find(|word| word.starts_with("http://")) {
+                if let Some(url) =
+                    words.find(|word| word.starts_with("http://") || word.starts_with("https://"))
+                {
                     return Some(Url::parse(url).unwrap());
                 }
             }

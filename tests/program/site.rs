@@ -157,3 +157,20 @@ async fn b2_the_log_shows_no_query_values() {
     assert!(log.contains("/callback"), "{log}");
     assert!(!log.contains("a-secret"), "{log}");
 }
+
+#[tokio::test]
+async fn a_client_with_a_key_publishes_it_and_another_has_no_such_page() {
+    let path = "/.well-known/jwks.json";
+    let demo = ["demo", "--listen", "127.0.0.1:0"];
+    let signing = Running::start(&mut command(&[&demo[..], &["--client", "eddsa"]].concat())).await;
+    let answer = client().get(signing.at(path)).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(header_of(&answer, "set-cookie"), "");
+    assert_eq!(header_of(&answer, "cache-control"), "public, max-age=300");
+    let set: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(set["keys"].as_array().unwrap().len(), 1);
+
+    let without = Running::start(&mut command(&demo)).await;
+    let answer = client().get(without.at(path)).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+}

@@ -146,3 +146,80 @@ async fn the_sandbox_configuration_needs_credentials_only() {
     assert_refused(&ended, 1);
     assert!(ended.stderr.contains("2 problems"), "{}", ended.stderr);
 }
+
+#[tokio::test]
+async fn the_production_configuration_needs_credentials_and_keys_only() {
+    let arguments = [
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--config",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/config/production.toml"),
+    ];
+    let ca = crate::common::TestCa::new();
+    let key = ca.folder().join("jar.pem");
+    let key = key.to_str().unwrap();
+    let made = run(&mut command(&["keygen", "ed25519", "--out", key])).await;
+    assert!(made.status.success(), "{}", made.stderr);
+    let store = format!("sqlite:{}", ca.folder().join("sessions.db").display());
+    let settings = [
+        ("OTEN_CLIENT_ID", "a-client-of-production"),
+        (
+            "OTEN_CLIENT_SECRET",
+            "a secret of the test, of more than 32 bytes",
+        ),
+        ("OTEN_JAR_KEY_FILE", key),
+        (
+            "OTEN_SESSION_KEY",
+            "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
+        ),
+        ("OTEN_SESSION_STORE", &store),
+    ];
+    let (status, log) = Running::start(command(&arguments).envs(settings))
+        .await
+        .end()
+        .await;
+    assert!(status.success(), "{log}");
+    assert!(log.contains("https://account.oten.com"), "{log}");
+    assert!(!log.contains("WARN"), "{log}");
+
+    // What is missing or forbidden is told with its cure, all at once.
+    let settings = settings.map(|(name, value)| match name {
+        "OTEN_SESSION_STORE" => (name, "memory:"),
+        "OTEN_SESSION_KEY" | "OTEN_JAR_KEY_FILE" => (name, ""),
+        _ => (name, value),
+    });
+    let ended = run(command(&arguments).envs(settings)).await;
+    assert_refused(&ended, 1);
+    for part in [
+        "/run/secrets/oten-jar.pem",
+        "/run/secrets/oten-session.key",
+        "session_store (from OTEN_SESSION_STORE): is in memory",
+    ] {
+        assert!(ended.stderr.contains(part), "{}", ended.stderr);
+    }
+}
+
+/// Without a word about a store the program keeps sessions in a file, and makes no key for real users.
+#[tokio::test]
+async fn l7_in_production_a_key_is_asked_for() {
+    let mut serve = command(&["serve", "--listen", "127.0.0.1:0"]);
+    serve.envs([
+        ("OTEN_ENVIRONMENT", "production"),
+        ("OTEN_CLIENT_ID", "a-client-of-production"),
+        (
+            "OTEN_CLIENT_SECRET",
+            "a secret of the test, of more than 32 bytes",
+        ),
+        ("OTEN_REDIRECT_URI", "https://app.example.com/callback"),
+    ]);
+    let ended = run(&mut serve).await;
+    assert_refused(&ended, 1);
+    assert!(ended.stderr.contains("1 problem"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("session_key"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("OTEN_SESSION_KEY"),
+        "{}",
+        ended.stderr
+    );
+}

@@ -59,9 +59,9 @@ pub(crate) async fn run(arguments: AuthorizeUrl) -> Result<(), Failure> {
         print(&text)?;
     }
     hint(
-        "\nFor support cases only: nothing was stored for this URL, its `state` and `nonce` are \
-         thrown away, and the site refuses the callback that comes of it. It ends at `exp` and is \
-         good for one use.",
+        "\nFor support cases only: nothing was stored for this URL, and its `state` and `nonce` are \
+         thrown away. The site signs nobody in with the callback that comes of it. A signed request \
+         is good for one use, until `exp`.",
     );
     Ok(())
 }

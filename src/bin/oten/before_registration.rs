@@ -3,6 +3,8 @@ use axum_oten::{
     config::{ConfigBuilder, ConfigError, Origin},
 };
 
+use crate::session_key;
+
 /// The `client_id` while there is none.
 const NO_CLIENT_ID: &str = "not-registered-yet";
 
@@ -27,6 +29,10 @@ pub(crate) fn build(builder: ConfigBuilder) -> Result<Config, ConfigError> {
     if is_missing("client_secret") {
         builder = builder.client_secret(Secret::random());
     }
+    // Nothing is stored before the site runs, and then it is asked for.
+    if is_missing("session_key") {
+        builder = builder.session_key(session_key::generate());
+    }
     builder.build()
 }
 
@@ -48,6 +54,8 @@ mod tests {
     #[test]
     fn only_what_registering_gives_may_be_missing() {
         assert!(problems(SITE).is_empty());
+        let outside = format!("{SITE}session_store = 'redis://h'");
+        assert!(problems(&outside).is_empty());
         assert!(problems(&format!("{SITE}client_type = 'public'")).is_empty());
         assert!(problems(&format!("{SITE}client_id = 'known'")).is_empty());
         assert_eq!(

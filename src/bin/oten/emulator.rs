@@ -12,6 +12,7 @@ use axum_oten::{
 };
 use axum_server::Handle;
 use clap::Args;
+use url::Url;
 
 use crate::{
     announce::announce,
@@ -33,6 +34,8 @@ pub(crate) struct EmulatorArguments {
     listen: SocketAddr,
     /// Be this issuer; by default `https://localhost:PORT` with a certificate, else
     /// `http://ADDRESS`
+    ///
+    /// Port 0 in it stands for the port that is listened on.
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
     /// Speak https with this certificate (PEM), those it was signed with after it
@@ -88,17 +91,29 @@ pub(crate) async fn run(arguments: EmulatorArguments) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(failed)?;
     // Before anybody is told that we are here: whoever was told may stop us.
     let stop = Stop::new().map_err(Failure::Runtime)?;
-    let issuer = match &arguments.issuer {
-        Some(issuer) => issuer.clone(),
-        None if identity.is_some() => format!("https://localhost:{}", address.port()),
-        None => format!("http://{}", reachable(address)),
-    };
-    let emulator = emulator(&arguments, client.registered, &issuer)?;
+    let issuer = issuer(&arguments, address)?;
+    let emulator = emulator(&arguments, client.registered, issuer)?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "whoever reaches the emulator can sign in as anybody");
     }
     tell(&arguments, &emulator, client.new_secret.as_ref());
     serve(listener, identity, routes(&emulator), stop).await
+}
+
+fn issuer(arguments: &EmulatorArguments, address: SocketAddr) -> Result<Url, EmulatorError> {
+    let port = address.port();
+    let text = match &arguments.issuer {
+        Some(issuer) => issuer.clone(),
+        None if arguments.tls_cert.is_some() => format!("https://localhost:{port}"),
+        None => format!("http://{}", reachable(address)),
+    };
+    let mut issuer = Url::parse(&text).map_err(|_| EmulatorError::Issuer)?;
+    if issuer.port() == Some(0) {
+        issuer
+            .set_port(Some(port))
+            .map_err(|()| EmulatorError::Issuer)?;
+    }
+    Ok(issuer)
 }
 
 /// A client to register, and its secret if nobody knows it yet.
@@ -156,7 +171,7 @@ fn read(path: &Path) -> Result<String, Failure> {
 fn emulator(
     arguments: &EmulatorArguments,
     mut client: EmulatedClient,
-    issuer: &str,
+    issuer: Url,
 ) -> Result<Emulator, Failure> {
     for uri in &arguments.redirect_uri {
         client = client.redirect_uri(uri);
@@ -168,7 +183,6 @@ fn emulator(
     if !arguments.post_logout_redirect_uri.is_empty() {
         builder = builder.advertise_end_session();
     }
-    let issuer = issuer.parse().map_err(|_| EmulatorError::Issuer)?;
     Ok(builder.mount(issuer)?)
 }
 
@@ -230,23 +244,14 @@ async fn serve(
         }
     });
     let app = app.into_make_service();
-    let served = match identity {
-        Some(identity) => {
-            let server = axum_server::from_tcp_rustls(listener, identity);
-            server
-                .map_err(Failure::Runtime)?
-                .handle(handle)
-                .serve(app)
-                .await
-        }
-        None => {
-            let server = axum_server::from_tcp(listener);
-            server
-                .map_err(Failure::Runtime)?
-                .handle(handle)
-                .serve(app)
-                .await
-        }
+    let served = if let Some(identity) = identity {
+        let server = axum_server::from_tcp_rustls(listener, identity);
+        let server = server.map_err(Failure::Runtime)?;
+        server.handle(handle).serve(app).await
+    } else {
+        let server = axum_server::from_tcp(listener);
+        let server = server.map_err(Failure::Runtime)?;
+        server.handle(handle).serve(app).await
     };
     served.map_err(Failure::Runtime)
 }

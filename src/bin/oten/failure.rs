@@ -20,7 +20,7 @@ pub(crate) enum Failure {
     NewFile { path: PathBuf, error: io::Error },
     #[error("stdout cannot be written: {0}")]
     Output(io::Error),
-    #[error("what the provider says about itself could not be had")]
+    #[error("what the provider says about itself could not be had (`oten check` tells more)")]
     Provider(#[from] axum_oten::provider::ProviderError),
     #[error("the authorization request could not be signed")]
     Request(#[source] axum_oten::jose::JoseError),
@@ -28,7 +28,10 @@ pub(crate) enum Failure {
     Oten(#[from] axum_oten::web::SetupError),
     #[error(transparent)]
     SessionKey(#[from] SessionKeyError),
-    #[error("the sessions cannot be kept where `session_store` says")]
+    #[error(
+        "the sessions cannot be kept where `session_store` says; correct it, or let this user \
+         write there (`oten check` tells more)"
+    )]
     Store(#[from] axum_oten::store::StoreError),
     #[error("the emulator could not be set up")]
     Emulator(#[from] EmulatorError),

@@ -6,6 +6,7 @@ use axum_oten::{
 };
 use clap::Args;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::{
     before_registration,
@@ -141,7 +142,7 @@ impl<'a> Sheet<'a> {
             "application_type": self.application_type.0,
             "redirect_uris": [config.redirect_uri().as_str()],
             "post_logout_redirect_uris":
-                Vec::from_iter(config.post_logout_redirect_uri().map(|url| url.as_str())),
+                Vec::from_iter(config.post_logout_redirect_uri().map(Url::as_str)),
             "backchannel_logout_uri": config.back_channel_logout_uri(),
             "scopes": config.scopes(),
             "jar_signing_method": self.jar.0,

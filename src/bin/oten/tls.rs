@@ -38,9 +38,9 @@ pub(crate) enum IdentityError {
 pub(crate) fn read(certificate: &Path, key: &Path) -> Result<Identity, IdentityError> {
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .and_then(|chain| match chain.is_empty() {
-            true => Err(pem::Error::NoItemsFound),
-            false => Ok(chain),
+        .and_then(|chain| match &*chain {
+            [] => Err(pem::Error::NoItemsFound),
+            _ => Ok(chain),
         })
         .map_err(|error| unreadable(error, certificate, IdentityError::Certificate))?;
     let private = PrivateKeyDer::from_pem_file(key)

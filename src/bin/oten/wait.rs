@@ -26,7 +26,11 @@ impl Wait {
 
     /// Lets something be printed in between.
     pub(crate) fn aside(&self, print: impl FnOnce()) {
-        self.0.suspend(print);
+        if self.0.message().is_empty() {
+            print();
+        } else {
+            self.0.suspend(print);
+        }
     }
 }
 

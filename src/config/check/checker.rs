@@ -99,9 +99,21 @@ impl<'a> Checker<'a> {
         Problem {
             key: key.name().to_owned(),
             origin: self.raw.origin(key),
-            message: message.into(),
+            message: self.placed(key, message.into()),
             cure: cure.into(),
         }
+    }
+
+    /// What is said of a value, with the file it lies in.
+    fn placed(&self, key: &Key, message: String) -> String {
+        let Some(Given::File(path)) = self.raw.get(key).map(|value| &value.given) else {
+            return message;
+        };
+        let path = path.display().to_string();
+        if message.contains(&path) {
+            return message;
+        }
+        format!("{message} (in the file {path})")
     }
 
     /// A problem in production, a warning elsewhere.
@@ -115,13 +127,18 @@ impl<'a> Checker<'a> {
 
     /// Notes it if others than the owner may read a file with a secret.
     pub(super) fn heed_readers(&mut self, key: &'static Key, path: &Path, readers: Readers) {
-        let cure = format!("Run `chmod 600 {}`.", path.display());
-        match readers {
-            Readers::Owner => {}
-            Readers::Group => self.warn(key, "lies in a file that its group may read", &cure),
-            Readers::Everybody => {
-                self.discourage(key, "lies in a file that everybody may read", &cure);
-            }
+        let path = path.display();
+        let (who, is_everybody) = match readers {
+            Readers::Owner => return,
+            Readers::Group => ("its group", false),
+            Readers::Everybody => ("everybody", true),
+        };
+        let message = format!("lies in a file that {who} may read: {path}");
+        let cure = format!("Run `chmod 600 {path}`.");
+        if is_everybody {
+            self.discourage(key, &message, &cure);
+        } else {
+            self.warn(key, &message, &cure);
         }
     }
 

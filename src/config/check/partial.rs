@@ -2,7 +2,9 @@ use std::net::SocketAddr;
 
 use url::Url;
 
-use super::{checker::Checker, client, issuer, protocol, provider, session_keys, site, store};
+use super::{
+    checker::Checker, client, issuer, jar_keys, protocol, provider, session_keys, site, store,
+};
 use crate::{
     config::{Client, Config, ConfigError, Issuer, Problem, SealingKey, StoreUrl, keys, raw::Raw},
     http::HttpOptions,

@@ -251,6 +251,10 @@ impl Folder {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.0.join(name).exists()
+    }
+
     /// A file for its owner's eyes only.
     pub(super) fn private(&self, name: &str, text: &str) -> String {
         self.file(name, text, 0o600)

@@ -12,14 +12,10 @@ async fn each_broken_key_file_is_told_with_its_cure() {
     let cut = &pem[..pem.len() / 2];
     let patient = Patient::with_eddsa().await.hides(&pem).hides(cut);
     for (name, text, cure) in [
-        ("empty.pem", "", "openssl genpkey -algorithm ed25519"),
-        ("blank.pem", "\n", "openssl genpkey -algorithm ed25519"),
-        (
-            "text.pem",
-            "not a key",
-            "openssl genpkey -algorithm ed25519",
-        ),
-        ("cut.pem", cut, "openssl genpkey -algorithm ed25519"),
+        ("empty.pem", "", "oten keygen ed25519"),
+        ("blank.pem", "\n", "oten keygen ed25519"),
+        ("text.pem", "not a key", "oten keygen ed25519"),
+        ("cut.pem", cut, "oten keygen ed25519"),
         ("public.pem", &public, "private key"),
     ] {
         let file = patient.folder.private(name, text);

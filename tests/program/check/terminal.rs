@@ -11,7 +11,7 @@ use crate::program::process::run;
 /// The program on a terminal, which `script` of util-linux makes; it prints what the terminal saw.
 fn on_a_terminal(patient: &Patient, line: &str) -> Command {
     let program = env!("CARGO_BIN_EXE_oten");
-    let line = format!("stty cols 80; {program} {line}");
+    let line = format!("stty rows 24 cols 80; {program} {line}");
     let of_the_program = patient.command(&[]);
     let of_the_program = of_the_program.as_std();
     let mut script = Command::new("script");
@@ -39,7 +39,11 @@ async fn a_terminal_shows_colours_and_what_is_waited_for() {
     let seen = ended.stdout;
     assert_eq!(ended.status.code(), Some(1), "{seen}");
     assert!(seen.contains("\u{1b}[32m✓"), "green: {seen:?}");
-    assert!(seen.contains("✗"), "{seen:?}");
+    assert!(seen.contains('✗'), "{seen:?}");
+    assert!(
+        !seen.contains("waiting for  "),
+        "nobody knows what for: {seen:?}"
+    );
     assert!(
         seen.contains("waiting for the provider's discovery document"),
         "{seen:?}"
