@@ -2,6 +2,7 @@
 
 mod authorize_url;
 mod check;
+mod container;
 mod emulator;
 mod keygen;
 mod metrics;
