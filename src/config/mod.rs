@@ -65,8 +65,13 @@ pub use crate::seal::SealingKey;
 
 pub(crate) use self::check::is_loopback;
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    time::Duration,
+};
 
+use ipnet::IpNet;
 use url::Url;
 
 /// A configuration that passed every check. There is no way to make one that did not.
@@ -100,6 +105,7 @@ pub struct Config {
     pub(crate) refresh_grace: Duration,
     pub(crate) cookie_name: String,
     pub(crate) log_subjects: bool,
+    pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) listen: SocketAddr,
     pub(crate) warnings: Vec<Problem>,
 }
@@ -282,6 +288,15 @@ impl Config {
     #[must_use]
     pub fn log_subjects(&self) -> bool {
         self.log_subjects
+    }
+
+    /// Whether `address` is a proxy's whose word on the client's address is believed (RFC 7239
+    /// section 8.1). An IPv4 address that is written as an IPv6 one is the same address.
+    #[must_use]
+    pub fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let mut trusted = self.trusted_proxies.iter();
+        trusted.any(|network| network.contains(&address))
     }
 
     /// The address and port the program listens on. The layer itself does not listen.

@@ -53,6 +53,7 @@ mod access_token;
 mod audience;
 mod back_channel;
 mod callback;
+mod client_address;
 mod cookies;
 mod error;
 mod event;

@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    net::IpAddr,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -27,6 +28,7 @@ struct State {
     session: RequestSession,
     session_cookies: SessionCookies,
     audience: Audience,
+    client_address: Option<IpAddr>,
     uri: Uri,
     correlation_id: OnceLock<String>,
     /// Somebody asked who is signed in.
@@ -46,6 +48,7 @@ impl Visit {
             session: inner.sessions.of_request(session_cookies.only()),
             session_cookies,
             audience: Audience::of(request.method(), request.headers()),
+            client_address: oten.client_address(request),
             uri: uri_in_browser(request).clone(),
             correlation_id: OnceLock::new(),
             asked: AtomicBool::new(false),
@@ -73,6 +76,11 @@ impl Visit {
 
     pub(super) fn audience(&self) -> Audience {
         self.0.audience
+    }
+
+    /// Who sent the request, as far as the app and its proxies tell.
+    pub(super) fn client_address(&self) -> Option<IpAddr> {
+        self.0.client_address
     }
 
     /// This request's page, to come back to. Looked at when somebody is sent away, not before.

@@ -9,6 +9,7 @@ mod path;
 mod private_file;
 mod protocol;
 mod provider;
+mod proxies;
 mod refusal;
 mod session;
 mod session_keys;
@@ -44,6 +45,7 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
     let protocol = protocol::check(checker);
     let session = session::check(checker);
     let log_subjects = checker.required(&keys::LOG_SUBJECTS, flag);
+    let trusted_proxies = checker.required(&keys::TRUSTED_PROXIES, proxies::proxies);
     let listen = checker.required(&keys::LISTEN, |text| {
         text.parse().or_else(|_| {
             refuse(
@@ -78,6 +80,7 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
         refresh_grace: session.refresh_grace,
         cookie_name: session.cookie_name,
         log_subjects: log_subjects?,
+        trusted_proxies: trusted_proxies?,
         listen: listen?,
         warnings: Vec::new(),
     })
