@@ -422,7 +422,11 @@ fn every_good_value_is_taken() {
         ("log_subjects", &["true", "false"]),
         (
             "trusted_proxies",
-            &["127.0.0.1", "10.0.0.0/8 2001:db8::/32", "::1  ::ffff:10.0.0.7"],
+            &[
+                "127.0.0.1",
+                "10.0.0.0/8 2001:db8::/32",
+                "::1  ::ffff:10.0.0.7",
+            ],
         ),
         ("listen", &["0.0.0.0:0", "[::]:80"]),
     ];
@@ -1177,7 +1181,10 @@ fn the_builder_is_checked_like_everything_else() {
 
 #[test]
 fn a_trusted_proxy_is_known_by_its_address() {
-    let settings = changed(&[("trusted_proxies", "10.1.0.0/16 2001:db8::/32 ::ffff:192.0.2.7")]);
+    let settings = changed(&[(
+        "trusted_proxies",
+        "10.1.0.0/16 2001:db8::/32 ::ffff:192.0.2.7",
+    )]);
     let config = from_environment(&settings).unwrap();
     for (address, trusted) in [
         ("10.1.255.255", true),

@@ -6,6 +6,7 @@ mod budget;
 mod index;
 mod lease;
 mod lifetimes;
+mod probe;
 mod records;
 mod refresh;
 mod refresher;
@@ -28,6 +29,7 @@ pub(crate) use self::{
     },
     back_channel::LogoutTarget,
     budget::Budget,
+    lease::LEASE_LIFETIME,
     lifetimes::Lifetimes,
     records::Records,
     refresher::{Parts as RefresherParts, Refresher},

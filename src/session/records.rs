@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// A store that has not answered by then is down.
-const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The kinds of records. A kind is part of a record's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     SessionsOfSid,
     /// That a logout token was used.
     LogoutToken,
+    /// Whether the store works.
+    Probe,
 }
 
 impl Kind {
@@ -39,6 +41,7 @@ impl Kind {
             Self::SessionsOfSub => "sessions_of_sub",
             Self::SessionsOfSid => "sessions_of_sid",
             Self::LogoutToken => "logout_token",
+            Self::Probe => "probe",
         }
     }
 
@@ -54,7 +57,8 @@ impl Kind {
             | Self::Lease
             | Self::SessionsOfSub
             | Self::SessionsOfSid
-            | Self::LogoutToken => false,
+            | Self::LogoutToken
+            | Self::Probe => false,
             Self::LoginAttempt | Self::Tokens => true,
         }
     }

@@ -93,7 +93,8 @@ async fn renew(parts: &Parts, wish: &Wish) -> Result<Renewal, StoreError> {
             lease.release(records).await;
             return renewal;
         }
-        if Instant::now() >= patience {
+        // When this process stops, whoever only waits has nothing to lose: another one renews.
+        if Instant::now() >= patience || parts.tasks.is_closed() {
             return Ok(Renewal::TimedOut);
         }
         sleep(pause()).await;

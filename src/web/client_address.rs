@@ -71,11 +71,7 @@ pub(super) fn of_request(
     Some(client_address(peer.ip(), headers, trusts))
 }
 
-fn client_address(
-    peer: IpAddr,
-    headers: &HeaderMap,
-    trusts: impl Fn(IpAddr) -> bool,
-) -> IpAddr {
+fn client_address(peer: IpAddr, headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> IpAddr {
     let peer = peer.to_canonical();
     if !trusts(peer) {
         return peer;
@@ -86,7 +82,13 @@ fn client_address(
         // Nobody's name: it ends the walk like anything else that cannot be read.
         elements.map(|element| str::from_utf8(element).unwrap_or("?"))
     };
-    let forwarded = || walk(peer, hops(header::FORWARDED.as_str()).map(forwarded_for), &trusts);
+    let forwarded = || {
+        walk(
+            peer,
+            hops(header::FORWARDED.as_str()).map(forwarded_for),
+            &trusts,
+        )
+    };
     let x_forwarded_for = || walk(peer, hops(X_FORWARDED_FOR).map(node), &trusts);
     match (
         headers.contains_key(header::FORWARDED),

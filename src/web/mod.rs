@@ -63,11 +63,13 @@ mod login;
 mod logout;
 mod oten;
 mod page;
+mod readiness;
 mod redacted_uri;
 mod rejection;
 mod require_login;
 mod routes;
 mod same_origin;
+mod security_headers;
 mod service;
 mod visit;
 
@@ -75,6 +77,7 @@ pub use self::{
     access_token::AccessToken,
     layer::OtenLayer,
     oten::{Oten, OtenBuilder, SetupError},
+    readiness::{Health, Readiness},
     redacted_uri::RedactedUri,
     rejection::{AccessTokenRejection, Refusal, UserRejection},
     require_login::{RequireLogin, RequireLoginService},

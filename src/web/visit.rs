@@ -13,7 +13,10 @@ use axum::{
 };
 use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, header};
 
-use super::{Oten, audience::Audience, cookies::SessionCookies, error::Error, oten::Inner};
+use super::{
+    Oten, audience::Audience, cookies::SessionCookies, error::Error, oten::Inner,
+    security_headers::protect,
+};
 use crate::{
     secret::{hex, random_bytes},
     session::{RequestSession, ReturnTo, SignedIn},
@@ -151,6 +154,7 @@ pub(super) fn keep_private(headers: &mut HeaderMap) {
 /// Sends a browser elsewhere with GET; no cache may remember where to.
 pub(super) fn redirect(to: &str) -> Response {
     let mut response = Redirect::to(to).into_response();
+    protect(response.headers_mut());
     keep_private(response.headers_mut());
     response
 }

@@ -62,12 +62,15 @@ impl Cli {
             .enable_all()
             .build()
             .map_err(Failure::Runtime)?;
-        runtime.block_on(async {
+        let outcome = runtime.block_on(async {
             match self.command {
                 Command::Demo(demo) => demo::run(demo).await,
                 Command::Serve(serve) => serve::run(serve).await,
             }
-        })
+        });
+        // What has not ended by now, such as a look-up of a name, is not waited for.
+        runtime.shutdown_background();
+        outcome
     }
 }
 

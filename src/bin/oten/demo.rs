@@ -18,7 +18,7 @@ use crate::{
     client_kind::ClientKind,
     failure::Failure,
     listen::Listener,
-    site::{self, Site, TestUser},
+    site::{self, SecurityHeaders, Site, TestUser},
 };
 
 /// Where the emulator hangs, on the site's own port: one published port is enough.
@@ -32,6 +32,7 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     }
     // Whole before the address is taken: everything that is wrong with it is told at once.
     let planned = builder.clone().build()?;
+    check_paths(&planned)?;
     let listener = Listener::bind(planned.listen()).await?;
     let origin = format!("http://{}", reachable(listener.address()));
     let issuer = format!("{origin}{EMULATOR_PATH}");
@@ -45,9 +46,10 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     let names: Vec<&str> = users.iter().map(|user| user.name).collect();
     let (names, client) = (names.join(", "), describe(&config));
     let site = Arc::new(Site::new(config.base_path(), users));
-    let sign_out_targets = site::sign_out_targets(&config);
+    let headers = SecurityHeaders::of(&config);
     let oten = Oten::new(config, MemoryStore::default())?;
-    let app = site::routes(&oten, &site).nest(EMULATOR_PATH, emulator.router());
+    let app = site::routes(&oten, &site, listener.stopping());
+    let app = app.nest(EMULATOR_PATH, emulator.router());
     announce(
         "Oten demo site",
         &[
@@ -58,11 +60,20 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
             ("Stop", "Ctrl-C"),
         ],
     );
-    let served = listener
-        .serve(site::harden(app, site, &sign_out_targets))
-        .await;
-    oten.shutdown().await;
-    served
+    let app = site::harden(app, &oten, site, headers);
+    listener.serve(app, &oten).await
+}
+
+/// The emulator's path is not the site's.
+fn check_paths(config: &Config) -> Result<(), Failure> {
+    site::check_paths(config)?;
+    let callback = config.redirect_uri().path();
+    match [config.base_path(), callback].contains(&EMULATOR_PATH) {
+        false => Ok(()),
+        true => Err(Failure::PathTaken {
+            path: EMULATOR_PATH.to_owned(),
+        }),
+    }
 }
 
 /// What was asked for, with new credentials in place of what a real client would have.

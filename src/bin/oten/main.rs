@@ -5,6 +5,7 @@
 mod announce;
 mod cli;
 mod client_kind;
+mod connections;
 mod demo;
 mod failure;
 mod listen;

@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     listen::Listener,
     session_key,
-    site::{self, Site},
+    site::{self, SecurityHeaders, Site},
 };
 
 /// Where sessions are kept if the configuration does not say, in the folder the program runs in.
@@ -24,15 +24,16 @@ const DEFAULT_KEY: &str = "oten-sessions.key";
 /// Runs the site against the configured issuer until told to stop.
 pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
     let config = configure(arguments)?;
+    site::check_paths(&config)?;
     tracing::info!(store = %config.session_store(), "sessions are kept");
     let listener = Listener::bind(config.listen()).await?;
     let provider = site::provider_origin(&config);
     let site = Arc::new(Site::new(config.base_path(), Vec::new()));
     let seen_at = format!("{}{}", config.origin(), site.path("/"));
-    let sign_out_targets = site::sign_out_targets(&config);
+    let headers = SecurityHeaders::of(&config);
     let store = store::open(config.session_store()).await?;
     let oten = Oten::new(config, store)?;
-    let app = site::routes(&oten, &site);
+    let app = site::routes(&oten, &site, listener.stopping());
     announce(
         "Oten site",
         &[
@@ -42,12 +43,8 @@ pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
             ("Stop", "Ctrl-C"),
         ],
     );
-    let served = listener
-        .serve(site::harden(app, site, &sign_out_targets))
-        .await;
-    // A renewal that is cut off costs its user a new sign-in.
-    oten.shutdown().await;
-    served
+    let app = site::harden(app, &oten, site, headers);
+    listener.serve(app, &oten).await
 }
 
 /// The configuration; where it names no store, people stay signed in over a restart all the same.

@@ -92,7 +92,10 @@ fn b4_forwarded_is_walked_from_the_right() {
     for (value, expected) in [
         ("for=203.0.113.9", "203.0.113.9"),
         ("For=203.0.113.9;proto=https;by=10.0.0.1", "203.0.113.9"),
-        ("proto=https; host=app.example ; FOR=203.0.113.9", "203.0.113.9"),
+        (
+            "proto=https; host=app.example ; FOR=203.0.113.9",
+            "203.0.113.9",
+        ),
         ("for=1.1.1.1, for=203.0.113.9", "203.0.113.9"),
         ("for=1.1.1.1, for=203.0.113.9, for=10.0.0.2", "203.0.113.9"),
         ("for=\"203.0.113.9:4711\"", "203.0.113.9"),
@@ -111,7 +114,10 @@ fn b4_forwarded_is_walked_from_the_right() {
         ("for=1.1.1.1, proto=https", "10.0.0.1"),
         // A host that the client chose, quoted by the proxy, with a comma in it.
         ("for=203.0.113.9;host=\"x, for=1.1.1.1\"", "10.0.0.1"),
-        ("for=203.0.113.9;host=\"x, for=1.1.1.1;a=\\\"b\"", "10.0.0.1"),
+        (
+            "for=203.0.113.9;host=\"x, for=1.1.1.1;a=\\\"b\"",
+            "10.0.0.1",
+        ),
         ("for=203.0.113.9;host=\"x, for=1.1.1.1;a=\";b=c", "10.0.0.1"),
         // Nonsense.
         ("for=1.1.1.1;for=203.0.113.9", "10.0.0.1"),
