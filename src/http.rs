@@ -9,7 +9,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
-use crate::secret::random_bytes;
+use crate::{
+    metric::{self, Endpoint, Outcome},
+    secret::random_bytes,
+};
 
 /// A connection that takes longer is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -37,6 +40,7 @@ pub(crate) struct HttpClient {
 
 /// One call, and what may be done about its failure.
 pub(crate) struct Call<'a> {
+    endpoint: Endpoint,
     url: &'a Url,
     form: Option<Zeroizing<String>>,
     /// Whether an answer says that the call was not acted on and may be repeated.
@@ -47,8 +51,9 @@ pub(crate) struct Call<'a> {
 
 impl<'a> Call<'a> {
     /// Reads a document. Repeated after any failure that may pass.
-    pub(crate) fn get(url: &'a Url) -> Self {
+    pub(crate) fn get(endpoint: Endpoint, url: &'a Url) -> Self {
         Self {
+            endpoint,
             url,
             form: None,
             repeat_after: |answer| {
@@ -61,6 +66,7 @@ impl<'a> Call<'a> {
     /// Posts a form. Repeated after a failed connect, or when `repeat_after` says that the answer
     /// allows it; never when the outcome is unknown.
     pub(crate) fn post(
+        endpoint: Endpoint,
         url: &'a Url,
         form: &[(&str, &str)],
         repeat_after: fn(&Answer) -> bool,
@@ -69,6 +75,7 @@ impl<'a> Call<'a> {
             .extend_pairs(form)
             .finish();
         Self {
+            endpoint,
             url,
             form: Some(form.into()),
             repeat_after,
@@ -133,9 +140,11 @@ impl HttpClient {
         let deadline = Instant::now() + CALL_TIMEOUT;
         let mut attempt = 1;
         loop {
+            let began = Instant::now();
             let outcome = timeout_at(deadline, self.send_once(call))
                 .await
                 .unwrap_or(Err(HttpError::TimedOut));
+            metric::provider_called(call.endpoint, metric_of(&outcome), began.elapsed());
             let pause = match &outcome {
                 Ok(answer) if (call.repeat_after)(answer) => {
                     backoff(attempt).max(answer.retry_after.unwrap_or_default())
@@ -180,6 +189,16 @@ impl HttpClient {
             retry_after,
             body,
         })
+    }
+}
+
+/// How a call came out, for those who watch.
+fn metric_of(outcome: &Result<Answer, HttpError>) -> Outcome {
+    match outcome {
+        Ok(answer) if answer.status.is_success() => Outcome::Success,
+        Ok(answer) if answer.status.is_server_error() => Outcome::Failed,
+        Ok(_) => Outcome::Refused,
+        Err(_) => Outcome::Unreachable,
     }
 }
 

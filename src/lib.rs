@@ -29,24 +29,22 @@
 //! }
 //! ```
 //!
-//! # The way of a login
+//! # Guide
 //!
-//! ```text
-//! browser            your app, axum-oten inside                         Oten
-//!   GET /admin   ->  layer: nobody signed in   303 /login?return_to=/admin
-//!   GET /login   ->  login attempt {state, nonce, verifier, return path}
-//!                    kept in the store, tied to this browser by a short-lived
-//!                    cookie of its own; request object signed
-//!                <-  303 authorize?client_id&request  ------------------>
-//!   signs in                                                           <->
-//!   GET /callback?code&state  ->  attempt taken out of the store, once
-//!                    code + verifier  --------------------------------->
-//!                    tokens           <---------------------------------
-//!                    ID token verified -> user; new session id; saved
-//!                <-  303 /admin
-//!   GET /admin   ->  layer: user from the session -> handler(User)
-//!                    one store read; no call to Oten, no signature check
-//! ```
+#![cfg_attr(
+    any(doc, doctest),
+    doc = "The [`guide`] goes on from here: [how it works](guide::how_it_works), [every \
+           setting](guide::configuration), [sessions](guide::sessions), [signing \
+           out](guide::signing_out), [errors and what to do](guide::errors), \
+           [operations](guide::operations), [going to production](guide::production), \
+           [testing your app](guide::testing), [security](guide::security), and [which setting of \
+           another library is which](guide::coming_from)."
+)]
+//!
+//! In short: a guest is sent to `/login`, which keeps a login attempt on the server and sends the
+//! browser to Oten with a signed request. Oten sends it back to the callback with a code, which buys
+//! the tokens. The ID token is verified, the user gets a new session, and from then on a request costs
+//! one read of the store: no call to Oten, no signature check.
 //!
 //! # The rooms
 //!
@@ -76,14 +74,22 @@
 //! No feature is on by default: that is the library alone.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod audit;
 mod clock;
 pub mod config;
 #[cfg(feature = "emulator")]
 #[cfg_attr(docsrs, doc(cfg(feature = "emulator")))]
 pub mod emulator;
 mod error;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 mod http;
 pub mod jose;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metric;
+#[cfg(not(feature = "metrics"))]
+mod metric;
 pub mod protocol;
 pub mod provider;
 mod seal;

@@ -32,6 +32,7 @@ use crate::{
     config::Issuer,
     http::{Answer, Call, HttpClient, HttpError},
     jose::{Algorithm, VerifyingKey},
+    metric::Endpoint,
 };
 
 /// The provider as this process knows it: cached metadata and cached keys.
@@ -82,11 +83,12 @@ impl Provider {
 /// Reads a document of the provider's.
 async fn fetch(
     http: &HttpClient,
+    endpoint: Endpoint,
     url: &Url,
     document: &'static str,
 ) -> Result<Answer, ProviderError> {
     let answer = http
-        .send(&Call::get(url))
+        .send(&Call::get(endpoint, url))
         .await
         .map_err(|error| ProviderError::unreachable(document, &error))?;
     if answer.status.is_success() {

@@ -6,7 +6,9 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::{
+    audit::{Kind as EventKind, Trail},
     clock::Clock,
+    metric::{self, StoreFailure},
     seal::{Place, Sealer},
     store::{OtenStore, RecordKey, StoreError},
 };
@@ -71,6 +73,7 @@ pub(crate) struct Records {
     store: Arc<dyn OtenStore>,
     clock: Clock,
     sealer: Option<Sealer>,
+    trail: Trail,
 }
 
 /// A record that was found.
@@ -84,6 +87,7 @@ pub(crate) struct Found<T> {
 impl Records {
     pub(crate) fn new(store: Arc<dyn OtenStore>, clock: Clock) -> Self {
         Self {
+            trail: Trail::new(clock.clone(), None),
             store,
             clock,
             sealer: None,
@@ -93,6 +97,12 @@ impl Records {
     /// Seals from now on what holds secrets, and takes nothing unsealed for it.
     pub(crate) fn sealed_by(mut self, sealer: Option<Sealer>) -> Self {
         self.sealer = sealer;
+        self
+    }
+
+    /// Tells of what is wrong in the store where the app hears of it.
+    pub(crate) fn told_by(mut self, trail: Trail) -> Self {
+        self.trail = trail;
         self
     }
 
@@ -265,13 +275,9 @@ impl Records {
         match sealer.open(place(key), value) {
             Ok(plain) => read(kind, &plain),
             Err(cause) => {
-                tracing::warn!(
-                    target: "axum_oten",
-                    event = "unsealed_record",
-                    kind = kind.name(),
-                    %cause,
-                    "a record in the session store cannot be opened; it counts as absent"
-                );
+                let event = self.trail.event(EventKind::UnsealedRecord);
+                let event = event.in_record(kind.name()).because(cause.to_string());
+                self.trail.record(&event);
                 None
             }
         }
@@ -292,9 +298,16 @@ fn place(key: &RecordKey) -> Place<'_> {
 async fn bounded<T>(
     operation: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    timeout(STORE_TIMEOUT, operation)
+    let outcome = timeout(STORE_TIMEOUT, operation)
         .await
-        .unwrap_or(Err(StoreError::TimedOut))
+        .unwrap_or(Err(StoreError::TimedOut));
+    if let Err(error) = &outcome {
+        metric::store_failed(match error {
+            StoreError::TimedOut => StoreFailure::TimedOut,
+            _ => StoreFailure::Error,
+        });
+    }
+    outcome
 }
 
 fn read<T: DeserializeOwned>(kind: Kind, value: &[u8]) -> Option<T> {

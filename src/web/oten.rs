@@ -5,8 +5,10 @@ use tokio_util::task::TaskTracker;
 
 use super::{cookies::Cookies, readiness::Prober};
 use crate::{
+    audit::{AuditLog, TARGET, Trail},
     clock::Clock,
     config::{ClientType, Config, Jar},
+    metric,
     provider::{Provider, ProviderError, ProviderMetadata},
     seal::Sealer,
     session::{
@@ -34,6 +36,7 @@ pub(super) struct Inner {
     pub(super) refresher: Refresher,
     pub(super) revoker: Revoker,
     pub(super) prober: Prober,
+    pub(super) trail: Trail,
     pub(super) used_logout_tokens: UsedLogoutTokens,
     /// Work that nobody waits for, until the end.
     tasks: TaskTracker,
@@ -118,6 +121,7 @@ impl Oten {
             config,
             store: Arc::new(store),
             clock: Clock::system(),
+            audit: None,
         }
     }
 
@@ -164,7 +168,7 @@ impl Oten {
         // What began before has ended by then, or another process may have taken it over.
         if timeout(LEASE_LIFETIME, self.0.tasks.wait()).await.is_err() {
             tracing::warn!(
-                target: "axum_oten",
+                target: TARGET,
                 tasks = self.0.tasks.len(),
                 "tokens were still being renewed or revoked when there was no more time"
             );
@@ -189,18 +193,26 @@ impl fmt::Debug for Oten {
 }
 
 /// A builder of [`Oten`].
-#[derive(Debug)]
 #[must_use]
 pub struct OtenBuilder {
     config: Config,
     store: Arc<dyn OtenStore>,
     clock: Clock,
+    audit: Option<Arc<dyn AuditLog>>,
 }
 
 impl OtenBuilder {
     /// Takes the time from `clock`; by default from the system's.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Hands every event to `log` as well. By default events are in the log of `tracing` only.
+    ///
+    /// See [`audit`](crate::audit) for an example. **It must not block.**
+    pub fn audit(mut self, log: impl AuditLog) -> Self {
+        self.audit = Some(Arc::new(log));
         self
     }
 
@@ -214,6 +226,7 @@ impl OtenBuilder {
             config,
             store,
             clock,
+            audit,
         } = self;
         let sealer = Sealer::new(config.session_keys(), config.client().id());
         if sealer.is_none() && store.is_outside() {
@@ -221,8 +234,12 @@ impl OtenBuilder {
         }
         let provider = Provider::new(config.issuer().clone(), clock.clone())
             .map_err(|error| SetupError::HttpClient(error.into()))?;
+        metric::describe();
         announce(&config);
-        let records = Records::new(store, clock.clone()).sealed_by(sealer);
+        let trail = Trail::new(clock.clone(), audit);
+        let records = Records::new(store, clock.clone())
+            .sealed_by(sealer)
+            .told_by(trail.clone());
         let lifetimes = Lifetimes {
             idle: config.session_idle(),
             absolute: config.session_lifetime(),
@@ -236,6 +253,7 @@ impl OtenBuilder {
             client: config.client().clone(),
             endpoint: config.revocation_endpoint().cloned(),
             tasks: tasks.clone(),
+            trail: trail.clone(),
         };
         let subjects = Arc::new(Subjects::new(config.log_subjects()));
         let budget = config.token_budget().map(Budget::new).map(Arc::new);
@@ -247,6 +265,7 @@ impl OtenBuilder {
             subjects: Arc::clone(&subjects),
             revoker: revoker.clone(),
             tasks: tasks.clone(),
+            trail: trail.clone(),
         });
         Ok(Oten(Arc::new(Inner {
             provider,
@@ -259,10 +278,21 @@ impl OtenBuilder {
             budget,
             refresher,
             revoker,
+            trail,
             tasks,
             clock,
             config,
         })))
+    }
+}
+
+impl fmt::Debug for OtenBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OtenBuilder")
+            .field("config", &self.config)
+            .field("store", &self.store)
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
     }
 }
 
@@ -279,7 +309,7 @@ fn announce(config: &Config) {
         ),
     };
     tracing::info!(
-        target: "axum_oten",
+        target: TARGET,
         issuer = %config.issuer(),
         client_id = config.client().id(),
         client_type,
@@ -287,6 +317,6 @@ fn announce(config: &Config) {
         "signing in with Oten is set up"
     );
     for warning in config.warnings() {
-        tracing::warn!(target: "axum_oten", "{warning}");
+        tracing::warn!(target: TARGET, "{warning}");
     }
 }

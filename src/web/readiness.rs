@@ -4,7 +4,9 @@ use time::OffsetDateTime;
 use tokio::{join, sync::Mutex, time::timeout};
 
 use super::Oten;
-use crate::{clock::Clock, error::with_causes, provider::Provider, session::Records};
+use crate::{
+    audit::TARGET, clock::Clock, error::with_causes, provider::Provider, session::Records,
+};
 
 /// An answer serves everybody who asks within this time: a storm of probes is one probe.
 const KEPT_FOR: Duration = Duration::from_secs(1);
@@ -115,7 +117,7 @@ impl Prober {
             Ok(()) => Health::Ok,
             Err(error) => {
                 let cause = with_causes(&error);
-                tracing::warn!(target: "axum_oten", cause, "the session store is not ready");
+                tracing::warn!(target: TARGET, cause, "the session store is not ready");
                 Health::Unreachable
             }
         }
