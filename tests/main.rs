@@ -14,6 +14,7 @@ mod guide;
 mod layering;
 mod lies;
 mod logout;
+mod manners;
 mod program;
 mod promises_kept;
 mod provider;

@@ -1,6 +1,12 @@
 //! The program `oten` as its operator meets it: what it says, what it serves, how it ends.
 
+mod base_path;
+mod client_address;
+mod health;
+mod limits;
 pub(crate) mod process;
 mod serve;
+mod served;
+mod shutdown;
 mod site;
 mod start_up;
