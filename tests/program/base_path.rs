@@ -129,7 +129,8 @@ async fn every_route_is_under_the_base_path_and_the_probes_are_at_the_root_too()
     }
     let form = client.post(site.at("/app/backchannel-logout"));
     let form = form
-        .form(&[("logout_token", "x.y.z")])
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("logout_token=x.y.z")
         .send()
         .await
         .unwrap();
