@@ -1,19 +1,21 @@
 //! The program under a base path, behind a proxy that keeps the path as it is.
 
-use axum_oten::emulator::Emulator;
+use axum_oten::emulator::{Emulator, EmulatorBuilder};
 use reqwest::{Client, StatusCode, header};
 
 use super::{
     process::{Running, run},
-    served::{cookies, emulator, serve, sign_in},
+    served::{cookies, emulator, emulator_for, serve, sign_in},
     site::{client, header_of},
 };
 
+const UNDER_APP: &str = "http://127.0.0.1:1/app/callback";
+
 async fn under_app() -> (Emulator, Running, Client) {
-    let emulator = emulator(|emulator| emulator.advertise_back_channel_logout()).await;
+    let emulator = emulator_for(UNDER_APP, EmulatorBuilder::advertise_back_channel_logout).await;
     let mut serve = serve(&emulator);
     serve.env("OTEN_BASE_PATH", "/app");
-    serve.env("OTEN_REDIRECT_URI", "http://127.0.0.1:1/app/callback");
+    serve.env("OTEN_REDIRECT_URI", UNDER_APP);
     let site = Running::start(&mut serve).await;
     (emulator, site, client())
 }

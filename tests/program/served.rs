@@ -15,11 +15,17 @@ const SECRET: &str = "a secret of the test, of more than 32 bytes";
 /// Nobody listens there: the test takes the browser's place and carries the answer over itself.
 pub(super) const REDIRECT_URI: &str = "http://127.0.0.1:1/callback";
 
-/// An emulator that knows the site, also under `/app`.
+/// An emulator that knows the site.
 pub(super) async fn emulator(change: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Emulator {
-    let client = EmulatedClient::confidential(CLIENT, SECRET)
-        .redirect_uri(REDIRECT_URI)
-        .redirect_uri("http://127.0.0.1:1/app/callback");
+    emulator_for(REDIRECT_URI, change).await
+}
+
+/// An emulator that knows the site by another redirect URI.
+pub(super) async fn emulator_for(
+    redirect_uri: &str,
+    change: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder,
+) -> Emulator {
+    let client = EmulatedClient::confidential(CLIENT, SECRET).redirect_uri(redirect_uri);
     let emulator = change(Emulator::builder().client(client));
     emulator.start().await.unwrap()
 }
