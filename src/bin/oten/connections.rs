@@ -22,7 +22,8 @@ pub(crate) struct Limits {
     connections: usize,
     /// How long the head of a request may take, and how long a connection waits for one.
     head_time: Duration,
-    /// How long the head of a request may be, the request line included.
+    /// How long the head of a request may be, the request line included, give or take what is read
+    /// at once.
     head_bytes: usize,
     /// How many headers a request may have.
     headers: usize,

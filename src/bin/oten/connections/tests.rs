@@ -97,7 +97,7 @@ async fn b1_a_head_has_a_size() {
     let server = Server::start(Limits::default()).await;
     let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(1024 * 1024));
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: x\r\n".repeat(101));
-    let path = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(33 * 1024));
+    let path = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70 * 1024));
     for head in [long, many, path] {
         let mut stream = server.connect().await;
         // It may hang up before all is said.
