@@ -10,6 +10,7 @@ mod browser;
 mod common;
 mod cookies;
 mod events;
+mod eyes;
 mod guide;
 mod layering;
 mod lies;

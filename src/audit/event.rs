@@ -1,6 +1,6 @@
 use std::net::IpAddr;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use time::OffsetDateTime;
 
 use super::{Kind, Level, Reason, TARGET};
@@ -13,7 +13,7 @@ use crate::metric;
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Event {
-    #[serde(rename = "event", serialize_with = "name")]
+    #[serde(rename = "event")]
     kind: Kind,
     level: Level,
     #[serde(with = "time::serde::rfc3339")]
@@ -34,10 +34,6 @@ pub struct Event {
     record_kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<String>,
-}
-
-fn name<S: Serializer>(kind: &Kind, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(kind.name())
 }
 
 impl Event {

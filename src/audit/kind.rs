@@ -1,3 +1,5 @@
+use serde::{Serialize, Serializer};
+
 use super::Level;
 
 /// What happened.
@@ -188,5 +190,11 @@ impl Kind {
                           there any more, or somebody changed it. It counts as absent.",
             },
         }
+    }
+}
+
+impl Serialize for Kind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }

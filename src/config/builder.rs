@@ -367,6 +367,16 @@ impl ConfigBuilder {
         self.text(&keys::LISTEN, address.to_string())
     }
 
+    /// Sets the address and port the program shows its metrics on, under `/metrics` and for
+    /// Prometheus. By default it shows them to nobody.
+    ///
+    /// It is a listener of its own, another one than [`listen`](Self::listen), and asks nobody who
+    /// they are: **it belongs on this machine or into a network of the operator's**, not where the
+    /// site's users are. Numbers are all that is there, and no user among them.
+    pub fn metrics_listen(self, address: SocketAddr) -> Self {
+        self.text(&keys::METRICS_LISTEN, address.to_string())
+    }
+
     fn jar(mut self, signature: &str, pair: Option<Ed25519KeyPair>) -> Self {
         self.raw.unset(&keys::JAR_KEY_FILE);
         self.raw.unset(&keys::JAR_KEY_ID);

@@ -227,4 +227,6 @@ keys! {
         "The addresses and networks of the proxies whose word on the client's address is believed.";
     LISTEN: "listen", Text, Some("127.0.0.1:3000"),
         "The address and port the program listens on.";
+    METRICS_LISTEN: "metrics_listen", Text, None,
+        "The address and port the program shows its metrics on, to whoever reaches it; else nowhere.";
 }

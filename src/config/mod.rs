@@ -107,6 +107,7 @@ pub struct Config {
     pub(crate) log_subjects: bool,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) listen: SocketAddr,
+    pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) warnings: Vec<Problem>,
 }
 
@@ -303,6 +304,13 @@ impl Config {
     #[must_use]
     pub fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    /// The address and port the program shows its metrics on, another one than
+    /// [`listen`](Self::listen); `None` where it shows them to nobody.
+    #[must_use]
+    pub fn metrics_listen(&self) -> Option<SocketAddr> {
+        self.metrics_listen
     }
 
     /// What works and should not stay so, one sentence each; to be logged at start.

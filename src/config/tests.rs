@@ -223,6 +223,17 @@ const BAD: &[(&str, &[&str])] = &[
         ],
     ),
     ("listen", &["localhost:3000", "3000", "127.0.0.1", ":3000"]),
+    (
+        "metrics_listen",
+        &[
+            "localhost:9000",
+            "9000",
+            // The site is there.
+            "127.0.0.1:3000",
+            "0.0.0.0:3000",
+            "[::]:3000",
+        ],
+    ),
 ];
 
 fn variable(name: &str) -> String {
@@ -352,6 +363,7 @@ fn the_smallest_configuration_gets_the_documented_defaults() {
     assert!(!config.log_subjects());
     assert!(!config.is_trusted_proxy(Ipv4Addr::LOCALHOST.into()));
     assert_eq!(config.listen().to_string(), "127.0.0.1:3000");
+    assert_eq!(config.metrics_listen(), None);
     assert_eq!(config.origin(), "https://app.example.com");
     assert!(config.secure_cookies());
     assert!(config.warnings().is_empty());
@@ -429,6 +441,10 @@ fn every_good_value_is_taken() {
             ],
         ),
         ("listen", &["0.0.0.0:0", "[::]:80"]),
+        (
+            "metrics_listen",
+            &["127.0.0.1:9000", "0.0.0.0:0", "127.0.0.2:3000"],
+        ),
     ];
     for (key, values) in table {
         for value in *values {
@@ -1038,6 +1054,7 @@ fn the_builder_makes_what_the_environment_makes() {
         ("log_subjects", "true"),
         ("trusted_proxies", "10.0.0.0/8 ::1"),
         ("listen", "127.0.0.1:0"),
+        ("metrics_listen", "127.0.0.1:0"),
     ])
     .unwrap();
     let made = Config::builder()
@@ -1069,6 +1086,7 @@ fn the_builder_makes_what_the_environment_makes() {
         .log_subjects(true)
         .trusted_proxies(["10.0.0.0/8", "::1"])
         .listen("127.0.0.1:0".parse().unwrap())
+        .metrics_listen("127.0.0.1:0".parse().unwrap())
         .build()
         .unwrap();
     assert_eq!(format!("{made:?}"), format!("{read:?}"));

@@ -1,18 +1,17 @@
 /// A label of a metric, with all the values it can have.
+#[cfg(feature = "metrics")]
 #[derive(Clone, Copy, Debug)]
 pub struct Label {
     name: &'static str,
     values: fn() -> Vec<&'static str>,
 }
 
+#[cfg(feature = "metrics")]
 impl Label {
     pub(super) const fn new(name: &'static str, values: fn() -> Vec<&'static str>) -> Self {
         Self { name, values }
     }
-}
 
-#[cfg(feature = "metrics")]
-impl Label {
     /// The name, such as `outcome`.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -42,6 +41,7 @@ macro_rules! values {
                 }
             }
 
+            #[cfg(feature = "metrics")]
             pub(super) fn names() -> Vec<&'static str> {
                 vec![$($text),*]
             }

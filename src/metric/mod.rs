@@ -1,4 +1,4 @@
-//! Numbers for those who watch, through the facade of the crate [`metrics`](::metrics), with the
+//! Numbers for those who watch, through the facade of the crate [`metrics`], with the
 //! feature `metrics`. An app that installs a recorder has them; without one they cost nothing.
 //!
 //! ```
@@ -35,17 +35,29 @@
 //!
 //! | metric | kind | labels | meaning |
 //! |---|---|---|---|
+//! | `oten_login_attempts_total` | counter | | Browsers that were sent to the provider to sign in. |
+//! | `oten_logins_total` | counter | `outcome`: `signed_in`, `cancelled`, `refused` | Sign-ins that came to an end, at `/login` or when the browser came back. Attempts less these are people who gave up on the way. |
+//! | `oten_refusals_total` | counter | `reason` | Requests that were refused; the reasons are those of the events. |
+//! | `oten_refreshes_total` | counter | `outcome`: `refreshed`, `failed`, `ended`, `lost` | Renewals of tokens: `failed` is tried again, `ended` signed the user out, `lost` could not be stored. |
+//! | `oten_sign_outs_total` | counter | `by`: `user`, `provider` | Sessions that were ended by their user or the app, or by the provider's back-channel logout. |
+//! | `oten_provider_request_duration_seconds` | histogram | `endpoint`: `discovery`, `jwks`, `token`, `revocation`; `outcome`: `success`, `failed`, `refused`, `unreachable` | How long calls to the provider took, each repetition for itself: `success` is 2xx, `failed` 5xx, `refused` any other status, `unreachable` no complete answer. |
+//! | `oten_jwks_refetches_total` | counter | `outcome`: `success`, `failed` | How often the provider's keys were fetched while some were known: because they were old, or because a token was signed with another one. |
+//! | `oten_grace_requests_total` | counter | | Requests that went on although their user's tokens could not be renewed. |
+//! | `oten_grace_in_use` | gauge | | 1 from the first request of that kind until a renewal succeeds, else 0. |
+//! | `oten_token_budget_left` | gauge | | How many token requests this process had left for the moment when it last made one, of those it may make in a minute. Absent where no limit is known. |
+//! | `oten_store_failures_total` | counter | `cause`: `timed_out`, `error` | Calls to the session store that failed, or did not end within 2 seconds. |
 //!
 //! Who wants to be woken watches, for example, `rate(oten_grace_requests_total[5m]) > 0` (tokens
 //! cannot be renewed), `rate(oten_store_failures_total[5m]) > 0`, and
 //! `rate(oten_logins_total{outcome="refused"}[5m])` against all logins.
 // Without the feature nobody outside sees any of this, and nothing is recorded.
-#![cfg_attr(not(feature = "metrics"), allow(unreachable_pub, unused_imports))]
+#![cfg_attr(not(feature = "metrics"), allow(unreachable_pub))]
 
 mod label;
 mod record;
 mod table;
 
+#[cfg(feature = "metrics")]
 pub use self::{
     label::Label,
     table::{Metric, Shape},

@@ -1,7 +1,10 @@
+#[cfg(feature = "metrics")]
 use super::label::{By, Endpoint, Fetch, Label, Login, Outcome, Refresh, StoreFailure};
+#[cfg(feature = "metrics")]
 use crate::audit::Reason;
 
 /// How a metric moves.
+#[cfg(feature = "metrics")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Shape {
@@ -101,6 +104,7 @@ table! {
         "Calls to the session store that failed, or did not end within 2 seconds.";
 }
 
+#[cfg(feature = "metrics")]
 fn reasons() -> Vec<&'static str> {
     Reason::all().iter().map(|reason| reason.code()).collect()
 }

@@ -7,22 +7,24 @@ use crate::{
 };
 
 pub(super) fn signed_in(visit: &Visit, user: &User) {
-    record(visit, new(visit, Kind::SignedIn).about(name(visit, user)));
+    let event = new(visit, Kind::SignedIn);
+    record(visit, &event.about(name(visit, user)));
 }
 
 pub(super) fn signed_out(visit: &Visit, user: &User) {
-    record(visit, new(visit, Kind::SignedOut).about(name(visit, user)));
+    let event = new(visit, Kind::SignedOut);
+    record(visit, &event.about(name(visit, user)));
 }
 
 /// The provider ended sessions; `subject` is known unless it named a session that is not there.
 pub(super) fn back_channel_logout(visit: &Visit, subject: Option<String>, sessions: usize) {
     let event = new(visit, Kind::BackChannelLogout);
-    record(visit, event.about(subject).ended(sessions));
+    record(visit, &event.about(subject).ended(sessions));
 }
 
 /// A callback that no open attempt waits for: harmless, or somebody tries something.
 pub(super) fn fresh_start(visit: &Visit) {
-    record(visit, new(visit, Kind::FreshStart));
+    record(visit, &new(visit, Kind::FreshStart));
 }
 
 /// A request did not get what it wanted. What is the site's or the provider's fault is an error,
@@ -39,7 +41,7 @@ pub(super) fn refused(visit: &Visit, error: &Error) {
     let event = new(visit, Kind::Refused)
         .refusal(level, meaning.reason, meaning.status.as_u16())
         .because(error.cause());
-    record(visit, event);
+    record(visit, &event);
 }
 
 /// The same for a request that did not come through the layer.
@@ -56,8 +58,8 @@ fn new(visit: &Visit, kind: Kind) -> Event {
         .sent_from(visit.client_address())
 }
 
-fn record(visit: &Visit, event: Event) {
-    visit.inner().trail.record(&event);
+fn record(visit: &Visit, event: &Event) {
+    visit.inner().trail.record(event);
 }
 
 fn name(visit: &Visit, user: &User) -> String {

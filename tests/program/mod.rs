@@ -4,6 +4,7 @@ mod base_path;
 mod client_address;
 mod health;
 mod limits;
+mod metrics;
 pub(crate) mod process;
 mod serve;
 mod served;

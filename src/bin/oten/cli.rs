@@ -34,6 +34,9 @@ pub(crate) struct Demo {
     /// Listen on this address instead of the configured one; port 0 takes a free port
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Show metrics for Prometheus on this address, under `/metrics`; else on the configured one
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
 }
 
 /// What `oten serve` can be told.
@@ -47,6 +50,9 @@ pub(crate) struct Serve {
     /// Listen on this address instead of the configured one
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Show metrics for Prometheus on this address, under `/metrics`; else on the configured one
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
 }
 
 impl Cli {

@@ -18,6 +18,7 @@ use crate::{
     client_kind::ClientKind,
     failure::Failure,
     listen::Listener,
+    metrics::Metrics,
     site::{self, SecurityHeaders, Site, TestUser},
 };
 
@@ -30,10 +31,14 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     if let Some(address) = arguments.listen {
         builder = builder.listen(address);
     }
+    if let Some(address) = arguments.metrics_listen {
+        builder = builder.metrics_listen(address);
+    }
     // Whole before the address is taken: everything that is wrong with it is told at once.
     let planned = builder.clone().build()?;
     check_paths(&planned)?;
     let listener = Listener::bind(planned.listen()).await?;
+    let metrics = Metrics::bind(planned.metrics_listen()).await?;
     let origin = format!("http://{}", reachable(listener.address()));
     let issuer = format!("{origin}{EMULATOR_PATH}");
     let config = builder
@@ -57,23 +62,23 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
             ("Users", &format!("{names}; nobody has a password")),
             ("Client", client),
             ("Provider", &format!("an emulated Oten at {issuer}")),
+            ("Metrics", &metrics.url()),
             ("Stop", "Ctrl-C"),
         ],
     );
     let app = site::harden(app, &oten, site, headers);
-    listener.serve(app, &oten).await
+    metrics.beside(listener.serve(app, &oten)).await
 }
 
 /// The emulator's path is not the site's.
 fn check_paths(config: &Config) -> Result<(), Failure> {
     site::check_paths(config)?;
     let callback = config.redirect_uri().path();
-    match [config.base_path(), callback].contains(&EMULATOR_PATH) {
-        false => Ok(()),
-        true => Err(Failure::PathTaken {
-            path: EMULATOR_PATH.to_owned(),
-        }),
+    if [config.base_path(), callback].contains(&EMULATOR_PATH) {
+        let path = EMULATOR_PATH.to_owned();
+        return Err(Failure::PathTaken { path });
     }
+    Ok(())
 }
 
 /// What was asked for, with new credentials in place of what a real client would have.

@@ -29,6 +29,13 @@ pub(crate) enum Failure {
         address: SocketAddr,
         error: io::Error,
     },
+    #[error("cannot show metrics on {address}: {error}. Take another `metrics_listen`")]
+    ListenForMetrics {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error("the metrics could not be set up")]
+    Metrics(#[source] metrics_exporter_prometheus::BuildError),
     #[error(
         "stopped by a second signal: answers and renewals under way were cut off. Give it 25 \
          seconds after the first one"

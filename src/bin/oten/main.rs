@@ -9,6 +9,7 @@ mod connections;
 mod demo;
 mod failure;
 mod listen;
+mod metrics;
 mod serve;
 mod session_key;
 mod site;

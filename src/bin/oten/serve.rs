@@ -11,6 +11,7 @@ use crate::{
     cli,
     failure::Failure,
     listen::Listener,
+    metrics::Metrics,
     session_key,
     site::{self, SecurityHeaders, Site},
 };
@@ -27,6 +28,7 @@ pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
     site::check_paths(&config)?;
     tracing::info!(store = %config.session_store(), "sessions are kept");
     let listener = Listener::bind(config.listen()).await?;
+    let metrics = Metrics::bind(config.metrics_listen()).await?;
     let provider = site::provider_origin(&config);
     let site = Arc::new(Site::new(config.base_path(), Vec::new()));
     let seen_at = format!("{}{}", config.origin(), site.path("/"));
@@ -40,11 +42,12 @@ pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
             ("Listens on", &format!("http://{}", listener.address())),
             ("Seen at", &seen_at),
             ("Provider", &provider),
+            ("Metrics", &metrics.url()),
             ("Stop", "Ctrl-C"),
         ],
     );
     let app = site::harden(app, &oten, site, headers);
-    listener.serve(app, &oten).await
+    metrics.beside(listener.serve(app, &oten)).await
 }
 
 /// The configuration; where it names no store, people stay signed in over a restart all the same.
@@ -55,6 +58,9 @@ fn configure(arguments: cli::Serve) -> Result<Config, Failure> {
     };
     if let Some(address) = arguments.listen {
         builder = builder.listen(address);
+    }
+    if let Some(address) = arguments.metrics_listen {
+        builder = builder.metrics_listen(address);
     }
     if !builder.is_set("session_store") {
         builder = builder.session_store(StoreUrl::Sqlite(DEFAULT_STORE.into()));

@@ -5,6 +5,7 @@ mod client;
 mod count;
 mod duration;
 mod issuer;
+mod listen;
 mod path;
 mod private_file;
 mod protocol;
@@ -46,14 +47,7 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
     let session = session::check(checker);
     let log_subjects = checker.required(&keys::LOG_SUBJECTS, flag);
     let trusted_proxies = checker.required(&keys::TRUSTED_PROXIES, proxies::proxies);
-    let listen = checker.required(&keys::LISTEN, |text| {
-        text.parse().or_else(|_| {
-            refuse(
-                "is not an IP address with a port",
-                "Write it like `127.0.0.1:3000` or `[::1]:3000`.",
-            )
-        })
-    });
+    let listen = listen::check(checker);
     let (provider, site, protocol, session) = (provider?, site?, protocol?, session?);
     Some(Config {
         issuer: issuer?,
@@ -81,7 +75,8 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
         cookie_name: session.cookie_name,
         log_subjects: log_subjects?,
         trusted_proxies: trusted_proxies?,
-        listen: listen?,
+        listen: listen?.site,
+        metrics_listen: listen?.metrics,
         warnings: Vec::new(),
     })
 }

@@ -93,12 +93,11 @@ const ICON: &str = "/icon.svg";
 /// A callback cannot be where the site has a page already.
 pub(crate) fn check_paths(config: &Config) -> Result<(), Failure> {
     let callback = config.callback_path();
-    match [PROFILE, ME, HEALTHZ, READYZ, STYLESHEET, ICON].contains(&callback) {
-        false => Ok(()),
-        true => Err(Failure::PathTaken {
-            path: callback.to_owned(),
-        }),
+    if [PROFILE, ME, HEALTHZ, READYZ, STYLESHEET, ICON].contains(&callback) {
+        let path = callback.to_owned();
+        return Err(Failure::PathTaken { path });
     }
+    Ok(())
 }
 
 /// The site's routes with the library's login layer around them. From `stopping` on the site is not
