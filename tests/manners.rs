@@ -126,7 +126,7 @@ async fn l8_a_store_that_hangs_is_not_waited_for() {
 async fn b1_many_probes_are_one() {
     let (site, store) = watched().await;
     let pause = store.pause_after(1);
-    let storm: Vec<_> = (0..50)
+    let probes: Vec<_> = (0..50)
         .map(|_| {
             let oten = site.oten.clone();
             tokio::spawn(async move { oten.readiness().await })
@@ -134,7 +134,7 @@ async fn b1_many_probes_are_one() {
         .collect();
     pause.reached().await;
     pause.go_on();
-    for probe in storm {
+    for probe in probes {
         assert!(probe.await.unwrap().is_ready());
     }
     assert_eq!(store.asked(), STORE_PROBE);
