@@ -17,6 +17,7 @@ mod keys;
 mod layering;
 mod lies;
 mod logout;
+mod manners;
 mod program;
 mod promises_kept;
 mod provider;

@@ -130,6 +130,11 @@ impl Event {
         self
     }
 
+    pub(crate) fn sent_from(mut self, client_address: Option<IpAddr>) -> Self {
+        self.client_address = client_address;
+        self
+    }
+
     pub(crate) fn about(mut self, subject: impl Into<Option<String>>) -> Self {
         self.subject = subject.into();
         self

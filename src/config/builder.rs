@@ -431,6 +431,15 @@ impl ConfigBuilder {
         self.text(&keys::LOG_SUBJECTS, log_subjects.to_string())
     }
 
+    /// Sets whose word on the client's address is believed: addresses such as `10.0.0.7` and
+    /// networks such as `10.0.0.0/8`. By default nobody's, and the client is who connects.
+    ///
+    /// **Name only proxies that write `Forwarded` or `X-Forwarded-For` themselves** and cannot be
+    /// passed by: whoever connects from one of these addresses says who the client is.
+    pub fn trusted_proxies<T: AsRef<str>>(self, proxies: impl IntoIterator<Item = T>) -> Self {
+        self.set(&keys::TRUSTED_PROXIES, Given::list(proxies))
+    }
+
     /// Sets the address and port the program listens on. By default `127.0.0.1:3000`.
     ///
     /// The layer itself does not listen; this is for the program around it.

@@ -68,11 +68,12 @@ pub(crate) use self::check::Partial;
 pub(crate) use self::check::{BACK_CHANNEL_LOGOUT, JWKS, is_loopback};
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use ipnet::IpNet;
 use url::Url;
 
 use crate::http::CaCertificates;
@@ -112,6 +113,7 @@ pub struct Config {
     pub(crate) refresh_grace: Duration,
     pub(crate) cookie_name: String,
     pub(crate) log_subjects: bool,
+    pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) listen: SocketAddr,
     pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) warnings: Vec<Problem>,
@@ -308,6 +310,15 @@ impl Config {
     #[must_use]
     pub fn log_subjects(&self) -> bool {
         self.log_subjects
+    }
+
+    /// Whether `address` is a proxy's whose word on the client's address is believed (RFC 7239
+    /// section 8.1). An IPv4 address that is written as an IPv6 one is the same address.
+    #[must_use]
+    pub fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let mut trusted = self.trusted_proxies.iter();
+        trusted.any(|network| network.contains(&address))
     }
 
     /// The address and port the program listens on. The layer itself does not listen.

@@ -14,6 +14,9 @@ use crate::{clock::Clock, config::Issuer, http::HttpClient, metric::Endpoint};
 /// Discovered metadata is fetched anew, in the background, when it is older.
 const FRESH_FOR: Duration = Duration::hours(1);
 
+/// A provider that answered less than this ago counts as reachable.
+const RECENT_FOR: Duration = Duration::seconds(30);
+
 /// The provider's metadata.
 #[derive(Debug)]
 pub(super) struct Discovery {
@@ -47,6 +50,14 @@ impl Discovery {
             Ok(cached) => Ok(Arc::clone(&cached.document)),
             Err(error) => self.stand_in(error),
         }
+    }
+
+    /// Whether the provider answers, with a document that is not old, or else now.
+    pub(super) async fn reach(&self) -> Result<(), ProviderError> {
+        let fetch = read(self.http.clone(), self.issuer.clone());
+        let cache = Arc::clone(&self.cache);
+        let is_recent = move |cached: &Cached<_>| cache.age(cached) < RECENT_FOR;
+        self.cache.renew(is_recent, fetch).await.map(drop)
     }
 
     /// While the provider is away its documented endpoints stand in. A document that is a lie is not

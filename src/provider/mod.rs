@@ -72,6 +72,11 @@ impl Provider {
         self.discovery.metadata().await
     }
 
+    /// Whether the provider answers: it did less than 30 seconds ago, or does now.
+    pub(crate) async fn reach(&self) -> Result<(), ProviderError> {
+        self.discovery.reach().await
+    }
+
     /// The key for a token's header.
     pub(crate) async fn key(
         &self,

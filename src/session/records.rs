@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A store that has not answered by then is down.
-const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The kinds of records. A kind is part of a record's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,6 @@ pub(crate) enum Kind {
     /// That a logout token was used.
     LogoutToken,
     /// Put there and taken back, to see whether the store works.
-    #[cfg(feature = "check")]
     Probe,
 }
 
@@ -44,7 +43,6 @@ impl Kind {
             Self::SessionsOfSub => "sessions_of_sub",
             Self::SessionsOfSid => "sessions_of_sid",
             Self::LogoutToken => "logout_token",
-            #[cfg(feature = "check")]
             Self::Probe => "probe",
         }
     }
@@ -62,9 +60,7 @@ impl Kind {
             | Self::SessionsOfSub
             | Self::SessionsOfSid
             | Self::LogoutToken => false,
-            Self::LoginAttempt | Self::Tokens => true,
-            #[cfg(feature = "check")]
-            Self::Probe => true,
+            Self::LoginAttempt | Self::Tokens | Self::Probe => true,
         }
     }
 }
@@ -251,7 +247,6 @@ impl Records {
     }
 
     /// The record as it lies in the store.
-    #[cfg(feature = "check")]
     pub(super) async fn load_raw(
         &self,
         kind: Kind,

@@ -94,7 +94,8 @@ async fn renew(parts: &Parts, wish: &Wish) -> Result<Renewal, StoreError> {
             lease.release(records).await;
             return renewal;
         }
-        if Instant::now() >= patience {
+        // When this process stops, whoever only waits has nothing to lose: another one renews.
+        if Instant::now() >= patience || parts.tasks.is_closed() {
             return Ok(Renewal::TimedOut);
         }
         sleep(pause()).await;
@@ -330,6 +331,7 @@ fn tell(parts: &Parts, wish: &Wish, kind: EventKind, failure: Option<&dyn Error>
         .trail
         .event(kind)
         .of_request(&wish.correlation_id)
+        .sent_from(wish.client_address)
         .about(parts.subjects.name(&wish.user));
     parts.trail.record(&match failure {
         Some(failure) => event.because(with_causes(failure)),

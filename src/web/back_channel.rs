@@ -16,6 +16,7 @@ use url::form_urlencoded;
 use super::{
     error::{BackChannelError, Error},
     event,
+    security_headers::protect_page,
     visit::{Visit, keep_private},
 };
 use crate::{
@@ -42,6 +43,7 @@ pub(super) async fn post(visit: Visit, request: Request<Body>) -> Response {
         Ok(()) => StatusCode::OK.into_response(),
         Err(error) => refuse(&visit, &error),
     };
+    protect_page(response.headers_mut());
     keep_private(response.headers_mut());
     response
 }

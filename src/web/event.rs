@@ -53,7 +53,9 @@ pub(super) fn refused_without_layer(error: &Error) {
 /// What every event of a request says.
 fn new(visit: &Visit, kind: Kind) -> Event {
     let event = visit.inner().trail.event(kind);
-    event.of_request(visit.correlation_id())
+    event
+        .of_request(visit.correlation_id())
+        .sent_from(visit.client_address())
 }
 
 fn record(visit: &Visit, event: &Event) {

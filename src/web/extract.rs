@@ -75,7 +75,8 @@ impl Visit {
 
     /// Asks for a renewal; nothing where there are no tokens.
     pub(super) async fn renewal(&self, signed_in: &SignedIn) -> Option<Renewal> {
-        let wish = self.session().wish(signed_in, self.correlation_id())?;
+        let (id, client) = (self.correlation_id(), self.client_address());
+        let wish = self.session().wish(signed_in, id, client)?;
         let renewal = self.inner().refresher.renew(wish).await;
         if let Renewal::Fresh(tokens) | Renewal::Unrenewable(tokens) = &renewal {
             self.session().note_renewal(tokens);

@@ -1,8 +1,9 @@
 use std::{fmt, sync::Arc};
 
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::cookies::Cookies;
+use super::{cookies::Cookies, readiness::Prober};
 use crate::{
     audit::{AuditLog, TARGET, Trail},
     clock::Clock,
@@ -11,8 +12,8 @@ use crate::{
     provider::{Provider, ProviderError, ProviderMetadata},
     seal::Sealer,
     session::{
-        Budget, Lifetimes, LoginAttempts, Records, Refresher, RefresherParts, Revoker, Sessions,
-        Subjects, UsedLogoutTokens,
+        Budget, LEASE_LIFETIME, Lifetimes, LoginAttempts, Records, Refresher, RefresherParts,
+        Revoker, Sessions, Subjects, UsedLogoutTokens,
     },
     store::OtenStore,
 };
@@ -34,6 +35,7 @@ pub(super) struct Inner {
     pub(super) budget: Option<Arc<Budget>>,
     pub(super) refresher: Refresher,
     pub(super) revoker: Revoker,
+    pub(super) prober: Prober,
     pub(super) trail: Trail,
     pub(super) used_logout_tokens: UsedLogoutTokens,
     /// Work that nobody waits for, until the end.
@@ -174,11 +176,19 @@ impl Oten {
         format!("{}{JWKS}", self.0.config.base_path())
     }
 
-    /// Waits until no tokens are being renewed or revoked. Call it when the server has stopped and
-    /// before the process ends: a renewal that is cut off costs its user a new sign-in.
+    /// Waits until no tokens are being renewed or revoked, 15 seconds at most. Call it when the
+    /// server has stopped and before the process ends: a renewal that is cut off costs its user a
+    /// new sign-in.
     pub async fn shutdown(&self) {
         self.0.tasks.close();
-        self.0.tasks.wait().await;
+        // What began before has ended by then, or another process may have taken it over.
+        if timeout(LEASE_LIFETIME, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                target: TARGET,
+                tasks = self.0.tasks.len(),
+                "tokens were still being renewed or revoked when there was no more time"
+            );
+        }
     }
 
     pub(super) fn inner(&self) -> &Inner {
@@ -281,6 +291,7 @@ impl OtenBuilder {
             provider,
             sessions,
             used_logout_tokens: UsedLogoutTokens::new(records.clone(), client_id),
+            prober: Prober::new(records.clone()),
             attempts: LoginAttempts::new(records),
             cookies: Cookies::new(&config),
             subjects,

@@ -134,10 +134,20 @@ impl Running {
     }
 
     /// Asks it to stop, as a supervisor does, and gives its last status and all it ever wrote.
-    pub(crate) async fn end(mut self) -> (ExitStatus, String) {
+    pub(crate) async fn end(self) -> (ExitStatus, String) {
+        self.terminate().await;
+        self.ended().await
+    }
+
+    /// Sends the signal to stop, and goes on.
+    pub(crate) async fn terminate(&self) {
         let id = self.child.id().unwrap().to_string();
         let kill = Command::new("kill").args(["-TERM", &id]).status();
         assert!(kill.await.unwrap().success());
+    }
+
+    /// Waits for its end, and gives its last status and all it ever wrote.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         let ended = async {
             let status = self.child.wait().await.unwrap();
             for listener in &mut self.listeners {

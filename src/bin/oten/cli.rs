@@ -152,7 +152,7 @@ impl Cli {
             .build()
             .map_err(Failure::Runtime)?;
         let done = |()| ExitCode::SUCCESS;
-        runtime.block_on(async {
+        let outcome = runtime.block_on(async {
             match self.command {
                 Command::Demo(demo) => demo::run(demo).await.map(done),
                 Command::Serve(serve) => serve::run(serve).await.map(done),
@@ -164,7 +164,10 @@ impl Cli {
                 Command::Keygen(keygen) => keygen::run(keygen).map(done),
                 Command::AuthorizeUrl(url) => authorize_url::run(url).await.map(done),
             }
-        })
+        });
+        // What has not ended by now, such as a look-up of a name, is not waited for.
+        runtime.shutdown_background();
+        outcome
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     listen::Listener,
     metrics::Metrics,
     one_origin::only_at,
-    site::{self, Site, TestUser},
+    site::{self, SecurityHeaders, Site, TestUser},
 };
 
 /// Where the emulator hangs, on the site's own port: one published port is enough.
@@ -41,6 +41,7 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     }
     // Whole before the address is taken: everything that is wrong with it is told at once.
     let planned = builder.clone().build()?;
+    check_paths(&planned)?;
     let listener = Listener::bind(planned.listen()).await?;
     let metrics = Metrics::bind(planned.metrics_listen()).await?;
     let origin = format!("http://{}", reachable(listener.address()));
@@ -55,11 +56,12 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     let names: Vec<&str> = users.iter().map(|user| user.name).collect();
     let (names, client) = (names.join(", "), describe(&config));
     let site = Arc::new(Site::new(config.base_path(), users));
-    let sign_out_targets = site::sign_out_targets(&config);
+    let headers = SecurityHeaders::of(&config);
     let mut seen_at = config.redirect_uri().clone();
     seen_at.set_path(&site.path("/"));
     let oten = Oten::new(config, MemoryStore::default())?;
-    let app = site::routes(&oten, &site).nest(EMULATOR_PATH, emulator.router());
+    let app = site::routes(&oten, &site, listener.stopping());
+    let app = app.nest(EMULATOR_PATH, emulator.router());
     announce(
         "Oten demo site",
         &[
@@ -72,10 +74,19 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
         ],
     );
     let app = only_at(seen_at, &site, app);
-    let served = listener.serve(site::harden(app, site, &sign_out_targets));
-    let served = metrics.beside(served).await;
-    oten.shutdown().await;
-    served
+    let app = site::harden(app, &oten, site, headers);
+    metrics.beside(listener.serve(app, &oten)).await
+}
+
+/// The emulator's path is not the site's.
+fn check_paths(config: &Config) -> Result<(), Failure> {
+    site::check_paths(config)?;
+    let callback = config.redirect_uri().path();
+    if [config.base_path(), callback].contains(&EMULATOR_PATH) {
+        let path = EMULATOR_PATH.to_owned();
+        return Err(Failure::PathTaken { path });
+    }
+    Ok(())
 }
 
 /// What was asked for, with new credentials in place of what a real client would have.

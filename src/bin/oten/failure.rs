@@ -60,6 +60,16 @@ pub(crate) enum Failure {
     },
     #[error("the metrics could not be set up")]
     Metrics(#[source] metrics_exporter_prometheus::BuildError),
+    #[error(
+        "stopped by a second signal: answers and renewals under way were cut off. Give it 25 \
+         seconds after the first one"
+    )]
+    Hurried,
+    #[error(
+        "`{path}` is a page of this program already. Choose another path for the redirect URI or \
+         the base path, such as `/callback`, and register it"
+    )]
+    PathTaken { path: String },
     #[error("RUST_LOG is not a log filter: {0}. Set it to something like `info,axum_oten=debug`")]
     LogFilter(tracing_subscriber::filter::ParseError),
     #[error("the operating system refused: {0}")]

@@ -9,6 +9,7 @@ mod before_registration;
 mod check;
 mod cli;
 mod client_kind;
+mod connections;
 mod demo;
 mod emulator;
 mod failure;

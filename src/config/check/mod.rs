@@ -15,6 +15,7 @@ mod plain_secrets;
 mod private_file;
 mod protocol;
 mod provider;
+mod proxies;
 mod proxy;
 mod refusal;
 mod session;
@@ -64,6 +65,7 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
     let protocol = protocol::check(checker);
     let session = session::check(checker);
     let log_subjects = checker.required(&keys::LOG_SUBJECTS, flag);
+    let trusted_proxies = checker.required(&keys::TRUSTED_PROXIES, proxies::proxies);
     let listen = listen::check(checker);
     let (provider, site, protocol, session) = (provider?, site?, protocol?, session?);
     Some(Config {
@@ -94,6 +96,7 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
         refresh_grace: session.refresh_grace,
         cookie_name: session.cookie_name,
         log_subjects: log_subjects?,
+        trusted_proxies: trusted_proxies?,
         listen: listen?.site,
         metrics_listen: listen?.metrics,
         warnings: Vec::new(),
