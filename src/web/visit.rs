@@ -14,6 +14,7 @@ use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, header};
 
 use super::{Oten, audience::Audience, cookies::SessionCookies, error::Error, oten::Inner};
 use crate::{
+    metric,
     secret::{hex, random_bytes},
     session::{RequestSession, ReturnTo, SignedIn},
 };
@@ -33,6 +34,8 @@ struct State {
     asked: AtomicBool,
     /// The answer is for a user.
     personal: AtomicBool,
+    /// It went on although tokens could not be renewed.
+    on_grace: AtomicBool,
     /// One of our own routes has written the session and its cookie already.
     settled: AtomicBool,
 }
@@ -50,6 +53,7 @@ impl Visit {
             correlation_id: OnceLock::new(),
             asked: AtomicBool::new(false),
             personal: AtomicBool::new(false),
+            on_grace: AtomicBool::new(false),
             settled: AtomicBool::new(false),
         }))
     }
@@ -94,6 +98,14 @@ impl Visit {
             self.0.personal.store(true, Ordering::Relaxed);
         }
         Ok(signed_in)
+    }
+
+    /// Goes on although tokens could not be renewed. A layer and a handler that both want the user
+    /// are one request.
+    pub(super) fn use_grace(&self) {
+        if !self.0.on_grace.swap(true, Ordering::Relaxed) {
+            metric::grace_used();
+        }
     }
 
     /// Says that the session and its cookie need nothing more.
