@@ -13,13 +13,18 @@ pub(crate) use self::{
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
+#[cfg(feature = "check")]
+use time::OffsetDateTime;
 use tokio::time::{Instant, sleep, timeout_at};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
-use crate::secret::random_bytes;
+use crate::{
+    metric::{self, Endpoint, Outcome},
+    secret::random_bytes,
+};
 
 /// A connection that takes longer is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -61,6 +66,9 @@ pub(crate) struct HttpOptions {
 
 /// One call, and what may be done about its failure.
 pub(crate) struct Call<'a> {
+    method: Method,
+    /// What it counts as; a mere look counts as nothing.
+    endpoint: Option<Endpoint>,
     url: &'a Url,
     form: Option<Zeroizing<String>>,
     /// Whether an answer says that the call was not acted on and may be repeated.
@@ -71,8 +79,10 @@ pub(crate) struct Call<'a> {
 
 impl<'a> Call<'a> {
     /// Reads a document. Repeated after any failure that may pass.
-    pub(crate) fn get(url: &'a Url) -> Self {
+    pub(crate) fn get(endpoint: Endpoint, url: &'a Url) -> Self {
         Self {
+            method: Method::GET,
+            endpoint: Some(endpoint),
             url,
             form: None,
             repeat_after: |answer| {
@@ -85,6 +95,7 @@ impl<'a> Call<'a> {
     /// Posts a form. Repeated after a failed connect, or when `repeat_after` says that the answer
     /// allows it; never when the outcome is unknown.
     pub(crate) fn post(
+        endpoint: Endpoint,
         url: &'a Url,
         form: &[(&str, &str)],
         repeat_after: fn(&Answer) -> bool,
@@ -93,9 +104,24 @@ impl<'a> Call<'a> {
             .extend_pairs(form)
             .finish();
         Self {
+            method: Method::POST,
+            endpoint: Some(endpoint),
             url,
             form: Some(form.into()),
             repeat_after,
+            idempotent: false,
+        }
+    }
+
+    /// Looks whether somebody answers, whatever it is. Repeated after a failed connect only.
+    #[cfg(feature = "check")]
+    pub(crate) fn look(method: Method, url: &'a Url) -> Self {
+        Self {
+            method,
+            endpoint: None,
+            url,
+            form: None,
+            repeat_after: |_| false,
             idempotent: false,
         }
     }
@@ -105,6 +131,12 @@ impl<'a> Call<'a> {
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) retry_after: Option<Duration>,
+    /// The provider's time when the answer left it.
+    #[cfg(feature = "check")]
+    pub(crate) date: Option<OffsetDateTime>,
+    /// From the beginning of the call, or of its last repetition, to the answer's end.
+    #[cfg(feature = "check")]
+    pub(crate) took: Duration,
     body: Bytes,
 }
 
@@ -178,9 +210,13 @@ impl HttpClient {
         let deadline = Instant::now() + CALL_TIMEOUT;
         let mut attempt = 1;
         loop {
+            let began = Instant::now();
             let outcome = timeout_at(deadline, self.send_once(call))
                 .await
                 .unwrap_or(Err(HttpError::TimedOut));
+            if let Some(endpoint) = call.endpoint {
+                metric::provider_called(endpoint, metric_of(&outcome), began.elapsed());
+            }
             let pause = match &outcome {
                 Ok(answer) if (call.repeat_after)(answer) => {
                     backoff(attempt).max(answer.retry_after.unwrap_or_default())
@@ -205,11 +241,12 @@ impl HttpClient {
     }
 
     async fn send_once(&self, call: &Call<'_>) -> Result<Answer, HttpError> {
+        #[cfg(feature = "check")]
+        let began = Instant::now();
+        let request = self.client.request(call.method.clone(), call.url.clone());
         let request = match &call.form {
-            None => self.client.get(call.url.clone()),
-            Some(form) => self
-                .client
-                .post(call.url.clone())
+            None => request,
+            Some(form) => request
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(form.as_bytes().to_vec()),
         };
@@ -219,10 +256,16 @@ impl HttpClient {
             .await
             .map_err(|error| self.classify(error))?;
         let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        #[cfg(feature = "check")]
+        let date = date(response.headers());
         let body = self.read_bounded(response).await?;
         Ok(Answer {
             status,
             retry_after,
+            #[cfg(feature = "check")]
+            date,
+            #[cfg(feature = "check")]
+            took: began.elapsed(),
             body,
         })
     }
@@ -259,11 +302,32 @@ impl HttpClient {
     }
 }
 
+/// How a call came out, for those who watch.
+fn metric_of(outcome: &Result<Answer, HttpError>) -> Outcome {
+    match outcome {
+        Ok(answer) if answer.status.is_success() => Outcome::Success,
+        Ok(answer) if answer.status.is_server_error() => Outcome::Failed,
+        Ok(_) => Outcome::Refused,
+        Err(_) => Outcome::Unreachable,
+    }
+}
+
 /// `Retry-After` in seconds (RFC 9110 section 10.2.3). The form with a date is not used by Oten.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?;
     let wait = Duration::from_secs(seconds.trim().parse().ok()?);
     Some(wait.min(MAX_RETRY_AFTER))
+}
+
+/// `Date` (RFC 9110 section 6.6.1), and the `Age` of an answer that a cache kept (RFC 9111 section
+/// 5.1).
+#[cfg(feature = "check")]
+fn date(headers: &HeaderMap) -> Option<OffsetDateTime> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let date = httpdate::parse_http_date(text(header::DATE)?).ok()?;
+    let age = text(header::AGE).and_then(|age| age.trim().parse::<u32>().ok());
+    let age = time::Duration::seconds(age.unwrap_or_default().into());
+    OffsetDateTime::from(date).checked_add(age)
 }
 
 /// Between half and the whole of 200 ms, 400 ms, 800 ms: machines that failed together do not

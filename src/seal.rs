@@ -19,6 +19,8 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+#[cfg(feature = "check")]
+use crate::secret::constant_time_eq;
 use crate::secret::hex;
 
 const VERSION: u8 = 1;
@@ -46,6 +48,12 @@ impl SealingKey {
         let length = BASE64_STANDARD.decode_slice(text, decoded.as_mut()).ok()?;
         let bytes = decoded.get(..length)?.try_into().map(Zeroizing::new).ok()?;
         Some(Self::new(bytes))
+    }
+
+    /// Whether the two are one key, in a time that tells nothing about it.
+    #[cfg(feature = "check")]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        constant_time_eq(self.bytes.as_ref(), other.bytes.as_ref())
     }
 
     fn new(bytes: Zeroizing<[u8; KEY_BYTES]>) -> Self {

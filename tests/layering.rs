@@ -3,10 +3,14 @@
 use std::{fs, path::Path};
 
 /// What every room may use.
-const LEAVES: [&str; 6] = ["clock", "error", "http", "jose", "seal", "secret"];
+const LEAVES: [&str; 8] = [
+    "audit", "clock", "error", "http", "jose", "metric", "seal", "secret",
+];
 
 /// The rooms from top to bottom.
-const ROOMS: [&str; 6] = ["config", "provider", "protocol", "store", "session", "web"];
+const ROOMS: [&str; 7] = [
+    "config", "provider", "protocol", "store", "session", "check", "web",
+];
 
 #[test]
 fn rooms_use_only_the_rooms_above_them() {

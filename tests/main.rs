@@ -11,6 +11,7 @@ mod common;
 mod config_files;
 mod cookies;
 mod events;
+mod eyes;
 mod guide;
 mod keys;
 mod layering;

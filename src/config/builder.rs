@@ -123,6 +123,19 @@ impl ConfigBuilder {
         keys::named(name).is_some_and(|name| self.raw.is_set(name.key))
     }
 
+    /// Whether the settings name Oten's production, whatever else is wrong with them.
+    ///
+    /// ```
+    /// use axum_oten::config::{Config, Environment};
+    ///
+    /// assert!(Config::builder().environment(Environment::Production).is_production());
+    /// assert!(!Config::builder().environment(Environment::Sandbox).is_production());
+    /// ```
+    #[must_use]
+    pub fn is_production(&self) -> bool {
+        check::is_production(&self.raw)
+    }
+
     /// Checks everything and makes the configuration.
     ///
     /// # Errors
@@ -130,6 +143,12 @@ impl ConfigBuilder {
     /// [`ConfigError`] with every problem there is.
     pub fn build(self) -> Result<Config, ConfigError> {
         check::check(&self.raw)
+    }
+
+    /// What is right in it, whatever else is wrong.
+    #[cfg(feature = "check")]
+    pub(crate) fn examine(&self) -> check::Partial {
+        check::Partial::of(&self.raw)
     }
 
     /// Signs in with one of Oten's environments. Replaces an [`issuer`](Self::issuer).
@@ -417,6 +436,16 @@ impl ConfigBuilder {
     /// The layer itself does not listen; this is for the program around it.
     pub fn listen(self, address: SocketAddr) -> Self {
         self.text(&keys::LISTEN, address.to_string())
+    }
+
+    /// Sets the address and port the program shows its metrics on, under `/metrics` and for
+    /// Prometheus. By default it shows them to nobody.
+    ///
+    /// It is a listener of its own, another one than [`listen`](Self::listen), and asks nobody who
+    /// they are: **it belongs on this machine or into a network of the operator's**, not where the
+    /// site's users are. Numbers are all that is there, and no user among them.
+    pub fn metrics_listen(self, address: SocketAddr) -> Self {
+        self.text(&keys::METRICS_LISTEN, address.to_string())
     }
 
     fn jar(mut self, signature: &str, pair: Option<Ed25519KeyPair>) -> Self {

@@ -236,4 +236,6 @@ keys! {
         "Whether the log names users by their subject instead of a keyed hash of it.";
     LISTEN: "listen", Text, Some("127.0.0.1:3000"),
         "The address and port the program listens on.";
+    METRICS_LISTEN: "metrics_listen", Text, None,
+        "The address and port the program shows its metrics on, to whoever reaches it; else nowhere.";
 }

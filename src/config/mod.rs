@@ -63,6 +63,8 @@ pub use self::{
 #[doc(inline)]
 pub use crate::{http::Proxy, seal::SealingKey};
 
+#[cfg(feature = "check")]
+pub(crate) use self::check::Partial;
 pub(crate) use self::check::{BACK_CHANNEL_LOGOUT, JWKS, is_loopback};
 
 use std::{
@@ -111,6 +113,7 @@ pub struct Config {
     pub(crate) cookie_name: String,
     pub(crate) log_subjects: bool,
     pub(crate) listen: SocketAddr,
+    pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) warnings: Vec<Problem>,
 }
 
@@ -313,6 +316,13 @@ impl Config {
         self.listen
     }
 
+    /// The address and port the program shows its metrics on, another one than
+    /// [`listen`](Self::listen); `None` where it shows them to nobody.
+    #[must_use]
+    pub fn metrics_listen(&self) -> Option<SocketAddr> {
+        self.metrics_listen
+    }
+
     /// What works and should not stay so, one sentence each; to be logged at start.
     #[must_use]
     pub fn warnings(&self) -> &[Problem] {
@@ -324,6 +334,16 @@ impl Config {
     #[must_use]
     pub fn secure_cookies(&self) -> bool {
         self.redirect_uri.scheme() != "http"
+    }
+
+    /// What the names of cookies begin with: `__Host-`, or `__Secure-` under a base path, where
+    /// browsers take it (RFC 6265bis section 4.1.3).
+    pub(crate) fn cookie_prefix(&self) -> &'static str {
+        match (self.secure_cookies(), self.base_path()) {
+            (false, _) => "",
+            (true, "") => "__Host-",
+            (true, _) => "__Secure-",
+        }
     }
 
     /// The origin browsers see the site under (RFC 6454 section 6.2), such as

@@ -69,14 +69,19 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// Which setting, who made it, and what is wrong, without the cure.
+    pub(crate) fn describe(&self) -> String {
+        match &self.origin {
+            Origin::Missing => format!("{}: {}", self.key, self.message),
+            origin => format!("{} ({origin}): {}", self.key, self.message),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.key)?;
-        match &self.origin {
-            Origin::Missing => {}
-            origin => write!(f, " ({origin})")?,
-        }
-        write!(f, ": {}. {}", self.message, self.cure)
+        write!(f, "{}. {}", self.describe(), self.cure)
     }
 }
 

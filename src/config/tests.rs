@@ -225,6 +225,17 @@ const BAD: &[(&str, &[&str])] = &[
     ),
     ("log_subjects", &["yes", "TRUE", "1"]),
     ("listen", &["localhost:3000", "3000", "127.0.0.1", ":3000"]),
+    (
+        "metrics_listen",
+        &[
+            "localhost:9000",
+            "9000",
+            // The site is there.
+            "127.0.0.1:3000",
+            "0.0.0.0:3000",
+            "[::]:3000",
+        ],
+    ),
 ];
 
 fn variable(name: &str) -> String {
@@ -354,6 +365,7 @@ fn the_smallest_configuration_gets_the_documented_defaults() {
     assert_eq!(config.cookie_name(), "oten");
     assert!(!config.log_subjects());
     assert_eq!(config.listen().to_string(), "127.0.0.1:3000");
+    assert_eq!(config.metrics_listen(), None);
     assert_eq!(config.origin(), "https://app.example.com");
     assert!(config.secure_cookies());
     assert!(config.warnings().is_empty());
@@ -432,6 +444,10 @@ fn every_good_value_is_taken() {
         ),
         ("log_subjects", &["true", "false"]),
         ("listen", &["0.0.0.0:0", "[::]:80"]),
+        (
+            "metrics_listen",
+            &["127.0.0.1:9000", "0.0.0.0:0", "127.0.0.2:3000"],
+        ),
     ];
     for (key, values) in table {
         for value in *values {
@@ -1452,6 +1468,7 @@ fn the_builder_makes_what_the_environment_makes() {
         ("cookie_name", "site"),
         ("log_subjects", "true"),
         ("listen", "127.0.0.1:0"),
+        ("metrics_listen", "127.0.0.1:0"),
     ])
     .unwrap();
     let made = Config::builder()
@@ -1484,6 +1501,7 @@ fn the_builder_makes_what_the_environment_makes() {
         .cookie_name("site")
         .log_subjects(true)
         .listen("127.0.0.1:0".parse().unwrap())
+        .metrics_listen("127.0.0.1:0".parse().unwrap())
         .build()
         .unwrap();
     assert_eq!(format!("{made:?}"), format!("{read:?}"));

@@ -1,11 +1,16 @@
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use axum::{
     Router,
-    extract::DefaultBodyLimit,
-    middleware::from_fn_with_state,
+    extract::{DefaultBodyLimit, State},
+    middleware::{from_fn_with_state, map_response_with_state},
+    response::Response,
     routing::{MethodRouter, get, post},
 };
+use http::{HeaderValue, header};
 
 use super::{
     Endpoint, authorize,
@@ -50,5 +55,16 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(core: &Arc<Core>) -> Rout
         .route("/", get(authorize::front))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(from_fn_with_state(Arc::clone(core), refuse_while_stopped))
+        .layer(map_response_with_state(Arc::clone(core), tell_the_time))
         .with_state(Arc::clone(core))
+}
+
+/// `Date` (RFC 9110 section 6.6.1) by the emulator's own clock, which a test may have set wrong.
+async fn tell_the_time<B>(State(core): State<Arc<Core>>, mut response: Response<B>) -> Response<B> {
+    let seconds = u64::try_from(core.now()).unwrap_or_default();
+    let now = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
+    if let Ok(now) = HeaderValue::from_str(&now) {
+        response.headers_mut().insert(header::DATE, now);
+    }
+    response
 }

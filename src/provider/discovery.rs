@@ -9,7 +9,7 @@ use super::{
     fetch,
     metadata::without_slash,
 };
-use crate::{clock::Clock, config::Issuer, http::HttpClient};
+use crate::{clock::Clock, config::Issuer, http::HttpClient, metric::Endpoint};
 
 /// Discovered metadata is fetched anew, in the background, when it is older.
 const FRESH_FOR: Duration = Duration::hours(1);
@@ -67,13 +67,13 @@ async fn read(http: HttpClient, issuer: Issuer) -> Result<ProviderMetadata, Prov
         Issuer::Custom(url) => (url.as_str(), None),
     };
     let url = discovery_url(issuer)?;
-    let answer = fetch(&http, &url, "the discovery document").await?;
+    let answer = fetch(&http, Endpoint::Discovery, &url, "the discovery document").await?;
     ProviderMetadata::from_discovery(answer.body(), issuer, environment)
 }
 
 /// The issuer with `/.well-known/openid-configuration` at its end (OpenID Connect Discovery
 /// section 4).
-fn discovery_url(issuer: &str) -> Result<Url, ProviderError> {
+pub(crate) fn discovery_url(issuer: &str) -> Result<Url, ProviderError> {
     let issuer = without_slash(issuer);
     Url::parse(&format!("{issuer}/.well-known/openid-configuration"))
         .map_err(|_| ProviderError::Discovery("the issuer is not a URL"))

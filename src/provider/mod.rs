@@ -22,6 +22,9 @@ mod metadata;
 
 pub use self::{error::ProviderError, metadata::ProviderMetadata};
 
+#[cfg(feature = "check")]
+pub(crate) use self::discovery::discovery_url;
+
 use std::sync::Arc;
 
 use url::Url;
@@ -32,6 +35,7 @@ use crate::{
     config::Config,
     http::{Answer, Call, HttpClient, HttpError, HttpOptions},
     jose::{Algorithm, VerifyingKey},
+    metric::Endpoint,
 };
 
 /// The provider as this process knows it: cached metadata and cached keys.
@@ -82,11 +86,12 @@ impl Provider {
 /// Reads a document of the provider's.
 async fn fetch(
     http: &HttpClient,
+    endpoint: Endpoint,
     url: &Url,
     document: &'static str,
 ) -> Result<Answer, ProviderError> {
     let answer = http
-        .send(&Call::get(url))
+        .send(&Call::get(endpoint, url))
         .await
         .map_err(|error| ProviderError::unreachable(document, &error))?;
     if answer.status.is_success() {

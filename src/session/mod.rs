@@ -6,6 +6,8 @@ mod budget;
 mod index;
 mod lease;
 mod lifetimes;
+#[cfg(feature = "check")]
+mod probe;
 mod records;
 mod refresh;
 mod refresher;
@@ -40,5 +42,8 @@ pub(crate) use self::{
     tokens::Tokens,
     used_logout_tokens::UsedLogoutTokens,
 };
+
+#[cfg(feature = "check")]
+pub(crate) use self::probe::{ProbeError, Sealed, probe};
 
 use self::sessions::Data;

@@ -6,7 +6,9 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::{
+    audit::{Kind as EventKind, Trail},
     clock::Clock,
+    metric::{self, StoreFailure},
     seal::{Place, Sealer},
     store::{OtenStore, RecordKey, StoreError},
 };
@@ -27,6 +29,9 @@ pub(crate) enum Kind {
     SessionsOfSid,
     /// That a logout token was used.
     LogoutToken,
+    /// Put there and taken back, to see whether the store works.
+    #[cfg(feature = "check")]
+    Probe,
 }
 
 impl Kind {
@@ -39,6 +44,8 @@ impl Kind {
             Self::SessionsOfSub => "sessions_of_sub",
             Self::SessionsOfSid => "sessions_of_sid",
             Self::LogoutToken => "logout_token",
+            #[cfg(feature = "check")]
+            Self::Probe => "probe",
         }
     }
 
@@ -56,6 +63,8 @@ impl Kind {
             | Self::SessionsOfSid
             | Self::LogoutToken => false,
             Self::LoginAttempt | Self::Tokens => true,
+            #[cfg(feature = "check")]
+            Self::Probe => true,
         }
     }
 }
@@ -67,6 +76,7 @@ pub(crate) struct Records {
     store: Arc<dyn OtenStore>,
     clock: Clock,
     sealer: Option<Sealer>,
+    trail: Trail,
 }
 
 /// A record that was found.
@@ -80,6 +90,7 @@ pub(crate) struct Found<T> {
 impl Records {
     pub(crate) fn new(store: Arc<dyn OtenStore>, clock: Clock) -> Self {
         Self {
+            trail: Trail::new(clock.clone(), None),
             store,
             clock,
             sealer: None,
@@ -89,6 +100,12 @@ impl Records {
     /// Seals from now on what holds secrets, and takes nothing unsealed for it.
     pub(crate) fn sealed_by(mut self, sealer: Option<Sealer>) -> Self {
         self.sealer = sealer;
+        self
+    }
+
+    /// Tells of what is wrong in the store where the app hears of it.
+    pub(crate) fn told_by(mut self, trail: Trail) -> Self {
+        self.trail = trail;
         self
     }
 
@@ -233,6 +250,18 @@ impl Records {
         bounded(self.store.remove_member(&set, member)).await
     }
 
+    /// The record as it lies in the store.
+    #[cfg(feature = "check")]
+    pub(super) async fn load_raw(
+        &self,
+        kind: Kind,
+        id: &str,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = RecordKey::new(kind.name(), id);
+        let found = bounded(self.store.load(&key)).await?;
+        Ok(found.map(|record| record.value))
+    }
+
     /// Removes a record, if there is one.
     pub(crate) async fn remove(&self, kind: Kind, id: &str) -> Result<(), StoreError> {
         let key = RecordKey::new(kind.name(), id);
@@ -261,13 +290,9 @@ impl Records {
         match sealer.open(place(key), value) {
             Ok(plain) => read(kind, &plain),
             Err(cause) => {
-                tracing::warn!(
-                    target: "axum_oten",
-                    event = "unsealed_record",
-                    kind = kind.name(),
-                    %cause,
-                    "a record in the session store cannot be opened; it counts as absent"
-                );
+                let event = self.trail.event(EventKind::UnsealedRecord);
+                let event = event.in_record(kind.name()).because(cause.to_string());
+                self.trail.record(&event);
                 None
             }
         }
@@ -288,9 +313,16 @@ fn place(key: &RecordKey) -> Place<'_> {
 async fn bounded<T>(
     operation: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    timeout(STORE_TIMEOUT, operation)
+    let outcome = timeout(STORE_TIMEOUT, operation)
         .await
-        .unwrap_or(Err(StoreError::TimedOut))
+        .unwrap_or(Err(StoreError::TimedOut));
+    if let Err(error) = &outcome {
+        metric::store_failed(match error {
+            StoreError::TimedOut => StoreFailure::TimedOut,
+            _ => StoreFailure::Error,
+        });
+    }
+    outcome
 }
 
 fn read<T: DeserializeOwned>(kind: Kind, value: &[u8]) -> Option<T> {

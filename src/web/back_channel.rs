@@ -73,7 +73,7 @@ async fn log_out(visit: &Visit, request: Request<Body>) -> Result<(), Error> {
         (None, Some(sub)) => Some(inner.subjects.name_of(issuer, sub)),
         (None, None) => None,
     };
-    event::back_channel_logout(visit, subject.as_deref(), ended.count);
+    event::back_channel_logout(visit, subject, ended.count);
     // Only now: if the store fails before, the provider sends the same token again.
     let ends_at = OffsetDateTime::from_unix_timestamp(claims.ends_at)
         .map_err(|_| refused(LogoutTokenError::Misshapen("iat")))?;

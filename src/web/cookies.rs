@@ -73,11 +73,7 @@ pub(super) struct LoginCookie {
 impl Cookies {
     pub(super) fn new(config: &Config) -> Self {
         let secure = config.secure_cookies();
-        let prefix = match (secure, config.base_path()) {
-            (false, _) => "",
-            (true, "") => "__Host-",
-            (true, _) => "__Secure-",
-        };
+        let prefix = config.cookie_prefix();
         let name = config.cookie_name();
         let path = match config.base_path() {
             "" => "/",

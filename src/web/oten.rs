@@ -4,8 +4,10 @@ use tokio_util::task::TaskTracker;
 
 use super::cookies::Cookies;
 use crate::{
+    audit::{AuditLog, TARGET, Trail},
     clock::Clock,
     config::{BACK_CHANNEL_LOGOUT, ClientType, Config, JWKS, Jar},
+    metric,
     provider::{Provider, ProviderError, ProviderMetadata},
     seal::Sealer,
     session::{
@@ -32,6 +34,7 @@ pub(super) struct Inner {
     pub(super) budget: Option<Arc<Budget>>,
     pub(super) refresher: Refresher,
     pub(super) revoker: Revoker,
+    pub(super) trail: Trail,
     pub(super) used_logout_tokens: UsedLogoutTokens,
     /// Work that nobody waits for, until the end.
     tasks: TaskTracker,
@@ -125,6 +128,7 @@ impl Oten {
             config,
             store: Arc::new(store),
             clock: Clock::system(),
+            audit: None,
         }
     }
 
@@ -195,18 +199,26 @@ impl fmt::Debug for Oten {
 }
 
 /// A builder of [`Oten`].
-#[derive(Debug)]
 #[must_use]
 pub struct OtenBuilder {
     config: Config,
     store: Arc<dyn OtenStore>,
     clock: Clock,
+    audit: Option<Arc<dyn AuditLog>>,
 }
 
 impl OtenBuilder {
     /// Takes the time from `clock`; by default from the system's.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Hands every event to `log` as well. By default events are in the log of `tracing` only.
+    ///
+    /// See [`audit`](crate::audit) for an example. **It must not block.**
+    pub fn audit(mut self, log: impl AuditLog) -> Self {
+        self.audit = Some(Arc::new(log));
         self
     }
 
@@ -221,6 +233,7 @@ impl OtenBuilder {
             config,
             store,
             clock,
+            audit,
         } = self;
         if config.issuer().is_production() && !store.is_outside() {
             return Err(SetupError::StoreInProcess);
@@ -231,8 +244,12 @@ impl OtenBuilder {
         }
         let provider = Provider::new(&config, clock.clone())
             .map_err(|error| SetupError::HttpClient(error.into()))?;
+        metric::describe();
         announce(&config);
-        let records = Records::new(store, clock.clone()).sealed_by(sealer);
+        let trail = Trail::new(clock.clone(), audit);
+        let records = Records::new(store, clock.clone())
+            .sealed_by(sealer)
+            .told_by(trail.clone());
         let lifetimes = Lifetimes {
             idle: config.session_idle(),
             absolute: config.session_lifetime(),
@@ -246,6 +263,7 @@ impl OtenBuilder {
             client: config.client().clone(),
             endpoint: config.revocation_endpoint().cloned(),
             tasks: tasks.clone(),
+            trail: trail.clone(),
         };
         let subjects = Arc::new(Subjects::new(config.log_subjects()));
         let budget = config.token_budget().map(Budget::new).map(Arc::new);
@@ -257,6 +275,7 @@ impl OtenBuilder {
             subjects: Arc::clone(&subjects),
             revoker: revoker.clone(),
             tasks: tasks.clone(),
+            trail: trail.clone(),
         });
         Ok(Oten(Arc::new(Inner {
             provider,
@@ -268,10 +287,21 @@ impl OtenBuilder {
             budget,
             refresher,
             revoker,
+            trail,
             tasks,
             clock,
             config,
         })))
+    }
+}
+
+impl fmt::Debug for OtenBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OtenBuilder")
+            .field("config", &self.config)
+            .field("store", &self.store)
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
     }
 }
 
@@ -288,7 +318,7 @@ fn announce(config: &Config) {
         ),
     };
     tracing::info!(
-        target: "axum_oten",
+        target: TARGET,
         issuer = %config.issuer(),
         client_id = config.client().id(),
         client_type,
@@ -296,6 +326,6 @@ fn announce(config: &Config) {
         "signing in with Oten is set up"
     );
     for warning in config.warnings() {
-        tracing::warn!(target: "axum_oten", "{warning}");
+        tracing::warn!(target: TARGET, "{warning}");
     }
 }

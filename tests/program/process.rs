@@ -107,6 +107,22 @@ impl Running {
         }
     }
 
+    /// What it said about itself at start beside this label.
+    pub(crate) async fn said(&self, label: &str) -> String {
+        let said = async {
+            loop {
+                let log = self.log.lock().unwrap().clone();
+                let mut lines = log.lines().map(str::trim);
+                if let Some(text) = lines.find_map(|line| line.strip_prefix(label)) {
+                    return text.trim().to_owned();
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let said = tokio::time::timeout(PATIENCE, said).await;
+        said.unwrap_or_else(|_| panic!("the program does not say `{label}`"))
+    }
+
     /// A URL of the site.
     pub(crate) fn at(&self, path: &str) -> String {
         self.url.join(path).unwrap().into()

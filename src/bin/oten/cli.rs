@@ -1,16 +1,18 @@
-use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf};
+use std::{env, ffi::OsString, net::SocketAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
     authorize_url::{self, AuthorizeUrl},
+    check,
     client_kind::ClientKind,
     demo,
     emulator::{self, EmulatorArguments},
     failure::Failure,
+    health,
     keygen::{self, Keygen},
     register::{self, Register},
-    serve, trace,
+    run, serve, trace,
 };
 
 /// A site that leaves signing in to Oten.
@@ -27,6 +29,20 @@ enum Command {
     Demo(Demo),
     /// Run the site against an issuer of your own, such as Oten's sandbox
     Serve(Serve),
+    /// Run the site if the environment configures one, and else the demo, as containers do
+    ///
+    /// Any OTEN_ variable but OTEN_LISTEN configures a site: what is missing then is told, and the
+    /// demo does not take its place.
+    Run,
+    /// Find out what is wrong with a configuration, the provider, the client or the store
+    ///
+    /// One token request with a made-up code shows whether the credentials are good. Ends with 0
+    /// if nothing failed, with 1 if something did, and with 2 if nothing could be checked.
+    Check(Check),
+    /// Ask whether the provider's endpoints, or the site's own, answer now
+    ///
+    /// Ends with 0 if all answer, with 1 if one does not, and with 2 if none could be asked.
+    Health(Health),
     /// Run an emulated Oten alone, for a site in another process
     Emulator(EmulatorArguments),
     /// Print the sheet that Oten's developer portal asks for
@@ -38,7 +54,7 @@ enum Command {
 }
 
 /// What `oten demo` can be told.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Demo {
     /// How the site's client is registered with the emulator
     #[arg(long, value_enum, default_value_t)]
@@ -49,12 +65,17 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "FILE", conflicts_with = "client")]
     pub(crate) config: Option<PathBuf>,
     /// Listen on this address instead of the configured one; port 0 takes a free port
+    ///
+    /// Without it OTEN_LISTEN says where. Nothing else is taken from the environment.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Show metrics for Prometheus on this address, under `/metrics`; else on the configured one
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
 }
 
 /// What `oten serve` can be told.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Serve {
     /// Read this file; environment variables replace what it says
     ///
@@ -64,6 +85,44 @@ pub(crate) struct Serve {
     /// Listen on this address instead of the configured one
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Show metrics for Prometheus on this address, under `/metrics`; else on the configured one
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
+}
+
+/// What `oten check` can be told.
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Check this file; environment variables replace what it says
+    ///
+    /// Without it the environment says everything.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Check that this file of another environment shares no secret and no store with it
+    ///
+    /// Environment variables count for the first configuration only.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) against: Option<PathBuf>,
+    /// Do not ask the provider
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `oten health` can be told.
+#[derive(Debug, Args)]
+pub(crate) struct Health {
+    /// Read this file; environment variables replace what it says
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Ask the site on this machine for its `/healthz` instead, where `listen` and `base_path` say
+    #[arg(long = "self")]
+    pub(crate) own: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 impl Cli {
@@ -72,21 +131,38 @@ impl Cli {
         Self::parse_from(without_separator(env::args_os()))
     }
 
+    /// How the program ends if it cannot do what was asked: for a question, otherwise than with
+    /// the answer no.
+    pub(crate) fn on_failure(&self) -> ExitCode {
+        match self.command {
+            Command::Check(_) | Command::Health(_) => ExitCode::from(2),
+            _ => ExitCode::FAILURE,
+        }
+    }
+
     /// Does what was asked, until it is done or told to stop.
-    pub(crate) fn run(self) -> Result<(), Failure> {
-        trace::init()?;
+    pub(crate) fn run(self) -> Result<ExitCode, Failure> {
+        trace::init(match self.command {
+            // What there is to say is in the answer.
+            Command::Check(_) | Command::Health(_) => "off",
+            _ => "info",
+        })?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()
             .map_err(Failure::Runtime)?;
+        let done = |()| ExitCode::SUCCESS;
         runtime.block_on(async {
             match self.command {
-                Command::Demo(demo) => demo::run(demo).await,
-                Command::Serve(serve) => serve::run(serve).await,
-                Command::Emulator(emulator) => emulator::run(emulator).await,
-                Command::Register(register) => register::run(register),
-                Command::Keygen(keygen) => keygen::run(keygen),
-                Command::AuthorizeUrl(authorize_url) => authorize_url::run(authorize_url).await,
+                Command::Demo(demo) => demo::run(demo).await.map(done),
+                Command::Serve(serve) => serve::run(serve).await.map(done),
+                Command::Run => run::run().await.map(done),
+                Command::Check(check) => check::run(check).await,
+                Command::Health(health) => health::run(health).await,
+                Command::Emulator(emulator) => emulator::run(emulator).await.map(done),
+                Command::Register(register) => register::run(register).map(done),
+                Command::Keygen(keygen) => keygen::run(keygen).map(done),
+                Command::AuthorizeUrl(url) => authorize_url::run(url).await.map(done),
             }
         })
     }

@@ -20,7 +20,7 @@ pub(crate) enum Failure {
     NewFile { path: PathBuf, error: io::Error },
     #[error("stdout cannot be written: {0}")]
     Output(io::Error),
-    #[error("what the provider says about itself could not be had")]
+    #[error("what the provider says about itself could not be had (`oten check` tells more)")]
     Provider(#[from] axum_oten::provider::ProviderError),
     #[error("the authorization request could not be signed")]
     Request(#[source] axum_oten::jose::JoseError),
@@ -28,7 +28,10 @@ pub(crate) enum Failure {
     Oten(#[from] axum_oten::web::SetupError),
     #[error(transparent)]
     SessionKey(#[from] SessionKeyError),
-    #[error("the sessions cannot be kept where `session_store` says")]
+    #[error(
+        "the sessions cannot be kept where `session_store` says; correct it, or let this user \
+         write there (`oten check` tells more)"
+    )]
     Store(#[from] axum_oten::store::StoreError),
     #[error("the emulator could not be set up")]
     Emulator(#[from] EmulatorError),
@@ -37,6 +40,10 @@ pub(crate) enum Failure {
         address: SocketAddr,
         error: io::Error,
     },
+    #[error(
+        "OTEN_LISTEN is not an IP address with a port. Write it like `127.0.0.1:3000` or `[::1]:3000`"
+    )]
+    ListenVariable,
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error("{} {error}. Name the file with the Ed25519 public key in PEM, as `oten keygen ed25519` prints it", .path.display())]
@@ -46,6 +53,13 @@ pub(crate) enum Failure {
     },
     #[error("{0}")]
     Combination(&'static str),
+    #[error("cannot show metrics on {address}: {error}. Take another `metrics_listen`")]
+    ListenForMetrics {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error("the metrics could not be set up")]
+    Metrics(#[source] metrics_exporter_prometheus::BuildError),
     #[error("RUST_LOG is not a log filter: {0}. Set it to something like `info,axum_oten=debug`")]
     LogFilter(tracing_subscriber::filter::ParseError),
     #[error("the operating system refused: {0}")]

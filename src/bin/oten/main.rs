@@ -6,34 +6,44 @@
 mod announce;
 mod authorize_url;
 mod before_registration;
+mod check;
 mod cli;
 mod client_kind;
 mod demo;
 mod emulator;
 mod failure;
+mod health;
 mod keygen;
 mod listen;
+mod metrics;
 mod new_file;
+mod one_origin;
 mod output;
+mod print;
 mod register;
+mod run;
 mod serve;
 mod session_key;
+mod settings;
 mod site;
 mod stop;
 #[cfg(test)]
 mod temporary;
 mod tls;
 mod trace;
+mod wait;
 
 use std::{error::Error, io::Write, process::ExitCode};
 
 fn main() -> ExitCode {
-    match cli::Cli::read().run() {
-        Ok(()) => ExitCode::SUCCESS,
+    let cli = cli::Cli::read();
+    let on_failure = cli.on_failure();
+    match cli.run() {
+        Ok(code) => code,
         Err(failure) => {
             // Whoever closed stderr does not want to read it.
             let _ = writeln!(std::io::stderr(), "oten: {}", with_causes(&failure));
-            ExitCode::FAILURE
+            on_failure
         }
     }
 }

@@ -11,21 +11,18 @@ use crate::{
     cli,
     failure::Failure,
     listen::Listener,
+    metrics::Metrics,
     session_key,
+    settings::{DEFAULT_KEY, DEFAULT_STORE},
     site::{self, Site},
 };
-
-/// Where sessions are kept if the configuration does not say, in the folder the program runs in.
-const DEFAULT_STORE: &str = "oten-sessions.sqlite";
-
-/// What seals them then; in production a key has to be set.
-const DEFAULT_KEY: &str = "oten-sessions.key";
 
 /// Runs the site against the configured issuer until told to stop.
 pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
     let config = configure(arguments)?;
     tracing::info!(store = %config.session_store(), "sessions are kept");
     let listener = Listener::bind(config.listen()).await?;
+    let metrics = Metrics::bind(config.metrics_listen()).await?;
     let provider = site::provider_origin(&config);
     let site = Arc::new(Site::new(config.base_path(), Vec::new()));
     let seen_at = format!("{}{}", config.origin(), site.path("/"));
@@ -39,12 +36,12 @@ pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
             ("Listens on", &format!("http://{}", listener.address())),
             ("Seen at", &seen_at),
             ("Provider", &provider),
+            ("Metrics", &metrics.url()),
             ("Stop", "Ctrl-C"),
         ],
     );
-    let served = listener
-        .serve(site::harden(app, site, &sign_out_targets))
-        .await;
+    let served = listener.serve(site::harden(app, site, &sign_out_targets));
+    let served = metrics.beside(served).await;
     // A renewal that is cut off costs its user a new sign-in.
     oten.shutdown().await;
     served
@@ -58,6 +55,9 @@ fn configure(arguments: cli::Serve) -> Result<Config, Failure> {
     };
     if let Some(address) = arguments.listen {
         builder = builder.listen(address);
+    }
+    if let Some(address) = arguments.metrics_listen {
+        builder = builder.metrics_listen(address);
     }
     if !builder.is_set("session_store") {
         // Whole before anything is made: everything that is wrong with it is told at once.

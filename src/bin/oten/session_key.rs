@@ -47,6 +47,14 @@ pub(crate) fn read_or_create(path: &Path) -> Result<Secret, SessionKeyError> {
     }
 }
 
+/// The session key in a file; where there is none, one that is nowhere kept. Nothing is written.
+pub(crate) fn read_or_imagine(path: &Path) -> Result<Secret, SessionKeyError> {
+    if path.exists() {
+        return read(path);
+    }
+    Ok(generate())
+}
+
 fn read(path: &Path) -> Result<Secret, SessionKeyError> {
     let text = fs::read_to_string(path)
         .map(Zeroizing::new)

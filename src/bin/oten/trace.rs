@@ -10,10 +10,10 @@ use crate::failure::Failure;
 /// The variable that says what is logged.
 const FILTER: &str = "RUST_LOG";
 
-/// Starts the log on stderr: everything from `info` on, or what `RUST_LOG` says.
-pub(crate) fn init() -> Result<(), Failure> {
+/// Starts the log on stderr: what `RUST_LOG` says, or else `filter`.
+pub(crate) fn init(filter: &str) -> Result<(), Failure> {
     let filter = match std::env::var_os(FILTER) {
-        None => EnvFilter::new("info"),
+        None => EnvFilter::new(filter),
         Some(directives) => {
             let directives = directives.to_string_lossy();
             EnvFilter::try_new(directives).map_err(Failure::LogFilter)?

@@ -7,6 +7,9 @@ mod count;
 mod duration;
 mod issuer;
 mod jar_keys;
+mod listen;
+#[cfg(feature = "check")]
+mod partial;
 mod path;
 mod plain_secrets;
 mod private_file;
@@ -21,8 +24,12 @@ mod store;
 mod url;
 
 pub(super) use self::duration::human;
+#[cfg(feature = "check")]
+pub(crate) use self::partial::Partial;
 pub(crate) use self::path::{BACK_CHANNEL_LOGOUT, JWKS};
 pub(crate) use self::url::is_loopback;
+
+use std::net::SocketAddr;
 
 use super::{Config, ConfigError, keys, raw::Raw};
 use checker::Checker;
@@ -40,6 +47,13 @@ pub(super) fn check(raw: &Raw) -> Result<Config, ConfigError> {
     }
 }
 
+/// Whether the rules of production hold.
+pub(super) fn is_production(raw: &Raw) -> bool {
+    let mut checker = Checker::new(raw);
+    issuer::check(&mut checker);
+    checker.production
+}
+
 /// Runs every rule before it gives up on any.
 fn whole(checker: &mut Checker<'_>) -> Option<Config> {
     let issuer = issuer::check(checker);
@@ -50,14 +64,7 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
     let protocol = protocol::check(checker);
     let session = session::check(checker);
     let log_subjects = checker.required(&keys::LOG_SUBJECTS, flag);
-    let listen = checker.required(&keys::LISTEN, |text| {
-        text.parse().or_else(|_| {
-            refuse(
-                "is not an IP address with a port",
-                "Write it like `127.0.0.1:3000` or `[::1]:3000`.",
-            )
-        })
-    });
+    let listen = listen::check(checker);
     let (provider, site, protocol, session) = (provider?, site?, protocol?, session?);
     Some(Config {
         issuer: issuer?,
@@ -87,8 +94,18 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
         refresh_grace: session.refresh_grace,
         cookie_name: session.cookie_name,
         log_subjects: log_subjects?,
-        listen: listen?,
+        listen: listen?.site,
+        metrics_listen: listen?.metrics,
         warnings: Vec::new(),
+    })
+}
+
+fn listen(text: &str) -> Result<SocketAddr, Refusal> {
+    text.parse().or_else(|_| {
+        refuse(
+            "is not an IP address with a port",
+            "Write it like `127.0.0.1:3000` or `[::1]:3000`.",
+        )
     })
 }
 

@@ -1,0 +1,62 @@
+use std::process::ExitCode;
+
+use axum_oten::check::{Check, Checkup, Finding, Progress, Report};
+
+use crate::{cli, failure::Failure, print, settings, wait::Wait};
+
+/// Finds out what is wrong, and prints each finding as it comes.
+pub(crate) async fn run(arguments: cli::Check) -> Result<ExitCode, Failure> {
+    let settings = match settings::read(arguments.config.as_deref())? {
+        Ok(builder) => Ok(settings::as_served(builder)?),
+        Err(error) => Err(error),
+    };
+    let mut checkup = Checkup::new(settings);
+    if let Some(file) = &arguments.against {
+        checkup = checkup.against(settings::read_alone(file)?);
+    }
+    if arguments.offline {
+        checkup = checkup.offline();
+    }
+    let report = if arguments.json {
+        let report = watch(checkup, |_| {}).await;
+        print::json(&report).map_err(Failure::Runtime)?;
+        report
+    } else {
+        let table = print::Table::new(Check::all().iter().map(|check| check.name()));
+        let report = watch(checkup, |finding| {
+            let (name, cure) = (finding.check.name(), finding.cure.as_deref());
+            table.row(finding.status, name, &finding.message, cure);
+        })
+        .await;
+        print::line(format_args!("\n  {}", summary(&report)));
+        report
+    };
+    Ok(if report.has_failed() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// Runs the checkup and shows on a terminal what it waits for.
+async fn watch(checkup: Checkup, found: impl Fn(&Finding) + Send + Sync) -> Report {
+    let wait = Wait::new();
+    let observe = |progress: Progress<'_>| match progress {
+        Progress::WaitsFor(what) => wait.waits_for(what),
+        Progress::Found(finding) => wait.aside(|| found(finding)),
+        _ => {}
+    };
+    checkup.run(observe).await
+}
+
+fn summary(report: &Report) -> String {
+    let counts = report.summary;
+    let warnings = match counts.warnings {
+        1 => "1 warning".to_owned(),
+        warnings => format!("{warnings} warnings"),
+    };
+    format!(
+        "{} passed, {warnings}, {} failed, {} skipped",
+        counts.passed, counts.failed, counts.skipped
+    )
+}

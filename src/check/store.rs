@@ -1,0 +1,156 @@
+//! The session store.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+
+use super::{
+    Finding,
+    checks::{SEALING, STORE},
+    wording::{SEE_CONFIGURATION, count, told},
+};
+use crate::{
+    clock::Clock,
+    config::{Partial, SealingKey, StoreUrl},
+    seal::Sealer,
+    session::{ProbeError, Records, Sealed, probe},
+    store::{OtenStore, StoreError, open},
+};
+
+/// Each step is bounded in itself; this is for all of them.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// What is looked at.
+pub(super) struct Subject {
+    /// Opened already, by the app.
+    store: Option<Arc<dyn OtenStore>>,
+    url: Option<StoreUrl>,
+    keys: Vec<SealingKey>,
+    /// Something is wrong with a key.
+    keys_are_wrong: bool,
+    client_id: String,
+    clock: Clock,
+}
+
+impl Subject {
+    pub(super) fn new(
+        settings: &Partial,
+        store: Option<Arc<dyn OtenStore>>,
+        clock: &Clock,
+    ) -> Self {
+        let mut problems = settings.problems.iter();
+        Self {
+            store,
+            url: settings.session_store.clone(),
+            keys: settings.session_keys.clone(),
+            keys_are_wrong: problems.any(|problem| problem.key() == "session_key"),
+            client_id: settings.client_id.clone().unwrap_or_default(),
+            clock: clock.clone(),
+        }
+    }
+
+    /// The findings of [`STORE`] and [`SEALING`].
+    pub(super) async fn check(self) -> [Finding; 2] {
+        let store = match (&self.store, &self.url) {
+            (Some(store), _) => Arc::clone(store),
+            (None, Some(url)) => match open_in_time(url).await {
+                Ok(store) => store,
+                Err(error) => {
+                    let (message, cure) = self.trouble(&ProbeError::Store(error));
+                    let sealing = SEALING.skipped("see `store`");
+                    return [STORE.failed(message, cure), sealing];
+                }
+            },
+            (None, None) => {
+                return [&STORE, &SEALING].map(|check| check.skipped(SEE_CONFIGURATION));
+            }
+        };
+        let sealer = Sealer::new(&self.keys, &self.client_id);
+        let records = Records::new(Arc::clone(&store), self.clock.clone()).sealed_by(sealer);
+        let outcome = timeout(LIMIT, probe(&records))
+            .await
+            .unwrap_or(Err(ProbeError::Store(StoreError::TimedOut)));
+        let sealing = self.sealing(store.is_outside(), outcome.as_ref().ok().copied());
+        [self.store(store.is_outside(), &outcome), sealing]
+    }
+
+    fn store(&self, is_outside: bool, outcome: &Result<Sealed, ProbeError>) -> Finding {
+        let place = match (&self.store, &self.url) {
+            (None, Some(url)) => url.to_string(),
+            _ => "the app's own store".to_owned(),
+        };
+        match outcome {
+            Err(error) => {
+                let (message, cure) = self.trouble(error);
+                STORE.failed(message, cure)
+            }
+            Ok(_) if is_outside => {
+                STORE.passed(format!("{place}: a record was written, read and removed"))
+            }
+            Ok(_) => STORE.warning(
+                format!(
+                    "{place}: works, and forgets every session when the process ends; no second \
+                     process sees them"
+                ),
+                "Set `session_store` to `sqlite:PATH`, `redis://…` or `postgres://…` before real \
+                 users come.",
+            ),
+        }
+    }
+
+    fn sealing(&self, is_outside: bool, outcome: Option<Sealed>) -> Finding {
+        let cure = "Set `session_key` or OTEN_SESSION_KEY to the output of `openssl rand -base64 \
+                    32`, or name a file with it.";
+        match (is_outside, self.keys.is_empty()) {
+            (_, true) if self.keys_are_wrong => SEALING.skipped(SEE_CONFIGURATION),
+            (true, true) => SEALING.failed(
+                "the store is outside of this process, and no key seals the tokens in it",
+                cure,
+            ),
+            (false, true) => SEALING.passed("not needed: nothing leaves this process"),
+            (_, false) => match outcome {
+                Some(Sealed::Yes) => {
+                    let keys = count(self.keys.len(), "key");
+                    SEALING.passed(format!("a record was sealed and opened ({keys})"))
+                }
+                Some(Sealed::No) => {
+                    SEALING.failed("a record lies in the store as it was written", cure)
+                }
+                None => SEALING.skipped("see `store`"),
+            },
+        }
+    }
+
+    fn trouble(&self, error: &ProbeError) -> (String, String) {
+        let place = self.url.as_ref().map(ToString::to_string);
+        let place = place.unwrap_or_else(|| "the app's own store".to_owned());
+        let cure = match (error, &self.url) {
+            (ProbeError::Lost | ProbeError::Kept, _) => {
+                "Do not use this store: it does not do what it says."
+            }
+            (ProbeError::Store(StoreError::FeatureOff { .. }), _) => {
+                "Choose another `session_store`, or a build with that feature."
+            }
+            (ProbeError::Store(StoreError::Address(_)), _) => "Correct `session_store`.",
+            (_, Some(StoreUrl::Sqlite(_))) => {
+                "Let this user write the file and its folder, or correct the path in \
+                 `session_store`."
+            }
+            (_, Some(StoreUrl::Redis(_))) => {
+                "Start the server, or correct host, port, password and database in `session_store`."
+            }
+            (_, Some(StoreUrl::Postgres(_))) => {
+                "Start the server, or correct host, port, user, password and database in \
+                 `session_store`."
+            }
+            _ => "See to the store.",
+        };
+        (format!("{place}: {}", told(error)), cure.to_owned())
+    }
+}
+
+async fn open_in_time(url: &StoreUrl) -> Result<Arc<dyn OtenStore>, StoreError> {
+    timeout(LIMIT, open(url))
+        .await
+        .unwrap_or(Err(StoreError::TimedOut))
+}
