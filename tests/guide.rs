@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use axum_oten::config::Key;
+use axum_oten::{check::Check, config::Key};
+
+use crate::program::process;
 
 #[test]
 fn the_guide_lists_every_setting() {
@@ -23,6 +25,70 @@ fn setting(key: &Key) -> String {
     // Not to be taken for an end of the column.
     let meaning = key.meaning().replace('|', "\\|");
     format!("| {name} | {default} | {meaning} |").replace("|  |", "| |")
+}
+
+#[test]
+fn the_guide_lists_every_check() {
+    let row = |check: &&Check| format!("| `{}` | {} |", check.name(), check.meaning());
+    let rows: Vec<_> = Check::all().iter().map(row).collect();
+    assert_table("operations", "check", &rows);
+}
+
+#[tokio::test]
+async fn the_guide_lists_every_command_with_its_options() {
+    let mut expected = Vec::new();
+    for command in commands(&[]).await {
+        let nested = commands(&[&command]).await;
+        if nested.is_empty() {
+            expected.push(row_of(&[&command]).await);
+        }
+        for nested in nested {
+            expected.push(row_of(&[&command, &nested]).await);
+        }
+    }
+    let page = page("operations");
+    let found = rows(&page, "command").into_iter();
+    let found: Vec<_> = found
+        .map(|row| row.splitn(4, '|').take(3).collect::<Vec<_>>().join("|"))
+        .collect();
+    assert_eq!(
+        found, expected,
+        "src/guide/operations.md, as `oten --help` has it"
+    );
+}
+
+async fn row_of(command: &[&str]) -> String {
+    let options = help(command).await;
+    let options = options
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("--"));
+    let options: Vec<_> = options
+        .map(|line| format!("`--{}`", line.split([' ', ',']).next().unwrap()))
+        .collect();
+    let options = format!(" {} ", options.join(", "));
+    let options = if options.trim().is_empty() {
+        " "
+    } else {
+        &options
+    };
+    format!("| `{}` |{options}", command.join(" "))
+}
+
+/// The commands under a command.
+async fn commands(command: &[&str]) -> Vec<String> {
+    let help = help(command).await;
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let lines = lines.take_while(|line| !line.is_empty());
+    // What is further to the right goes on with the line before.
+    let lines = lines.filter_map(|line| line.strip_prefix("  "));
+    let names = lines.filter_map(|line| line.split(' ').next());
+    let names = names.filter(|name| !name.is_empty() && *name != "help");
+    names.map(str::to_owned).collect()
+}
+
+async fn help(command: &[&str]) -> String {
+    let arguments = [command, &["--help"]].concat();
+    process::run(&mut process::command(&arguments)).await.stdout
 }
 
 #[test]
