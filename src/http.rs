@@ -21,7 +21,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
-use crate::secret::random_bytes;
+use crate::{
+    metric::{self, Endpoint, Outcome},
+    secret::random_bytes,
+};
 
 /// A connection that takes longer is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -64,6 +67,8 @@ pub(crate) struct HttpOptions {
 /// One call, and what may be done about its failure.
 pub(crate) struct Call<'a> {
     method: Method,
+    /// What it counts as; a mere look counts as nothing.
+    endpoint: Option<Endpoint>,
     url: &'a Url,
     form: Option<Zeroizing<String>>,
     /// Whether an answer says that the call was not acted on and may be repeated.
@@ -74,9 +79,10 @@ pub(crate) struct Call<'a> {
 
 impl<'a> Call<'a> {
     /// Reads a document. Repeated after any failure that may pass.
-    pub(crate) fn get(url: &'a Url) -> Self {
+    pub(crate) fn get(endpoint: Endpoint, url: &'a Url) -> Self {
         Self {
             method: Method::GET,
+            endpoint: Some(endpoint),
             url,
             form: None,
             repeat_after: |answer| {
@@ -89,6 +95,7 @@ impl<'a> Call<'a> {
     /// Posts a form. Repeated after a failed connect, or when `repeat_after` says that the answer
     /// allows it; never when the outcome is unknown.
     pub(crate) fn post(
+        endpoint: Endpoint,
         url: &'a Url,
         form: &[(&str, &str)],
         repeat_after: fn(&Answer) -> bool,
@@ -98,6 +105,7 @@ impl<'a> Call<'a> {
             .finish();
         Self {
             method: Method::POST,
+            endpoint: Some(endpoint),
             url,
             form: Some(form.into()),
             repeat_after,
@@ -110,6 +118,7 @@ impl<'a> Call<'a> {
     pub(crate) fn look(method: Method, url: &'a Url) -> Self {
         Self {
             method,
+            endpoint: None,
             url,
             form: None,
             repeat_after: |_| false,
@@ -201,9 +210,13 @@ impl HttpClient {
         let deadline = Instant::now() + CALL_TIMEOUT;
         let mut attempt = 1;
         loop {
+            let began = Instant::now();
             let outcome = timeout_at(deadline, self.send_once(call))
                 .await
                 .unwrap_or(Err(HttpError::TimedOut));
+            if let Some(endpoint) = call.endpoint {
+                metric::provider_called(endpoint, metric_of(&outcome), began.elapsed());
+            }
             let pause = match &outcome {
                 Ok(answer) if (call.repeat_after)(answer) => {
                     backoff(attempt).max(answer.retry_after.unwrap_or_default())
@@ -286,6 +299,16 @@ impl HttpClient {
             None if self.through_proxy => HttpError::Proxy(error),
             None => HttpError::Connect(error),
         }
+    }
+}
+
+/// How a call came out, for those who watch.
+fn metric_of(outcome: &Result<Answer, HttpError>) -> Outcome {
+    match outcome {
+        Ok(answer) if answer.status.is_success() => Outcome::Success,
+        Ok(answer) if answer.status.is_server_error() => Outcome::Failed,
+        Ok(_) => Outcome::Refused,
+        Err(_) => Outcome::Unreachable,
     }
 }
 

@@ -74,6 +74,7 @@
 //! No feature is on by default: that is the library alone.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod audit;
 #[cfg(feature = "check")]
 #[cfg_attr(docsrs, doc(cfg(feature = "check")))]
 pub mod check;
@@ -87,6 +88,11 @@ mod error;
 pub mod guide;
 mod http;
 pub mod jose;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metric;
+#[cfg(not(feature = "metrics"))]
+mod metric;
 pub mod protocol;
 pub mod provider;
 mod seal;

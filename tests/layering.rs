@@ -3,7 +3,9 @@
 use std::{fs, path::Path};
 
 /// What every room may use.
-const LEAVES: [&str; 6] = ["clock", "error", "http", "jose", "seal", "secret"];
+const LEAVES: [&str; 8] = [
+    "audit", "clock", "error", "http", "jose", "metric", "seal", "secret",
+];
 
 /// The rooms from top to bottom.
 const ROOMS: [&str; 7] = [

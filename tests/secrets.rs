@@ -2,6 +2,7 @@
 
 use std::{
     fmt::{Debug, Write},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -13,6 +14,7 @@ use axum::{
 };
 use axum_oten::{
     AccessToken, Oten, RedactedUri, User,
+    audit::Event,
     emulator::{Endpoint, Fault, Lie},
     web::{AccessTokenRejection, UserRejection},
 };
@@ -55,6 +57,7 @@ struct Life {
     site: TestSite,
     recorder: Option<Recorder>,
     browser: Browser,
+    audited: Arc<Mutex<Vec<Event>>>,
     secrets: Vec<(&'static str, String)>,
     /// Seen by the browser, except for cookies and for what is on its way to the provider.
     outputs: String,
@@ -72,8 +75,13 @@ impl Life {
 
     async fn begin_unrecorded(kind: ClientKind) -> Self {
         let log = Log::start();
+        let audited = Arc::<Mutex<Vec<_>>>::default();
+        let keep = Arc::clone(&audited);
         let site = TestSite::builder()
             .client(kind)
+            .oten(move |oten| {
+                oten.audit(move |event: &Event| keep.lock().unwrap().push(event.clone()))
+            })
             .emulator(|emulator| emulator.access_token_lifetime(Duration::from_secs(60)))
             .app(app)
             .start()
@@ -82,6 +90,7 @@ impl Life {
         let key = pem.lines().nth(1).unwrap().to_owned();
         Self {
             recorder: None,
+            audited,
             browser: site.browser(),
             secrets: vec![("client secret", SECRET.to_owned()), ("private key", key)],
             log,
@@ -188,6 +197,13 @@ impl Life {
         self.show(&oten.require_login());
         self.show(&Oten::builder(oten.config().clone(), store.clone()));
         self.show(&store);
+        let audited = std::mem::take(&mut *self.audited.lock().unwrap());
+        assert!(!audited.is_empty(), "nothing happened");
+        self.show(&audited);
+        for event in &audited {
+            self.outputs
+                .push_str(&serde_json::to_string(event).unwrap());
+        }
 
         let log = self.log.text();
         for (name, secret) in &self.secrets {

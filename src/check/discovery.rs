@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     config::Issuer,
     http::{Answer, Call, HttpClient, HttpError},
+    metric::Endpoint,
     provider::{ProviderError, ProviderMetadata, discovery_url},
 };
 
@@ -63,7 +64,7 @@ pub(super) async fn check(
             return undiscovered(DISCOVERY.failed(error.to_string(), cure), issuer, report);
         }
     };
-    let outcome = http.send(&Call::get(&url)).await;
+    let outcome = http.send(&Call::get(Endpoint::Discovery, &url)).await;
     let at = clock.now();
     report.found(tls(issuer, &outcome));
     let answer = match outcome {

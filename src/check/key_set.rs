@@ -12,12 +12,13 @@ use super::{
 use crate::{
     http::{Call, HttpClient},
     jose::{Algorithm, JwkSet},
+    metric::Endpoint,
 };
 
 const THEIRS: &str = "Check the issuer: without such a key nobody can sign in.";
 
 pub(super) async fn check(http: HttpClient, jwks_uri: Url) -> Finding {
-    match http.send(&Call::get(&jwks_uri)).await {
+    match http.send(&Call::get(Endpoint::Jwks, &jwks_uri)).await {
         Err(error) => {
             let (message, cure) = no_answer(&error);
             KEY_SET.failed(format!("{jwks_uri}: {message}"), cure)

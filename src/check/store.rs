@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     config::{Partial, SealingKey, StoreUrl},
     seal::Sealer,
-    session::{ProbeError, Records, Sealed, probe},
+    session::{ProbeError, Records, Sealed},
     store::{OtenStore, StoreError, open},
 };
 
@@ -67,9 +67,7 @@ impl Subject {
         };
         let sealer = Sealer::new(&self.keys, &self.client_id);
         let records = Records::new(Arc::clone(&store), self.clock.clone()).sealed_by(sealer);
-        let outcome = timeout(LIMIT, probe(&records))
-            .await
-            .unwrap_or(Err(ProbeError::Store(StoreError::TimedOut)));
+        let outcome = records.probe().await;
         let sealing = self.sealing(store.is_outside(), outcome.as_ref().ok().copied());
         [self.store(store.is_outside(), &outcome), sealing]
     }

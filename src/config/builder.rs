@@ -431,11 +431,30 @@ impl ConfigBuilder {
         self.text(&keys::LOG_SUBJECTS, log_subjects.to_string())
     }
 
+    /// Sets whose word on the client's address is believed: addresses such as `10.0.0.7` and
+    /// networks such as `10.0.0.0/8`. By default nobody's, and the client is who connects.
+    ///
+    /// **Name only proxies that write `Forwarded` or `X-Forwarded-For` themselves** and cannot be
+    /// passed by: whoever connects from one of these addresses says who the client is.
+    pub fn trusted_proxies<T: AsRef<str>>(self, proxies: impl IntoIterator<Item = T>) -> Self {
+        self.set(&keys::TRUSTED_PROXIES, Given::list(proxies))
+    }
+
     /// Sets the address and port the program listens on. By default `127.0.0.1:3000`.
     ///
     /// The layer itself does not listen; this is for the program around it.
     pub fn listen(self, address: SocketAddr) -> Self {
         self.text(&keys::LISTEN, address.to_string())
+    }
+
+    /// Sets the address and port the program shows its metrics on, under `/metrics` and for
+    /// Prometheus. By default it shows them to nobody.
+    ///
+    /// It is a listener of its own, another one than [`listen`](Self::listen), and asks nobody who
+    /// they are: **it belongs on this machine or into a network of the operator's**, not where the
+    /// site's users are. Numbers are all that is there, and no user among them.
+    pub fn metrics_listen(self, address: SocketAddr) -> Self {
+        self.text(&keys::METRICS_LISTEN, address.to_string())
     }
 
     fn jar(mut self, signature: &str, pair: Option<Ed25519KeyPair>) -> Self {

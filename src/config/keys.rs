@@ -234,6 +234,10 @@ keys! {
         "What the session cookie's name begins with.";
     LOG_SUBJECTS: "log_subjects", Flag, Some("false"),
         "Whether the log names users by their subject instead of a keyed hash of it.";
+    TRUSTED_PROXIES: "trusted_proxies", List, Some(""),
+        "The addresses and networks of the proxies whose word on the client's address is believed.";
     LISTEN: "listen", Text, Some("127.0.0.1:3000"),
         "The address and port the program listens on.";
+    METRICS_LISTEN: "metrics_listen", Text, None,
+        "The address and port the program shows its metrics on, to whoever reaches it; else nowhere.";
 }

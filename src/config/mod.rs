@@ -68,11 +68,12 @@ pub(crate) use self::check::Partial;
 pub(crate) use self::check::{BACK_CHANNEL_LOGOUT, JWKS, is_loopback};
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use ipnet::IpNet;
 use url::Url;
 
 use crate::http::CaCertificates;
@@ -112,7 +113,9 @@ pub struct Config {
     pub(crate) refresh_grace: Duration,
     pub(crate) cookie_name: String,
     pub(crate) log_subjects: bool,
+    pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) listen: SocketAddr,
+    pub(crate) metrics_listen: Option<SocketAddr>,
     pub(crate) warnings: Vec<Problem>,
 }
 
@@ -309,10 +312,26 @@ impl Config {
         self.log_subjects
     }
 
+    /// Whether `address` is a proxy's whose word on the client's address is believed (RFC 7239
+    /// section 8.1). An IPv4 address that is written as an IPv6 one is the same address.
+    #[must_use]
+    pub fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let mut trusted = self.trusted_proxies.iter();
+        trusted.any(|network| network.contains(&address))
+    }
+
     /// The address and port the program listens on. The layer itself does not listen.
     #[must_use]
     pub fn listen(&self) -> SocketAddr {
         self.listen
+    }
+
+    /// The address and port the program shows its metrics on, another one than
+    /// [`listen`](Self::listen); `None` where it shows them to nobody.
+    #[must_use]
+    pub fn metrics_listen(&self) -> Option<SocketAddr> {
+        self.metrics_listen
     }
 
     /// What works and should not stay so, one sentence each; to be logged at start.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -224,7 +225,33 @@ const BAD: &[(&str, &[&str])] = &[
         ],
     ),
     ("log_subjects", &["yes", "TRUE", "1"]),
+    (
+        "trusted_proxies",
+        &[
+            "proxy.example.com",
+            "10.0.0.0/33",
+            "10.0.0",
+            "10.0.0.7/8",
+            "10.0.0.7:80",
+            "[::1]",
+            "127.0.0.1,127.0.0.2",
+            "0.0.0.0/0",
+            "10.0.0.7 ::/0",
+            "::ffff:10.0.0.0/104",
+        ],
+    ),
     ("listen", &["localhost:3000", "3000", "127.0.0.1", ":3000"]),
+    (
+        "metrics_listen",
+        &[
+            "localhost:9000",
+            "9000",
+            // The site is there.
+            "127.0.0.1:3000",
+            "0.0.0.0:3000",
+            "[::]:3000",
+        ],
+    ),
 ];
 
 fn variable(name: &str) -> String {
@@ -353,7 +380,9 @@ fn the_smallest_configuration_gets_the_documented_defaults() {
     assert_eq!((config.ca_file(), config.proxy()), (None, &Proxy::System));
     assert_eq!(config.cookie_name(), "oten");
     assert!(!config.log_subjects());
+    assert!(!config.is_trusted_proxy(Ipv4Addr::LOCALHOST.into()));
     assert_eq!(config.listen().to_string(), "127.0.0.1:3000");
+    assert_eq!(config.metrics_listen(), None);
     assert_eq!(config.origin(), "https://app.example.com");
     assert!(config.secure_cookies());
     assert!(config.warnings().is_empty());
@@ -431,7 +460,19 @@ fn every_good_value_is_taken() {
             &["my_site", "abcdefghijklmnopqrstuvwxyz012345"],
         ),
         ("log_subjects", &["true", "false"]),
+        (
+            "trusted_proxies",
+            &[
+                "127.0.0.1",
+                "10.0.0.0/8 2001:db8::/32",
+                "::1  ::ffff:10.0.0.7",
+            ],
+        ),
         ("listen", &["0.0.0.0:0", "[::]:80"]),
+        (
+            "metrics_listen",
+            &["127.0.0.1:9000", "0.0.0.0:0", "127.0.0.2:3000"],
+        ),
     ];
     for (key, values) in table {
         for value in *values {
@@ -1451,7 +1492,9 @@ fn the_builder_makes_what_the_environment_makes() {
         ("proxy", "direct"),
         ("cookie_name", "site"),
         ("log_subjects", "true"),
+        ("trusted_proxies", "10.0.0.0/8 ::1"),
         ("listen", "127.0.0.1:0"),
+        ("metrics_listen", "127.0.0.1:0"),
     ])
     .unwrap();
     let made = Config::builder()
@@ -1483,7 +1526,9 @@ fn the_builder_makes_what_the_environment_makes() {
         .proxy(Proxy::Direct)
         .cookie_name("site")
         .log_subjects(true)
+        .trusted_proxies(["10.0.0.0/8", "::1"])
         .listen("127.0.0.1:0".parse().unwrap())
+        .metrics_listen("127.0.0.1:0".parse().unwrap())
         .build()
         .unwrap();
     assert_eq!(format!("{made:?}"), format!("{read:?}"));
@@ -1592,5 +1637,34 @@ fn the_builder_is_checked_like_everything_else() {
         let problem = only_problem(builder.build());
         assert_eq!(problem.key(), key);
         assert_eq!(problem.origin(), &Origin::Builder);
+    }
+}
+
+#[test]
+fn a_trusted_proxy_is_known_by_its_address() {
+    let settings = changed(&[(
+        "trusted_proxies",
+        "10.1.0.0/16 2001:db8::/32 ::ffff:192.0.2.7",
+    )]);
+    let config = from_environment(&settings).unwrap();
+    for (address, trusted) in [
+        ("10.1.255.255", true),
+        ("::ffff:10.1.2.3", true),
+        ("10.2.0.1", false),
+        ("192.0.2.7", true),
+        ("192.0.2.8", false),
+        ("2001:db8:1::1", true),
+        ("2001:db9::1", false),
+        ("::1", false),
+    ] {
+        let address: IpAddr = address.parse().unwrap();
+        assert_eq!(config.is_trusted_proxy(address), trusted, "{address}");
+    }
+    for none in [
+        from_toml(&format!("{}trusted_proxies = []", toml(GOOD))),
+        from_toml(&toml(GOOD)),
+    ] {
+        let config = none.unwrap();
+        assert!(!config.is_trusted_proxy(Ipv4Addr::LOCALHOST.into()));
     }
 }

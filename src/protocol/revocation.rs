@@ -5,6 +5,7 @@ use super::{ErrorCode, credentials::with_credentials};
 use crate::{
     config::Client,
     http::{Answer, Call, HttpClient, HttpError},
+    metric::Endpoint,
     secret::Secret,
 };
 
@@ -34,7 +35,7 @@ pub(crate) async fn revoke_refresh_token(
             ("token_type_hint", "refresh_token"),
         ],
     );
-    let call = Call::post(revocation_endpoint, &form, may_pass);
+    let call = Call::post(Endpoint::Revocation, revocation_endpoint, &form, may_pass);
     let answer = http.send(&call).await;
     let answer = answer.map_err(RevocationError::Unreachable)?;
     if answer.status.is_success() {

@@ -8,6 +8,7 @@ use super::{CodeVerifier, ErrorCode, credentials::with_credentials};
 use crate::{
     config::Client,
     http::{Answer, Call, HttpClient, HttpError},
+    metric::Endpoint,
     secret::{Secret, exposed},
 };
 
@@ -99,7 +100,7 @@ async fn request_tokens(
     grant: &[(&str, &str)],
 ) -> Result<TokenResponse, TokenError> {
     let form = with_credentials(client, grant);
-    let call = Call::post(token_endpoint, &form, was_not_acted_on);
+    let call = Call::post(Endpoint::Token, token_endpoint, &form, was_not_acted_on);
     let answer = http.send(&call).await.map_err(TokenError::Unreachable)?;
     if !answer.status.is_success() {
         return Err(refusal(&answer));

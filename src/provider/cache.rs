@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
 use super::ProviderError;
-use crate::clock::Clock;
+use crate::{audit::TARGET, clock::Clock};
 
 /// After a failure the provider is left in peace for this long, or for longer if it said so.
 const REST: Duration = Duration::from_secs(5);
@@ -98,7 +98,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
                 } else {
                     "nothing is known yet"
                 };
-                tracing::warn!(target: "axum_oten", %error, "the provider could not be asked; {goes_on}");
+                tracing::warn!(target: TARGET, %error, "the provider could not be asked; {goes_on}");
                 *last_failure = Some((self.clock.now(), error.clone()));
                 Err(error)
             }

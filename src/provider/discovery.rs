@@ -9,10 +9,13 @@ use super::{
     fetch,
     metadata::without_slash,
 };
-use crate::{clock::Clock, config::Issuer, http::HttpClient};
+use crate::{clock::Clock, config::Issuer, http::HttpClient, metric::Endpoint};
 
 /// Discovered metadata is fetched anew, in the background, when it is older.
 const FRESH_FOR: Duration = Duration::hours(1);
+
+/// A provider that answered less than this ago counts as reachable.
+const RECENT_FOR: Duration = Duration::seconds(30);
 
 /// The provider's metadata.
 #[derive(Debug)]
@@ -49,6 +52,14 @@ impl Discovery {
         }
     }
 
+    /// Whether the provider answers, with a document that is not old, or else now.
+    pub(super) async fn reach(&self) -> Result<(), ProviderError> {
+        let fetch = read(self.http.clone(), self.issuer.clone());
+        let cache = Arc::clone(&self.cache);
+        let is_recent = move |cached: &Cached<_>| cache.age(cached) < RECENT_FOR;
+        self.cache.renew(is_recent, fetch).await.map(drop)
+    }
+
     /// While the provider is away its documented endpoints stand in. A document that is a lie is not
     /// answered with the table.
     fn stand_in(&self, error: ProviderError) -> Result<Arc<ProviderMetadata>, ProviderError> {
@@ -67,7 +78,7 @@ async fn read(http: HttpClient, issuer: Issuer) -> Result<ProviderMetadata, Prov
         Issuer::Custom(url) => (url.as_str(), None),
     };
     let url = discovery_url(issuer)?;
-    let answer = fetch(&http, &url, "the discovery document").await?;
+    let answer = fetch(&http, Endpoint::Discovery, &url, "the discovery document").await?;
     ProviderMetadata::from_discovery(answer.body(), issuer, environment)
 }
 

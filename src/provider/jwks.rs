@@ -8,6 +8,7 @@ use crate::{
     clock::Clock,
     http::HttpClient,
     jose::{Algorithm, JwkSet, VerifyingKey},
+    metric::{self, Endpoint, Fetch},
 };
 
 /// A set is fetched anew, in the background, when it is older: a key the provider withdrew is
@@ -39,7 +40,8 @@ impl KeyCache {
         key_id: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<VerifyingKey, ProviderError> {
-        let fetch = read(self.http.clone(), jwks_uri.clone());
+        let are_known = self.cache.current().is_some();
+        let fetch = read(self.http.clone(), jwks_uri.clone(), are_known);
         let cache = Arc::clone(&self.cache);
         if let Some(cached) = self.cache.current()
             && let Some(key) = cached.document.find(key_id, algorithm)
@@ -61,7 +63,16 @@ impl KeyCache {
     }
 }
 
-async fn read(http: HttpClient, jwks_uri: Url) -> Result<JwkSet, ProviderError> {
-    let answer = fetch(&http, &jwks_uri, "the key set").await?;
-    JwkSet::from_json(answer.body()).map_err(ProviderError::Keys)
+/// Reads the keys, the first ones or others than those that are known.
+async fn read(http: HttpClient, jwks_uri: Url, are_known: bool) -> Result<JwkSet, ProviderError> {
+    let answer = fetch(&http, Endpoint::Jwks, &jwks_uri, "the key set").await;
+    let keys =
+        answer.and_then(|answer| JwkSet::from_json(answer.body()).map_err(ProviderError::Keys));
+    if are_known {
+        metric::jwks_fetched_again(match keys {
+            Ok(_) => Fetch::Success,
+            Err(_) => Fetch::Failed,
+        });
+    }
+    keys
 }

@@ -35,6 +35,7 @@ use crate::{
     config::Config,
     http::{Answer, Call, HttpClient, HttpError, HttpOptions},
     jose::{Algorithm, VerifyingKey},
+    metric::Endpoint,
 };
 
 /// The provider as this process knows it: cached metadata and cached keys.
@@ -71,6 +72,11 @@ impl Provider {
         self.discovery.metadata().await
     }
 
+    /// Whether the provider answers: it did less than 30 seconds ago, or does now.
+    pub(crate) async fn reach(&self) -> Result<(), ProviderError> {
+        self.discovery.reach().await
+    }
+
     /// The key for a token's header.
     pub(crate) async fn key(
         &self,
@@ -85,11 +91,12 @@ impl Provider {
 /// Reads a document of the provider's.
 async fn fetch(
     http: &HttpClient,
+    endpoint: Endpoint,
     url: &Url,
     document: &'static str,
 ) -> Result<Answer, ProviderError> {
     let answer = http
-        .send(&Call::get(url))
+        .send(&Call::get(endpoint, url))
         .await
         .map_err(|error| ProviderError::unreachable(document, &error))?;
     if answer.status.is_success() {

@@ -1,6 +1,16 @@
 use std::{num::NonZeroU32, time::Duration};
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter, clock::Clock};
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+    middleware::StateInformationMiddleware,
+    state::{InMemoryState, NotKeyed},
+};
+
+use crate::metric;
+
+/// Says what is left, too.
+type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
 /// Renewals leave this part of the budget to people who wait at a sign-in.
 const RESERVED_FOR_SIGN_INS: u32 = 4;
@@ -9,8 +19,8 @@ const RESERVED_FOR_SIGN_INS: u32 = 4;
 /// refuse them: people who sign in first, renewals with what they leave.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    all: DefaultDirectRateLimiter,
-    renewals: DefaultDirectRateLimiter,
+    all: Limiter,
+    renewals: Limiter,
 }
 
 /// There is nothing left for now.
@@ -26,7 +36,9 @@ impl Budget {
         let limiter = |requests| {
             let requests = NonZeroU32::new(requests).unwrap_or(NonZeroU32::MIN);
             RateLimiter::direct(Quota::per_minute(requests))
+                .with_middleware::<StateInformationMiddleware>()
         };
+        metric::token_budget_left(per_minute);
         Self {
             all: limiter(per_minute),
             renewals: limiter(per_minute - per_minute / RESERVED_FOR_SIGN_INS),
@@ -35,18 +47,26 @@ impl Budget {
 
     /// A request for somebody who signs in.
     pub(crate) fn sign_in(&self) -> Result<(), Exhausted> {
-        spend(&self.all)
+        self.spend()
     }
 
     /// A request for a renewal.
     pub(crate) fn renewal(&self) -> Result<(), Exhausted> {
         spend(&self.renewals)?;
-        spend(&self.all)
+        self.spend()
+    }
+
+    fn spend(&self) -> Result<(), Exhausted> {
+        let left = spend(&self.all);
+        metric::token_budget_left(left.unwrap_or(0));
+        left.map(drop)
     }
 }
 
-fn spend(limiter: &DefaultDirectRateLimiter) -> Result<(), Exhausted> {
-    limiter.check().map_err(|not_until| Exhausted {
+/// Takes one; the answer is what is left.
+fn spend(limiter: &Limiter) -> Result<u32, Exhausted> {
+    let spent = limiter.check().map(|left| left.remaining_burst_capacity());
+    spent.map_err(|not_until| Exhausted {
         retry_after: not_until.wait_time_from(limiter.clock().now()),
     })
 }

@@ -6,7 +6,6 @@ mod budget;
 mod index;
 mod lease;
 mod lifetimes;
-#[cfg(feature = "check")]
 mod probe;
 mod records;
 mod refresh;
@@ -30,6 +29,7 @@ pub(crate) use self::{
     },
     back_channel::LogoutTarget,
     budget::Budget,
+    lease::LEASE_LIFETIME,
     lifetimes::Lifetimes,
     records::Records,
     refresher::{Parts as RefresherParts, Refresher},
@@ -44,6 +44,6 @@ pub(crate) use self::{
 };
 
 #[cfg(feature = "check")]
-pub(crate) use self::probe::{ProbeError, Sealed, probe};
+pub(crate) use self::probe::{ProbeError, Sealed};
 
 use self::sessions::Data;

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use super::records::{Kind, Records};
+use tokio::time::timeout;
+
+use super::records::{Kind, Records, STORE_TIMEOUT};
 use crate::{secret::Secret, store::StoreError};
 
 /// A probe that was not taken back, because the process ended in between, is gone after this time.
@@ -24,8 +26,17 @@ pub(crate) enum ProbeError {
     Kept,
 }
 
-/// Writes a record, reads it and removes it, as a sign-in does.
-pub(crate) async fn probe(records: &Records) -> Result<Sealed, ProbeError> {
+impl Records {
+    /// Writes a record, reads it and removes it, as a sign-in does, all within the time that one call
+    /// has.
+    pub(crate) async fn probe(&self) -> Result<Sealed, ProbeError> {
+        timeout(STORE_TIMEOUT, probe(self))
+            .await
+            .unwrap_or(Err(ProbeError::Store(StoreError::TimedOut)))
+    }
+}
+
+async fn probe(records: &Records) -> Result<Sealed, ProbeError> {
     let (id, said) = (Secret::random(), Secret::random());
     let (id, said) = (id.expose(), said.expose());
     let end = records.clock().now() + LIFETIME;

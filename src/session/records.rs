@@ -6,13 +6,15 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::{
+    audit::{Kind as EventKind, Trail},
     clock::Clock,
+    metric::{self, StoreFailure},
     seal::{Place, Sealer},
     store::{OtenStore, RecordKey, StoreError},
 };
 
 /// A store that has not answered by then is down.
-const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The kinds of records. A kind is part of a record's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +30,6 @@ pub(crate) enum Kind {
     /// That a logout token was used.
     LogoutToken,
     /// Put there and taken back, to see whether the store works.
-    #[cfg(feature = "check")]
     Probe,
 }
 
@@ -42,7 +43,6 @@ impl Kind {
             Self::SessionsOfSub => "sessions_of_sub",
             Self::SessionsOfSid => "sessions_of_sid",
             Self::LogoutToken => "logout_token",
-            #[cfg(feature = "check")]
             Self::Probe => "probe",
         }
     }
@@ -60,9 +60,7 @@ impl Kind {
             | Self::SessionsOfSub
             | Self::SessionsOfSid
             | Self::LogoutToken => false,
-            Self::LoginAttempt | Self::Tokens => true,
-            #[cfg(feature = "check")]
-            Self::Probe => true,
+            Self::LoginAttempt | Self::Tokens | Self::Probe => true,
         }
     }
 }
@@ -74,6 +72,7 @@ pub(crate) struct Records {
     store: Arc<dyn OtenStore>,
     clock: Clock,
     sealer: Option<Sealer>,
+    trail: Trail,
 }
 
 /// A record that was found.
@@ -87,6 +86,7 @@ pub(crate) struct Found<T> {
 impl Records {
     pub(crate) fn new(store: Arc<dyn OtenStore>, clock: Clock) -> Self {
         Self {
+            trail: Trail::new(clock.clone(), None),
             store,
             clock,
             sealer: None,
@@ -96,6 +96,12 @@ impl Records {
     /// Seals from now on what holds secrets, and takes nothing unsealed for it.
     pub(crate) fn sealed_by(mut self, sealer: Option<Sealer>) -> Self {
         self.sealer = sealer;
+        self
+    }
+
+    /// Tells of what is wrong in the store where the app hears of it.
+    pub(crate) fn told_by(mut self, trail: Trail) -> Self {
+        self.trail = trail;
         self
     }
 
@@ -241,7 +247,6 @@ impl Records {
     }
 
     /// The record as it lies in the store.
-    #[cfg(feature = "check")]
     pub(super) async fn load_raw(
         &self,
         kind: Kind,
@@ -280,13 +285,9 @@ impl Records {
         match sealer.open(place(key), value) {
             Ok(plain) => read(kind, &plain),
             Err(cause) => {
-                tracing::warn!(
-                    target: "axum_oten",
-                    event = "unsealed_record",
-                    kind = kind.name(),
-                    %cause,
-                    "a record in the session store cannot be opened; it counts as absent"
-                );
+                let event = self.trail.event(EventKind::UnsealedRecord);
+                let event = event.in_record(kind.name()).because(cause.to_string());
+                self.trail.record(&event);
                 None
             }
         }
@@ -307,9 +308,16 @@ fn place(key: &RecordKey) -> Place<'_> {
 async fn bounded<T>(
     operation: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    timeout(STORE_TIMEOUT, operation)
+    let outcome = timeout(STORE_TIMEOUT, operation)
         .await
-        .unwrap_or(Err(StoreError::TimedOut))
+        .unwrap_or(Err(StoreError::TimedOut));
+    if let Err(error) = &outcome {
+        metric::store_failed(match error {
+            StoreError::TimedOut => StoreFailure::TimedOut,
+            _ => StoreFailure::Error,
+        });
+    }
+    outcome
 }
 
 fn read<T: DeserializeOwned>(kind: Kind, value: &[u8]) -> Option<T> {

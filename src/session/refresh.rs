@@ -1,6 +1,6 @@
 //! One renewal, from the first look at the store to the last write.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep, timeout};
@@ -13,6 +13,7 @@ use super::{
     tokens::Tokens,
 };
 use crate::{
+    audit::{Kind as EventKind, TARGET},
     error::with_causes,
     protocol::{
         ErrorCode, Expected, IdTokenCheckError, IdTokenError, TokenError, TokenResponse,
@@ -93,7 +94,8 @@ async fn renew(parts: &Parts, wish: &Wish) -> Result<Renewal, StoreError> {
             lease.release(records).await;
             return renewal;
         }
-        if Instant::now() >= patience {
+        // When this process stops, whoever only waits has nothing to lose: another one renews.
+        if Instant::now() >= patience || parts.tasks.is_closed() {
             return Ok(Renewal::TimedOut);
         }
         sleep(pause()).await;
@@ -208,7 +210,7 @@ async fn is_id_token_good(
         }
         Ok(Err(IdTokenCheckError::Provider(_))) | Err(_) => {
             tracing::warn!(
-                target: "axum_oten",
+                target: TARGET,
                 correlation_id = wish.correlation_id,
                 "the key of a renewed ID token is not to be had; the old ID token stays"
             );
@@ -239,18 +241,12 @@ async fn write(
             .await;
         match written {
             Ok(true) => {
-                event(parts, wish, "refreshed", None);
+                tell(parts, wish, EventKind::Refreshed, None);
                 return Ok(Renewal::Fresh(Arc::new(tokens)));
             }
             Ok(false) => return not_written(parts, wish, &tokens).await,
             Err(error) if attempt == WRITES => {
-                tracing::error!(
-                    target: "axum_oten",
-                    event = "refresh_lost",
-                    correlation_id = wish.correlation_id,
-                    cause = with_causes(&error),
-                    "renewed tokens could not be stored; this user may have to sign in again"
-                );
+                tell(parts, wish, EventKind::RefreshLost, Some(&error));
                 return Err(error);
             }
             Err(_) => {
@@ -294,7 +290,7 @@ async fn end(
     {
         return Ok(renewal);
     }
-    event(parts, wish, "sign_in_ended", Some(failure));
+    tell(parts, wish, EventKind::SignInEnded, Some(failure));
     parts.sessions.end(wish.session).await?;
     Ok(Renewal::Ended)
 }
@@ -307,7 +303,7 @@ async fn rest(
     before: Arc<Tokens>,
     failure: &Failure,
 ) -> Result<Renewal, StoreError> {
-    event(parts, wish, "refresh_failed", Some(failure));
+    tell(parts, wish, EventKind::RefreshFailed, Some(failure));
     let records = &parts.sessions.records;
     let retry_after = failure.retry_after();
     let rest = retry_after.unwrap_or_default().max(REST);
@@ -330,26 +326,17 @@ async fn rest(
     })
 }
 
-fn event(parts: &Parts, wish: &Wish, event: &'static str, failure: Option<&Failure>) {
-    let subject = parts.subjects.name(&wish.user);
-    let correlation_id = &wish.correlation_id;
-    match failure {
-        None => tracing::info!(
-            target: "axum_oten",
-            event,
-            correlation_id,
-            subject,
-            "a user's tokens were renewed"
-        ),
-        Some(failure) => tracing::warn!(
-            target: "axum_oten",
-            event,
-            correlation_id,
-            subject,
-            cause = with_causes(failure),
-            "a user's tokens were not renewed"
-        ),
-    }
+fn tell(parts: &Parts, wish: &Wish, kind: EventKind, failure: Option<&dyn Error>) {
+    let event = parts
+        .trail
+        .event(kind)
+        .of_request(&wish.correlation_id)
+        .sent_from(wish.client_address)
+        .about(parts.subjects.name(&wish.user));
+    parts.trail.record(&match failure {
+        Some(failure) => event.because(with_causes(failure)),
+        None => event,
+    });
 }
 
 /// Between 50 and 150 ms: those who wait for a lease do not ask in step.

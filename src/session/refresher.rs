@@ -14,7 +14,7 @@ use super::{
     refresh,
     renewal::{Renewal, Wish},
 };
-use crate::{config::Client, provider::Provider};
+use crate::{audit::Trail, config::Client, provider::Provider};
 
 /// Renews tokens. However many requests of a session wish it, there is one call: in this process
 /// they wait for one task, which goes on if they all leave; among processes a lease decides.
@@ -38,6 +38,7 @@ pub(crate) struct Parts {
     pub(crate) revoker: Revoker,
     /// Where work in the background is counted.
     pub(crate) tasks: TaskTracker,
+    pub(crate) trail: Trail,
 }
 
 impl Refresher {

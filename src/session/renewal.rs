@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tower_sessions::session::Id;
 
@@ -13,6 +13,8 @@ pub(crate) struct Wish {
     pub(super) user: User,
     /// Of the request that is the first to wish it.
     pub(crate) correlation_id: String,
+    /// Of the same request.
+    pub(crate) client_address: Option<IpAddr>,
 }
 
 /// What became of it.

@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -109,13 +110,19 @@ impl RequestSession {
     }
 
     /// What it takes to renew the tokens of who is signed in; nothing where there are none.
-    pub(crate) fn wish(&self, signed_in: &SignedIn, correlation_id: &str) -> Option<Wish> {
+    pub(crate) fn wish(
+        &self,
+        signed_in: &SignedIn,
+        correlation_id: &str,
+        client_address: Option<IpAddr>,
+    ) -> Option<Wish> {
         let TokensPointer(tokens) = signed_in.0.tokens.as_ref()?;
         Some(Wish {
             session: self.store.seen().id?,
             tokens: tokens.clone(),
             user: signed_in.user().clone(),
             correlation_id: correlation_id.to_owned(),
+            client_address,
         })
     }
 

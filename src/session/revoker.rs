@@ -5,7 +5,11 @@ use url::Url;
 
 use super::Tokens;
 use crate::{
-    config::Client, error::with_causes, protocol::revoke_refresh_token, provider::Provider,
+    audit::{Kind, Trail},
+    config::Client,
+    error::with_causes,
+    protocol::revoke_refresh_token,
+    provider::Provider,
     secret::Secret,
 };
 
@@ -18,6 +22,7 @@ pub(crate) struct Revoker {
     /// The configured endpoint; else the announced one is used.
     pub(crate) endpoint: Option<Url>,
     pub(crate) tasks: TaskTracker,
+    pub(crate) trail: Trail,
 }
 
 impl Revoker {
@@ -40,13 +45,11 @@ impl Revoker {
         let http = self.provider.http();
         let revoked = revoke_refresh_token(http, &endpoint, &self.client, refresh_token).await;
         if let Err(error) = revoked {
-            tracing::warn!(
-                target: "axum_oten",
-                event = "revocation_failed",
-                correlation_id,
-                cause = with_causes(&error),
-                "a refresh token was not revoked; it ends by itself"
-            );
+            let event = self.trail.event(Kind::RevocationFailed);
+            let event = event
+                .of_request(correlation_id)
+                .because(with_causes(&error));
+            self.trail.record(&event);
         }
     }
 

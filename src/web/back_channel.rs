@@ -16,6 +16,7 @@ use url::form_urlencoded;
 use super::{
     error::{BackChannelError, Error},
     event,
+    security_headers::protect_page,
     visit::{Visit, keep_private},
 };
 use crate::{
@@ -42,6 +43,7 @@ pub(super) async fn post(visit: Visit, request: Request<Body>) -> Response {
         Ok(()) => StatusCode::OK.into_response(),
         Err(error) => refuse(&visit, &error),
     };
+    protect_page(response.headers_mut());
     keep_private(response.headers_mut());
     response
 }
@@ -73,7 +75,7 @@ async fn log_out(visit: &Visit, request: Request<Body>) -> Result<(), Error> {
         (None, Some(sub)) => Some(inner.subjects.name_of(issuer, sub)),
         (None, None) => None,
     };
-    event::back_channel_logout(visit, subject.as_deref(), ended.count);
+    event::back_channel_logout(visit, subject, ended.count);
     // Only now: if the store fails before, the provider sends the same token again.
     let ends_at = OffsetDateTime::from_unix_timestamp(claims.ends_at)
         .map_err(|_| refused(LogoutTokenError::Misshapen("iat")))?;

@@ -8,7 +8,6 @@ use super::{
     cookies,
     error::Error,
     event, login,
-    rejection::refuse,
     visit::{Visit, redirect},
 };
 use crate::{
@@ -32,7 +31,7 @@ pub(super) async fn get(visit: Visit, headers: HeaderMap, RawQuery(query): RawQu
         .unwrap_or(Err(Error::TooSlow(DEADLINE)));
     match outcome {
         Ok(response) => response,
-        Err(error) => refuse(&visit, error, return_to.as_ref()),
+        Err(error) => login::fail(&visit, error, return_to.as_ref()),
     }
 }
 

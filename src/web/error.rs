@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use http::StatusCode;
 
 use crate::{
+    audit::Reason,
     error::with_causes,
     jose::JoseError,
     protocol::{
@@ -96,8 +97,8 @@ pub(super) enum BackChannelError {
 #[derive(Debug)]
 pub(super) struct Meaning {
     pub(super) status: StatusCode,
-    /// For logs and programs; never changes once published.
-    pub(super) reason: &'static str,
+    /// For logs and programs.
+    pub(super) reason: Reason,
     pub(super) title: &'static str,
     pub(super) sentence: &'static str,
     pub(super) remedy: Remedy,
@@ -147,45 +148,45 @@ impl Error {
         match self {
             Self::MissingLayer | Self::RequestObject(_) => Meaning::of(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "setup",
+                Reason::Setup,
                 "Not set up correctly",
                 "This site is not set up correctly. The people who run it have to look at it.",
             ),
             Self::NotSignedIn => Meaning::of(
                 StatusCode::UNAUTHORIZED,
-                "not_signed_in",
+                Reason::NotSignedIn,
                 "Please sign in",
                 "You have to sign in to do this.",
             )
             .remedy(Remedy::SignIn("Sign in")),
             Self::AccessTokenEnded => Meaning::of(
                 StatusCode::UNAUTHORIZED,
-                "access_token_ended",
+                Reason::AccessTokenEnded,
                 "Please sign in again",
                 "Your permission to act at Oten has ended. Please sign in again.",
             )
             .remedy(Remedy::SignIn("Sign in")),
             Self::Forbidden => Meaning::of(
                 StatusCode::FORBIDDEN,
-                "forbidden",
+                Reason::Forbidden,
                 "Not allowed",
                 "You are signed in, but this account may not do this.",
             ),
             Self::CrossSite => Meaning::of(
                 StatusCode::FORBIDDEN,
-                "cross_site",
+                Reason::CrossSite,
                 "Sign out?",
                 "The request to sign out did not come from this site, so nothing was done.",
             )
             .remedy(Remedy::SignOut),
             Self::MethodNotAllowed => Meaning::of(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "method_not_allowed",
+                Reason::MethodNotAllowed,
                 "This does not work here",
                 "The page was asked in a way it does not understand.",
             ),
             Self::Store(_) | Self::StoreShared(_) => Meaning::down(
-                "store_down",
+                Reason::StoreDown,
                 "Back in a moment",
                 "This site cannot look up who is signed in right now. Nobody has been signed out; \
                  please try again in a moment.",
@@ -194,7 +195,7 @@ impl Error {
             Self::Callback(error) => callback(error),
             Self::UnknownAttempt { .. } => Meaning::of(
                 StatusCode::BAD_REQUEST,
-                "unknown_sign_in",
+                Reason::UnknownSignIn,
                 "Please sign in again",
                 "This browser does not remember starting to sign in here. It may have taken too \
                  long, or the browser keeps no cookies for this site.",
@@ -202,7 +203,7 @@ impl Error {
             .remedy(Remedy::SignIn("Sign in")),
             Self::SeveralSessionCookies => Meaning::of(
                 StatusCode::BAD_REQUEST,
-                "several_session_cookies",
+                Reason::SeveralSessionCookies,
                 "Sign-in failed",
                 "Another site sets a cookie that only this site may set. Delete the cookies of \
                  this site in your browser, then sign in again.",
@@ -210,12 +211,12 @@ impl Error {
             .remedy(Remedy::SignIn("Sign in")),
             Self::AccessTokenUseless => Meaning::of(
                 StatusCode::BAD_GATEWAY,
-                "access_token_useless",
+                Reason::AccessTokenUseless,
                 "Oten does not let this through",
                 "Oten's permission to act for you ends as soon as it begins.",
             ),
             Self::NotRenewed { retry_after } => Meaning::down(
-                "not_renewed",
+                Reason::NotRenewed,
                 "Back in a moment",
                 "Oten cannot confirm right now that you are signed in. You have not been signed \
                  out; please try again in a moment.",
@@ -230,7 +231,7 @@ impl Error {
             )
             .remedy(TRY_AGAIN),
             Self::TooSlow(_) => Meaning::down(
-                "provider_slow",
+                Reason::ProviderSlow,
                 "Oten does not answer",
                 "Oten took too long to answer, so you have not been signed in.",
             )
@@ -246,12 +247,7 @@ impl Error {
 }
 
 impl Meaning {
-    fn of(
-        status: StatusCode,
-        reason: &'static str,
-        title: &'static str,
-        sentence: &'static str,
-    ) -> Self {
+    fn of(status: StatusCode, reason: Reason, title: &'static str, sentence: &'static str) -> Self {
         Self {
             status,
             reason,
@@ -262,7 +258,7 @@ impl Meaning {
         }
     }
 
-    fn down(reason: &'static str, title: &'static str, sentence: &'static str) -> Self {
+    fn down(reason: Reason, title: &'static str, sentence: &'static str) -> Self {
         Self {
             retry_after: Some(DOWN),
             ..Self::of(StatusCode::SERVICE_UNAVAILABLE, reason, title, sentence)
@@ -284,7 +280,7 @@ impl Meaning {
 fn provider(error: &ProviderError) -> Meaning {
     if error.may_pass() {
         return Meaning::down(
-            "provider_down",
+            Reason::ProviderDown,
             "Oten does not answer",
             "Oten cannot be reached right now, so nobody can sign in. Please try again in a moment.",
         )
@@ -292,10 +288,10 @@ fn provider(error: &ProviderError) -> Meaning {
         .remedy(TRY_AGAIN);
     }
     let reason = match error {
-        ProviderError::IssuerMismatch => "issuer_mismatch",
-        ProviderError::InsecureEndpoint(_) => "insecure_endpoint",
-        ProviderError::UnknownKey => "unknown_key",
-        _ => "provider_document",
+        ProviderError::IssuerMismatch => Reason::IssuerMismatch,
+        ProviderError::InsecureEndpoint(_) => Reason::InsecureEndpoint,
+        ProviderError::UnknownKey => Reason::UnknownKey,
+        _ => Reason::ProviderDocument,
     };
     Meaning::of(StatusCode::BAD_GATEWAY, reason, "Sign-in failed", UNTRUSTED).remedy(TRY_AGAIN)
 }
@@ -311,15 +307,15 @@ fn callback(error: &CallbackError) -> Meaning {
         .remedy(TRY_AGAIN)
     };
     match error {
-        CallbackError::TooLong => malformed("callback_too_long"),
-        CallbackError::NotUtf8 => malformed("callback_not_utf8"),
-        CallbackError::Repeated(_) => malformed("callback_repeated_parameter"),
-        CallbackError::NoState => malformed("callback_without_state"),
-        CallbackError::NoCode => malformed("callback_without_code"),
-        CallbackError::NoIssuer => malformed("callback_without_iss"),
+        CallbackError::TooLong => malformed(Reason::CallbackTooLong),
+        CallbackError::NotUtf8 => malformed(Reason::CallbackNotUtf8),
+        CallbackError::Repeated(_) => malformed(Reason::CallbackRepeatedParameter),
+        CallbackError::NoState => malformed(Reason::CallbackWithoutState),
+        CallbackError::NoCode => malformed(Reason::CallbackWithoutCode),
+        CallbackError::NoIssuer => malformed(Reason::CallbackWithoutIss),
         CallbackError::ForeignIssuer => Meaning::of(
             StatusCode::BAD_REQUEST,
-            "callback_foreign_iss",
+            Reason::CallbackForeignIss,
             "Sign-in failed",
             "The answer did not come from Oten, so you have not been signed in.",
         )
@@ -332,29 +328,33 @@ fn callback(error: &CallbackError) -> Meaning {
 fn refused(code: &ErrorCode) -> Meaning {
     let (status, reason, title) = match code {
         // Changing one's mind is not an error.
-        ErrorCode::AccessDenied => (StatusCode::OK, "cancelled", "Sign-in cancelled"),
+        ErrorCode::AccessDenied => (StatusCode::OK, Reason::Cancelled, "Sign-in cancelled"),
         ErrorCode::LoginRequired | ErrorCode::ConsentRequired | ErrorCode::InteractionRequired => (
             StatusCode::FORBIDDEN,
-            "interaction_required",
+            Reason::InteractionRequired,
             "Please sign in",
         ),
         ErrorCode::InvalidGrant => (
             StatusCode::BAD_REQUEST,
-            "invalid_grant",
+            Reason::InvalidGrant,
             "Please sign in again",
         ),
         code if code.is_retryable() => {
-            let down = Meaning::down("provider_error", "Oten does not answer", code.sentence());
+            let down = Meaning::down(
+                Reason::ProviderError,
+                "Oten does not answer",
+                code.sentence(),
+            );
             return down.remedy(TRY_AGAIN);
         }
         ErrorCode::Other(_) => (
             StatusCode::BAD_GATEWAY,
-            "provider_refused",
+            Reason::ProviderRefused,
             "Sign-in failed",
         ),
         _ => (
             StatusCode::INTERNAL_SERVER_ERROR,
-            "client_setup",
+            Reason::ClientSetup,
             "Sign-in failed",
         ),
     };
@@ -364,13 +364,13 @@ fn refused(code: &ErrorCode) -> Meaning {
 fn token(error: &TokenError) -> Meaning {
     match error {
         TokenError::Unreachable(_) => Meaning::down(
-            "token_endpoint_down",
+            Reason::TokenEndpointDown,
             "Oten does not answer",
             "Oten could not be reached to complete the sign-in. Please try again in a moment.",
         )
         .remedy(TRY_AGAIN),
         TokenError::Busy { retry_after } => Meaning::down(
-            "token_endpoint_busy",
+            Reason::TokenEndpointBusy,
             "Oten is busy",
             "Many people are signing in right now. Please try again in a moment.",
         )
@@ -379,7 +379,7 @@ fn token(error: &TokenError) -> Meaning {
         TokenError::Refused(code) => refused(code),
         TokenError::Status(_) | TokenError::Malformed | TokenError::NotBearer => Meaning::of(
             StatusCode::BAD_GATEWAY,
-            "token_response",
+            Reason::TokenResponse,
             "Sign-in failed",
             UNTRUSTED,
         )
@@ -387,23 +387,23 @@ fn token(error: &TokenError) -> Meaning {
     }
 }
 
-fn id_token_reason(error: &IdTokenError) -> &'static str {
+fn id_token_reason(error: &IdTokenError) -> Reason {
     match error {
-        IdTokenError::Missing => "id_token_missing",
-        IdTokenError::UnknownKey => "unknown_key",
-        IdTokenError::Jose(_) => "id_token_signature",
-        IdTokenError::Misshapen(_) => "id_token_misshapen",
-        IdTokenError::Typ => "id_token_typ",
-        IdTokenError::Iss => "id_token_iss",
-        IdTokenError::Aud => "id_token_aud",
-        IdTokenError::Azp => "id_token_azp",
-        IdTokenError::Exp => "id_token_exp",
-        IdTokenError::Iat => "id_token_iat",
-        IdTokenError::Nbf => "id_token_nbf",
-        IdTokenError::Nonce => "id_token_nonce",
-        IdTokenError::Sub | IdTokenError::AnotherSub => "id_token_sub",
-        IdTokenError::AtHash => "id_token_at_hash",
-        IdTokenError::AuthTime => "id_token_auth_time",
+        IdTokenError::Missing => Reason::IdTokenMissing,
+        IdTokenError::UnknownKey => Reason::UnknownKey,
+        IdTokenError::Jose(_) => Reason::IdTokenSignature,
+        IdTokenError::Misshapen(_) => Reason::IdTokenMisshapen,
+        IdTokenError::Typ => Reason::IdTokenTyp,
+        IdTokenError::Iss => Reason::IdTokenIss,
+        IdTokenError::Aud => Reason::IdTokenAud,
+        IdTokenError::Azp => Reason::IdTokenAzp,
+        IdTokenError::Exp => Reason::IdTokenExp,
+        IdTokenError::Iat => Reason::IdTokenIat,
+        IdTokenError::Nbf => Reason::IdTokenNbf,
+        IdTokenError::Nonce => Reason::IdTokenNonce,
+        IdTokenError::Sub | IdTokenError::AnotherSub => Reason::IdTokenSub,
+        IdTokenError::AtHash => Reason::IdTokenAtHash,
+        IdTokenError::AuthTime => Reason::IdTokenAuthTime,
     }
 }
 
@@ -412,34 +412,34 @@ fn back_channel(error: &BackChannelError) -> Meaning {
     let refused = |reason, sentence| Meaning::of(StatusCode::BAD_REQUEST, reason, title, sentence);
     match error {
         BackChannelError::Request(_) => {
-            refused("logout_request", "The logout request is malformed.")
+            refused(Reason::LogoutRequest, "The logout request is malformed.")
         }
         BackChannelError::Token(error) => {
             refused(logout_token_reason(error), "The logout token is refused.")
         }
         BackChannelError::TooSlow(_) => Meaning::down(
-            "logout_slow",
+            Reason::LogoutSlow,
             title,
             "The logout could not be completed in time.",
         ),
     }
 }
 
-fn logout_token_reason(error: &LogoutTokenError) -> &'static str {
+fn logout_token_reason(error: &LogoutTokenError) -> Reason {
     match error {
-        LogoutTokenError::Jose(_) => "logout_token_signature",
-        LogoutTokenError::UnknownKey => "logout_token_unknown_key",
-        LogoutTokenError::Misshapen(_) => "logout_token_misshapen",
-        LogoutTokenError::Typ => "logout_token_typ",
-        LogoutTokenError::Nonce => "logout_token_nonce",
-        LogoutTokenError::Events => "logout_token_events",
-        LogoutTokenError::Iss => "logout_token_iss",
-        LogoutTokenError::Aud => "logout_token_aud",
-        LogoutTokenError::Exp => "logout_token_exp",
-        LogoutTokenError::Iat => "logout_token_iat",
-        LogoutTokenError::TooOld => "logout_token_too_old",
-        LogoutTokenError::Jti => "logout_token_jti",
-        LogoutTokenError::NamesNobody => "logout_token_names_nobody",
-        LogoutTokenError::Replayed => "logout_token_replayed",
+        LogoutTokenError::Jose(_) => Reason::LogoutTokenSignature,
+        LogoutTokenError::UnknownKey => Reason::LogoutTokenUnknownKey,
+        LogoutTokenError::Misshapen(_) => Reason::LogoutTokenMisshapen,
+        LogoutTokenError::Typ => Reason::LogoutTokenTyp,
+        LogoutTokenError::Nonce => Reason::LogoutTokenNonce,
+        LogoutTokenError::Events => Reason::LogoutTokenEvents,
+        LogoutTokenError::Iss => Reason::LogoutTokenIss,
+        LogoutTokenError::Aud => Reason::LogoutTokenAud,
+        LogoutTokenError::Exp => Reason::LogoutTokenExp,
+        LogoutTokenError::Iat => Reason::LogoutTokenIat,
+        LogoutTokenError::TooOld => Reason::LogoutTokenTooOld,
+        LogoutTokenError::Jti => Reason::LogoutTokenJti,
+        LogoutTokenError::NamesNobody => Reason::LogoutTokenNamesNobody,
+        LogoutTokenError::Replayed => Reason::LogoutTokenReplayed,
     }
 }

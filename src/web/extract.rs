@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use super::{UserRejection, error::Error, rejection::Refusal, visit::Visit};
 use crate::{
     config::RefreshPolicy,
+    metric,
     session::{Renewal, SignedIn, User},
 };
 
@@ -65,6 +66,7 @@ impl Visit {
         let inner = self.inner();
         let grace = inner.config.refresh_grace();
         if ended_at.is_some_and(|ended_at| inner.clock.now() < ended_at + grace) {
+            metric::grace_used();
             Ok(())
         } else {
             Err(Error::NotRenewed { retry_after })
@@ -73,7 +75,8 @@ impl Visit {
 
     /// Asks for a renewal; nothing where there are no tokens.
     pub(super) async fn renewal(&self, signed_in: &SignedIn) -> Option<Renewal> {
-        let wish = self.session().wish(signed_in, self.correlation_id())?;
+        let (id, client) = (self.correlation_id(), self.client_address());
+        let wish = self.session().wish(signed_in, id, client)?;
         let renewal = self.inner().refresher.renew(wish).await;
         if let Renewal::Fresh(tokens) | Renewal::Unrenewable(tokens) = &renewal {
             self.session().note_renewal(tokens);

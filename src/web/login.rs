@@ -12,6 +12,8 @@ use super::{
     visit::{Visit, redirect},
 };
 use crate::{
+    audit::Reason,
+    metric::{self, Login},
     protocol::{AuthorizationRequest, authorization_url},
     session::{LoginAttempt, ReturnTo},
 };
@@ -29,11 +31,22 @@ const DEADLINE: Duration = Duration::from_secs(11);
 pub(super) async fn get(visit: Visit, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
     let return_to = return_to(visit.oten(), query.as_deref().unwrap_or_default());
     let attempt = LoginAttempt::new(return_to.clone(), false);
-    match timeout(DEADLINE, start(&visit, &headers, attempt)).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => refuse(&visit, error, return_to.as_ref()),
-        Err(_) => refuse(&visit, Error::TooSlow(DEADLINE), return_to.as_ref()),
+    let outcome = timeout(DEADLINE, start(&visit, &headers, attempt))
+        .await
+        .unwrap_or(Err(Error::TooSlow(DEADLINE)));
+    match outcome {
+        Ok(response) => response,
+        Err(error) => fail(&visit, error, return_to.as_ref()),
     }
+}
+
+/// A sign-in comes to nothing.
+pub(super) fn fail(visit: &Visit, error: Error, return_to: Option<&ReturnTo>) -> Response {
+    metric::login(match error.meaning().reason {
+        Reason::Cancelled => Login::Cancelled,
+        _ => Login::Refused,
+    });
+    refuse(visit, error, return_to)
 }
 
 /// The page to come back to: a local path, given once, and not one of our own routes, which would
@@ -86,5 +99,6 @@ pub(super) async fn start(
     }
     let cookie = cookies.login(&state, &id, now);
     response.headers_mut().append(header::SET_COOKIE, cookie);
+    metric::login_started();
     Ok(response)
 }

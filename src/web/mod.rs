@@ -53,6 +53,7 @@ mod access_token;
 mod audience;
 mod back_channel;
 mod callback;
+mod client_address;
 mod cookies;
 mod error;
 mod event;
@@ -63,11 +64,13 @@ mod login;
 mod logout;
 mod oten;
 mod page;
+mod readiness;
 mod redacted_uri;
 mod rejection;
 mod require_login;
 mod routes;
 mod same_origin;
+mod security_headers;
 mod service;
 mod visit;
 
@@ -75,6 +78,7 @@ pub use self::{
     access_token::AccessToken,
     layer::OtenLayer,
     oten::{Oten, OtenBuilder, SetupError},
+    readiness::{Health, Readiness},
     redacted_uri::RedactedUri,
     rejection::{AccessTokenRejection, Refusal, UserRejection},
     require_login::{RequireLogin, RequireLoginService},

@@ -1,16 +1,19 @@
 use std::{fmt, sync::Arc};
 
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
-use super::cookies::Cookies;
+use super::{cookies::Cookies, readiness::Prober};
 use crate::{
+    audit::{AuditLog, TARGET, Trail},
     clock::Clock,
     config::{BACK_CHANNEL_LOGOUT, ClientType, Config, JWKS, Jar},
+    metric,
     provider::{Provider, ProviderError, ProviderMetadata},
     seal::Sealer,
     session::{
-        Budget, Lifetimes, LoginAttempts, Records, Refresher, RefresherParts, Revoker, Sessions,
-        Subjects, UsedLogoutTokens,
+        Budget, LEASE_LIFETIME, Lifetimes, LoginAttempts, Records, Refresher, RefresherParts,
+        Revoker, Sessions, Subjects, UsedLogoutTokens,
     },
     store::OtenStore,
 };
@@ -32,6 +35,8 @@ pub(super) struct Inner {
     pub(super) budget: Option<Arc<Budget>>,
     pub(super) refresher: Refresher,
     pub(super) revoker: Revoker,
+    pub(super) prober: Prober,
+    pub(super) trail: Trail,
     pub(super) used_logout_tokens: UsedLogoutTokens,
     /// Work that nobody waits for, until the end.
     tasks: TaskTracker,
@@ -125,6 +130,7 @@ impl Oten {
             config,
             store: Arc::new(store),
             clock: Clock::system(),
+            audit: None,
         }
     }
 
@@ -170,11 +176,19 @@ impl Oten {
         format!("{}{JWKS}", self.0.config.base_path())
     }
 
-    /// Waits until no tokens are being renewed or revoked. Call it when the server has stopped and
-    /// before the process ends: a renewal that is cut off costs its user a new sign-in.
+    /// Waits until no tokens are being renewed or revoked, 15 seconds at most. Call it when the
+    /// server has stopped and before the process ends: a renewal that is cut off costs its user a
+    /// new sign-in.
     pub async fn shutdown(&self) {
         self.0.tasks.close();
-        self.0.tasks.wait().await;
+        // What began before has ended by then, or another process may have taken it over.
+        if timeout(LEASE_LIFETIME, self.0.tasks.wait()).await.is_err() {
+            tracing::warn!(
+                target: TARGET,
+                tasks = self.0.tasks.len(),
+                "tokens were still being renewed or revoked when there was no more time"
+            );
+        }
     }
 
     pub(super) fn inner(&self) -> &Inner {
@@ -195,18 +209,26 @@ impl fmt::Debug for Oten {
 }
 
 /// A builder of [`Oten`].
-#[derive(Debug)]
 #[must_use]
 pub struct OtenBuilder {
     config: Config,
     store: Arc<dyn OtenStore>,
     clock: Clock,
+    audit: Option<Arc<dyn AuditLog>>,
 }
 
 impl OtenBuilder {
     /// Takes the time from `clock`; by default from the system's.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Hands every event to `log` as well. By default events are in the log of `tracing` only.
+    ///
+    /// See [`audit`](crate::audit) for an example. **It must not block.**
+    pub fn audit(mut self, log: impl AuditLog) -> Self {
+        self.audit = Some(Arc::new(log));
         self
     }
 
@@ -221,6 +243,7 @@ impl OtenBuilder {
             config,
             store,
             clock,
+            audit,
         } = self;
         if config.issuer().is_production() && !store.is_outside() {
             return Err(SetupError::StoreInProcess);
@@ -231,8 +254,12 @@ impl OtenBuilder {
         }
         let provider = Provider::new(&config, clock.clone())
             .map_err(|error| SetupError::HttpClient(error.into()))?;
+        metric::describe();
         announce(&config);
-        let records = Records::new(store, clock.clone()).sealed_by(sealer);
+        let trail = Trail::new(clock.clone(), audit);
+        let records = Records::new(store, clock.clone())
+            .sealed_by(sealer)
+            .told_by(trail.clone());
         let lifetimes = Lifetimes {
             idle: config.session_idle(),
             absolute: config.session_lifetime(),
@@ -246,6 +273,7 @@ impl OtenBuilder {
             client: config.client().clone(),
             endpoint: config.revocation_endpoint().cloned(),
             tasks: tasks.clone(),
+            trail: trail.clone(),
         };
         let subjects = Arc::new(Subjects::new(config.log_subjects()));
         let budget = config.token_budget().map(Budget::new).map(Arc::new);
@@ -257,21 +285,34 @@ impl OtenBuilder {
             subjects: Arc::clone(&subjects),
             revoker: revoker.clone(),
             tasks: tasks.clone(),
+            trail: trail.clone(),
         });
         Ok(Oten(Arc::new(Inner {
             provider,
             sessions,
             used_logout_tokens: UsedLogoutTokens::new(records.clone(), client_id),
+            prober: Prober::new(records.clone()),
             attempts: LoginAttempts::new(records),
             cookies: Cookies::new(&config),
             subjects,
             budget,
             refresher,
             revoker,
+            trail,
             tasks,
             clock,
             config,
         })))
+    }
+}
+
+impl fmt::Debug for OtenBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OtenBuilder")
+            .field("config", &self.config)
+            .field("store", &self.store)
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
     }
 }
 
@@ -288,7 +329,7 @@ fn announce(config: &Config) {
         ),
     };
     tracing::info!(
-        target: "axum_oten",
+        target: TARGET,
         issuer = %config.issuer(),
         client_id = config.client().id(),
         client_type,
@@ -296,6 +337,6 @@ fn announce(config: &Config) {
         "signing in with Oten is set up"
     );
     for warning in config.warnings() {
-        tracing::warn!(target: "axum_oten", "{warning}");
+        tracing::warn!(target: TARGET, "{warning}");
     }
 }

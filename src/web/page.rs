@@ -9,7 +9,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use url::form_urlencoded;
@@ -18,6 +18,7 @@ use super::{
     Oten,
     audience::Audience,
     error::{Error, Meaning, Remedy},
+    security_headers::protect_page,
     visit::{Visit, keep_private},
 };
 use crate::session::ReturnTo;
@@ -157,13 +158,8 @@ fn page(page: &Page<'_>) -> Response {
         header::CONTENT_SECURITY_POLICY,
         CONTENT_SECURITY_POLICY.clone(),
     );
-    // The callback's URL stays on this site; without a referrer at all, browsers would send
-    // `Origin: null` with the button that signs out.
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("same-origin"),
-    );
-    harden(headers);
+    protect_page(headers);
+    keep_private(headers);
     response
 }
 
@@ -185,14 +181,7 @@ fn problem(visit: &Visit, meaning: &Meaning) -> Response {
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/problem+json"),
     );
-    harden(headers);
-    response
-}
-
-fn harden(headers: &mut HeaderMap) {
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
+    protect_page(headers);
     keep_private(headers);
+    response
 }

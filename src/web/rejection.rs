@@ -6,6 +6,7 @@ use super::{
     audience::Audience,
     error::Error,
     event, page,
+    security_headers::protect_page,
     visit::{Visit, redirect},
 };
 use crate::session::ReturnTo;
@@ -63,7 +64,9 @@ impl IntoResponse for Refusal {
             // Without the layer nothing is known about the site: not even where its pages are.
             event::refused_without_layer(&error);
             let meaning = error.meaning();
-            return (meaning.status, meaning.sentence).into_response();
+            let mut response = (meaning.status, meaning.sentence).into_response();
+            protect_page(response.headers_mut());
+            return response;
         };
         let wants_sign_in = matches!(error, Error::NotSignedIn | Error::AccessTokenEnded);
         // Being sent to sign in is no refusal: a crawler on protected pages fills no log.

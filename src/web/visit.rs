@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    net::IpAddr,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -12,7 +13,10 @@ use axum::{
 };
 use http::{Extensions, HeaderMap, HeaderValue, Request, Uri, header};
 
-use super::{Oten, audience::Audience, cookies::SessionCookies, error::Error, oten::Inner};
+use super::{
+    Oten, audience::Audience, cookies::SessionCookies, error::Error, oten::Inner,
+    security_headers::protect,
+};
 use crate::{
     secret::{hex, random_bytes},
     session::{RequestSession, ReturnTo, SignedIn},
@@ -27,6 +31,7 @@ struct State {
     session: RequestSession,
     session_cookies: SessionCookies,
     audience: Audience,
+    client_address: Option<IpAddr>,
     uri: Uri,
     correlation_id: OnceLock<String>,
     /// Somebody asked who is signed in.
@@ -46,6 +51,7 @@ impl Visit {
             session: inner.sessions.of_request(session_cookies.only()),
             session_cookies,
             audience: Audience::of(request.method(), request.headers()),
+            client_address: oten.client_address(request),
             uri: uri_in_browser(request).clone(),
             correlation_id: OnceLock::new(),
             asked: AtomicBool::new(false),
@@ -73,6 +79,11 @@ impl Visit {
 
     pub(super) fn audience(&self) -> Audience {
         self.0.audience
+    }
+
+    /// Who sent the request, as far as the app and its proxies tell.
+    pub(super) fn client_address(&self) -> Option<IpAddr> {
+        self.0.client_address
     }
 
     /// This request's page, to come back to. Looked at when somebody is sent away, not before.
@@ -143,6 +154,7 @@ pub(super) fn keep_private(headers: &mut HeaderMap) {
 /// Sends a browser elsewhere with GET; no cache may remember where to.
 pub(super) fn redirect(to: &str) -> Response {
     let mut response = Redirect::to(to).into_response();
+    protect(response.headers_mut());
     keep_private(response.headers_mut());
     response
 }

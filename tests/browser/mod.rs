@@ -33,6 +33,25 @@ async fn public_client_signs_in_and_out() {
     .await;
 }
 
+/// As with a container's published port: the program listens on all addresses, and people write
+/// `localhost`.
+#[tokio::test]
+async fn a_browser_that_comes_to_localhost_signs_in() {
+    let demo = Running::start(&mut command(&["demo", "--listen", "0.0.0.0:0"])).await;
+    browse(|browser| async move {
+        let mut localhost = demo.url.clone();
+        localhost.set_host(Some("localhost")).unwrap();
+        browser.goto(localhost.as_str()).await;
+        browser.click("a[href^='/login']").await;
+        browser.click("button[value=alice]").await;
+        browser.click("button[value=allow]").await;
+        let profile = browser.find(".facts").await.text().await.unwrap();
+        assert!(profile.contains("Alice Adams"), "{profile}");
+        assert_eq!(browser.here().await.as_str(), demo.at("/profile"));
+    })
+    .await;
+}
+
 /// A demo of its own on a free port.
 async fn demo(options: &[&str]) -> Running {
     let arguments = [&["demo", "--listen", "127.0.0.1:0"], options].concat();

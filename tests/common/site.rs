@@ -5,6 +5,7 @@ use axum_oten::{
     emulator::{EmulatedClient, Emulator, EmulatorBuilder},
     jose::Ed25519KeyPair,
     store::OtenStore,
+    web::OtenBuilder,
 };
 use serde_json::json;
 use tower_sessions::Session;
@@ -41,6 +42,7 @@ pub struct TestSite {
 
 type Configure = Box<dyn FnOnce(ConfigBuilder) -> ConfigBuilder>;
 type Emulate = Box<dyn FnOnce(EmulatorBuilder) -> EmulatorBuilder>;
+type Build = Box<dyn FnOnce(OtenBuilder) -> OtenBuilder>;
 type BuildApp = Box<dyn FnOnce(&Oten) -> Router>;
 
 /// What a test wants otherwise than usual.
@@ -49,6 +51,7 @@ pub struct TestSiteBuilder {
     kind: ClientKind,
     configure: Configure,
     emulate: Emulate,
+    build: Build,
     app: BuildApp,
     origin: &'static str,
     callback: &'static str,
@@ -65,6 +68,7 @@ impl TestSite {
             kind: ClientKind::Hs256,
             configure: Box::new(|config| config),
             emulate: Box::new(|emulator| emulator),
+            build: Box::new(|oten| oten),
             app: Box::new(app),
             origin: ORIGIN,
             callback: "/callback",
@@ -105,6 +109,12 @@ impl TestSiteBuilder {
         emulate: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder + 'static,
     ) -> Self {
         self.emulate = Box::new(emulate);
+        self
+    }
+
+    /// Changes how the site's `Oten` is built.
+    pub fn oten(mut self, build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) -> Self {
+        self.build = Box::new(build);
         self
     }
 
@@ -173,10 +183,8 @@ impl TestSiteBuilder {
             ClientKind::Public => config.public_client(),
         };
         let config = (self.configure)(config).build().unwrap();
-        let oten = Oten::builder(config, store)
-            .clock(clock.clone())
-            .build()
-            .unwrap();
+        let oten = Oten::builder(config, store).clock(clock.clone());
+        let oten = (self.build)(oten).build().unwrap();
         TestSite {
             app: (self.app)(&oten),
             emulator,

@@ -107,6 +107,22 @@ impl Running {
         }
     }
 
+    /// What it said about itself at start beside this label.
+    pub(crate) async fn said(&self, label: &str) -> String {
+        let said = async {
+            loop {
+                let log = self.log.lock().unwrap().clone();
+                let mut lines = log.lines().map(str::trim);
+                if let Some(text) = lines.find_map(|line| line.strip_prefix(label)) {
+                    return text.trim().to_owned();
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let said = tokio::time::timeout(PATIENCE, said).await;
+        said.unwrap_or_else(|_| panic!("the program does not say `{label}`"))
+    }
+
     /// A URL of the site.
     pub(crate) fn at(&self, path: &str) -> String {
         self.url.join(path).unwrap().into()
@@ -118,10 +134,20 @@ impl Running {
     }
 
     /// Asks it to stop, as a supervisor does, and gives its last status and all it ever wrote.
-    pub(crate) async fn end(mut self) -> (ExitStatus, String) {
+    pub(crate) async fn end(self) -> (ExitStatus, String) {
+        self.terminate().await;
+        self.ended().await
+    }
+
+    /// Sends the signal to stop, and goes on.
+    pub(crate) async fn terminate(&self) {
         let id = self.child.id().unwrap().to_string();
         let kill = Command::new("kill").args(["-TERM", &id]).status();
         assert!(kill.await.unwrap().success());
+    }
+
+    /// Waits for its end, and gives its last status and all it ever wrote.
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         let ended = async {
             let status = self.child.wait().await.unwrap();
             for listener in &mut self.listeners {

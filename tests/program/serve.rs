@@ -1,36 +1,17 @@
 //! `oten serve`, configured from the environment alone, against an emulator on a port of its own.
 
-use axum_oten::emulator::{EmulatedClient, Emulator};
 use reqwest::{StatusCode, Url, header};
 
 use super::{
-    process::{Running, command},
+    process::Running,
+    served::{REDIRECT_URI, cookies, emulator, serve},
     site::{client, header_of},
 };
 
-const CLIENT: &str = "from-the-environment";
-const SECRET: &str = "a secret of the test, of more than 32 bytes";
-
-/// Nobody listens there: the test takes the browser's place and carries the answer over itself.
-const REDIRECT_URI: &str = "http://127.0.0.1:1/callback";
-
 #[tokio::test]
 async fn a_site_from_the_environment_alone_signs_in() {
-    let emulator = Emulator::builder()
-        .client(EmulatedClient::confidential(CLIENT, SECRET).redirect_uri(REDIRECT_URI))
-        .start()
-        .await
-        .unwrap();
-    let mut serve = command(&["serve"]);
-    serve.envs([
-        ("OTEN_ISSUER", emulator.issuer()),
-        ("OTEN_CLIENT_ID", CLIENT),
-        ("OTEN_CLIENT_SECRET", SECRET),
-        ("OTEN_REDIRECT_URI", REDIRECT_URI),
-        ("OTEN_LISTEN", "127.0.0.1:0"),
-        // No proxy leads to a provider on this machine.
-        ("http_proxy", "http://127.0.0.1:1"),
-    ]);
+    let emulator = emulator(|emulator| emulator).await;
+    let mut serve = serve(&emulator);
     let site = Running::start(&mut serve).await;
     let client = client();
 
@@ -95,11 +76,4 @@ async fn a_site_from_the_environment_alone_signs_in() {
         policy.contains(&format!("form-action 'self' {origin};")),
         "{policy}"
     );
-}
-
-/// The cookies that an answer sets, as a browser sends them back.
-fn cookies(response: &reqwest::Response) -> String {
-    let set = response.headers().get_all(header::SET_COOKIE).iter();
-    let pairs = set.filter_map(|cookie| cookie.to_str().ok()?.split(';').next());
-    pairs.collect::<Vec<_>>().join("; ")
 }

@@ -22,39 +22,83 @@ pub(super) fn header_of<'a>(response: &'a Response, name: &str) -> &'a str {
         .map_or("", |value| value.to_str().unwrap())
 }
 
+/// Every route there is, and every way to be refused.
 #[tokio::test]
 async fn every_answer_carries_the_security_headers() {
     let (demo, client) = (demo().await, client());
-    for path in [
-        "/",
-        "/profile",
-        "/api/me",
-        "/healthz",
-        "/site.css",
-        "/icon.svg",
-        "/login",
-        "/logout",
-        "/callback",
-        "/nowhere",
-        "/oten/.well-known/openid-configuration",
-        "/oten/nowhere",
+    for (method, path, status) in [
+        ("GET", "/", 200),
+        ("GET", "/profile", 401),
+        ("GET", "/api/me", 401),
+        ("GET", "/healthz", 200),
+        ("GET", "/readyz", 200),
+        ("GET", "/site.css", 200),
+        ("GET", "/icon.svg", 200),
+        ("GET", "/login", 303),
+        ("POST", "/login", 405),
+        ("GET", "/logout", 200),
+        ("POST", "/logout", 403),
+        ("DELETE", "/logout", 405),
+        ("GET", "/callback", 400),
+        ("GET", "/callback?state=x&code=y", 303),
+        ("HEAD", "/callback", 405),
+        ("POST", "/backchannel-logout", 400),
+        ("GET", "/backchannel-logout", 405),
+        ("GET", "/nowhere", 404),
+        ("POST", "/", 405),
+        ("GET", "/oten/.well-known/openid-configuration", 200),
+        ("GET", "/oten/.well-known/jwks.json", 200),
+        ("GET", "/oten/nowhere", 404),
     ] {
-        let response = client.get(demo.at(path)).send().await.unwrap();
-        assert_eq!(
-            header_of(&response, "x-content-type-options"),
-            "nosniff",
-            "{path}"
-        );
-        let policy = header_of(&response, "content-security-policy");
-        assert!(policy.contains("default-src 'none'"), "{path}: {policy}");
-        assert!(!policy.contains("unsafe"), "{path}: {policy}");
-        assert!(response.headers().contains_key("referrer-policy"), "{path}");
-        assert!(
-            response
-                .headers()
-                .contains_key("cross-origin-opener-policy"),
-            "{path}"
-        );
+        let method: Method = method.parse().unwrap();
+        let request = client.request(method, demo.at(path));
+        assert_protected(&request.send().await.unwrap(), path, status);
+    }
+    let page = client
+        .get(demo.at("/profile"))
+        .header("accept", "text/html");
+    assert_protected(&page.send().await.unwrap(), "a page", 303);
+    let long = client.post(demo.at("/")).body(vec![b'x'; 65 * 1024]);
+    assert_protected(&long.send().await.unwrap(), "a long body", 413);
+}
+
+#[track_caller]
+fn assert_protected(response: &Response, what: &str, status: u16) {
+    assert_eq!(response.status().as_u16(), status, "{what}");
+    let header = |name| header_of(response, name);
+    assert_eq!(header("x-content-type-options"), "nosniff", "{what}");
+    assert_eq!(header("referrer-policy"), "same-origin", "{what}");
+    let opener = header("cross-origin-opener-policy");
+    assert_eq!(opener, "same-origin", "{what}");
+    let policy = header("content-security-policy");
+    assert!(policy.contains("default-src 'none'"), "{what}: {policy}");
+    assert!(
+        policy.contains("frame-ancestors 'none'"),
+        "{what}: {policy}"
+    );
+    assert!(!policy.contains("unsafe"), "{what}: {policy}");
+    // Over plain http on this machine: browsers would hold it against every port of it.
+    assert_eq!(header("strict-transport-security"), "", "{what}");
+}
+
+/// Whoever came by https once comes back so.
+#[tokio::test]
+async fn a_site_on_https_says_that_it_stays_there() {
+    let mut serve = command(&["serve", "--listen", "127.0.0.1:0"]);
+    serve.envs([
+        ("OTEN_ENVIRONMENT", "sandbox"),
+        ("OTEN_CLIENT_ID", "my-site"),
+        (
+            "OTEN_CLIENT_SECRET",
+            "a secret of the test, of more than 32 bytes",
+        ),
+        ("OTEN_REDIRECT_URI", "https://app.example.com/callback"),
+    ]);
+    let (site, client) = (Running::start(&mut serve).await, client());
+    for path in ["/", "/logout", "/nowhere", "/healthz"] {
+        let response = client.get(site.at(path)).send().await.unwrap();
+        let transport = header_of(&response, "strict-transport-security");
+        assert_eq!(transport, "max-age=31536000", "{path}");
     }
 }
 
@@ -138,14 +182,6 @@ async fn the_stylesheet_is_cached_under_its_fingerprint() {
     let response = client.get(demo.at(path)).send().await.unwrap();
     assert!(header_of(&response, "cache-control").contains("immutable"));
     assert!(header_of(&response, "content-type").starts_with("text/css"));
-}
-
-#[tokio::test]
-async fn healthz_answers() {
-    let (demo, client) = (demo().await, client());
-    let response = client.get(demo.at("/healthz")).send().await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK);
-    assert_eq!(response.text().await.unwrap(), "ok\n");
 }
 
 #[tokio::test]

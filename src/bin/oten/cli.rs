@@ -12,7 +12,7 @@ use crate::{
     health,
     keygen::{self, Keygen},
     register::{self, Register},
-    serve, trace,
+    run, serve, trace,
 };
 
 /// A site that leaves signing in to Oten.
@@ -29,6 +29,11 @@ enum Command {
     Demo(Demo),
     /// Run the site against an issuer of your own, such as Oten's sandbox
     Serve(Serve),
+    /// Run the site if the environment configures one, and else the demo, as containers do
+    ///
+    /// Any OTEN_ variable but OTEN_LISTEN configures a site: what is missing then is told, and the
+    /// demo does not take its place.
+    Run,
     /// Find out what is wrong with a configuration, the provider, the client or the store
     ///
     /// One token request with a made-up code shows whether the credentials are good. Ends with 0
@@ -49,7 +54,7 @@ enum Command {
 }
 
 /// What `oten demo` can be told.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Demo {
     /// How the site's client is registered with the emulator
     #[arg(long, value_enum, default_value_t)]
@@ -60,12 +65,17 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "FILE", conflicts_with = "client")]
     pub(crate) config: Option<PathBuf>,
     /// Listen on this address instead of the configured one; port 0 takes a free port
+    ///
+    /// Without it OTEN_LISTEN says where. Nothing else is taken from the environment.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Show metrics for Prometheus on this address, under `/metrics`; else on the configured one
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
 }
 
 /// What `oten serve` can be told.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Serve {
     /// Read this file; environment variables replace what it says
     ///
@@ -75,6 +85,9 @@ pub(crate) struct Serve {
     /// Listen on this address instead of the configured one
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
+    /// Show metrics for Prometheus on this address, under `/metrics`; else on the configured one
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) metrics_listen: Option<SocketAddr>,
 }
 
 /// What `oten check` can be told.
@@ -139,10 +152,11 @@ impl Cli {
             .build()
             .map_err(Failure::Runtime)?;
         let done = |()| ExitCode::SUCCESS;
-        runtime.block_on(async {
+        let outcome = runtime.block_on(async {
             match self.command {
                 Command::Demo(demo) => demo::run(demo).await.map(done),
                 Command::Serve(serve) => serve::run(serve).await.map(done),
+                Command::Run => run::run().await.map(done),
                 Command::Check(check) => check::run(check).await,
                 Command::Health(health) => health::run(health).await,
                 Command::Emulator(emulator) => emulator::run(emulator).await.map(done),
@@ -150,7 +164,10 @@ impl Cli {
                 Command::Keygen(keygen) => keygen::run(keygen).map(done),
                 Command::AuthorizeUrl(url) => authorize_url::run(url).await.map(done),
             }
-        })
+        });
+        // What has not ended by now, such as a look-up of a name, is not waited for.
+        runtime.shutdown_background();
+        outcome
     }
 }
 

@@ -1,5 +1,5 @@
 use std::{
-    fs,
+    env, fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -18,7 +18,9 @@ use crate::{
     client_kind::ClientKind,
     failure::Failure,
     listen::Listener,
-    site::{self, Site, TestUser},
+    metrics::Metrics,
+    one_origin::only_at,
+    site::{self, SecurityHeaders, Site, TestUser},
 };
 
 /// Where the emulator hangs, on the site's own port: one published port is enough.
@@ -27,12 +29,21 @@ const EMULATOR_PATH: &str = "/oten";
 /// Runs the site together with an emulator until told to stop.
 pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     let mut builder = configuration(&arguments)?;
-    if let Some(address) = arguments.listen {
+    let address = match arguments.listen {
+        None => listen_variable()?,
+        address => address,
+    };
+    if let Some(address) = address {
         builder = builder.listen(address);
+    }
+    if let Some(address) = arguments.metrics_listen {
+        builder = builder.metrics_listen(address);
     }
     // Whole before the address is taken: everything that is wrong with it is told at once.
     let planned = builder.clone().build()?;
+    check_paths(&planned)?;
     let listener = Listener::bind(planned.listen()).await?;
+    let metrics = Metrics::bind(planned.metrics_listen()).await?;
     let origin = format!("http://{}", reachable(listener.address()));
     let issuer = format!("{origin}{EMULATOR_PATH}");
     let config = builder
@@ -45,29 +56,43 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     let names: Vec<&str> = users.iter().map(|user| user.name).collect();
     let (names, client) = (names.join(", "), describe(&config));
     let site = Arc::new(Site::new(config.base_path(), users));
-    let sign_out_targets = site::sign_out_targets(&config);
+    let headers = SecurityHeaders::of(&config);
+    let mut seen_at = config.redirect_uri().clone();
+    seen_at.set_path(&site.path("/"));
     let oten = Oten::new(config, MemoryStore::default())?;
-    let app = site::routes(&oten, &site).nest(EMULATOR_PATH, emulator.router());
+    let app = site::routes(&oten, &site, listener.stopping());
+    let app = app.nest(EMULATOR_PATH, emulator.router());
     announce(
         "Oten demo site",
         &[
-            ("Open", &format!("{origin}{}", site.path("/"))),
+            ("Open", seen_at.as_str()),
             ("Users", &format!("{names}; nobody has a password")),
             ("Client", client),
             ("Provider", &format!("an emulated Oten at {issuer}")),
+            ("Metrics", &metrics.url()),
             ("Stop", "Ctrl-C"),
         ],
     );
-    let served = listener
-        .serve(site::harden(app, site, &sign_out_targets))
-        .await;
-    oten.shutdown().await;
-    served
+    let app = only_at(seen_at, &site, app);
+    let app = site::harden(app, &oten, site, headers);
+    metrics.beside(listener.serve(app, &oten)).await
+}
+
+/// The emulator's path is not the site's.
+fn check_paths(config: &Config) -> Result<(), Failure> {
+    site::check_paths(config)?;
+    let callback = config.redirect_uri().path();
+    if [config.base_path(), callback].contains(&EMULATOR_PATH) {
+        let path = EMULATOR_PATH.to_owned();
+        return Err(Failure::PathTaken { path });
+    }
+    Ok(())
 }
 
 /// What was asked for, with new credentials in place of what a real client would have.
 ///
-/// The environment is not asked: what is set there is meant for a real provider.
+/// The environment is not asked: what is set there is meant for a real provider. Where to listen is
+/// no matter of the provider's.
 fn configuration(arguments: &cli::Demo) -> Result<ConfigBuilder, Failure> {
     let (name, text) = match &arguments.config {
         Some(path) => (path.as_path(), read(path)?),
@@ -81,6 +106,15 @@ fn configuration(arguments: &cli::Demo) -> Result<ConfigBuilder, Failure> {
             .jar_eddsa(Ed25519KeyPair::generate()),
         ClientKind::Public => builder,
     })
+}
+
+/// Where the environment says to listen. A variable that is set to nothing counts as unset.
+fn listen_variable() -> Result<Option<SocketAddr>, Failure> {
+    let address = env::var_os("OTEN_LISTEN").filter(|address| !address.is_empty());
+    address
+        .map(|address| address.to_str()?.parse().ok())
+        .map(|address| address.ok_or(Failure::ListenVariable))
+        .transpose()
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

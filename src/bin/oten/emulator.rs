@@ -232,7 +232,7 @@ async fn serve(
     listener: TcpListener,
     identity: Option<Identity>,
     app: Router,
-    stop: Stop,
+    mut stop: Stop,
 ) -> Result<(), Failure> {
     let handle = Handle::new();
     tokio::spawn({

@@ -40,6 +40,10 @@ pub(crate) enum Failure {
         address: SocketAddr,
         error: io::Error,
     },
+    #[error(
+        "OTEN_LISTEN is not an IP address with a port. Write it like `127.0.0.1:3000` or `[::1]:3000`"
+    )]
+    ListenVariable,
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error("{} {error}. Name the file with the Ed25519 public key in PEM, as `oten keygen ed25519` prints it", .path.display())]
@@ -49,6 +53,23 @@ pub(crate) enum Failure {
     },
     #[error("{0}")]
     Combination(&'static str),
+    #[error("cannot show metrics on {address}: {error}. Take another `metrics_listen`")]
+    ListenForMetrics {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error("the metrics could not be set up")]
+    Metrics(#[source] metrics_exporter_prometheus::BuildError),
+    #[error(
+        "stopped by a second signal: answers and renewals under way were cut off. Give it 25 \
+         seconds after the first one"
+    )]
+    Hurried,
+    #[error(
+        "`{path}` is a page of this program already. Choose another path for the redirect URI or \
+         the base path, such as `/callback`, and register it"
+    )]
+    PathTaken { path: String },
     #[error("RUST_LOG is not a log filter: {0}. Set it to something like `info,axum_oten=debug`")]
     LogFilter(tracing_subscriber::filter::ParseError),
     #[error("the operating system refused: {0}")]

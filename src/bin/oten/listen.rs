@@ -1,11 +1,18 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, pin::pin, time::Duration};
 
 use axum::Router;
-use tokio::{net::TcpListener, sync::oneshot, time};
+use axum_oten::Oten;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::sync::CancellationToken;
 
-use crate::{failure::Failure, stop::Stop};
+use crate::{
+    connections::{self, Limits},
+    failure::Failure,
+    stop::Stop,
+};
 
-/// How long answers under way may take after the signal to stop.
+/// How long answers under way may take after the signal to stop. Renewals of tokens have 15 seconds
+/// more: together it is less than the 30 seconds that Kubernetes waits before it kills.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(10);
 
 /// A taken address, and an ear for the signal to stop.
@@ -14,6 +21,7 @@ pub(crate) struct Listener {
     socket: TcpListener,
     address: SocketAddr,
     stop: Stop,
+    stopping: CancellationToken,
 }
 
 impl Listener {
@@ -28,6 +36,7 @@ impl Listener {
             socket,
             address,
             stop,
+            stopping: CancellationToken::new(),
         })
     }
 
@@ -36,25 +45,39 @@ impl Listener {
         self.address
     }
 
-    /// Serves until told to stop, then lets the answers under way finish.
-    pub(crate) async fn serve(self, app: Router) -> Result<(), Failure> {
-        let (say, stopping) = oneshot::channel::<()>();
-        let server = axum::serve(self.socket, app).with_graceful_shutdown(async move {
-            self.stop.signalled().await;
-            tracing::info!("stopping");
-            drop(say);
-        });
+    /// Cancelled from the signal to stop on.
+    pub(crate) fn stopping(&self) -> CancellationToken {
+        self.stopping.clone()
+    }
+
+    /// Serves until told to stop, then lets the answers and the renewals under way finish. A second
+    /// signal ends it at once.
+    pub(crate) async fn serve(self, app: Router, oten: &Oten) -> Result<(), Failure> {
+        let Self {
+            socket,
+            mut stop,
+            stopping,
+            ..
+        } = self;
+        let server = connections::serve(socket, app, stopping.clone(), Limits::default());
+        let mut server = pin!(server);
+        tokio::select! {
+            () = stop.signalled() => {}
+            // It does not end before it is told to.
+            () = &mut server => {}
+        }
+        tracing::info!("stopping");
+        stopping.cancel();
         let farewell = async {
-            // An error says that the sender is gone, and that is the message.
-            let _ = stopping.await;
-            time::sleep(FAREWELL).await;
+            if timeout(FAREWELL, server).await.is_err() {
+                tracing::warn!("some connections did not end in time");
+            }
+            // A renewal that is cut off costs its user a new sign-in.
+            oten.shutdown().await;
         };
         tokio::select! {
-            result = server => result.map_err(Failure::Runtime),
-            () = farewell => {
-                tracing::warn!("some connections did not end in time");
-                Ok(())
-            }
+            () = farewell => Ok(()),
+            () = stop.signalled() => Err(Failure::Hurried),
         }
     }
 }

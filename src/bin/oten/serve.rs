@@ -11,38 +11,38 @@ use crate::{
     cli,
     failure::Failure,
     listen::Listener,
+    metrics::Metrics,
     session_key,
     settings::{DEFAULT_KEY, DEFAULT_STORE},
-    site::{self, Site},
+    site::{self, SecurityHeaders, Site},
 };
 
 /// Runs the site against the configured issuer until told to stop.
 pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
     let config = configure(arguments)?;
+    site::check_paths(&config)?;
     tracing::info!(store = %config.session_store(), "sessions are kept");
     let listener = Listener::bind(config.listen()).await?;
+    let metrics = Metrics::bind(config.metrics_listen()).await?;
     let provider = site::provider_origin(&config);
     let site = Arc::new(Site::new(config.base_path(), Vec::new()));
     let seen_at = format!("{}{}", config.origin(), site.path("/"));
-    let sign_out_targets = site::sign_out_targets(&config);
+    let headers = SecurityHeaders::of(&config);
     let store = store::open(config.session_store()).await?;
     let oten = Oten::new(config, store)?;
-    let app = site::routes(&oten, &site);
+    let app = site::routes(&oten, &site, listener.stopping());
     announce(
         "Oten site",
         &[
             ("Listens on", &format!("http://{}", listener.address())),
             ("Seen at", &seen_at),
             ("Provider", &provider),
+            ("Metrics", &metrics.url()),
             ("Stop", "Ctrl-C"),
         ],
     );
-    let served = listener
-        .serve(site::harden(app, site, &sign_out_targets))
-        .await;
-    // A renewal that is cut off costs its user a new sign-in.
-    oten.shutdown().await;
-    served
+    let app = site::harden(app, &oten, site, headers);
+    metrics.beside(listener.serve(app, &oten)).await
 }
 
 /// The configuration; where it names no store, people stay signed in over a restart all the same.
@@ -53,6 +53,9 @@ fn configure(arguments: cli::Serve) -> Result<Config, Failure> {
     };
     if let Some(address) = arguments.listen {
         builder = builder.listen(address);
+    }
+    if let Some(address) = arguments.metrics_listen {
+        builder = builder.metrics_listen(address);
     }
     if !builder.is_set("session_store") {
         // Whole before anything is made: everything that is wrong with it is told at once.

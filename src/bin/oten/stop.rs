@@ -22,8 +22,8 @@ impl Stop {
         })
     }
 
-    /// Ends at the first signal.
-    pub(crate) async fn signalled(mut self) {
+    /// Ends at the next signal.
+    pub(crate) async fn signalled(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -43,8 +43,8 @@ impl Stop {
         Ok(Self)
     }
 
-    /// Ends at the first signal. Without a way to hear one, the system ends the program itself.
-    pub(crate) async fn signalled(self) {
+    /// Ends at the next signal. Without a way to hear one, the system ends the program itself.
+    pub(crate) async fn signalled(&mut self) {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending().await
         }

@@ -1,7 +1,7 @@
 use std::io::{self, IsTerminal};
 
 use axum::http::Request;
-use axum_oten::RedactedUri;
+use axum_oten::{Oten, RedactedUri};
 use tracing::Span;
 use tracing_subscriber::EnvFilter;
 
@@ -28,10 +28,11 @@ pub(crate) fn init(filter: &str) -> Result<(), Failure> {
 }
 
 /// The span of a request. The query's values stay out of it: a callback's carry the code.
-pub(crate) fn request_span<B>(request: &Request<B>) -> Span {
+pub(crate) fn request_span<B>(oten: &Oten, request: &Request<B>) -> Span {
     tracing::info_span!(
         "request",
         method = %request.method(),
         uri = %RedactedUri(request.uri()),
+        client = oten.client_address(request).map(tracing::field::display),
     )
 }

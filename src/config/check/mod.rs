@@ -7,6 +7,7 @@ mod count;
 mod duration;
 mod issuer;
 mod jar_keys;
+mod listen;
 #[cfg(feature = "check")]
 mod partial;
 mod path;
@@ -14,6 +15,7 @@ mod plain_secrets;
 mod private_file;
 mod protocol;
 mod provider;
+mod proxies;
 mod proxy;
 mod refusal;
 mod session;
@@ -27,8 +29,6 @@ pub(super) use self::duration::human;
 pub(crate) use self::partial::Partial;
 pub(crate) use self::path::{BACK_CHANNEL_LOGOUT, JWKS};
 pub(crate) use self::url::is_loopback;
-
-use std::net::SocketAddr;
 
 use super::{Config, ConfigError, keys, raw::Raw};
 use checker::Checker;
@@ -63,7 +63,8 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
     let protocol = protocol::check(checker);
     let session = session::check(checker);
     let log_subjects = checker.required(&keys::LOG_SUBJECTS, flag);
-    let listen = checker.required(&keys::LISTEN, listen);
+    let trusted_proxies = checker.required(&keys::TRUSTED_PROXIES, proxies::proxies);
+    let listen = listen::check(checker);
     let (provider, site, protocol, session) = (provider?, site?, protocol?, session?);
     Some(Config {
         issuer: issuer?,
@@ -93,17 +94,10 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
         refresh_grace: session.refresh_grace,
         cookie_name: session.cookie_name,
         log_subjects: log_subjects?,
-        listen: listen?,
+        trusted_proxies: trusted_proxies?,
+        listen: listen?.site,
+        metrics_listen: listen?.metrics,
         warnings: Vec::new(),
-    })
-}
-
-fn listen(text: &str) -> Result<SocketAddr, Refusal> {
-    text.parse().or_else(|_| {
-        refuse(
-            "is not an IP address with a port",
-            "Write it like `127.0.0.1:3000` or `[::1]:3000`.",
-        )
     })
 }
 

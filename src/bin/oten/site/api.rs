@@ -1,4 +1,4 @@
-use axum::{Json, http::header::CACHE_CONTROL, response::IntoResponse};
+use axum::{Json, response::IntoResponse};
 use axum_oten::User;
 use serde::Serialize;
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
@@ -21,11 +21,6 @@ pub(super) async fn me(user: User) -> impl IntoResponse {
         signed_in_at: rfc3339(user.signed_in_at()),
         session_ends_at: rfc3339(user.session_ends_at()),
     })
-}
-
-/// For load balancers: the process answers.
-pub(super) async fn healthz() -> impl IntoResponse {
-    ([(CACHE_CONTROL, "no-store")], "ok\n")
 }
 
 /// A time as machines read it: `2026-05-04T12:30:00Z`.

@@ -3,16 +3,18 @@
 mod api;
 mod assets;
 mod headers;
+mod health;
 mod pages;
 mod problem;
 mod sign_out_targets;
 
-pub(crate) use self::sign_out_targets::{provider_origin, sign_out_targets};
+pub(crate) use self::{headers::SecurityHeaders, sign_out_targets::provider_origin};
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, http::StatusCode, middleware, routing::get};
-use axum_oten::Oten;
+use axum::{Router, extract::Request, http::StatusCode, middleware, routing::get};
+use axum_oten::{Config, Oten};
+use tokio_util::sync::CancellationToken;
 use tower_http::{
     limit::RequestBodyLimitLayer,
     timeout::TimeoutLayer,
@@ -20,7 +22,7 @@ use tower_http::{
 };
 use tracing::Level;
 
-use crate::trace::request_span;
+use crate::{failure::Failure, trace::request_span};
 
 /// No form of the site or the emulator comes near it.
 const BODY_LIMIT: usize = 64 * 1024;
@@ -80,11 +82,30 @@ impl Site {
     }
 }
 
-/// The site's routes with the library's login layer around them.
-pub(crate) fn routes(oten: &Oten, site: &Arc<Site>) -> Router {
+/// The site's own paths beside the root and the library's routes.
+const PROFILE: &str = "/profile";
+const ME: &str = "/api/me";
+const HEALTHZ: &str = "/healthz";
+const READYZ: &str = "/readyz";
+const STYLESHEET: &str = "/site.css";
+const ICON: &str = "/icon.svg";
+
+/// A callback cannot be where the site has a page already.
+pub(crate) fn check_paths(config: &Config) -> Result<(), Failure> {
+    let callback = config.callback_path();
+    if [PROFILE, ME, HEALTHZ, READYZ, STYLESHEET, ICON].contains(&callback) {
+        let path = callback.to_owned();
+        return Err(Failure::PathTaken { path });
+    }
+    Ok(())
+}
+
+/// The site's routes with the library's login layer around them. From `stopping` on the site is not
+/// ready.
+pub(crate) fn routes(oten: &Oten, site: &Arc<Site>, stopping: CancellationToken) -> Router {
     let protected = Router::new()
-        .route("/profile", get(pages::profile))
-        .route("/api/me", get(api::me))
+        .route(PROFILE, get(pages::profile))
+        .route(ME, get(api::me))
         .route_layer(oten.require_login());
     let pages = Router::new()
         .route("/", get(pages::home))
@@ -92,31 +113,43 @@ pub(crate) fn routes(oten: &Oten, site: &Arc<Site>) -> Router {
         .with_state(Arc::clone(site))
         .merge(oten.routes())
         .layer(oten.layer());
+    let readyz = get(health::readyz).with_state((oten.clone(), stopping));
     // Not behind the layer: they answer whatever becomes of the session store.
-    let app = pages
-        .route("/healthz", get(api::healthz))
-        .route("/site.css", get(assets::stylesheet))
-        .route("/icon.svg", get(assets::icon));
-    let signs_with_a_key = !oten.config().client().published_keys().is_empty();
-    let app = if signs_with_a_key {
-        app.merge(oten.jwks_route())
-    } else {
-        app
-    };
-    match site.base_path.as_str() {
-        "" => app,
-        base => Router::new().nest(base, app),
+    let probes = [(HEALTHZ, get(health::healthz)), (READYZ, readyz)];
+    let mut app = pages
+        .route(STYLESHEET, get(assets::stylesheet))
+        .route(ICON, get(assets::icon));
+    if !oten.config().client().published_keys().is_empty() {
+        app = app.merge(oten.jwks_route());
     }
+    for (path, probe) in &probes {
+        app = app.route(path, probe.clone());
+    }
+    let base = site.base_path.as_str();
+    if base.is_empty() {
+        return app;
+    }
+    let mut app = Router::new().nest(base, app);
+    for (path, probe) in probes {
+        // Whoever probes the process itself goes past the proxy and need not know the base path.
+        if path != base {
+            app = app.route(path, probe);
+        }
+    }
+    app
 }
 
 /// Puts around an app what every site on the internet needs: limits, security headers, pages for
 /// bare errors, and a log.
-///
-/// `form_targets` are the origins elsewhere that the sign-out form may lead to.
-pub(crate) fn harden(app: Router, site: Arc<Site>, form_targets: &[String]) -> Router {
-    let policy = headers::content_security_policy(form_targets);
+pub(crate) fn harden(
+    app: Router,
+    oten: &Oten,
+    site: Arc<Site>,
+    headers: SecurityHeaders,
+) -> Router {
+    let oten = oten.clone();
     let trace = TraceLayer::new_for_http()
-        .make_span_with(request_span)
+        .make_span_with(move |request: &Request| request_span(&oten, request))
         .on_request(DefaultOnRequest::new().level(Level::DEBUG))
         .on_response(DefaultOnResponse::new().level(Level::INFO));
     // The last one added is the first to see a request.
@@ -127,7 +160,7 @@ pub(crate) fn harden(app: Router, site: Arc<Site>, form_targets: &[String]) -> R
         ))
         .layer(middleware::map_response_with_state(site, problem::dress))
         .layer(middleware::map_response_with_state(
-            policy,
+            Arc::new(headers),
             headers::add_missing,
         ))
         .layer(trace)

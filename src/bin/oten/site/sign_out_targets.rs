@@ -12,7 +12,7 @@ pub(crate) fn provider_origin(config: &Config) -> String {
 
 /// The origins elsewhere that signing out may lead to: the provider's, and what the configuration
 /// names. An end-session endpoint that is only announced is taken to be at the provider's.
-pub(crate) fn sign_out_targets(config: &Config) -> Vec<String> {
+pub(super) fn sign_out_targets(config: &Config) -> Vec<String> {
     let named = [
         config.end_session_endpoint(),
         config.post_logout_redirect_uri(),

@@ -1,0 +1,221 @@
+//! What an app gets beside sign-in: headers on every answer of ours, and how it is.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::Body,
+    extract::ConnectInfo,
+    http::{HeaderName, Method, Request, StatusCode, header},
+};
+use axum_oten::{emulator::Endpoint::Discovery, web::Health};
+
+use crate::common::{Answer, Asked, Browser, Log, TestSite, WatchedStore, app, eventually};
+
+#[track_caller]
+fn assert_protected(answer: &Answer, what: &str) {
+    let header = |name: &'static str| answer.header(name.parse().unwrap()).unwrap_or("");
+    assert_eq!(header("x-content-type-options"), "nosniff", "{what}");
+    assert_eq!(header("referrer-policy"), "same-origin", "{what}");
+    let policy = header("content-security-policy");
+    assert!(policy.contains("default-src 'none'"), "{what}: {policy}");
+    assert!(
+        policy.contains("frame-ancestors 'none'"),
+        "{what}: {policy}"
+    );
+    assert!(header("cache-control").contains("no-store"), "{what}");
+    // An app may sign in in a window of its own and wait for it: only pages cut the tie.
+    let is_redirect = answer.status == StatusCode::SEE_OTHER;
+    let opener = if is_redirect { "" } else { "same-origin" };
+    assert_eq!(header("cross-origin-opener-policy"), opener, "{what}");
+}
+
+/// Without any layer of the app's own.
+#[tokio::test]
+async fn every_answer_of_ours_is_protected() {
+    let (site, store) = TestSite::builder().start_watched().await;
+    let mut browser = site.browser();
+    for path in [
+        "/login",
+        "/logout",
+        "/callback",
+        "/callback?state=x",
+        "/staff",
+    ] {
+        let answer = browser.get(path).await;
+        assert_protected(&answer, path);
+    }
+    for (method, path) in [
+        (Method::HEAD, "/login"),
+        (Method::POST, "/callback"),
+        (Method::DELETE, "/logout"),
+        (Method::POST, "/logout"),
+        (Method::POST, "/backchannel-logout"),
+        (Method::GET, "/backchannel-logout"),
+        (Method::GET, "/profile"),
+        (Method::GET, "/token"),
+    ] {
+        let answer = browser.fetch(method.clone(), path, "").await;
+        assert!(!answer.status.is_success(), "{method} {path}");
+        if answer.status != StatusCode::SEE_OTHER {
+            assert_protected(&answer, path);
+        }
+    }
+    let authorization_url = browser.start_login("/profile").await;
+    let callback = browser.approve(&authorization_url, "bob");
+    assert_protected(&browser.get(&callback).await, "signing in");
+    assert_protected(&browser.get("/staff").await, "forbidden");
+    assert_protected(&browser.get("/logout").await, "the button");
+    store.fails(&Asked::ALL);
+    let down = browser.get("/profile").await;
+    assert_eq!(down.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_protected(&down, "store down");
+    store.works();
+    assert_protected(&browser.post("/logout").await, "signing out");
+
+    let without_layer =
+        axum::Router::new().route("/", axum::routing::get(async |_: axum_oten::User| ""));
+    browser.app(without_layer);
+    let answer = browser.get("/").await;
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    let nosniff = answer.header(header::X_CONTENT_TYPE_OPTIONS);
+    assert_eq!(nosniff, Some("nosniff"));
+}
+
+const STORE_PROBE: [Asked; 3] = [Asked::Insert, Asked::Load, Asked::Take];
+
+async fn watched() -> (TestSite, WatchedStore) {
+    TestSite::builder().start_watched().await
+}
+
+#[tokio::test]
+async fn l8_the_store_decides_who_is_ready() {
+    let (site, store) = watched().await;
+    let ready = site.oten.readiness().await;
+    assert!(ready.is_ready());
+    assert_eq!((ready.store, ready.provider), (Health::Ok, Health::Ok));
+    assert_eq!(store.asked(), STORE_PROBE);
+    for operation in STORE_PROBE {
+        site.clock.advance(Duration::from_secs(1));
+        store.fails(&[operation]);
+        let ready = site.oten.readiness().await;
+        assert!(!ready.is_ready(), "{operation:?}");
+        assert_eq!(
+            (ready.store, ready.provider),
+            (Health::Unreachable, Health::Ok)
+        );
+    }
+    store.works();
+    site.clock.advance(Duration::from_secs(1));
+    assert!(site.oten.readiness().await.is_ready());
+}
+
+#[tokio::test]
+async fn l8_a_store_that_hangs_is_not_waited_for() {
+    let (site, store) = watched().await;
+    store.hangs(&[Asked::Load]);
+    let began = Instant::now();
+    assert!(!site.oten.readiness().await.is_ready());
+    assert!(began.elapsed() <= Duration::from_secs(4));
+}
+
+/// A storm of probes is one a second.
+#[tokio::test]
+async fn b1_many_probes_are_one() {
+    let (site, store) = watched().await;
+    let pause = store.pause_after(1);
+    let probes: Vec<_> = (0..50)
+        .map(|_| {
+            let oten = site.oten.clone();
+            tokio::spawn(async move { oten.readiness().await })
+        })
+        .collect();
+    pause.reached().await;
+    pause.go_on();
+    for probe in probes {
+        assert!(probe.await.unwrap().is_ready());
+    }
+    assert_eq!(store.asked(), STORE_PROBE);
+    site.clock.advance(Duration::from_millis(999));
+    site.oten.readiness().await;
+    assert_eq!(store.asked(), []);
+    site.clock.advance(Duration::from_millis(1));
+    site.oten.readiness().await;
+    assert_eq!(store.asked(), STORE_PROBE);
+}
+
+#[tokio::test]
+async fn d1_the_provider_is_reported_and_not_fatal() {
+    let site = TestSite::start().await;
+    assert_eq!(site.oten.readiness().await.provider, Health::Ok);
+    site.emulator.stop().await;
+    // What answered a moment ago counts, and no probe asks anew.
+    site.clock.advance(Duration::from_secs(29));
+    assert_eq!(site.oten.readiness().await.provider, Health::Ok);
+    assert_eq!(site.emulator.calls(Discovery), 1);
+    site.clock.advance(Duration::from_secs(1));
+    let ready = site.oten.readiness().await;
+    assert_eq!(ready.provider, Health::Unreachable);
+    assert!(ready.is_ready());
+    site.emulator.resume().await.unwrap();
+    site.clock.advance(Duration::from_secs(5));
+    assert_eq!(site.oten.readiness().await.provider, Health::Ok);
+
+    // One that does not answer holds nobody up, and is known as soon as it has answered.
+    site.clock.advance(Duration::from_secs(30));
+    let held = site.emulator.hold(Discovery);
+    assert_eq!(site.oten.readiness().await.provider, Health::Unreachable);
+    let calls = site.emulator.calls(Discovery);
+    held.release();
+    eventually(|| site.emulator.calls(Discovery) == calls).await;
+    let known = async {
+        while site.oten.readiness().await.provider != Health::Ok {
+            site.clock.advance(Duration::from_secs(1));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), known)
+        .await
+        .unwrap();
+    assert_eq!(site.emulator.calls(Discovery), calls);
+}
+
+fn from(browser: &Browser, peer: &str, forwarded: (&str, &str)) -> Request<Body> {
+    let mut request = browser.navigation(Method::GET, "/callback?state=x");
+    let peer: SocketAddr = peer.parse().unwrap();
+    request.extensions_mut().insert(ConnectInfo(peer));
+    let name: HeaderName = forwarded.0.parse().unwrap();
+    request
+        .headers_mut()
+        .insert(name, forwarded.1.parse().unwrap());
+    request
+}
+
+#[tokio::test]
+async fn b5_an_event_says_where_its_request_came_from() {
+    let log = Log::start();
+    let site = TestSite::builder()
+        .config(|config| config.trusted_proxies(["10.0.0.0/8"]))
+        .app(app)
+        .start()
+        .await;
+    let mut browser = site.browser();
+    let xff = ("x-forwarded-for", "1.1.1.1, 203.0.113.9");
+    for (peer, expected) in [
+        ("10.0.0.7:4711", Some("203.0.113.9")),
+        ("198.51.100.4:4711", Some("198.51.100.4")),
+    ] {
+        log.clear();
+        let request = from(&browser, peer, xff);
+        browser.send(request).await;
+        let event = log.events().remove(0);
+        assert_eq!(event.get("client_address").map(String::as_str), expected);
+    }
+    // Without the peer nobody is believed.
+    log.clear();
+    let mut request = from(&browser, "10.0.0.7:4711", xff);
+    request.extensions_mut().clear();
+    browser.send(request).await;
+    assert!(!log.events().remove(0).contains_key("client_address"));
+}

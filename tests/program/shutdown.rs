@@ -1,0 +1,142 @@
+//! The end of the running program: nobody who was let in is let down.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use axum_oten::emulator::Endpoint::Token;
+use reqwest::{StatusCode, header};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
+
+use super::{
+    process::Running,
+    served::{emulator, serve, sign_in},
+    site::client,
+};
+
+/// What takes this long hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Tokens that are to be renewed after the half of it.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(4);
+
+fn address(site: &Running) -> SocketAddr {
+    site.url.socket_addrs(|| None).unwrap()[0]
+}
+
+/// Waits until nobody is let in any more.
+async fn refuses(address: SocketAddr) {
+    let closed = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, closed).await.expect("it still listens");
+}
+
+#[tokio::test]
+async fn l4_a_renewal_under_way_outlives_the_signal_to_stop() {
+    let emulator = emulator(|emulator| emulator.access_token_lifetime(TOKEN_LIFETIME)).await;
+    let (mut serve, client) = (serve(&emulator), client());
+    let site = Running::start(&mut serve).await;
+    let session = sign_in(&site, "", &emulator, &client).await;
+
+    // The tokens are due after two seconds: from then on a request waits for their renewal.
+    let held = emulator.hold(Token);
+    let me = |site: &Running| {
+        let me = client.get(site.at("/api/me"));
+        me.header(header::COOKIE, session.clone()).send()
+    };
+    let began = Instant::now();
+    let asked = loop {
+        assert!(began.elapsed() < PATIENCE, "nothing is renewed");
+        let mut asked = tokio::spawn(me(&site));
+        tokio::select! {
+            () = held.waiting(1) => break asked,
+            answer = &mut asked => assert!(answer.unwrap().unwrap().status().is_success()),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+
+    // A connection in the middle of its question, and one that has none.
+    let mut slow = TcpStream::connect(address(&site)).await.unwrap();
+    slow.write_all(b"GET /readyz HTTP/1.1\r\n").await.unwrap();
+    let mut silent = TcpStream::connect(address(&site)).await.unwrap();
+    // Let in, both: whoever comes after them has been answered.
+    assert!(client.get(site.at("/healthz")).send().await.is_ok());
+
+    site.terminate().await;
+    refuses(address(&site)).await;
+    let mut answer = String::new();
+    slow.write_all(b"Host: x\r\n\r\n").await.unwrap();
+    timeout(PATIENCE, slow.read_to_string(&mut answer))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+    assert!(answer.contains(r#""status":"stopping""#), "{answer}");
+    let mut nothing = String::new();
+    timeout(PATIENCE, silent.read_to_string(&mut nothing))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(nothing, "");
+    assert!(!asked.is_finished(), "the provider has not answered yet");
+
+    held.release();
+    let answer = timeout(PATIENCE, asked).await.unwrap().unwrap().unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let (status, log) = site.ended().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!log.contains("did not end in time"), "{log}");
+
+    // The new tokens were stored: with the old ones the provider would find a theft, and nobody
+    // would be signed in.
+    let before = emulator.refreshes();
+    assert!(before > 0);
+    let site = Running::start(&mut serve).await;
+    let renewed = async {
+        while emulator.refreshes() == before {
+            assert_eq!(me(&site).await.unwrap().status(), StatusCode::OK);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, renewed).await.unwrap();
+    assert_eq!(me(&site).await.unwrap().status(), StatusCode::OK);
+    assert_eq!(emulator.reuse_detected(), 0);
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let emulator = emulator(|emulator| emulator).await;
+    let (site, client) = (Running::start(&mut serve(&emulator)).await, client());
+    let login = client.get(site.at("/login")).send().await.unwrap();
+    let location = login.headers()["location"].to_str().unwrap();
+    let callback = emulator.approve(location, "carol").unwrap();
+    let here = site.at(&callback[url::Position::BeforePath..]);
+    let held = emulator.hold(Token);
+    let request = client
+        .get(here)
+        .header(header::COOKIE, super::served::cookies(&login));
+    let asked = tokio::spawn(request.send());
+    timeout(PATIENCE, held.waiting(1)).await.unwrap();
+
+    site.terminate().await;
+    refuses(address(&site)).await;
+    let began = Instant::now();
+    site.terminate().await;
+    let (status, log) = site.ended().await;
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("second signal"), "{log}");
+    assert!(timeout(PATIENCE, asked).await.unwrap().unwrap().is_err());
+}
