@@ -7,7 +7,6 @@ use time::OffsetDateTime;
 use super::{UserRejection, error::Error, rejection::Refusal, visit::Visit};
 use crate::{
     config::RefreshPolicy,
-    metric,
     session::{Renewal, SignedIn, User},
 };
 
@@ -66,7 +65,7 @@ impl Visit {
         let inner = self.inner();
         let grace = inner.config.refresh_grace();
         if ended_at.is_some_and(|ended_at| inner.clock.now() < ended_at + grace) {
-            metric::grace_used();
+            self.use_grace();
             Ok(())
         } else {
             Err(Error::NotRenewed { retry_after })

@@ -18,6 +18,7 @@ use super::{
     security_headers::protect,
 };
 use crate::{
+    metric,
     secret::{hex, random_bytes},
     session::{RequestSession, ReturnTo, SignedIn},
 };
@@ -38,6 +39,8 @@ struct State {
     asked: AtomicBool,
     /// The answer is for a user.
     personal: AtomicBool,
+    /// It went on although tokens could not be renewed.
+    on_grace: AtomicBool,
     /// One of our own routes has written the session and its cookie already.
     settled: AtomicBool,
 }
@@ -56,6 +59,7 @@ impl Visit {
             correlation_id: OnceLock::new(),
             asked: AtomicBool::new(false),
             personal: AtomicBool::new(false),
+            on_grace: AtomicBool::new(false),
             settled: AtomicBool::new(false),
         }))
     }
@@ -105,6 +109,14 @@ impl Visit {
             self.0.personal.store(true, Ordering::Relaxed);
         }
         Ok(signed_in)
+    }
+
+    /// Goes on although tokens could not be renewed. A layer and a handler that both want the user
+    /// are one request.
+    pub(super) fn use_grace(&self) {
+        if !self.0.on_grace.swap(true, Ordering::Relaxed) {
+            metric::grace_used();
+        }
     }
 
     /// Says that the session and its cookie need nothing more.

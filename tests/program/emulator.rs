@@ -203,6 +203,8 @@ async fn login(
         .env("HTTPS_PROXY", format!("http://{}", proxy.address))
         .env("https_proxy", format!("http://{}", proxy.address))
         .env("OTEN_CA_FILE", emulator.ca_file())
+        // Not the file that other sites of these tests write to.
+        .env("OTEN_SESSION_STORE", "memory:")
         .envs(emulator.variables())
         .envs(settings.iter().copied());
     let site = Running::start(&mut serve).await;

@@ -31,7 +31,7 @@ enum Command {
     Serve(Serve),
     /// Run the site if the environment configures one, and else the demo, as containers do
     ///
-    /// Any OTEN_ variable but OTEN_LISTEN configures a site: what is missing then is told, and the
+    /// Any `OTEN_` variable but `OTEN_LISTEN` configures a site: what is missing then is told, and the
     /// demo does not take its place.
     Run,
     /// Find out what is wrong with a configuration, the provider, the client or the store
@@ -66,7 +66,7 @@ pub(crate) struct Demo {
     pub(crate) config: Option<PathBuf>,
     /// Listen on this address instead of the configured one; port 0 takes a free port
     ///
-    /// Without it OTEN_LISTEN says where. Nothing else is taken from the environment.
+    /// Without it `OTEN_LISTEN` says where. Nothing else is taken from the environment.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
     /// Show metrics for Prometheus on this address, under `/metrics`; else on the configured one
