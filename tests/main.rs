@@ -10,6 +10,7 @@ mod browser;
 mod common;
 mod config_files;
 mod cookies;
+mod doctor;
 mod events;
 mod eyes;
 mod guide;

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::{ConfigBuilder, ConfigError, Partial},
+    provider::ProviderMetadata,
     store::OtenStore,
 };
 
@@ -103,7 +104,7 @@ impl Checkup {
         } else {
             provider::check(&settings, &clock, &mut report).await
         };
-        let issuer = metadata.as_ref().map(|metadata| metadata.issuer());
+        let issuer = metadata.as_ref().map(ProviderMetadata::issuer);
         report.found(request_object::check(&settings, issuer, &clock));
         report.waits_for("the session store");
         let store = store.await;

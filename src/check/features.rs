@@ -10,7 +10,7 @@ use super::{
     wording::{SEE_CONFIGURATION, list, quoted},
 };
 use crate::{
-    config::{ClientType, Partial},
+    config::{Client, ClientType, Partial},
     jose::Algorithm,
 };
 
@@ -92,7 +92,7 @@ fn authentication_method(document: &Document, settings: &Partial) -> Finding {
         "token_endpoint_auth_methods_supported",
         "client_secret_post",
     );
-    let kind = settings.client.as_ref().map(|client| client.kind());
+    let kind = settings.client.as_ref().map(Client::kind);
     if matches!(kind, Some(ClientType::Public)) {
         return AUTHENTICATION_METHOD.passed("a public client shows no secret");
     }

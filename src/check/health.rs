@@ -82,7 +82,7 @@ pub async fn health(settings: Result<ConfigBuilder, ConfigError>) -> Result<Heal
     let endpoints = match table {
         // Known beforehand: they need not wait.
         Some(table) => {
-            let others = others(&http, table);
+            let others = others(&http, &table);
             let (discovery, _) = discovery.await;
             vec![
                 discovery,
@@ -92,7 +92,7 @@ pub async fn health(settings: Result<ConfigBuilder, ConfigError>) -> Result<Heal
         }
         None => match discovery.await {
             (discovery, Some(metadata)) => {
-                let others = others(&http, metadata);
+                let others = others(&http, &metadata);
                 vec![
                     discovery,
                     others.0.finished().await,
@@ -191,7 +191,7 @@ struct Asked {
     outcome: AbortOnDropHandle<Result<Answer, HttpError>>,
 }
 
-fn others(http: &HttpClient, metadata: ProviderMetadata) -> (Asked, Asked) {
+fn others(http: &HttpClient, metadata: &ProviderMetadata) -> (Asked, Asked) {
     let start = |name, method, url: &Url| {
         let (http, url) = (http.clone(), url.clone());
         let asked = url.clone();

@@ -32,7 +32,7 @@ pub(super) fn check(checker: &mut Checker<'_>) -> Option<Listen> {
     })
 }
 
-fn address(text: &str) -> Result<SocketAddr, Refusal> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, Refusal> {
     text.parse().or_else(|_| {
         refuse(
             "is not an IP address with a port",

@@ -30,8 +30,6 @@ pub(crate) use self::partial::Partial;
 pub(crate) use self::path::{BACK_CHANNEL_LOGOUT, JWKS};
 pub(crate) use self::url::is_loopback;
 
-use std::net::SocketAddr;
-
 use super::{Config, ConfigError, keys, raw::Raw};
 use checker::Checker;
 use refusal::{Refusal, refuse};
@@ -100,15 +98,6 @@ fn whole(checker: &mut Checker<'_>) -> Option<Config> {
         listen: listen?.site,
         metrics_listen: listen?.metrics,
         warnings: Vec::new(),
-    })
-}
-
-fn listen(text: &str) -> Result<SocketAddr, Refusal> {
-    text.parse().or_else(|_| {
-        refuse(
-            "is not an IP address with a port",
-            "Write it like `127.0.0.1:3000` or `[::1]:3000`.",
-        )
     })
 }
 

@@ -3,7 +3,8 @@ use std::net::SocketAddr;
 use url::Url;
 
 use super::{
-    checker::Checker, client, issuer, jar_keys, protocol, provider, session_keys, site, store,
+    checker::Checker, client, issuer, jar_keys, listen, protocol, provider, session_keys, site,
+    store,
 };
 use crate::{
     config::{Client, Config, ConfigError, Issuer, Problem, SealingKey, StoreUrl, keys, raw::Raw},
@@ -79,7 +80,7 @@ impl Partial {
             scopes: protocol::check(again).map(|protocol| protocol.scopes),
             session_store: again.required(&keys::SESSION_STORE, store::store_url),
             session_keys: session_keys::check(again),
-            listen: again.required(&keys::LISTEN, super::listen),
+            listen: again.required(&keys::LISTEN, listen::address),
         }
     }
 

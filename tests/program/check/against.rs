@@ -21,10 +21,10 @@ fn other(patient: &Patient, changes: &[(&str, &str)]) -> String {
     let mut settings: std::collections::BTreeMap<_, _> = settings.into();
     settings.extend(changes.iter().copied());
     let lines = settings.iter().filter(|(_, value)| !value.is_empty());
-    let text: String = lines
-        .map(|(name, value)| format!("{name} = \"{value}\"\n"))
+    let lines: Vec<_> = lines
+        .map(|(name, value)| format!("{name} = \"{value}\""))
         .collect();
-    patient.folder.private("other.toml", &text)
+    patient.folder.private("other.toml", &lines.join("\n"))
 }
 
 #[tokio::test]

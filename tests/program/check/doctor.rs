@@ -221,16 +221,12 @@ impl Report {
     pub(super) fn lines(&self, check: &str) -> String {
         let findings = self.0.iter().filter(|finding| finding["check"] == check);
         let open = findings.filter(|finding| finding["cure"].is_string());
-        open.map(|finding| {
+        let line = |finding: &Value| {
             let text = |part: &str| finding[part].as_str().unwrap_or_default().to_owned();
-            format!(
-                "[{}] {} {}\n",
-                text("setting"),
-                text("message"),
-                text("cure")
-            )
-        })
-        .collect()
+            let (setting, message, cure) = (text("setting"), text("message"), text("cure"));
+            format!("[{setting}] {message} {cure}")
+        };
+        open.map(line).collect::<Vec<_>>().join("\n")
     }
 }
 

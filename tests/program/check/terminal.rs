@@ -49,7 +49,7 @@ async fn a_terminal_shows_colours_and_what_is_waited_for() {
         "{seen:?}"
     );
     // Wrapped, and none of its lines is longer than the terminal.
-    assert!(seen.contains("only browsers on this\r\n"), "{seen}");
+    assert!(seen.contains("to be registered in\r\n"), "{seen}");
 }
 
 #[tokio::test]

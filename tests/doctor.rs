@@ -1,0 +1,105 @@
+//! The doctor as an app calls it, with a store and a clock of its own.
+
+use axum_oten::{
+    Clock, MemoryStore,
+    check::{Checkup, Progress, Report, Status},
+    config::ConfigBuilder,
+    emulator::{EmulatedClient, Emulator},
+};
+use std::{sync::Mutex, time::Duration};
+
+use crate::common::{Asked, OutsideStore, SECRET, WatchedStore};
+
+const KEY: &str = "session_key = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='\n";
+
+fn settings(more: &str) -> String {
+    format!(
+        "issuer = 'http://127.0.0.1:1'\nclient_id = 'test-site'\nclient_secret = '{SECRET}'\n\
+         redirect_uri = 'http://127.0.0.1:3000/callback'\n{more}"
+    )
+}
+
+fn checkup(more: &str) -> Checkup {
+    Checkup::new(ConfigBuilder::from_toml("test.toml", &settings(more))).offline()
+}
+
+fn status(report: &Report, check: &str) -> Status {
+    let mut findings = report.findings.iter();
+    let found = findings.find(|finding| finding.check.name() == check);
+    found.unwrap_or_else(|| panic!("no {check}")).status
+}
+
+#[tokio::test]
+async fn l7_an_apps_own_store_must_be_sealed() {
+    let store = OutsideStore::new(MemoryStore::default());
+    let report = checkup("").store(store.clone()).run(|_| {}).await;
+    assert_eq!(status(&report, "store"), Status::Passed);
+    assert_eq!(status(&report, "sealing"), Status::Failed);
+
+    let store = OutsideStore::new(MemoryStore::default());
+    let report = checkup(KEY).store(store.clone()).run(|_| {}).await;
+    assert_eq!(status(&report, "sealing"), Status::Passed);
+    let written = store.written("probe");
+    assert_eq!(written.len(), 1);
+    assert_ne!(written[0].1[0], b'"', "no JSON lies there");
+}
+
+#[tokio::test]
+async fn l8_a_store_that_does_not_do_all_it_must_fails() {
+    for asked in [Asked::Insert, Asked::Load, Asked::Take] {
+        let store = WatchedStore::new(MemoryStore::default());
+        store.fails(&[asked]);
+        let report = checkup("").store(store).run(|_| {}).await;
+        assert_eq!(status(&report, "store"), Status::Failed, "{asked:?}");
+    }
+    let store = WatchedStore::new(MemoryStore::default());
+    store.hangs(&[Asked::Load]);
+    let since = std::time::Instant::now();
+    let report = checkup("").store(store).run(|_| {}).await;
+    assert_eq!(status(&report, "store"), Status::Failed);
+    assert!(since.elapsed() < Duration::from_secs(10), "it ends");
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_is_told() {
+    let emulator = Emulator::builder()
+        .client(
+            EmulatedClient::confidential("test-site", SECRET)
+                .redirect_uri("http://127.0.0.1:3000/callback"),
+        )
+        .start()
+        .await
+        .unwrap();
+    let settings = settings("").replace("http://127.0.0.1:1'", &format!("{}'", emulator.issuer()));
+    let clock = Clock::manual();
+    clock.advance(Duration::from_secs(600));
+    let checkup = Checkup::new(ConfigBuilder::from_toml("test.toml", &settings)).clock(clock);
+    let report = checkup.run(|_| {}).await;
+    let failed: Vec<_> = report
+        .findings
+        .iter()
+        .filter(|finding| finding.status == Status::Failed)
+        .collect();
+    assert_eq!(failed.len(), 1, "{failed:?}");
+    assert_eq!(failed[0].check.name(), "clock");
+    assert!(
+        failed[0].message.contains("10 minutes ahead of"),
+        "{failed:?}"
+    );
+}
+
+#[tokio::test]
+async fn findings_are_told_as_they_come_and_again_at_the_end() {
+    let told = Mutex::new(Vec::new());
+    let report = checkup("")
+        .run(|progress| {
+            if let Progress::Found(finding) = progress {
+                told.lock().unwrap().push(finding.clone());
+            }
+        })
+        .await;
+    assert_eq!(*told.lock().unwrap(), report.findings);
+    let summary = report.summary;
+    let all = summary.passed + summary.warnings + summary.failed + summary.skipped;
+    assert_eq!(all, report.findings.len());
+}
