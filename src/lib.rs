@@ -32,13 +32,17 @@
 //! # Guide
 //!
 #![cfg_attr(
-    any(doc, doctest),
+    feature = "cli",
     doc = "The [`guide`] goes on from here: [how it works](guide::how_it_works), [every \
            setting](guide::configuration), [sessions](guide::sessions), [signing \
            out](guide::signing_out), [errors and what to do](guide::errors), \
            [operations](guide::operations), [going to production](guide::production), \
            [testing your app](guide::testing), [security](guide::security), and [which setting of \
            another library is which](guide::coming_from)."
+)]
+#![cfg_attr(
+    not(feature = "cli"),
+    doc = "The guide goes on from here; `cargo doc --all-features` has it."
 )]
 //!
 //! In short: a guest is sent to `/login`, which keeps a login attempt on the server and sends the
@@ -53,12 +57,16 @@
 //!
 //! | room | what is in it |
 //! |---|---|
-//! | [`Clock`], [`Secret`], [`jose`] | leaves: time, secrets, signed JSON; and the HTTP client |
+//! | [`Clock`], [`Secret`], [`jose`], [`audit`] | leaves: time, secrets, signed JSON, events; the HTTP client and the metrics |
 //! | [`config`] | what the operator decides, checked whole |
 //! | [`provider`] | where Oten's endpoints and keys are |
 //! | [`protocol`] | the OAuth and OpenID Connect messages, one file each |
 //! | [`store`] | what can be asked of a store, and the stores |
 //! | [`session`] | login attempts, users, tokens: what is remembered |
+#![cfg_attr(
+    feature = "check",
+    doc = "| [`check`] | the doctor: what is wrong with configuration, provider, client and store |"
+)]
 //! | [`web`] | layer, routes, extractors, pages: the only room that knows axum |
 #![cfg_attr(
     feature = "emulator",
@@ -68,8 +76,10 @@
 //! # Features
 //!
 //! - `sqlite`, `postgres`, `redis`: stores for sessions that outlive the process, see [`store`].
+//! - `metrics`: counts through the `metrics` facade, `axum_oten::metric`.
+//! - `check`: the doctor, `axum_oten::check`.
 //! - `emulator`: a strict local Oten for development and tests, `axum_oten::emulator`.
-//! - `cli`: the program `oten`: a demo site and the operator's commands.
+//! - `cli`: the program `oten`: a demo site and the operator's commands; and the guide.
 //!
 //! No feature is on by default: that is the library alone.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -84,7 +94,8 @@ pub mod config;
 #[cfg_attr(docsrs, doc(cfg(feature = "emulator")))]
 pub mod emulator;
 mod error;
-#[cfg(any(doc, doctest))]
+#[cfg(all(feature = "cli", any(doc, doctest)))]
+#[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
 pub mod guide;
 mod http;
 pub mod jose;

@@ -84,7 +84,13 @@ async fn every_answer_of_ours_is_protected() {
     assert_eq!(nosniff, Some("nosniff"));
 }
 
-const STORE_PROBE: [Asked; 3] = [Asked::Insert, Asked::Load, Asked::Take];
+const STORE_PROBE: [Asked; 5] = [
+    Asked::Insert,
+    Asked::Load,
+    Asked::Load,
+    Asked::Take,
+    Asked::Load,
+];
 
 async fn watched() -> (TestSite, WatchedStore) {
     TestSite::builder().start_watched().await

@@ -68,8 +68,11 @@ async fn b1_nonsense_gets_an_answer_or_nothing() {
 #[tokio::test]
 async fn b1_a_body_that_does_not_come_is_not_waited_for() {
     let demo = demo().await;
-    let head = "POST /backchannel-logout HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\
-                Content-Type: application/x-www-form-urlencoded\r\n\r\nlogout_token=";
+    let host = demo.url.authority();
+    let head = format!(
+        "POST /backchannel-logout HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n\r\nlogout_token="
+    );
     let began = Instant::now();
     let answer = answer(&demo, head.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
