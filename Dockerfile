@@ -23,8 +23,8 @@
 # Two sites behind one Redis: config/compose.yaml.
 
 # Both of one Debian release: the program is linked against its C library.
-ARG RUST_IMAGE=docker.io/library/rust:1-slim-bookworm
-ARG RUNTIME_IMAGE=docker.io/library/debian:bookworm-slim
+ARG RUST_IMAGE=rust:1-slim-bookworm
+ARG RUNTIME_IMAGE=debian:bookworm-slim
 
 
 FROM ${RUST_IMAGE} AS build
