@@ -21,30 +21,39 @@ pub(super) fn read(core: &Core, query: &str) -> Result<AuthorizationRequest, Ref
         .get("client_id")
         .and_then(|id| core.clients.get(id))
         .ok_or_else(|| Refusal::page("invalid_request", "The client is not registered"))?;
-    let callback = callback(client, &form)?;
+    let request = form.get("request");
+    let callback = match callback(client, &form) {
+        // A request object says where to, and the query beside it need not.
+        Err(_) if request.is_some() && form.get("redirect_uri").is_none() => None,
+        callback => Some(callback?),
+    };
+    let refusal =
+        |error: &str, description: &str| refusal(core, callback.as_ref(), error, description);
 
-    match (form.get("request"), form.get("request_uri")) {
+    match (request, form.get("request_uri")) {
         (Some(_), Some(_)) => {
             let description = "Use request or request_uri, not both";
-            return Err(callback.refusal(core, "invalid_request", description));
+            return Err(refusal("invalid_request", description));
         }
         (None, Some(_)) => {
             let description = "request_uri is not supported";
-            return Err(callback.refusal(core, "request_uri_not_supported", description));
+            return Err(refusal("request_uri_not_supported", description));
         }
         _ => {}
     }
-    match (&client.request_form, form.get("request")) {
-        (RequestForm::Plain, None) => parameters::check(core, client, &form, &callback),
-        (RequestForm::Plain, Some(_)) => {
+    match (&client.request_form, request, &callback) {
+        (RequestForm::Plain, None, Some(callback)) => {
+            parameters::check(core, client, &form, callback)
+        }
+        (RequestForm::Plain, ..) => {
             let description = "This client must not send request objects";
-            Err(callback.refusal(core, "request_not_supported", description))
+            Err(refusal("request_not_supported", description))
         }
-        (_, None) => {
+        (_, None, _) => {
             let description = "Request parameter is required";
-            Err(callback.refusal(core, "invalid_request", description))
+            Err(refusal("invalid_request", description))
         }
-        (_, Some(request)) => signed(core, client, &form, &callback, request),
+        (_, Some(request), _) => signed(core, client, &form, callback.as_ref(), request),
     }
 }
 
@@ -52,27 +61,37 @@ fn signed(
     core: &Core,
     client: &Client,
     outer: &Form,
-    callback: &Callback,
+    callback: Option<&Callback>,
     request: &str,
 ) -> Result<AuthorizationRequest, Refusal> {
     // Beside a request object the query says nothing: its `state` is anybody's.
-    let unverified = Callback {
+    let unverified = callback.map(|callback| Callback {
         state: None,
         ..callback.clone()
-    };
+    });
+    let refusal =
+        |error: &str, description: String| refusal(core, unverified.as_ref(), error, &description);
     let only = ["client_id", "request"];
     if let Some(extra) = outer.names().find(|name| !only.contains(name)) {
         let description = format!("The parameter {extra} belongs into the request object");
-        return Err(unverified.refusal(core, "invalid_request", description));
+        return Err(refusal("invalid_request", description));
     }
     let claims = request_object::verify(core, client, request)
-        .map_err(|description| unverified.refusal(core, "invalid_request_object", description))?;
+        .map_err(|description| refusal("invalid_request_object", description.to_owned()))?;
     let form = request_object::parameters(&claims)
-        .map_err(|description| unverified.refusal(core, "invalid_request_object", description))?;
+        .map_err(|description| refusal("invalid_request_object", description.to_owned()))?;
     let callback = self::callback(client, &form)?;
     request_object::check(core, client, &claims)
         .map_err(|(error, description)| callback.refusal(core, error, description))?;
     parameters::check(core, client, &form, &callback)
+}
+
+/// To the callback, or to the person where it is not known which one it is.
+fn refusal(core: &Core, callback: Option<&Callback>, error: &str, description: &str) -> Refusal {
+    match callback {
+        Some(callback) => callback.refusal(core, error, description),
+        None => Refusal::page(error, description),
+    }
 }
 
 /// The registered redirect URI that `form` names, or the only one if it names none.

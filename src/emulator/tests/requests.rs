@@ -253,13 +253,23 @@ fn nothing_is_redirected_to_a_stranger() {
             "redirect_uri",
             "http://127.0.0.1:3000/callback/",
         )),
-        // Two addresses are registered, and nothing verified says which one is meant.
-        kit.url(&[("client_id", "two"), ("request", "broken")]),
     ] {
         let refusal = kit.refusal(&url);
         assert_eq!(refusal.error(), "invalid_request", "{url}");
         assert_eq!(refusal.redirect(), None, "{url}");
     }
+}
+
+#[test]
+fn of_two_registered_addresses_the_signed_request_names_one() {
+    let kit = kit();
+    let url = kit.signed_url("two", &kit.claims("two"));
+    let callback = kit.emulator.approve(&url, "alice").unwrap();
+    assert!(callback.as_str().starts_with(REDIRECT));
+    // Nothing verified says which one is meant: the person is told.
+    let refusal = kit.refusal(&kit.url(&[("client_id", "two"), ("request", "broken")]));
+    assert_eq!(refusal.error(), "invalid_request_object");
+    assert_eq!(refusal.redirect(), None);
 }
 
 #[test]
