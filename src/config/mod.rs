@@ -42,6 +42,7 @@ mod client;
 mod gather;
 mod issuer;
 mod keys;
+mod plain_secret;
 mod problem;
 mod raw;
 mod refresh_policy;

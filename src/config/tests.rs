@@ -1179,6 +1179,11 @@ fn a_secret_in_a_toml_file_is_refused_in_production() {
             vec![("client_secret", ""), ("session_store", "redis://:pw@h")],
             "session_store",
         ),
+        // Of some proxies the user is a token.
+        (
+            vec![("client_secret", ""), ("proxy", "http://token@proxy:3128")],
+            "proxy",
+        ),
         (
             vec![
                 ("client_secret", ""),
@@ -1210,14 +1215,24 @@ fn a_secret_in_a_toml_file_is_refused_in_production() {
             "{problem}"
         );
 
-        // The same value from the environment is where it should be.
+        // Nor may it stay there when the environment has another.
         let value = production.lines().find_map(|line| {
             let value = line.strip_prefix(&format!("{wrong} = "))?;
             Some(value.trim_matches('"').to_owned())
         });
         let value = value.unwrap();
         variables.push((&variable, &value));
-        from_both(&production, &variables).unwrap();
+        let problem = only_problem(from_both(&production, &variables));
+        assert_eq!(problem.key(), wrong);
+        assert_eq!(problem.origin(), &Origin::File("config/site.toml".into()));
+
+        // The same value from the environment alone is where it should be.
+        let without: String = production
+            .lines()
+            .filter(|line| !line.starts_with(&format!("{wrong} = ")))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        from_both(&without, &variables).unwrap();
     }
 }
 

@@ -118,10 +118,16 @@ impl<'a> Checker<'a> {
 
     /// A problem in production, a warning elsewhere.
     pub(super) fn discourage(&mut self, key: &'static Key, message: &str, cure: &str) {
+        let problem = self.problem(key, message, cure);
+        self.discourage_problem(problem);
+    }
+
+    /// The same where the problem is not with the value that is used.
+    pub(super) fn discourage_problem(&mut self, problem: Problem) {
         if self.production {
-            self.refuse::<()>(key, message, cure);
+            self.problems.push(problem);
         } else {
-            self.warn(key, message, cure);
+            self.warnings.push(problem);
         }
     }
 
