@@ -41,6 +41,7 @@ mod report;
 mod request_object;
 mod separation;
 mod store;
+mod store_place;
 mod wording;
 
 pub use self::{

@@ -46,6 +46,7 @@ mod plain_secret;
 mod problem;
 mod raw;
 mod refresh_policy;
+mod store_host;
 mod store_url;
 mod suggest;
 #[cfg(test)]
@@ -67,6 +68,8 @@ pub use crate::{http::Proxy, seal::SealingKey};
 #[cfg(feature = "check")]
 pub(crate) use self::check::Partial;
 pub(crate) use self::check::{BACK_CHANNEL_LOGOUT, JWKS, is_loopback};
+#[cfg(feature = "check")]
+pub(crate) use self::store_host::StoreHost;
 
 use std::{
     net::{IpAddr, SocketAddr},
