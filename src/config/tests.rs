@@ -1149,6 +1149,51 @@ fn l7_a_store_outside_the_process_needs_a_key() {
 }
 
 #[test]
+fn production_warns_of_a_store_that_is_talked_to_in_the_open() {
+    let warns = |environment, store| {
+        let settings = [("environment", environment), ("session_store", store)];
+        let settings = [&settings[..], &[("session_key", KEYS[0])]].concat();
+        let config = from_environment(&changed(&settings)).unwrap();
+        let mut warnings = config.warnings().iter();
+        let found = warnings.find(|warning| warning.key() == "session_store");
+        found.map(|warning| warning.cure().to_owned())
+    };
+    for (store, cure) in [
+        ("redis://redis.example.com", "`rediss://`"),
+        ("redis://10.0.0.7:6379/1", "`rediss://`"),
+        ("postgres://db.example.com/d", "verify-full"),
+        ("postgres://localhost/d?host=db.example.com", "verify-full"),
+        ("postgres://db.example.com/d?sslmode=require", "verify-full"),
+        (
+            "postgresql://db.example.com/d?sslmode=verify-ca",
+            "verify-full",
+        ),
+        (
+            "postgres://db.example.com/d?sslmode=verify-full&sslmode=disable",
+            "verify-full",
+        ),
+    ] {
+        let warned = warns("production", store).unwrap_or_else(|| panic!("{store}"));
+        assert!(warned.contains(cure), "{store}: {warned}");
+        assert_eq!(warns("sandbox", store), None, "{store}");
+    }
+    for store in [
+        "rediss://redis.example.com",
+        "redis://127.0.0.1",
+        "redis://[::1]",
+        "redis://redis:6379",
+        "postgres://localhost/d",
+        "postgres://db/d",
+        "postgres:///d?host=/run/postgresql",
+        "postgres://db.example.com/d?sslmode=verify-full",
+        "postgres://db.example.com/d?ssl-mode=VERIFY-FULL",
+        "sqlite:/var/lib/site.db",
+    ] {
+        assert_eq!(warns("production", store), None, "{store}");
+    }
+}
+
+#[test]
 fn production_recommends_a_key_that_oten_does_not_hold() {
     let recommends = |settings: &[(&str, &str)]| {
         let config = from_environment(&changed(settings)).unwrap();
@@ -1175,14 +1220,14 @@ fn a_secret_in_a_toml_file_is_refused_in_production() {
             vec![("client_secret", ""), ("proxy", "http://me:pw@proxy:3128")],
             "proxy",
         ),
-        (
-            vec![("client_secret", ""), ("session_store", "redis://:pw@h")],
-            "session_store",
-        ),
         // Of some proxies the user is a token.
         (
             vec![("client_secret", ""), ("proxy", "http://token@proxy:3128")],
             "proxy",
+        ),
+        (
+            vec![("client_secret", ""), ("session_store", "redis://:pw@h")],
+            "session_store",
         ),
         (
             vec![
