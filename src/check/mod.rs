@@ -34,6 +34,7 @@ mod discovery;
 mod document;
 mod features;
 mod finding;
+mod future_file;
 mod health;
 mod key_set;
 mod provider;
