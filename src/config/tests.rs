@@ -1416,6 +1416,92 @@ fn a_file_that_everybody_may_read_is_refused_in_production() {
     }
 }
 
+/// Who may write it can replace it, also where there is nothing to hide.
+#[cfg(unix)]
+#[test]
+fn a_file_that_everybody_may_write_is_refused_in_production() {
+    let pair = Ed25519KeyPair::generate();
+    let secret = TempFile::new(SECRET);
+    let key = TempFile::new(&*pair.to_pem());
+    let public = TempFile::new(Ed25519KeyPair::generate().public_pem());
+    let both = format!("{},{}", key.path(), public.path());
+    let ca = TempFile::new(ca_pem());
+    for (file, name, settings) in [
+        (
+            &secret,
+            "client_secret",
+            &[("client_secret", ""), ("client_secret_file", secret.path())][..],
+        ),
+        (
+            &key,
+            "jar_key_file",
+            &[("jar", "EdDSA"), ("jar_key_file", &both)],
+        ),
+        (
+            &public,
+            "jar_key_file",
+            &[("jar", "EdDSA"), ("jar_key_file", &both)],
+        ),
+        (&ca, "ca_file", &[("ca_file", ca.path())]),
+    ] {
+        for (mode, is_told, is_refused) in [
+            (0o600, false, false),
+            (0o620, true, false),
+            (0o602, true, true),
+            (0o622, true, true),
+        ] {
+            file.chmod(mode);
+            let tells = |problem: &Problem| {
+                problem.key() == name
+                    && problem.message().contains("may write")
+                    && problem
+                        .cure()
+                        .contains(&format!("chmod go-w {}", file.path()))
+            };
+            let sandbox = from_environment(&changed(settings)).unwrap();
+            let warns = sandbox.warnings().iter().any(tells);
+            assert_eq!(warns, is_told, "{name} {mode:o}");
+            match from_environment(&changed(&[PRODUCTION, settings].concat())) {
+                Ok(config) => {
+                    assert!(!is_refused, "{name} {mode:o}");
+                    let warns = config.warnings().iter().any(tells);
+                    assert_eq!(warns, is_told, "{name} {mode:o}");
+                }
+                refused => {
+                    assert!(is_refused, "{name} {mode:o}: {refused:?}");
+                    assert!(tells(&only_problem(refused)), "{name} {mode:o}");
+                }
+            }
+        }
+        file.chmod(0o600);
+    }
+}
+
+/// It would be waited for, or never end.
+#[cfg(unix)]
+#[test]
+fn b3_a_pipe_or_a_device_is_no_file() {
+    let folder = std::env::temp_dir().join(Secret::random().expose());
+    fs::create_dir(&folder).unwrap();
+    let [pipe, link] = ["pipe", "link"].map(|name| folder.join(name));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    std::os::unix::fs::symlink(&pipe, &link).unwrap();
+    let pipes = [&pipe, &link].map(|path| path.to_str().unwrap());
+    for path in pipes.into_iter().chain(["/dev/null", "/dev/zero"]) {
+        for settings in [
+            &[("client_secret", ""), ("client_secret_file", path)][..],
+            &[("jar", "EdDSA"), ("jar_key_file", path)],
+            &[("ca_file", path)],
+        ] {
+            let problem = only_problem(from_environment(&changed(settings)));
+            assert!(problem.message().contains("a pipe, a device"), "{problem}");
+            assert!(problem.message().contains(path), "{problem}");
+        }
+    }
+    fs::remove_dir_all(folder).unwrap();
+}
+
 #[test]
 fn the_base_path_is_in_front_of_the_callback() {
     let at = |base, path| {
