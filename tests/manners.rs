@@ -152,6 +152,21 @@ async fn b1_many_probes_are_one() {
     assert_eq!(store.asked(), STORE_PROBE);
 }
 
+/// Whoever asks and hangs up leaves nothing in the store, and the next one has the answer.
+#[tokio::test]
+async fn b1_a_probe_that_nobody_waits_for_is_finished() {
+    let (site, store) = watched().await;
+    let pause = store.pause_after(1);
+    let oten = site.oten.clone();
+    let probe = tokio::spawn(async move { oten.readiness().await });
+    pause.reached().await;
+    probe.abort();
+    assert!(probe.await.unwrap_err().is_cancelled());
+    pause.go_on();
+    assert!(site.oten.readiness().await.is_ready());
+    assert_eq!(store.asked(), STORE_PROBE);
+}
+
 #[tokio::test]
 async fn d1_the_provider_is_reported_and_not_fatal() {
     let site = TestSite::start().await;

@@ -128,7 +128,7 @@ impl Kind {
                 fields: &["correlation_id", "reason", "status", "cause"],
                 message: "a request was refused",
                 meaning: "A request did not get what it wanted, for the `reason` in the table \
-                          below; `cause` tells the whole story. A guest's program is `debug`; what \
+                          below; `cause` tells the whole story. A request of a program that is not signed in is `debug`; what \
                           the site or the provider is at fault for is `error`. A request that did \
                           not come through the layer has no `correlation_id`, and is in the log \
                           only.",

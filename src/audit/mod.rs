@@ -50,7 +50,7 @@
 //! | `signed_in` | info | `correlation_id`, `subject` | A user signed in. `subject` is a hash of who it is, the same until the process ends, or the subject itself with `log_subjects`. |
 //! | `signed_out` | info | `correlation_id`, `subject` | A user signed out, or the app ended the session. |
 //! | `back_channel_logout` | info | `correlation_id`, `subject`, `sessions` | The provider ended `sessions` sessions, which may be none. `subject` is absent where it named a session that is not there. |
-//! | `refused` | debug, warn, error | `correlation_id`, `reason`, `status`, `cause` | A request did not get what it wanted, for the `reason` in the table below; `cause` tells the whole story. A guest's program is `debug`; what the site or the provider is at fault for is `error`. A request that did not come through the layer has no `correlation_id`, and is in the log only. |
+//! | `refused` | debug, warn, error | `correlation_id`, `reason`, `status`, `cause` | A request did not get what it wanted, for the `reason` in the table below; `cause` tells the whole story. A request of a program that is not signed in is `debug`; what the site or the provider is at fault for is `error`. A request that did not come through the layer has no `correlation_id`, and is in the log only. |
 //! | `fresh_start` | warn | `correlation_id` | A callback belonged to no sign-in of its browser, which was sent to sign in once more: too late, gone back to, or forged. |
 //! | `refreshed` | info | `correlation_id`, `subject` | A user's tokens were renewed. |
 //! | `refresh_failed` | warn | `correlation_id`, `subject`, `cause` | A user's tokens were not renewed this time, and will be tried again. Nobody was signed out. |
@@ -81,7 +81,7 @@
 //! | `issuer_mismatch` | The discovery document speaks for another issuer. | Correct `environment` or `issuer`; else somebody stands between. |
 //! | `insecure_endpoint` | The discovery document names an endpoint without https. | Report it to the provider. |
 //! | `unknown_key` | An ID token is signed with a key that the provider does not publish. | If it stays for more than a minute, report it to the provider. |
-//! | `unknown_sign_in` | A callback belongs to no sign-in of its browser, also after a fresh start. | The `cause` says whether cookies came; look for a second host name or a layer that rewrites cookies. |
+//! | `unknown_sign_in` | A callback belongs to no sign-in of its browser, even after a fresh start. | The `cause` says whether cookies came; look for a second host name or a layer that rewrites cookies. |
 //! | `several_session_cookies` | Two session cookies came with a callback. | Serve the site at the root of a host of its own, or give it another `cookie_name`. |
 //! | `callback_too_long` | A callback is longer than any the provider makes. | Nothing: somebody tries something. |
 //! | `callback_not_utf8` | A callback is not UTF-8. | Nothing: somebody tries something. |

@@ -103,7 +103,7 @@ reasons! {
         "An ID token is signed with a key that the provider does not publish.",
         "If it stays for more than a minute, report it to the provider.";
     UnknownSignIn: "unknown_sign_in",
-        "A callback belongs to no sign-in of its browser, also after a fresh start.",
+        "A callback belongs to no sign-in of its browser, even after a fresh start.",
         "The `cause` says whether cookies came; look for a second host name or a layer that rewrites cookies.";
     SeveralSessionCookies: "several_session_cookies",
         "Two session cookies came with a callback.",

@@ -27,7 +27,7 @@ pub(super) fn check(document: Option<&Document>, settings: &Partial, report: &mu
             &REFRESH,
             &SIGN_OUT,
         ] {
-            report.found(check.skipped("no discovery document"));
+            report.found(check.skipped("no discovery document, see `discovery`"));
         }
         return;
     };

@@ -51,6 +51,8 @@ pub struct EndpointHealth {
     pub message: String,
     /// How long the answer took.
     pub milliseconds: Option<u64>,
+    /// What to do about it, where nothing was answered.
+    pub cure: Option<String>,
 }
 
 /// Asks the provider's endpoints at the same time, 5 seconds long each. No client is needed: all but
@@ -254,13 +256,20 @@ impl EndpointHealth {
             status,
             message,
             milliseconds: u64::try_from(answer.took.as_millis()).ok(),
+            cure: None,
         }
     }
 
     fn unanswered(name: &'static str, url: Option<&Url>, error: &HttpError) -> Self {
-        let message = match error {
-            HttpError::TimedOut => "no answer in time".to_owned(),
-            error => wording::told(error),
+        let (message, cure) = match wording::no_answer(error) {
+            (_, cure) if matches!(error, HttpError::TimedOut) => {
+                ("no answer in time".to_owned(), cure)
+            }
+            told => told,
+        };
+        let cure = match name {
+            SITE => "Start the site, or set `listen` and `base_path` to where it is.".to_owned(),
+            _ => cure,
         };
         Self {
             name,
@@ -268,6 +277,7 @@ impl EndpointHealth {
             status: Status::Failed,
             message,
             milliseconds: None,
+            cure: Some(cure),
         }
     }
 
@@ -278,6 +288,7 @@ impl EndpointHealth {
             status: Status::Skipped,
             message: "its address is not known without the discovery document".to_owned(),
             milliseconds: None,
+            cure: None,
         }
     }
 }

@@ -180,8 +180,8 @@ keys! {
     REVOCATION_ENDPOINT: "revocation_endpoint", Text, None,
         "The URL where a provider takes tokens back, if it does not announce it.";
     TOKEN_REQUESTS_PER_MINUTE: "token_requests_per_minute", Count, None,
-        "How many token requests a minute the provider takes from this client; else as Oten's \
-         environment does.";
+        "How many token requests a minute the provider takes from this client; by default Oten's own \
+         limit, 120 in the sandbox and 60 in production.";
     INSTANCES: "instances", Count, Some("1"),
         "How many processes share what the provider takes from this client.";
     CA_FILE: "ca_file", Path, None,
@@ -198,7 +198,7 @@ keys! {
     BASE_PATH: "base_path", Text, Some(""),
         "The path under which browsers see the site, without a slash at its end.";
     HOME: "home", Text, None,
-        "The local path to go to when there is no page to return to; else the site's root.";
+        "The local path to go to when there is no page to return to; by default the site's root.";
     SCOPES: "scopes", List, Some("openid profile email"),
         "What to ask Oten for; `openid` must be among it.";
     JAR: "jar", Text, Some("HS256"),
@@ -207,14 +207,14 @@ keys! {
         "The files with the Ed25519 keys (PEM) for `jar = \"EdDSA\"`: the first one, private, signs; \
          the others are only published.";
     JAR_KEY_ID: "jar_key_id", Names, None,
-        "The ids Oten knows the `EdDSA` keys by, in their order; else their RFC 7638 thumbprints.";
+        "The ids Oten knows the `EdDSA` keys by, in their order; by default their RFC 7638 thumbprints.";
     PROMPT: "prompt", Text, None,
         "What Oten must ask for at sign-in: `login`, `consent`, `select_account`, or `none`.";
     MAX_AGE: "max_age", Seconds, None,
         "How long ago the user may last have signed in at Oten.";
     UI_LOCALES: "ui_locales", Text, None,
         "The languages for Oten's pages, best first, separated by spaces (BCP 47).";
-    REQUEST_OBJECT_LIFETIME: "request_object_lifetime", Seconds, Some("120"),
+    REQUEST_OBJECT_LIFETIME: "request_object_lifetime", Seconds, Some("2m"),
         "How long a signed authorization request is valid, from 10 s to 300 s.";
     SESSION_IDLE: "session_idle", Seconds, Some("12h"),
         "How long a session lives without a request.";
@@ -239,5 +239,5 @@ keys! {
     LISTEN: "listen", Text, Some("127.0.0.1:3000"),
         "The address and port the program listens on.";
     METRICS_LISTEN: "metrics_listen", Text, None,
-        "The address and port the program shows its metrics on, to whoever reaches it; else nowhere.";
+        "The address and port the program shows its metrics on, to whoever reaches it; by default nowhere.";
 }

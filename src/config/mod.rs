@@ -338,7 +338,7 @@ impl Config {
         self.metrics_listen
     }
 
-    /// What works and should not stay so, one sentence each; to be logged at start.
+    /// What works but should be changed, one sentence each; to be logged at start.
     #[must_use]
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings

@@ -504,7 +504,8 @@ fn b3_every_problem_is_told_at_once_with_its_cure() {
          or `production`.",
         "client_id: is missing. Set `client_id` or OTEN_CLIENT_ID: The client's id, as Oten's \
          developer portal shows it.",
-        "client_secret: is missing. Set `client_secret` or OTEN_CLIENT_SECRET: ",
+        "client_secret: is missing. Set `client_secret` or OTEN_CLIENT_SECRET, or \
+         OTEN_CLIENT_SECRET_FILE to a file that holds it: ",
         "base_path (from config/site.toml): is not a plain path. ",
         "redirect_uri: is missing. Set `redirect_uri` or OTEN_REDIRECT_URI: ",
         "scopes (from config/site.toml): lacks `openid`. Add `openid`",

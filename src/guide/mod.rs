@@ -5,12 +5,12 @@
 //! 1. [How it works](how_it_works): what happens between a click and a signed-in user.
 //! 2. [Configuration](configuration): every setting, where it comes from, what it defaults to.
 //! 3. [Sessions](sessions): what is stored where, stores, time-outs, renewal, several machines.
-//! 4. [Signing out](signing_out): here, at Oten, from Oten, and on purpose of nobody else.
+//! 4. [Signing out](signing_out): here, at Oten, and when Oten says so.
 //! 5. [Errors](errors): what users see, what the log says, what to do.
 //! 6. [Operations](operations): the program's commands, the container, health, events, metrics.
 //! 7. [Going to production](production): a checklist.
-//! 8. [Testing](testing): your app against a strict local Oten, and the lies it can tell.
-//! 9. [Security](security): what is guarded against what, and the test that shows it.
+//! 8. [Testing](testing): your app against a strict local Oten, and the faults it can play.
+//! 9. [Security](security): threats, defences, and the test for each.
 //! 10. [Coming from elsewhere](coming_from): which setting of another library is which here.
 //!
 //! These pages are documentation only: there is no code in this module.

@@ -12,14 +12,17 @@ use crate::metric;
 /// Says what is left, too.
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
-/// Renewals leave this part of the budget to people who wait at a sign-in.
-const RESERVED_FOR_SIGN_INS: u32 = 4;
+/// Sign-ins and renewals leave each other a quarter. Many renewals must not keep people from signing
+/// in; and a callback with a made-up code costs a request, too, so that strangers could otherwise
+/// keep users from being renewed.
+const RESERVED: u32 = 4;
 
 /// The token requests this process may make in a minute, so that the provider does not have to
-/// refuse them: people who sign in first, renewals with what they leave.
+/// refuse them.
 #[derive(Debug)]
 pub(crate) struct Budget {
     all: Limiter,
+    sign_ins: Limiter,
     renewals: Limiter,
 }
 
@@ -39,14 +42,17 @@ impl Budget {
                 .with_middleware::<StateInformationMiddleware>()
         };
         metric::token_budget_left(per_minute);
+        let part = per_minute - per_minute / RESERVED;
         Self {
             all: limiter(per_minute),
-            renewals: limiter(per_minute - per_minute / RESERVED_FOR_SIGN_INS),
+            sign_ins: limiter(part),
+            renewals: limiter(part),
         }
     }
 
     /// A request for somebody who signs in.
     pub(crate) fn sign_in(&self) -> Result<(), Exhausted> {
+        spend(&self.sign_ins)?;
         self.spend()
     }
 
@@ -82,14 +88,21 @@ mod tests {
         let sign_ins = (0..100).filter(|_| budget.sign_in().is_ok()).count();
         assert_eq!((renewals, sign_ins), (45, 15));
         let exhausted = budget.sign_in().unwrap_err();
-        assert!(exhausted.retry_after <= Duration::from_secs(1));
+        assert!(exhausted.retry_after <= Duration::from_secs(2));
     }
 
     #[test]
-    fn d5_sign_ins_may_take_all_of_it() {
+    fn d5_sign_ins_leave_something_to_renewals() {
         let budget = Budget::new(60);
         let sign_ins = (0..100).filter(|_| budget.sign_in().is_ok()).count();
-        assert_eq!(sign_ins, 60);
+        let renewals = (0..100).filter(|_| budget.renewal().is_ok()).count();
+        assert_eq!((sign_ins, renewals), (45, 15));
+    }
+
+    #[test]
+    fn d5_the_smallest_budget_is_one_request() {
+        let budget = Budget::new(1);
+        assert!(budget.sign_in().is_ok());
         assert!(budget.renewal().is_err());
     }
 }

@@ -1,7 +1,11 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
-use tokio::{join, sync::Mutex, time::timeout};
+use tokio::{
+    join,
+    sync::{Mutex, OwnedMutexGuard},
+    time::timeout,
+};
 
 use super::Oten;
 use crate::{
@@ -88,46 +92,62 @@ impl Oten {
 pub(super) struct Prober {
     records: Records,
     /// Held while one finds out.
-    last: Mutex<Option<(OffsetDateTime, Readiness)>>,
+    last: Arc<Mutex<Last>>,
 }
+
+type Last = Option<(OffsetDateTime, Readiness)>;
 
 impl Prober {
     pub(super) fn new(records: Records) -> Self {
         Self {
             records,
-            last: Mutex::new(None),
+            last: Arc::default(),
         }
     }
 
-    async fn readiness(&self, provider: &Provider) -> Readiness {
-        let mut last = self.last.lock().await;
+    async fn readiness(&self, provider: &Arc<Provider>) -> Readiness {
+        let last = Arc::clone(&self.last).lock_owned().await;
         if let Some((at, readiness)) = *last
             && is_recent(self.records.clock(), at)
         {
             return readiness;
         }
-        let (store, provider) = join!(self.store(), reach(provider));
-        let readiness = Readiness { store, provider };
-        *last = Some((self.records.clock().now(), readiness));
-        readiness
+        // Whoever asked may hang up: what lies in the store is still removed, and the next one has
+        // the answer.
+        let found = find_out(self.records.clone(), Arc::clone(provider), last);
+        tokio::spawn(found).await.unwrap_or(Readiness {
+            store: Health::Unreachable,
+            provider: Health::Unreachable,
+        })
     }
+}
 
-    async fn store(&self) -> Health {
-        match self.records.probe().await {
-            Ok(_) => Health::Ok,
-            Err(error) => {
-                let cause = with_causes(&error);
-                tracing::warn!(target: TARGET, cause, "the session store is not ready");
-                Health::Unreachable
-            }
-        }
-    }
+async fn find_out(
+    records: Records,
+    provider: Arc<Provider>,
+    mut last: OwnedMutexGuard<Last>,
+) -> Readiness {
+    let (store, provider) = join!(probe(&records), reach(&provider));
+    let readiness = Readiness { store, provider };
+    *last = Some((records.clock().now(), readiness));
+    readiness
 }
 
 /// A clock that was set back makes nothing recent.
 fn is_recent(clock: &Clock, at: OffsetDateTime) -> bool {
     let age = clock.now() - at;
     !age.is_negative() && age < KEPT_FOR
+}
+
+async fn probe(records: &Records) -> Health {
+    match records.probe().await {
+        Ok(_) => Health::Ok,
+        Err(error) => {
+            let cause = with_causes(&error);
+            tracing::warn!(target: TARGET, cause, "the session store is not ready");
+            Health::Unreachable
+        }
+    }
 }
 
 async fn reach(provider: &Provider) -> Health {

@@ -97,7 +97,7 @@ async fn b3_an_address_in_the_environment_that_is_none_is_refused() {
 #[tokio::test]
 async fn nothing_configured_runs_the_demo() {
     let mut nothing = command(&["run"]);
-    nothing.envs([("OTEN_LISTEN", "127.0.0.1:0"), ("OTEN_CLIENT_ID", "")]);
+    nothing.env("OTEN_LISTEN", "127.0.0.1:0");
     // As Kubernetes says where a service called `oten` is.
     nothing.env("OTEN_SERVICE_HOST", "10.0.0.1");
     let demo = Running::start(&mut nothing).await;
@@ -118,12 +118,19 @@ async fn b3_half_a_configuration_never_runs_the_demo() {
         ("OTEN_BASE_PATH", "/app"),
         // Misspelt.
         ("OTEN_ENVIROMENT", "production"),
+        // Not filled in.
+        ("OTEN_CLIENT_ID", ""),
+        ("OTEN_CLIENT_SECRET_FILE", ""),
+        ("OTEN_ENVIROMENT", ""),
     ] {
         let mut half = command(&["run"]);
         half.envs([("OTEN_LISTEN", "127.0.0.1:0"), (name, value)]);
         let ended = run(&mut half).await;
         assert_eq!(ended.status.code(), Some(1), "{name}");
-        assert!(ended.stderr.contains("client_id") || name == "OTEN_CLIENT_ID");
+        assert!(
+            ended.stderr.contains("client_id") || name == "OTEN_CLIENT_ID",
+            "{name}"
+        );
         assert!(ended.stderr.contains("redirect_uri"), "{}", ended.stderr);
         assert_eq!(ended.stdout, "", "{name}");
     }

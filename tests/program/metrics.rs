@@ -1,10 +1,13 @@
 //! What `oten serve` and `oten demo` show to Prometheus.
 
+use std::time::{Duration, Instant};
+
 use axum_oten::{
     emulator::{EmulatedClient, Emulator},
     metric::{Metric, Shape},
 };
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, StatusCode, Url};
+use tokio::{io::AsyncReadExt, net::TcpStream, time::timeout};
 
 use super::{
     process::{Running, command, run},
@@ -60,6 +63,31 @@ async fn the_demo_shows_its_metrics_on_a_listener_of_their_own() {
     let (ended, _) = demo.end().await;
     assert!(ended.success());
     assert!(client().get(url).send().await.is_err());
+}
+
+/// Whoever connects to the metrics and asks nothing takes few places, and those not for long.
+#[tokio::test]
+async fn b1_the_metrics_take_nothing_from_the_site() {
+    let arguments = ["demo", "--listen", "127.0.0.1:0", "--metrics-listen"];
+    let demo = Running::start(command(&arguments).arg("127.0.0.1:0")).await;
+    let url = demo.said("Metrics").await;
+    let place = Url::parse(&url).unwrap().socket_addrs(|| None).unwrap()[0];
+    let began = Instant::now();
+    let mut silent = Vec::new();
+    for _ in 0..16 {
+        silent.push(TcpStream::connect(place).await.unwrap());
+    }
+    // The places are taken: this one waits until they are given up.
+    text(&url).await;
+    let waited = began.elapsed();
+    assert!(waited > Duration::from_secs(4), "{waited:?}");
+    assert!(waited < Duration::from_secs(20), "{waited:?}");
+    assert_eq!(status(Method::GET, &demo.at("/")).await, StatusCode::OK);
+    for mut stream in silent {
+        let mut answer = Vec::new();
+        let end = timeout(Duration::from_secs(20), stream.read_to_end(&mut answer));
+        assert!(end.await.is_ok(), "it is still connected");
+    }
 }
 
 async fn status(method: Method, url: &str) -> StatusCode {

@@ -139,10 +139,19 @@ impl Running {
         self.ended().await
     }
 
-    /// Sends the signal to stop, and goes on.
+    /// Sends the signal to stop, as a supervisor does, and goes on.
     pub(crate) async fn terminate(&self) {
+        self.signal("-TERM").await;
+    }
+
+    /// Sends the signal to stop, as Ctrl-C does, and goes on.
+    pub(crate) async fn interrupt(&self) {
+        self.signal("-INT").await;
+    }
+
+    async fn signal(&self, name: &str) {
         let id = self.child.id().unwrap().to_string();
-        let kill = Command::new("kill").args(["-TERM", &id]).status();
+        let kill = Command::new("kill").args([name, &id]).status();
         assert!(kill.await.unwrap().success());
     }
 

@@ -14,13 +14,16 @@ use tokio::{
 };
 
 use super::{
-    process::Running,
+    process::{Running, command},
     served::{emulator, serve, sign_in},
     site::client,
 };
 
 /// What takes this long hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long `oten serve` takes requests after a supervisor's signal.
+const NOTICE: Duration = Duration::from_secs(3);
 
 /// Tokens that are to be renewed after the half of it.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(4);
@@ -109,6 +112,95 @@ async fn l4_a_renewal_under_way_outlives_the_signal_to_stop() {
     timeout(PATIENCE, renewed).await.unwrap();
     assert_eq!(me(&site).await.unwrap().status(), StatusCode::OK);
     assert_eq!(emulator.reuse_detected(), 0);
+}
+
+/// Waits until `/readyz` says that the site stops, and gives that answer.
+async fn stops(site: &Running) -> String {
+    let stops = async {
+        loop {
+            let mut stream = TcpStream::connect(address(site)).await.unwrap();
+            let answer = ask(&mut stream, "/readyz", "Connection: close\r\n").await;
+            if answer.starts_with("HTTP/1.1 503 ") {
+                return answer;
+            }
+        }
+    };
+    timeout(PATIENCE, stops).await.expect("it does not stop")
+}
+
+/// Everything until the site ends the connection.
+async fn ask(stream: &mut TcpStream, path: &str, header: &str) -> String {
+    let question = format!("GET {path} HTTP/1.1\r\nHost: x\r\n{header}\r\n");
+    stream.write_all(question.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let read = stream.read_to_string(&mut answer);
+    timeout(PATIENCE, read).await.unwrap().unwrap();
+    answer
+}
+
+/// A load balancer that asks whether the site is ready hears that it stops, while what it sends is
+/// still answered.
+#[tokio::test]
+async fn l4_the_signal_to_stop_is_told_before_the_door_is_closed() {
+    let emulator = emulator(|emulator| emulator).await;
+    let site = Running::start(&mut serve(&emulator)).await;
+    let mut kept = TcpStream::connect(address(&site)).await.unwrap();
+    kept.write_all(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    let mut answer = vec![0; 4096];
+    let length = kept.read(&mut answer).await.unwrap();
+    answer.truncate(length);
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(!answer.contains("connection: close"), "{answer}");
+
+    let began = Instant::now();
+    site.terminate().await;
+    let answer = stops(&site).await;
+    assert!(answer.contains(r#""status":"stopping""#), "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
+    let mut late = TcpStream::connect(address(&site)).await.unwrap();
+    for stream in [&mut late, &mut kept] {
+        let answer = ask(stream, "/healthz", "").await;
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        assert!(answer.contains("connection: close"), "{answer}");
+    }
+    let (status, log) = site.ended().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(began.elapsed() > NOTICE);
+}
+
+/// Where nobody has to hear of it first, the end is not put off.
+#[tokio::test]
+async fn ctrl_c_and_the_end_of_a_demo_do_not_wait() {
+    let emulator = emulator(|emulator| emulator).await;
+    let site = Running::start(&mut serve(&emulator)).await;
+    let began = Instant::now();
+    site.interrupt().await;
+    let (status, log) = site.ended().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(began.elapsed() < NOTICE, "{:?}", began.elapsed());
+
+    let demo = Running::start(&mut command(&["demo", "--listen", "127.0.0.1:0"])).await;
+    let began = Instant::now();
+    let (status, log) = demo.end().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(began.elapsed() < NOTICE, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_while_requests_are_still_taken() {
+    let emulator = emulator(|emulator| emulator).await;
+    let site = Running::start(&mut serve(&emulator)).await;
+    site.terminate().await;
+    stops(&site).await;
+    let began = Instant::now();
+    site.terminate().await;
+    let (status, log) = site.ended().await;
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("second signal"), "{log}");
+    assert!(began.elapsed() < NOTICE, "{:?}", began.elapsed());
 }
 
 #[tokio::test]

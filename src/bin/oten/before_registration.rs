@@ -30,7 +30,11 @@ pub(crate) fn build(builder: ConfigBuilder) -> Result<Config, ConfigError> {
         builder = builder.client_secret(Secret::random());
     }
     // Nothing is stored before the site runs, and then it is asked for.
-    if is_missing("session_key") {
+    if error
+        .problems()
+        .iter()
+        .any(|problem| problem.key() == "session_key")
+    {
         builder = builder.session_key(session_key::generate());
     }
     builder.build()
@@ -56,6 +60,8 @@ mod tests {
         assert!(problems(SITE).is_empty());
         let outside = format!("{SITE}session_store = 'redis://h'");
         assert!(problems(&outside).is_empty());
+        let not_made_yet = format!("{outside}\nsession_key_file = 'is-not-there.key'");
+        assert!(problems(&not_made_yet).is_empty());
         assert!(problems(&format!("{SITE}client_type = 'public'")).is_empty());
         assert!(problems(&format!("{SITE}client_id = 'known'")).is_empty());
         assert_eq!(

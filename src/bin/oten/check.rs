@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use axum_oten::check::{Check, Checkup, Finding, Progress, Report};
+use axum_oten::check::{Check, Checkup, Finding, Progress, Report, Status};
 
 use crate::{cli, failure::Failure, print, settings, wait::Wait};
 
@@ -21,10 +21,16 @@ pub(crate) async fn run(arguments: cli::Check) -> Result<ExitCode, Failure> {
     } else {
         let table = print::Table::new(Check::all().iter().map(|check| check.name()));
         let report = watch(checkup, |finding| {
-            let (name, cure) = (finding.check.name(), finding.cure.as_deref());
-            table.row(finding.status, name, &finding.message, cure);
+            if finding.status != Status::Skipped {
+                let (name, cure) = (finding.check.name(), finding.cure.as_deref());
+                table.row(finding.status, name, &finding.message, cure);
+            }
         })
         .await;
+        for (reason, names) in skipped(&report) {
+            let message = format!("{}: {reason}", names.join(", "));
+            table.row(Status::Skipped, "skipped", &message, None);
+        }
         print::line(format_args!("\n  {}", summary(&report)));
         report
     };
@@ -44,6 +50,22 @@ async fn watch(checkup: Checkup, found: impl Fn(&Finding) + Send + Sync) -> Repo
         _ => {}
     };
     checkup.run(observe).await
+}
+
+/// What could not be looked at, by the reason: one row each would bury what is wrong.
+fn skipped(report: &Report) -> Vec<(&str, Vec<&str>)> {
+    let mut reasons: Vec<(&str, Vec<&str>)> = Vec::new();
+    for finding in &report.findings {
+        if finding.status != Status::Skipped {
+            continue;
+        }
+        let (reason, name) = (finding.message.as_str(), finding.check.name());
+        match reasons.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, names)) => names.push(name),
+            None => reasons.push((reason, vec![name])),
+        }
+    }
+    reasons
 }
 
 fn summary(report: &Report) -> String {

@@ -27,7 +27,7 @@ pub(crate) struct Cli {
 enum Command {
     /// Run the site together with an emulated Oten: nothing to register, nothing to configure
     Demo(Demo),
-    /// Run the site against an issuer of your own, such as Oten's sandbox
+    /// Run the site against Oten, or against any issuer you configure
     Serve(Serve),
     /// Run the site if the environment configures one, and else the demo, as containers do
     ///
@@ -67,10 +67,10 @@ pub(crate) struct Demo {
     /// Listen on this address instead of the configured one; port 0 takes a free port
     ///
     /// Without it `OTEN_LISTEN` says where. Nothing else is taken from the environment.
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) listen: Option<SocketAddr>,
     /// Show metrics for Prometheus on this address, under `/metrics`; else on the configured one
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) metrics_listen: Option<SocketAddr>,
 }
 
@@ -83,10 +83,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
     /// Listen on this address instead of the configured one
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) listen: Option<SocketAddr>,
     /// Show metrics for Prometheus on this address, under `/metrics`; else on the configured one
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub(crate) metrics_listen: Option<SocketAddr>,
 }
 
@@ -98,7 +98,7 @@ pub(crate) struct Check {
     /// Without it the environment says everything.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// Check that this file of another environment shares no secret and no store with it
+    /// Check that this file of another environment shares no secret and no store with the first
     ///
     /// Environment variables count for the first configuration only.
     #[arg(long, value_name = "FILE")]
@@ -169,6 +169,12 @@ impl Cli {
         runtime.shutdown_background();
         outcome
     }
+}
+
+/// An address to listen on.
+pub(crate) fn address(text: &str) -> Result<SocketAddr, &'static str> {
+    text.parse()
+        .map_err(|_| "write an IP address with a port, like 127.0.0.1:3000 or [::1]:3000")
 }
 
 /// `cargo demo -- --client public` is a habit, and the alias holds a `--` already: the one after

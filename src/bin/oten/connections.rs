@@ -12,10 +12,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-/// What clients may take before there is a request to look at.
+/// What clients may take, whatever they ask for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// How many connections there are at the same time; further ones wait to be taken in.
@@ -27,6 +28,20 @@ pub(crate) struct Limits {
     head_bytes: usize,
     /// How many headers a request may have.
     headers: usize,
+    /// How long a client may leave unread what it is sent, once the system's buffers are full.
+    write_time: Duration,
+}
+
+impl Limits {
+    /// For a page that one program asks for now and then: it takes next to nothing from the site.
+    pub(crate) fn few() -> Self {
+        Self {
+            connections: 16,
+            head_time: Duration::from_secs(5),
+            write_time: Duration::from_secs(5),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Limits {
@@ -39,6 +54,7 @@ impl Default for Limits {
             // Cookies and a callback with a long code come to a third of it.
             head_bytes: 32 * 1024,
             headers: 100,
+            write_time: Duration::from_secs(30),
         }
     }
 }
@@ -67,7 +83,8 @@ pub(crate) async fn serve(
             break;
         };
         let app = Extension(ConnectInfo(peer)).layer(app.clone());
-        let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(app));
+        let stream = TokioIo::new(Box::pin(impatient(stream, limits.write_time)));
+        let connection = http.serve_connection(stream, TowerToHyperService::new(app));
         let connection = connections.watch(connection.into_owned());
         tokio::spawn(async move {
             if let Err(error) = connection.await {
@@ -79,6 +96,14 @@ pub(crate) async fn serve(
     // Whoever comes now is refused at once and goes elsewhere.
     drop(socket);
     connections.shutdown().await;
+}
+
+/// A client that does not read holds its place no longer than this: without it, 512 of them are
+/// enough to keep everybody else out.
+fn impatient(stream: TcpStream, write_time: Duration) -> TimeoutStream<TcpStream> {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(write_time));
+    stream
 }
 
 /// The next connection, once there is a place for it.

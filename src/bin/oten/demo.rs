@@ -3,6 +3,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use axum_oten::{
@@ -75,7 +76,9 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
     );
     let app = only_at(seen_at, &site, app);
     let app = site::harden(app, &oten, site, headers);
-    metrics.beside(listener.serve(app, &oten)).await
+    // Nobody but the visitors themselves sends requests here.
+    let served = listener.serve(app, &oten, Duration::ZERO);
+    metrics.beside(served).await
 }
 
 /// The emulator's path is not the site's.

@@ -16,6 +16,7 @@ use url::Url;
 
 use crate::{
     announce::announce,
+    cli::address,
     client_kind::ClientKind,
     demo::reachable,
     failure::Failure,
@@ -30,7 +31,7 @@ pub(crate) struct EmulatorArguments {
     /// Listen on this address; port 0 takes a free port
     ///
     /// Whoever reaches it can sign in as anybody: the emulator is for development and tests.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000", value_parser = address)]
     listen: SocketAddr,
     /// Be this issuer; by default `https://localhost:PORT` with a certificate, else
     /// `http://ADDRESS`
@@ -217,8 +218,13 @@ fn tell(arguments: &EmulatorArguments, emulator: &Emulator, new_secret: Option<&
     if arguments.tls_cert.is_some() {
         settings.push("OTEN_CA_FILE, if the system does not trust the certificate".to_owned());
     }
-    let redirect_uris = arguments.redirect_uri.join(" or ");
-    settings.push(format!("OTEN_REDIRECT_URI={redirect_uris}"));
+    let mut redirect_uris = arguments.redirect_uri.iter();
+    settings.extend(
+        redirect_uris
+            .next()
+            .map(|uri| format!("OTEN_REDIRECT_URI={uri}")),
+    );
+    settings.extend(redirect_uris.map(|uri| format!("  or {uri}")));
     let users = format!("{}; nobody has a password", names.join(", "));
     let mut lines = vec![("Issuer", emulator.issuer()), ("Users", &users)];
     let labels = std::iter::once("Set").chain(std::iter::repeat(""));

@@ -1,6 +1,12 @@
 use std::{net::SocketAddr, pin::pin, time::Duration};
 
-use axum::Router;
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderValue, header},
+    middleware,
+    response::Response,
+};
 use axum_oten::Oten;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -8,11 +14,15 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     connections::{self, Limits},
     failure::Failure,
-    stop::Stop,
+    stop::{Sender, Stop},
 };
 
-/// How long answers under way may take after the signal to stop. Renewals of tokens have 15 seconds
-/// more: together it is less than the 30 seconds that Kubernetes waits before it kills.
+/// How long a site that a load balancer sends requests to goes on taking them after SIGTERM: the
+/// balancer, or the Kubernetes nodes, hear of the end at the same moment and need a while to act on it.
+pub(crate) const NOTICE: Duration = Duration::from_secs(3);
+
+/// How long answers under way may take after nobody is taken in any more. Renewals of tokens have 15
+/// seconds more: with [`NOTICE`] it is less than the 30 seconds that Kubernetes waits before it kills.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(10);
 
 /// A taken address, and an ear for the signal to stop.
@@ -52,23 +62,42 @@ impl Listener {
 
     /// Serves until told to stop, then lets the answers and the renewals under way finish. A second
     /// signal ends it at once.
-    pub(crate) async fn serve(self, app: Router, oten: &Oten) -> Result<(), Failure> {
+    ///
+    /// A supervisor's signal is followed by `notice`: requests are still taken, and every answer asks
+    /// the client to connect anew, elsewhere.
+    pub(crate) async fn serve(
+        self,
+        app: Router,
+        oten: &Oten,
+        notice: Duration,
+    ) -> Result<(), Failure> {
         let Self {
             socket,
             mut stop,
             stopping,
             ..
         } = self;
-        let server = connections::serve(socket, app, stopping.clone(), Limits::default());
+        let app = app.layer(middleware::map_response_with_state(
+            stopping.clone(),
+            send_away,
+        ));
+        let closing = CancellationToken::new();
+        let server = connections::serve(socket, app, closing.clone(), Limits::default());
         let mut server = pin!(server);
-        tokio::select! {
-            () = stop.signalled() => {}
+        let notice = tokio::select! {
+            sender = stop.signalled() => match sender {
+                Sender::Supervisor => notice,
+                Sender::Terminal => Duration::ZERO,
+            },
             // It does not end before it is told to.
-            () = &mut server => {}
-        }
+            () = &mut server => Duration::ZERO,
+        };
         tracing::info!("stopping");
         stopping.cancel();
         let farewell = async {
+            // It does not end here, either.
+            let _ = timeout(notice, &mut server).await;
+            closing.cancel();
             if timeout(FAREWELL, server).await.is_err() {
                 tracing::warn!("some connections did not end in time");
             }
@@ -77,7 +106,17 @@ impl Listener {
         };
         tokio::select! {
             () = farewell => Ok(()),
-            () = stop.signalled() => Err(Failure::Hurried),
+            _ = stop.signalled() => Err(Failure::Hurried),
         }
     }
+}
+
+/// Ends the connection with the answer, from the signal to stop on: the next request of a kept one
+/// could come too late.
+async fn send_away(State(stopping): State<CancellationToken>, mut answer: Response) -> Response {
+    if stopping.is_cancelled() {
+        let close = HeaderValue::from_static("close");
+        answer.headers_mut().insert(header::CONNECTION, close);
+    }
+    answer
 }

@@ -9,9 +9,13 @@ use axum::{
 use axum_oten::metric::Metric;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::{net::TcpListener, time};
+use tokio_util::sync::CancellationToken;
 use tower_http::{limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 
-use crate::failure::Failure;
+use crate::{
+    connections::{self, Limits},
+    failure::Failure,
+};
 
 /// In seconds, around what calls take: most of them a few hundredths, none more than ten.
 const BUCKETS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -73,14 +77,11 @@ impl Metrics {
 
 impl Open {
     async fn serve(self) -> std::convert::Infallible {
-        let handle = self.handle.clone();
-        tokio::join!(keep_up(self.handle), async {
-            // It goes on after whatever a client does; a listener that fails leaves the site alone.
-            if let Err(error) = axum::serve(self.socket, routes(handle)).await {
-                tracing::error!(%error, "the metrics cannot be shown any more");
-            }
-        })
-        .0
+        // Nobody tells it to stop: it ends with the site.
+        let never = CancellationToken::new();
+        let app = routes(self.handle.clone());
+        let shown = connections::serve(self.socket, app, never, Limits::few());
+        tokio::join!(keep_up(self.handle), shown).0
     }
 }
 

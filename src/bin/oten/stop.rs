@@ -3,6 +3,19 @@ use std::io;
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Who wants the program to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// Somebody at a terminal, with Ctrl-C: nothing else has to hear of it first.
+    Terminal,
+    /// A supervisor, with SIGTERM: others may still send requests here.
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "only Unix has a signal of its own for it")
+    )]
+    Supervisor,
+}
+
 /// The signal to stop: Ctrl-C, or SIGTERM from a supervisor. Heard from its making on, so that
 /// none is lost.
 #[cfg(unix)]
@@ -22,11 +35,11 @@ impl Stop {
         })
     }
 
-    /// Ends at the next signal.
-    pub(crate) async fn signalled(&mut self) {
+    /// Ends at the next signal, and says whose it is.
+    pub(crate) async fn signalled(&mut self) -> Sender {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Sender::Terminal,
+            _ = self.terminate.recv() => Sender::Supervisor,
         }
     }
 }
@@ -44,9 +57,10 @@ impl Stop {
     }
 
     /// Ends at the next signal. Without a way to hear one, the system ends the program itself.
-    pub(crate) async fn signalled(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
+    pub(crate) async fn signalled(&mut self) -> Sender {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => Sender::Terminal,
+            Err(_) => std::future::pending().await,
         }
     }
 }

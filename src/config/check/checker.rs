@@ -47,10 +47,14 @@ impl<'a> Checker<'a> {
 
     /// Notes that a setting is missing. Always `None`, as [`refuse`](Self::refuse).
     pub(super) fn missing<T>(&mut self, key: &'static Key) -> Option<T> {
+        let file = key
+            .file_variable()
+            .map(|file| format!(", or {file} to a file that holds it"));
         let cure = format!(
-            "Set `{}` or {}: {}",
+            "Set `{}` or {}{}: {}",
             key.name(),
             key.variable(),
+            file.unwrap_or_default(),
             key.meaning()
         );
         self.refuse(key, "is missing", cure)

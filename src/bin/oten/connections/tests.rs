@@ -12,6 +12,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const SOON: Duration = Duration::from_millis(100);
 
+const LARGE: usize = 32 * 1024 * 1024;
+
 struct Server {
     address: SocketAddr,
     stopping: CancellationToken,
@@ -23,7 +25,11 @@ impl Server {
         let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = socket.local_addr().unwrap();
         let peer = async |ConnectInfo(peer): ConnectInfo<SocketAddr>| peer.to_string();
-        let app = Router::new().route("/", get(peer));
+        // More than the buffers of the system take.
+        let large = async || "x".repeat(LARGE);
+        let app = Router::new()
+            .route("/", get(peer))
+            .route("/large", get(large));
         let stopping = CancellationToken::new();
         let task = tokio::spawn(serve(socket, app, stopping.clone(), limits));
         Self {
@@ -133,6 +139,65 @@ async fn b1_connections_are_counted() {
     assert!(timeout(SOON, &mut asked).await.is_err());
     drop(first);
     assert!(asked.await.contains("200 OK"));
+}
+
+#[tokio::test]
+async fn b1_an_answer_that_is_not_read_holds_no_place() {
+    let limits = Limits {
+        connections: 1,
+        write_time: SOON,
+        ..Limits::default()
+    };
+    let server = Server::start(limits).await;
+    let mut deaf = server.connect().await;
+    deaf.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        .await
+        .unwrap();
+    // There is one place, and it becomes free.
+    let mut next = server.connect().await;
+    assert!(ask(&mut next).await.contains("200 OK"));
+    drop(deaf);
+}
+
+/// Small ones, many at a time: in the end not even the questions are taken any more.
+#[tokio::test]
+async fn b1_answers_that_are_not_read_hold_no_place() {
+    let limits = Limits {
+        write_time: SOON,
+        ..Limits::default()
+    };
+    let server = Server::start(limits).await;
+    let mut deaf = server.connect().await;
+    let questions = "GET / HTTP/1.1\r\nHost: x\r\n\r\n".repeat(1000);
+    let hung_up = async { while deaf.write_all(questions.as_bytes()).await.is_ok() {} };
+    timeout(PATIENCE, hung_up).await.unwrap();
+}
+
+/// The time is for a client that takes nothing, not for the whole answer.
+#[tokio::test]
+async fn an_answer_that_is_read_slowly_arrives() {
+    let limits = Limits {
+        write_time: SOON * 5,
+        ..Limits::default()
+    };
+    let server = Server::start(limits).await;
+    let mut slow = server.connect().await;
+    slow.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        .await
+        .unwrap();
+    let (began, mut read) = (std::time::Instant::now(), 0);
+    let mut part = vec![0; LARGE / 16];
+    loop {
+        match timeout(PATIENCE, slow.read(&mut part)).await.unwrap() {
+            Ok(0) => break,
+            length => read += length.unwrap(),
+        }
+        if began.elapsed() < limits.write_time * 2 {
+            tokio::time::sleep(SOON / 2).await;
+        }
+    }
+    assert!(read > LARGE, "{read}");
+    assert!(began.elapsed() > limits.write_time);
 }
 
 #[tokio::test]
