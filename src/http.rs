@@ -327,7 +327,8 @@ fn date(headers: &HeaderMap) -> Option<OffsetDateTime> {
     let date = httpdate::parse_http_date(text(header::DATE)?).ok()?;
     let age = text(header::AGE).and_then(|age| age.trim().parse::<u32>().ok());
     let age = time::Duration::seconds(age.unwrap_or_default().into());
-    OffsetDateTime::from(date).checked_add(age)
+    // A time that no calendar has is a wrong one all the same, and is to be told as that.
+    Some(OffsetDateTime::from(date).saturating_add(age))
 }
 
 /// Between half and the whole of 200 ms, 400 ms, 800 ms: machines that failed together do not
@@ -341,6 +342,22 @@ fn backoff(attempt: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "check")]
+    #[test]
+    fn a_date_past_the_last_one_is_the_last_one() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(date(&headers), None);
+        let mut dated = |name, value: &'static str| {
+            headers.insert(name, value.parse().unwrap());
+            date(&headers)
+        };
+        assert_eq!(dated(header::DATE, "soon"), None);
+        let end = dated(header::DATE, "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(end.map(OffsetDateTime::year), Some(9999));
+        let kept = dated(header::AGE, "4294967295");
+        assert_eq!(kept.map(OffsetDateTime::year), Some(9999));
+    }
 
     #[test]
     fn the_pause_grows_and_is_never_over() {

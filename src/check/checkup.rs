@@ -20,7 +20,8 @@ use crate::{
 /// Everything the doctor does in one visit. Nothing is asked before [`run`](Self::run).
 ///
 /// The provider is asked for its discovery document and its keys, and gets one token request with a
-/// made-up code, which counts against its limit. One record is written to the store and removed.
+/// made-up code, which counts against its limit. One record is written to the store and removed; a
+/// SQLite file that is not there yet is not made.
 #[must_use = "nothing is checked before `run`"]
 pub struct Checkup {
     settings: Partial,

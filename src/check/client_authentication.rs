@@ -83,7 +83,13 @@ fn verdict(error: &TokenError, kind: &ClientType) -> Finding {
             told(error),
             "Check the issuer, and that nothing stands between this machine and the provider.",
         ),
-        TokenError::Malformed | TokenError::NotBearer => gave_tokens(),
+        TokenError::Malformed => CLIENT_AUTHENTICATION.failed(
+            "the token endpoint accepts a made-up code, and its answer is no token response (RFC \
+             6749 section 5.1)",
+            "Look what answers there: it may be the log-in page of a network or proxy instead of \
+             the provider.",
+        ),
+        TokenError::NotBearer => gave_tokens(),
     }
 }
 
@@ -130,5 +136,11 @@ mod tests {
             }
         }
         assert_eq!(gave_tokens().status, Status::Failed);
+        // Who answers with a page gives nobody anything.
+        let page = verdict(&TokenError::Malformed, &ClientType::Public);
+        assert!(page.message.contains("no token response"), "{page:?}");
+        assert!(page.cure.unwrap().contains("what answers"));
+        let tokens = verdict(&TokenError::NotBearer, &ClientType::Public);
+        assert!(tokens.message.contains("gave tokens"), "{tokens:?}");
     }
 }

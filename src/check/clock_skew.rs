@@ -40,7 +40,9 @@ pub(super) fn check(heard: Option<Heard>) -> Finding {
 /// `Date` is cut to the second, and the answer took its time.
 fn skew(heard: Heard) -> Option<Duration> {
     let date = heard.date?;
-    let earliest = heard.at - heard.took - (date + Duration::SECOND);
+    // A provider may claim to live at the end of time, which must not overflow.
+    let took = Duration::try_from(heard.took).unwrap_or(Duration::MAX);
+    let earliest = heard.at.saturating_sub(took) - date.saturating_add(Duration::SECOND);
     let latest = heard.at - date;
     Some(if earliest.is_positive() {
         earliest
@@ -105,6 +107,28 @@ mod tests {
         assert_eq!(heard(Duration::seconds(9), slow).status, Status::Passed);
         assert_eq!(heard(Duration::seconds(600), slow).status, Status::Failed);
         assert_eq!(heard(Duration::seconds(-600), slow).status, Status::Failed);
+    }
+
+    #[test]
+    fn a_date_at_the_end_of_time_is_a_wrong_clock() {
+        let end = httpdate::parse_http_date("Fri, 31 Dec 9999 23:59:59 GMT").unwrap();
+        let now = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
+        for (at, took) in [
+            (now, std::time::Duration::ZERO),
+            (now, std::time::Duration::MAX),
+            (
+                time::PrimitiveDateTime::MIN.assume_utc(),
+                std::time::Duration::from_secs(1),
+            ),
+        ] {
+            let finding = check(Some(Heard {
+                at,
+                took,
+                date: Some(end.into()),
+            }));
+            assert_eq!(finding.status, Status::Failed);
+            assert!(finding.message.contains("days behind"), "{finding:?}");
+        }
     }
 
     #[test]

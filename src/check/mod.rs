@@ -34,6 +34,7 @@ mod discovery;
 mod document;
 mod features;
 mod finding;
+mod future_file;
 mod health;
 mod key_set;
 mod provider;
@@ -41,6 +42,7 @@ mod report;
 mod request_object;
 mod separation;
 mod store;
+mod store_place;
 mod wording;
 
 pub use self::{

@@ -1,6 +1,8 @@
 //! Another environment's configuration beside this one: what must not be the same in both.
 
-use super::{Finding, checks::SEPARATION, report::Reporter, wording::list};
+use super::{
+    Finding, checks::SEPARATION, report::Reporter, store_place::StorePlace, wording::list,
+};
 use crate::{
     config::{Partial, SealingKey, StoreUrl},
     secret::Secret,
@@ -104,7 +106,8 @@ fn share_a_key(these: &[SealingKey], others: &[SealingKey]) -> bool {
 
 /// By server, database or file, whoever connects to it.
 fn is_one_place(this: &StoreUrl, other: &StoreUrl) -> bool {
-    *this != StoreUrl::Memory && this.to_string() == other.to_string()
+    let both = StorePlace::of(this).zip(StorePlace::of(other));
+    both.is_some_and(|(this, other)| this.is(&other))
 }
 
 /// What only one of the two has, though both need it.

@@ -1,12 +1,13 @@
 //! The session store.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
     Finding,
     checks::{SEALING, STORE},
+    future_file::can_be_made,
     wording::{SEE_CONFIGURATION, count, told},
 };
 use crate::{
@@ -19,6 +20,9 @@ use crate::{
 
 /// Each step is bounded in itself; this is for all of them.
 const LIMIT: Duration = Duration::from_secs(15);
+
+/// Otherwise such a store is refused, file or not.
+const SQLITE_IS_ON: bool = cfg!(feature = "sqlite");
 
 /// What is looked at.
 pub(super) struct Subject {
@@ -53,6 +57,9 @@ impl Subject {
     pub(super) async fn check(self) -> [Finding; 2] {
         let store = match (&self.store, &self.url) {
             (Some(store), _) => Arc::clone(store),
+            (None, Some(StoreUrl::Sqlite(path))) if SQLITE_IS_ON && !path.exists() => {
+                return [self.to_be_made(path).await, self.sealing(true, None)];
+            }
             (None, Some(url)) => match open_in_time(url).await {
                 Ok(store) => store,
                 Err(error) => {
@@ -70,6 +77,24 @@ impl Subject {
         let outcome = records.probe().await;
         let sealing = self.sealing(store.is_outside(), outcome.as_ref().ok().copied());
         [self.store(store.is_outside(), &outcome), sealing]
+    }
+
+    /// Who only looks makes no file: it would belong to whoever looked, and not to whom the site runs
+    /// as.
+    async fn to_be_made(&self, path: &Path) -> Finding {
+        let file = path.to_owned();
+        let tried = spawn_blocking(move || can_be_made(&file)).await;
+        match tried.unwrap_or_else(|ended| Err(ended.into())) {
+            Ok(()) => STORE.passed(format!(
+                "sqlite:{}: is not there yet, and will be made at the first start",
+                path.display()
+            )),
+            Err(error) => {
+                let error = StoreError::Backend(Box::new(error));
+                let (message, cure) = self.trouble(&ProbeError::Store(error));
+                STORE.failed(message, cure)
+            }
+        }
     }
 
     fn store(&self, is_outside: bool, outcome: &Result<Sealed, ProbeError>) -> Finding {
@@ -114,7 +139,7 @@ impl Subject {
                 Some(Sealed::No) => {
                     SEALING.failed("a record lies in the store as it was written", cure)
                 }
-                None => SEALING.skipped("see `store`"),
+                None => SEALING.skipped("no record was written, see `store`"),
             },
         }
     }

@@ -7,7 +7,8 @@ use std::{
 use toml::{Table, Value as TomlValue};
 
 use super::{
-    keys::{self, Name, Shape},
+    keys::{self, Key, Name, Shape},
+    plain_secret::is_secret,
     problem::{ConfigError, Origin, Problem},
     raw::{Given, Raw},
     suggest,
@@ -44,6 +45,7 @@ fn read_file(raw: &mut Raw, file: &File<'_>) -> Result<(), ConfigError> {
         match keys::named(&name) {
             Some(known) => {
                 let given = from_toml(known, value, folder);
+                note_plain_secret(raw, known.key, &given, &origin);
                 set(raw, known, given, origin.clone());
             }
             None => raw.problems.push(unknown(
@@ -55,6 +57,16 @@ fn read_file(raw: &mut Raw, file: &File<'_>) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+/// Now: later, what stands in the file may have been replaced.
+fn note_plain_secret(raw: &mut Raw, key: &'static Key, given: &Given, origin: &Origin) {
+    match given {
+        Given::Text(text) if key.is_secret() && is_secret(key, text.expose()) => {
+            raw.plain_secrets.push((key, origin.clone()));
+        }
+        _ => {}
+    }
 }
 
 fn from_toml(name: Name, value: TomlValue, folder: &Path) -> Given {

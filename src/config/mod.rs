@@ -42,9 +42,11 @@ mod client;
 mod gather;
 mod issuer;
 mod keys;
+mod plain_secret;
 mod problem;
 mod raw;
 mod refresh_policy;
+mod store_host;
 mod store_url;
 mod suggest;
 #[cfg(test)]
@@ -66,6 +68,8 @@ pub use crate::{http::Proxy, seal::SealingKey};
 #[cfg(feature = "check")]
 pub(crate) use self::check::Partial;
 pub(crate) use self::check::{BACK_CHANNEL_LOGOUT, JWKS, is_loopback};
+#[cfg(feature = "check")]
+pub(crate) use self::store_host::StoreHost;
 
 use std::{
     net::{IpAddr, SocketAddr},

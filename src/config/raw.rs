@@ -17,6 +17,8 @@ pub(super) struct Raw {
     pub(super) key_pair: Option<Ed25519KeyPair>,
     /// Keys named by the program, to be published beside.
     pub(super) published_keys: Vec<Ed25519PublicKey>,
+    /// Settings whose secret stands in a TOML file as it is, whatever is used instead.
+    pub(super) plain_secrets: Vec<(&'static Key, Origin)>,
     /// Names that stand for no setting.
     pub(super) problems: Vec<Problem>,
 }
@@ -90,6 +92,7 @@ impl Raw {
     /// Takes over everything of `stronger`.
     pub(super) fn merge(&mut self, stronger: Self) {
         self.values.extend(stronger.values);
+        self.plain_secrets.extend(stronger.plain_secrets);
         self.problems.extend(stronger.problems);
     }
 

@@ -1150,6 +1150,51 @@ fn l7_a_store_outside_the_process_needs_a_key() {
 }
 
 #[test]
+fn production_warns_of_a_store_that_is_talked_to_in_the_open() {
+    let warns = |environment, store| {
+        let settings = [("environment", environment), ("session_store", store)];
+        let settings = [&settings[..], &[("session_key", KEYS[0])]].concat();
+        let config = from_environment(&changed(&settings)).unwrap();
+        let mut warnings = config.warnings().iter();
+        let found = warnings.find(|warning| warning.key() == "session_store");
+        found.map(|warning| warning.cure().to_owned())
+    };
+    for (store, cure) in [
+        ("redis://redis.example.com", "`rediss://`"),
+        ("redis://10.0.0.7:6379/1", "`rediss://`"),
+        ("postgres://db.example.com/d", "verify-full"),
+        ("postgres://localhost/d?host=db.example.com", "verify-full"),
+        ("postgres://db.example.com/d?sslmode=require", "verify-full"),
+        (
+            "postgresql://db.example.com/d?sslmode=verify-ca",
+            "verify-full",
+        ),
+        (
+            "postgres://db.example.com/d?sslmode=verify-full&sslmode=disable",
+            "verify-full",
+        ),
+    ] {
+        let warned = warns("production", store).unwrap_or_else(|| panic!("{store}"));
+        assert!(warned.contains(cure), "{store}: {warned}");
+        assert_eq!(warns("sandbox", store), None, "{store}");
+    }
+    for store in [
+        "rediss://redis.example.com",
+        "redis://127.0.0.1",
+        "redis://[::1]",
+        "redis://redis:6379",
+        "postgres://localhost/d",
+        "postgres://db/d",
+        "postgres:///d?host=/run/postgresql",
+        "postgres://db.example.com/d?sslmode=verify-full",
+        "postgres://db.example.com/d?ssl-mode=VERIFY-FULL",
+        "sqlite:/var/lib/site.db",
+    ] {
+        assert_eq!(warns("production", store), None, "{store}");
+    }
+}
+
+#[test]
 fn production_recommends_a_key_that_oten_does_not_hold() {
     let recommends = |settings: &[(&str, &str)]| {
         let config = from_environment(&changed(settings)).unwrap();
@@ -1174,6 +1219,11 @@ fn a_secret_in_a_toml_file_is_refused_in_production() {
         (vec![("client_secret", ""), key], "session_key"),
         (
             vec![("client_secret", ""), ("proxy", "http://me:pw@proxy:3128")],
+            "proxy",
+        ),
+        // Of some proxies the user is a token.
+        (
+            vec![("client_secret", ""), ("proxy", "http://token@proxy:3128")],
             "proxy",
         ),
         (
@@ -1211,14 +1261,24 @@ fn a_secret_in_a_toml_file_is_refused_in_production() {
             "{problem}"
         );
 
-        // The same value from the environment is where it should be.
+        // Nor may it stay there when the environment has another.
         let value = production.lines().find_map(|line| {
             let value = line.strip_prefix(&format!("{wrong} = "))?;
             Some(value.trim_matches('"').to_owned())
         });
         let value = value.unwrap();
         variables.push((&variable, &value));
-        from_both(&production, &variables).unwrap();
+        let problem = only_problem(from_both(&production, &variables));
+        assert_eq!(problem.key(), wrong);
+        assert_eq!(problem.origin(), &Origin::File("config/site.toml".into()));
+
+        // The same value from the environment alone is where it should be.
+        let without: String = production
+            .lines()
+            .filter(|line| !line.starts_with(&format!("{wrong} = ")))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        from_both(&without, &variables).unwrap();
     }
 }
 
@@ -1355,6 +1415,92 @@ fn a_file_that_everybody_may_read_is_refused_in_production() {
         let expected: &[&str] = if refused { &["client_secret"] } else { &[] };
         assert_eq!(keys_of(&production), expected, "{mode:o}");
     }
+}
+
+/// Who may write it can replace it, also where there is nothing to hide.
+#[cfg(unix)]
+#[test]
+fn a_file_that_everybody_may_write_is_refused_in_production() {
+    let pair = Ed25519KeyPair::generate();
+    let secret = TempFile::new(SECRET);
+    let key = TempFile::new(&*pair.to_pem());
+    let public = TempFile::new(Ed25519KeyPair::generate().public_pem());
+    let both = format!("{},{}", key.path(), public.path());
+    let ca = TempFile::new(ca_pem());
+    for (file, name, settings) in [
+        (
+            &secret,
+            "client_secret",
+            &[("client_secret", ""), ("client_secret_file", secret.path())][..],
+        ),
+        (
+            &key,
+            "jar_key_file",
+            &[("jar", "EdDSA"), ("jar_key_file", &both)],
+        ),
+        (
+            &public,
+            "jar_key_file",
+            &[("jar", "EdDSA"), ("jar_key_file", &both)],
+        ),
+        (&ca, "ca_file", &[("ca_file", ca.path())]),
+    ] {
+        for (mode, is_told, is_refused) in [
+            (0o600, false, false),
+            (0o620, true, false),
+            (0o602, true, true),
+            (0o622, true, true),
+        ] {
+            file.chmod(mode);
+            let tells = |problem: &Problem| {
+                problem.key() == name
+                    && problem.message().contains("may write")
+                    && problem
+                        .cure()
+                        .contains(&format!("chmod go-w {}", file.path()))
+            };
+            let sandbox = from_environment(&changed(settings)).unwrap();
+            let warns = sandbox.warnings().iter().any(tells);
+            assert_eq!(warns, is_told, "{name} {mode:o}");
+            match from_environment(&changed(&[PRODUCTION, settings].concat())) {
+                Ok(config) => {
+                    assert!(!is_refused, "{name} {mode:o}");
+                    let warns = config.warnings().iter().any(tells);
+                    assert_eq!(warns, is_told, "{name} {mode:o}");
+                }
+                refused => {
+                    assert!(is_refused, "{name} {mode:o}: {refused:?}");
+                    assert!(tells(&only_problem(refused)), "{name} {mode:o}");
+                }
+            }
+        }
+        file.chmod(0o600);
+    }
+}
+
+/// It would be waited for, or never end.
+#[cfg(unix)]
+#[test]
+fn b3_a_pipe_or_a_device_is_no_file() {
+    let folder = std::env::temp_dir().join(Secret::random().expose());
+    fs::create_dir(&folder).unwrap();
+    let [pipe, link] = ["pipe", "link"].map(|name| folder.join(name));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    std::os::unix::fs::symlink(&pipe, &link).unwrap();
+    let pipes = [&pipe, &link].map(|path| path.to_str().unwrap());
+    for path in pipes.into_iter().chain(["/dev/null", "/dev/zero"]) {
+        for settings in [
+            &[("client_secret", ""), ("client_secret_file", path)][..],
+            &[("jar", "EdDSA"), ("jar_key_file", path)],
+            &[("ca_file", path)],
+        ] {
+            let problem = only_problem(from_environment(&changed(settings)));
+            assert!(problem.message().contains("a pipe, a device"), "{problem}");
+            assert!(problem.message().contains(path), "{problem}");
+        }
+    }
+    fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

@@ -96,6 +96,33 @@ async fn offline_the_provider_is_not_asked() {
     patient.assert_not_asked();
 }
 
+/// With `sudo`, it would be another user's, and lock the site out.
+#[tokio::test]
+async fn a_store_that_is_not_there_yet_is_not_made() {
+    let patient = Patient::healthy().await;
+    let is_new = |name: &String| !name.starts_with("sessions.sqlite");
+    for store in ["new.sqlite", "data/new.sqlite"] {
+        let path = patient.folder.path(store);
+        for url in [format!("sqlite:{path}"), format!("sqlite:{store}")] {
+            let mut check = patient.check(&["--json"]);
+            let ended = run(check.env("OTEN_SESSION_STORE", url)).await;
+            assert_eq!(ended.status.code(), Some(0), "{}", ended.stdout);
+            let words = "will be made at the first start";
+            assert!(ended.stdout.contains(words), "{}", ended.stdout);
+            let names = patient.folder.names();
+            assert_eq!(names.iter().find(|name| is_new(name)), None);
+        }
+    }
+    let nowhere = format!(
+        "sqlite:{}/new.sqlite",
+        patient.folder.path("sessions.sqlite")
+    );
+    let patient = patient.set("OTEN_SESSION_STORE", &nowhere);
+    let (code, report) = patient.report(&["--offline"]).await;
+    assert_eq!((code, report.failed()), (1, vec!["store"]), "{report:?}");
+    assert_eq!(report.status("sealing"), "skipped");
+}
+
 #[tokio::test]
 async fn what_cannot_be_checked_ends_with_two() {
     for line in [

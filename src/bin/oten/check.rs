@@ -6,13 +6,10 @@ use crate::{cli, failure::Failure, print, settings, wait::Wait};
 
 /// Finds out what is wrong, and prints each finding as it comes.
 pub(crate) async fn run(arguments: cli::Check) -> Result<ExitCode, Failure> {
-    let settings = match settings::read(arguments.config.as_deref())? {
-        Ok(builder) => Ok(settings::as_served(builder)?),
-        Err(error) => Err(error),
-    };
-    let mut checkup = Checkup::new(settings);
+    let settings = settings::read(arguments.config.as_deref())?;
+    let mut checkup = Checkup::new(settings::as_served(settings)?);
     if let Some(file) = &arguments.against {
-        checkup = checkup.against(settings::read_alone(file)?);
+        checkup = checkup.against(settings::as_served(settings::read_alone(file)?)?);
     }
     if arguments.offline {
         checkup = checkup.offline();

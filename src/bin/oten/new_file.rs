@@ -9,14 +9,34 @@ use axum_oten::Secret;
 /// Writes a file that only its owner may read: whole or not at all, and never over another, for
 /// which the error is [`AlreadyExists`](io::ErrorKind::AlreadyExists).
 pub(crate) fn create(path: &Path, text: &str) -> io::Result<()> {
+    create_by(path, text, |half, path| fs::hard_link(half, path), sync)
+}
+
+fn create_by(
+    path: &Path,
+    text: &str,
+    link: impl FnOnce(&Path, &Path) -> io::Result<()>,
+    sync: impl FnOnce(&Path) -> io::Result<()>,
+) -> io::Result<()> {
     let folder = folder_of(path);
     let half = folder.join(format!(".oten-{}", Secret::random().expose()));
     // A link, unlike a renaming, replaces nothing.
-    let created = write(&half, text).and_then(|()| fs::hard_link(&half, path));
+    let created = write(&half, text).and_then(|()| match link(&half, path) {
+        Err(error) if knows_no_links(&error) => write(path, text),
+        linked => linked,
+    });
     // Under this name it must not stay; if it does, nobody but the owner can read it.
     let _ = fs::remove_file(&half);
     created?;
-    sync(&folder)
+    // The file is there. A folder that may be written but not read cannot be asked for more.
+    let _ = sync(&folder);
+    Ok(())
+}
+
+/// As file systems without hard links answer: EPERM, EOPNOTSUPP or ENOSYS.
+fn knows_no_links(error: &io::Error) -> bool {
+    use io::ErrorKind::{PermissionDenied, Unsupported};
+    [PermissionDenied, Unsupported].contains(&error.kind())
 }
 
 fn folder_of(path: &Path) -> PathBuf {
@@ -32,8 +52,14 @@ fn write(path: &Path, text: &str) -> io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all());
+    if written.is_err() {
+        // Ours, as it was made just now.
+        let _ = fs::remove_file(path);
+    }
+    written
 }
 
 /// A name is kept over a power cut once its folder is.
@@ -71,6 +97,43 @@ mod tests {
         fs::create_dir(folder.path("taken")).unwrap();
         assert!(create(&folder.path("taken"), "text").is_err());
         assert_eq!(folder.names(), ["taken"]);
+    }
+
+    #[test]
+    fn a_file_is_written_where_there_are_no_links() {
+        for kind in [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported] {
+            let folder = Folder::new();
+            let path = folder.path("new.pem");
+            let create = |text| create_by(&path, text, |_, _| Err(kind.into()), sync);
+            create("first").unwrap();
+            assert_eq!(
+                create("second").unwrap_err().kind(),
+                io::ErrorKind::AlreadyExists
+            );
+            assert_eq!(fs::read_to_string(&path).unwrap(), "first");
+            assert_eq!(folder.names(), ["new.pem"]);
+        }
+        // Any other trouble is one.
+        let folder = Folder::new();
+        let path = folder.path("new.pem");
+        let full = |_: &Path, _: &Path| Err(io::ErrorKind::StorageFull.into());
+        assert!(create_by(&path, "text", full, sync).is_err());
+        assert_eq!(folder.names(), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_that_is_made_is_made_though_its_folder_cannot_be_read() {
+        let folder = Folder::new();
+        let path = folder.path("new.pem");
+        let unreadable = |_: &Path| Err(io::ErrorKind::PermissionDenied.into());
+        create_by(
+            &path,
+            "text",
+            |half, path| fs::hard_link(half, path),
+            unreadable,
+        )
+        .unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "text");
     }
 
     #[cfg(unix)]

@@ -44,14 +44,15 @@ fn text(file: &Path) -> Result<zeroize::Zeroizing<Vec<u8>>, Failure> {
 }
 
 /// As `oten serve` takes them, without making what it would make.
-pub(crate) fn as_served(builder: ConfigBuilder) -> Result<ConfigBuilder, Failure> {
-    if builder.is_set("session_store") {
-        return Ok(builder);
-    }
+pub(crate) fn as_served(settings: Settings) -> Result<Settings, Failure> {
+    let builder = match settings {
+        Ok(builder) if !builder.is_set("session_store") => builder,
+        whole => return Ok(whole),
+    };
     let builder = builder.session_store(StoreUrl::Sqlite(DEFAULT_STORE.into()));
     if builder.is_set("session_key") || builder.is_production() {
-        return Ok(builder);
+        return Ok(Ok(builder));
     }
     let key = session_key::read_or_imagine(DEFAULT_KEY.as_ref())?;
-    Ok(builder.session_key(key))
+    Ok(Ok(builder.session_key(key)))
 }

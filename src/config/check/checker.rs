@@ -1,7 +1,7 @@
 use std::{borrow::Cow, path::Path};
 
 use super::{
-    private_file::{self, Readers},
+    private_file::{self, Audience},
     refusal::{Refusal, refuse},
 };
 use crate::{
@@ -122,27 +122,46 @@ impl<'a> Checker<'a> {
 
     /// A problem in production, a warning elsewhere.
     pub(super) fn discourage(&mut self, key: &'static Key, message: &str, cure: &str) {
+        let problem = self.problem(key, message, cure);
+        self.discourage_problem(problem);
+    }
+
+    /// The same where the problem is not with the value that is used.
+    pub(super) fn discourage_problem(&mut self, problem: Problem) {
         if self.production {
-            self.refuse::<()>(key, message, cure);
+            self.problems.push(problem);
         } else {
-            self.warn(key, message, cure);
+            self.warnings.push(problem);
         }
     }
 
     /// Notes it if others than the owner may read a file with a secret.
-    pub(super) fn heed_readers(&mut self, key: &'static Key, path: &Path, readers: Readers) {
+    pub(super) fn heed_readers(&mut self, key: &'static Key, path: &Path, readers: Audience) {
         let path = path.display();
-        let (who, is_everybody) = match readers {
-            Readers::Owner => return,
-            Readers::Group => ("its group", false),
-            Readers::Everybody => ("everybody", true),
-        };
-        let message = format!("lies in a file that {who} may read: {path}");
-        let cure = format!("Run `chmod 600 {path}`.");
-        if is_everybody {
-            self.discourage(key, &message, &cure);
-        } else {
-            self.warn(key, &message, &cure);
+        self.heed(key, readers, &format!("Run `chmod 600 {path}`."), |who| {
+            format!("lies in a file that {who} may read: {path}")
+        });
+    }
+
+    /// Notes it if others than the owner may write a file, be it a secret or only believed.
+    pub(super) fn heed_writers(&mut self, key: &'static Key, path: &Path, writers: Audience) {
+        let path = path.display();
+        self.heed(key, writers, &format!("Run `chmod go-w {path}`."), |who| {
+            format!("lies in a file that {who} may write, and so replace: {path}")
+        });
+    }
+
+    fn heed(
+        &mut self,
+        key: &'static Key,
+        audience: Audience,
+        cure: &str,
+        message: impl FnOnce(&str) -> String,
+    ) {
+        match audience {
+            Audience::Owner => {}
+            Audience::Group => self.warn(key, &message("its group"), cure),
+            Audience::Everybody => self.discourage(key, &message("everybody"), cure),
         }
     }
 
@@ -152,10 +171,15 @@ impl<'a> Checker<'a> {
         };
         let text = match &value.given {
             Given::Text(text) => text.clone(),
-            Given::File(path) if key.shape() == Shape::Path => private_file::read_public(path)?,
+            Given::File(path) if key.shape() == Shape::Path => {
+                let file = private_file::read_public(path)?;
+                self.heed_writers(key, path, file.writers);
+                file.text
+            }
             Given::File(path) => {
                 let file = private_file::read(path)?;
                 self.heed_readers(key, path, file.readers);
+                self.heed_writers(key, path, file.writers);
                 file.text
             }
             // Whoever has several files asks for each.

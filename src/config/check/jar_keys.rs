@@ -97,14 +97,15 @@ fn read<T>(
 ) -> Option<T> {
     let key = &keys::JAR_KEY_FILE;
     let found = private_file::read(path).and_then(|file| match rule(file.text.expose()) {
-        Ok(found) => Ok((found, file.readers)),
+        Ok(found) => Ok((found, file.readers, file.writers)),
         Err(error) => unusable(error, path),
     });
     match found {
-        Ok(((found, is_private), readers)) => {
+        Ok(((found, is_private), readers, writers)) => {
             if is_private {
                 checker.heed_readers(key, path, readers);
             }
+            checker.heed_writers(key, path, writers);
             Some(found)
         }
         Err(refusal) => checker.refuse(key, refusal.message, refusal.cure),

@@ -22,6 +22,7 @@ mod session;
 mod session_keys;
 mod site;
 mod store;
+mod store_connection;
 mod url;
 
 pub(super) use self::duration::human;

@@ -6,6 +6,7 @@ use super::{
     refusal::{Refusal, refuse},
     session_keys,
     store::store_url,
+    store_connection,
 };
 use crate::config::{RefreshPolicy, SealingKey, StoreUrl, keys};
 
@@ -43,6 +44,7 @@ pub(super) fn check(checker: &mut Checker<'_>) -> Option<Session> {
     let keys = session_keys::check(checker);
     if let Some(store) = &store {
         refuse_unsafe(checker, store);
+        store_connection::check(checker, store);
     }
     let refresh = checker.required(&keys::REFRESH, refresh);
     let refresh_grace = checker.required(

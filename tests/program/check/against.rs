@@ -75,6 +75,29 @@ async fn each_shared_thing_is_told() {
 }
 
 #[tokio::test]
+async fn one_place_is_one_however_it_is_spelled() {
+    let patient = Patient::healthy().await;
+    let store = format!(
+        "sqlite:{}",
+        patient.folder.path("nowhere/../sessions.sqlite")
+    );
+    let file = other(&patient, &[("session_store", &store)]);
+    let (code, report) = patient.report(&["--against", &file]).await;
+    assert_eq!(code, 1, "{report:#?}");
+    assert!(report.lines("separation").starts_with("[session_store]"));
+}
+
+#[tokio::test]
+async fn two_that_name_no_store_share_the_default_one() {
+    let patient = Patient::healthy().await.unset("OTEN_SESSION_STORE");
+    let file = other(&patient, &[("session_store", "")]);
+    let (code, report) = patient.report(&["--against", &file]).await;
+    assert_eq!(code, 1, "{report:#?}");
+    assert_eq!(report.failed(), ["separation"]);
+    assert!(report.lines("separation").starts_with("[session_store]"));
+}
+
+#[tokio::test]
 async fn another_key_file_is_another_key() {
     let patient = Patient::with_eddsa().await;
     let pem = Ed25519KeyPair::generate().to_pem();

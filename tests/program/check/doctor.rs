@@ -10,6 +10,7 @@ use axum_oten::{
     Clock,
     emulator::{EmulatedClient, Emulator, Endpoint},
     jose::Ed25519KeyPair,
+    store::SqliteStore,
 };
 use serde_json::Value;
 use tokio::process::Command;
@@ -77,7 +78,10 @@ impl Patient {
             .unwrap();
         let issuer = emulator.issuer().to_owned();
         let folder = Folder::new();
-        let store = format!("sqlite:{}", folder.path("sessions.sqlite"));
+        let store = folder.path("sessions.sqlite");
+        // As a site leaves it that ran before.
+        SqliteStore::open(&store).await.unwrap();
+        let store = format!("sqlite:{store}");
         let patient = Self {
             emulator,
             folder,
@@ -247,8 +251,15 @@ impl Folder {
         self.0.join(name).to_str().unwrap().to_owned()
     }
 
-    pub(super) fn holds(&self, name: &str) -> bool {
-        self.0.join(name).exists()
+    /// What is in it, in order.
+    pub(super) fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).unwrap();
+        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+        let mut names: Vec<_> = entries
+            .map(|entry| name(entry).into_string().unwrap())
+            .collect();
+        names.sort();
+        names
     }
 
     /// A file for its owner's eyes only.
