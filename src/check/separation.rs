@@ -4,12 +4,23 @@ use super::{
     Finding, checks::SEPARATION, report::Reporter, store_place::StorePlace, wording::list,
 };
 use crate::{
-    config::{Partial, SealingKey, StoreUrl},
+    config::{Partial, Problem, SealingKey, StoreUrl},
     secret::Secret,
 };
 
 /// `other` was read without the environment variables, which are this one's.
 pub(super) fn check(this: &Partial, other: &Partial, report: &mut Reporter<'_>) {
+    if other.issuer.is_none() {
+        let problem = other.problems.first().map(Problem::describe);
+        report.found(SEPARATION.failed(
+            format!(
+                "the other file cannot be compared: {}",
+                problem.as_deref().unwrap_or("its issuer is not known")
+            ),
+            "Correct that file: as it is, nobody knows whether secrets are shared.",
+        ));
+        return;
+    }
     let shared = shared(this, other);
     let is_clean = shared.is_empty();
     for finding in shared {

@@ -117,3 +117,19 @@ async fn what_cannot_be_compared_is_told() {
     assert_eq!(report.status("separation"), "warning");
     assert!(report.lines("separation").contains("`client_secret`"));
 }
+
+#[tokio::test]
+async fn a_file_that_says_nothing_is_not_taken_for_another() {
+    let patient = Patient::healthy().await;
+    for (text, cause) in [
+        ("environment = ", "is not TOML"),
+        ("environment = 'moon'", "environment"),
+        ("", "environment"),
+    ] {
+        let file = patient.folder.private("other.toml", text);
+        let (code, report) = patient.report(&["--against", &file]).await;
+        assert_eq!(report.status("separation"), "failed", "{report:#?}");
+        assert!(report.lines("separation").contains(cause), "{report:#?}");
+        assert_eq!(code, 1);
+    }
+}
