@@ -2,6 +2,7 @@ use super::{
     checker::{Checker, one_of},
     jar_keys,
     refusal::{Refusal, refuse},
+    visible_ascii::visible_ascii,
 };
 use crate::{
     config::{Client, ClientType, Jar, keys},
@@ -103,17 +104,6 @@ fn confidential(checker: &mut Checker<'_>) -> Option<(ClientType, Vec<Ed25519Pub
     };
     let (secret, jar) = (secret?, jar?);
     Some((ClientType::Confidential { secret, jar }, published_keys))
-}
-
-/// `VSCHAR` of RFC 6749 appendix A, less the space.
-pub(super) fn visible_ascii(text: &str) -> Result<String, Refusal> {
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return refuse(
-            "holds a space or a character that is not ASCII",
-            "Copy it again from Oten's developer portal.",
-        );
-    }
-    Ok(text.to_owned())
 }
 
 fn choice<const N: usize>(text: &str, choices: [&'static str; N]) -> Result<&'static str, Refusal> {

@@ -2,9 +2,9 @@ use std::path::Path;
 
 use super::{
     checker::Checker,
-    client::visible_ascii,
     private_file,
     refusal::{Refusal, refuse},
+    visible_ascii::visible_ascii,
 };
 use crate::{
     config::{keys, raw::Given},

@@ -24,6 +24,7 @@ mod site;
 mod store;
 mod store_connection;
 mod url;
+mod visible_ascii;
 
 pub(super) use self::duration::human;
 #[cfg(feature = "check")]
