@@ -66,9 +66,12 @@ impl Kind {
 }
 
 /// The store as this crate uses it: records of a kind, as JSON, each call bounded in time, each
-/// record's end of life checked by our own clock.
+/// record's end of life checked by our own clock. Each request has a clone: one count goes up and down.
 #[derive(Clone, Debug)]
-pub(crate) struct Records {
+pub(crate) struct Records(Arc<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
     store: Arc<dyn OtenStore>,
     clock: Clock,
     sealer: Option<Sealer>,
@@ -85,28 +88,28 @@ pub(crate) struct Found<T> {
 
 impl Records {
     pub(crate) fn new(store: Arc<dyn OtenStore>, clock: Clock) -> Self {
-        Self {
+        Self(Arc::new(Inner {
             trail: Trail::new(clock.clone(), None),
             store,
             clock,
             sealer: None,
-        }
+        }))
     }
 
     /// Seals from now on what holds secrets, and takes nothing unsealed for it.
     pub(crate) fn sealed_by(mut self, sealer: Option<Sealer>) -> Self {
-        self.sealer = sealer;
+        Arc::make_mut(&mut self.0).sealer = sealer;
         self
     }
 
     /// Tells of what is wrong in the store where the app hears of it.
     pub(crate) fn told_by(mut self, trail: Trail) -> Self {
-        self.trail = trail;
+        Arc::make_mut(&mut self.0).trail = trail;
         self
     }
 
     pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
+        &self.0.clock
     }
 
     /// Puts a record under an id that was made for it: of 128 random bits or more, it is free.
@@ -119,7 +122,7 @@ impl Records {
     ) -> Result<(), StoreError> {
         let key = RecordKey::new(kind.name(), id);
         let value = self.encode(kind, &key, value)?;
-        if bounded(self.store.insert(&key, &value, expires_at)).await? {
+        if bounded(self.0.store.insert(&key, &value, expires_at)).await? {
             Ok(())
         } else {
             Err(StoreError::Occupied)
@@ -135,7 +138,7 @@ impl Records {
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
         let key = RecordKey::new(kind.name(), id);
-        bounded(self.store.insert(&key, value, expires_at)).await
+        bounded(self.0.store.insert(&key, value, expires_at)).await
     }
 
     /// Removes a value that was put with [`insert_raw`](Self::insert_raw), if it is there still.
@@ -146,7 +149,7 @@ impl Records {
         value: &[u8],
     ) -> Result<bool, StoreError> {
         let key = RecordKey::new(kind.name(), id);
-        bounded(self.store.remove_if(&key, value)).await
+        bounded(self.0.store.remove_if(&key, value)).await
     }
 
     pub(crate) async fn load<T: DeserializeOwned>(
@@ -155,10 +158,10 @@ impl Records {
         id: &str,
     ) -> Result<Option<Found<T>>, StoreError> {
         let key = RecordKey::new(kind.name(), id);
-        let Some(record) = bounded(self.store.load(&key)).await? else {
+        let Some(record) = bounded(self.0.store.load(&key)).await? else {
             return Ok(None);
         };
-        if record.expires_at <= self.clock.now() {
+        if record.expires_at <= self.0.clock.now() {
             return Ok(None);
         }
         Ok(self.decode(kind, &key, &record.value).map(|value| Found {
@@ -178,7 +181,7 @@ impl Records {
     ) -> Result<bool, StoreError> {
         let key = RecordKey::new(kind.name(), id);
         let value = self.encode(kind, &key, value)?;
-        bounded(self.store.replace(&key, version, &value, expires_at)).await
+        bounded(self.0.store.replace(&key, version, &value, expires_at)).await
     }
 
     pub(crate) async fn touch(
@@ -188,7 +191,7 @@ impl Records {
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
         let key = RecordKey::new(kind.name(), id);
-        bounded(self.store.touch(&key, expires_at)).await
+        bounded(self.0.store.touch(&key, expires_at)).await
     }
 
     /// Removes a record and hands it out, to one caller only.
@@ -198,7 +201,7 @@ impl Records {
         id: &str,
     ) -> Result<Option<T>, StoreError> {
         let key = RecordKey::new(kind.name(), id);
-        let taken = bounded(self.store.take(&key)).await?;
+        let taken = bounded(self.0.store.take(&key)).await?;
         Ok(taken.and_then(|value| self.decode(kind, &key, &value)))
     }
 
@@ -216,7 +219,7 @@ impl Records {
         let Some(key) = RecordKey::from_hex(kind.name(), address) else {
             return Ok(None);
         };
-        let taken = bounded(self.store.take(&key)).await?;
+        let taken = bounded(self.0.store.take(&key)).await?;
         Ok(taken.and_then(|value| self.decode(kind, &key, &value)))
     }
 
@@ -228,12 +231,12 @@ impl Records {
         expires_at: OffsetDateTime,
     ) -> Result<(), StoreError> {
         let set = RecordKey::new(kind.name(), id);
-        bounded(self.store.add_member(&set, member, expires_at)).await
+        bounded(self.0.store.add_member(&set, member, expires_at)).await
     }
 
     pub(crate) async fn members(&self, kind: Kind, id: &str) -> Result<Vec<String>, StoreError> {
         let set = RecordKey::new(kind.name(), id);
-        bounded(self.store.members(&set)).await
+        bounded(self.0.store.members(&set)).await
     }
 
     pub(crate) async fn remove_member(
@@ -243,7 +246,7 @@ impl Records {
         member: &str,
     ) -> Result<(), StoreError> {
         let set = RecordKey::new(kind.name(), id);
-        bounded(self.store.remove_member(&set, member)).await
+        bounded(self.0.store.remove_member(&set, member)).await
     }
 
     /// The record as it lies in the store.
@@ -253,14 +256,14 @@ impl Records {
         id: &str,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let key = RecordKey::new(kind.name(), id);
-        let found = bounded(self.store.load(&key)).await?;
+        let found = bounded(self.0.store.load(&key)).await?;
         Ok(found.map(|record| record.value))
     }
 
     /// Removes a record, if there is one.
     pub(crate) async fn remove(&self, kind: Kind, id: &str) -> Result<(), StoreError> {
         let key = RecordKey::new(kind.name(), id);
-        bounded(self.store.take(&key)).await.map(drop)
+        bounded(self.0.store.take(&key)).await.map(drop)
     }
 
     fn encode(
@@ -285,16 +288,16 @@ impl Records {
         match sealer.open(place(key), value) {
             Ok(plain) => read(kind, &plain),
             Err(cause) => {
-                let event = self.trail.event(EventKind::UnsealedRecord);
+                let event = self.0.trail.event(EventKind::UnsealedRecord);
                 let event = event.in_record(kind.name()).because(cause.to_string());
-                self.trail.record(&event);
+                self.0.trail.record(&event);
                 None
             }
         }
     }
 
     fn sealer_of(&self, kind: Kind) -> Option<&Sealer> {
-        self.sealer.as_ref().filter(|_| kind.is_sealed())
+        self.0.sealer.as_ref().filter(|_| kind.is_sealed())
     }
 }
 
