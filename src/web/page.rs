@@ -99,24 +99,19 @@ pub(super) fn sign_out(oten: &Oten) -> Response {
 
 /// The page after signing out.
 pub(super) fn signed_out(oten: &Oten) -> Response {
-    page(&Page {
-        title: "You are signed out",
-        sentence: "Nobody is signed in to this site in this browser.",
-        action: Action::Link {
-            text: "Sign in",
-            href: login_url(oten, None),
-        },
-        home: oten.config().home(),
-        correlation_id: None,
-        style: STYLE,
-    })
+    farewell(oten, "Nobody is signed in to this site in this browser.")
 }
 
 /// The page for who comes back from signing out at the provider.
 pub(super) fn signed_out_at_provider(oten: &Oten) -> Response {
+    let sentence = "You have left this site, and Oten was asked to sign you out there, too.";
+    farewell(oten, sentence)
+}
+
+fn farewell(oten: &Oten, sentence: &'static str) -> Response {
     page(&Page {
         title: "You are signed out",
-        sentence: "You have left this site, and Oten was asked to sign you out there, too.",
+        sentence,
         action: Action::Link {
             text: "Sign in",
             href: login_url(oten, None),

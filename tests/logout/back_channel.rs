@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::{FORM, assert_done, send_form, send_token, sign_in_at_once, site};
+use crate::common::{Asked, Browser, Log, TestSite, YieldingStore, app};
 use axum::http::{Method, StatusCode, header};
 use axum_oten::{
     Clock, MemoryStore, Oten,
@@ -10,16 +12,20 @@ use axum_oten::{
         LogoutTarget,
     },
 };
-use tokio::task::JoinSet;
-
-use super::{FORM, assert_done, send_form, send_token, site};
-use crate::common::{Asked, Browser, Log, TestSite, YieldingStore, app};
 
 const CLIENT: &str = "test-site";
 
 async fn log_out(site: &TestSite, target: LogoutTarget<'_>) {
     let token = site.emulator.logout_token(CLIENT, target);
     assert_done(&send_token(&site.app, &token).await);
+}
+
+/// The site in another process, on the same store.
+fn another_process(site: &TestSite) -> Oten {
+    Oten::builder(site.oten.config().clone(), site.store.clone())
+        .clock(site.clock.clone())
+        .build()
+        .unwrap()
 }
 
 async fn who(browsers: &mut [Browser]) -> Vec<String> {
@@ -107,10 +113,7 @@ async fn o4_a_sid_of_somebody_else_ends_nothing() {
 async fn o4_every_process_takes_it_and_every_process_knows() {
     let site = site().start().await;
     let mut browser = site.signed_in("alice").await;
-    let elsewhere = Oten::builder(site.oten.config().clone(), site.store.clone())
-        .clock(site.clock.clone())
-        .build()
-        .unwrap();
+    let elsewhere = another_process(&site);
     let token = site
         .emulator
         .logout_token(CLIENT, LogoutTarget::Subject("alice"));
@@ -168,19 +171,6 @@ async fn yielding_site() -> TestSite {
     let memory = MemoryStore::default().with_clock(clock.clone());
     let store = YieldingStore(memory.clone());
     site().start_with(store, memory, clock).await
-}
-
-/// Signs in as many browsers at the same moment.
-async fn sign_in_at_once(site: &TestSite, count: usize) -> Vec<Browser> {
-    let mut sign_ins = JoinSet::new();
-    for _ in 0..count {
-        let mut browser = site.browser();
-        sign_ins.spawn(async move {
-            browser.sign_in("alice", "/").await;
-            browser
-        });
-    }
-    sign_ins.join_all().await
 }
 
 #[tokio::test]
@@ -306,10 +296,7 @@ async fn o4_without_the_providers_keys_the_token_can_be_sent_again() {
     for endpoint in [Discovery, Jwks] {
         let site = site().start().await;
         let mut browser = site.signed_in("alice").await;
-        let elsewhere = Oten::builder(site.oten.config().clone(), site.store.clone())
-            .clock(site.clock.clone())
-            .build()
-            .unwrap();
+        let elsewhere = another_process(&site);
         let token = site
             .emulator
             .logout_token(CLIENT, LogoutTarget::Subject("alice"));

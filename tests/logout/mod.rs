@@ -12,9 +12,10 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use axum_oten::emulator::{Emulator, EmulatorBuilder};
+use tokio::task::JoinSet;
 use url::form_urlencoded;
 
-use crate::common::{Answer, TestSite, TestSiteBuilder, send};
+use crate::common::{Answer, Browser, TestSite, TestSiteBuilder, send};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -70,4 +71,17 @@ async fn is_alive(emulator: &Emulator, refresh_token: &str) -> bool {
         .body(form)
         .send();
     answer.await.unwrap().status().is_success()
+}
+
+/// Signs in as many browsers at the same moment.
+pub async fn sign_in_at_once(site: &TestSite, count: usize) -> Vec<Browser> {
+    let mut sign_ins = JoinSet::new();
+    for _ in 0..count {
+        let mut browser = site.browser();
+        sign_ins.spawn(async move {
+            browser.sign_in("alice", "/").await;
+            browser
+        });
+    }
+    sign_ins.join_all().await
 }

@@ -2,12 +2,11 @@
 
 use axum::http::StatusCode;
 use axum_oten::emulator::LogoutTarget;
-use tokio::task::JoinSet;
 
 use super::{Place, another_process};
 use crate::{
-    common::{Browser, TestSite, app},
-    logout::{assert_done, send_token, site},
+    common::app,
+    logout::{assert_done, send_token, sign_in_at_once, site},
 };
 
 super::on_stores! {
@@ -15,18 +14,6 @@ super::on_stores! {
         o4_sign_ins_at_once_are_all_ended_elsewhere
         o4_a_sid_ends_its_session_elsewhere
     }
-}
-
-async fn sign_in_at_once(site: &TestSite, count: usize) -> Vec<Browser> {
-    let mut sign_ins = JoinSet::new();
-    for _ in 0..count {
-        let mut browser = site.browser();
-        sign_ins.spawn(async move {
-            browser.sign_in("alice", "/").await;
-            browser
-        });
-    }
-    sign_ins.join_all().await
 }
 
 async fn o4_sign_ins_at_once_are_all_ended_elsewhere(place: Place) {
