@@ -3,18 +3,17 @@ use std::net::IpAddr;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::{Kind, Level, Reason, TARGET};
-use crate::metric;
+use super::{EventKind, Level, Reason, TARGET};
 
 /// One event: what happened, when, to whom, and why. It holds no secret.
 ///
-/// [`Serialize`] makes the names of [`Kind::fields`] of it, with `event`, `level` and `time` (RFC
+/// [`Serialize`] makes the names of [`EventKind::fields`] of it, with `event`, `level` and `time` (RFC
 /// 3339) before them; what is not known is left out.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Event {
     #[serde(rename = "event")]
-    kind: Kind,
+    kind: EventKind,
     level: Level,
     #[serde(with = "time::serde::rfc3339")]
     time: OffsetDateTime,
@@ -39,7 +38,7 @@ pub struct Event {
 impl Event {
     /// What happened.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> EventKind {
         self.kind
     }
 
@@ -109,7 +108,7 @@ impl Event {
 /// How the rooms make them.
 impl Event {
     /// An event of the kind's first level.
-    pub(super) fn new(kind: Kind, time: OffsetDateTime) -> Self {
+    pub(super) fn new(kind: EventKind, time: OffsetDateTime) -> Self {
         Self {
             kind,
             level: kind.levels().first().copied().unwrap_or(Level::Error),
@@ -162,13 +161,8 @@ impl Event {
         self
     }
 
-    /// Tells the log and the metrics.
-    pub(super) fn tell(&self) {
-        self.log();
-        metric::of_event(self);
-    }
-
-    fn log(&self) {
+    /// Writes the event to the log of `tracing`.
+    pub(super) fn log(&self) {
         // The level of an event is part of its place in the code.
         macro_rules! at {
             ($level:ident) => {

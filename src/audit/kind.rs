@@ -5,17 +5,17 @@ use super::Level;
 /// What happened.
 ///
 /// ```
-/// use axum_oten::audit::Kind;
+/// use axum_oten::audit::EventKind;
 ///
-/// assert_eq!(Kind::SignedIn.name(), "signed_in");
-/// assert!(Kind::SignedIn.fields().contains(&"subject"));
+/// assert_eq!(EventKind::SignedIn.name(), "signed_in");
+/// assert!(EventKind::SignedIn.fields().contains(&"subject"));
 /// // Why somebody was refused is a field, not a kind of its own.
-/// assert!(Kind::Refused.fields().contains(&"reason"));
-/// assert!(Kind::all().iter().all(|kind| kind.name() != "forbidden"));
+/// assert!(EventKind::Refused.fields().contains(&"reason"));
+/// assert!(EventKind::all().iter().all(|kind| kind.name() != "forbidden"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
-pub enum Kind {
+pub enum EventKind {
     /// A user signed in.
     SignedIn,
     /// A user signed out here.
@@ -46,10 +46,10 @@ struct Row {
     levels: &'static [Level],
     fields: &'static [&'static str],
     message: &'static str,
-    meaning: &'static str,
+    description: &'static str,
 }
 
-impl Kind {
+impl EventKind {
     /// Every kind there is.
     #[must_use]
     pub fn all() -> &'static [Self] {
@@ -88,8 +88,8 @@ impl Kind {
 
     /// What happened, and what is in the fields.
     #[must_use]
-    pub fn meaning(self) -> &'static str {
-        self.row().meaning
+    pub fn description(self) -> &'static str {
+        self.row().description
     }
 
     /// The message in the log.
@@ -104,7 +104,7 @@ impl Kind {
                 levels: &[Level::Info],
                 fields: &["correlation_id", "subject"],
                 message: "a user signed in",
-                meaning: "A user signed in. `subject` is a hash of who it is, the same until the \
+                description: "A user signed in. `subject` is a hash of who it is, the same until the \
                           process ends, or the subject itself with `log_subjects`.",
             },
             Self::SignedOut => Row {
@@ -112,14 +112,14 @@ impl Kind {
                 levels: &[Level::Info],
                 fields: &["correlation_id", "subject"],
                 message: "a user signed out",
-                meaning: "A user signed out, or the app ended the session.",
+                description: "A user signed out, or the app ended the session.",
             },
             Self::BackChannelLogout => Row {
                 name: "back_channel_logout",
                 levels: &[Level::Info],
                 fields: &["correlation_id", "subject", "sessions"],
                 message: "the provider signed a user out",
-                meaning: "The provider ended `sessions` sessions, which may be none. `subject` is \
+                description: "The provider ended `sessions` sessions, which may be none. `subject` is \
                           absent where it named a session that is not there.",
             },
             Self::Refused => Row {
@@ -127,7 +127,7 @@ impl Kind {
                 levels: &[Level::Debug, Level::Warn, Level::Error],
                 fields: &["correlation_id", "reason", "status", "cause"],
                 message: "a request was refused",
-                meaning: "A request did not get what it wanted, for the `reason` in the table \
+                description: "A request did not get what it wanted, for the `reason` in the table \
                           below; `cause` tells the whole story. A request of a program that is not signed in is `debug`; what \
                           the site or the provider is at fault for is `error`. A request that did \
                           not come through the layer has no `correlation_id`, and is in the log \
@@ -139,7 +139,7 @@ impl Kind {
                 fields: &["correlation_id"],
                 message: "a callback belongs to no sign-in of this browser; it is sent to sign in \
                           once more",
-                meaning: "A callback belonged to no sign-in of its browser, which was sent to sign \
+                description: "A callback belonged to no sign-in of its browser, which was sent to sign \
                           in once more: too late, gone back to, or forged.",
             },
             Self::Refreshed => Row {
@@ -147,14 +147,14 @@ impl Kind {
                 levels: &[Level::Info],
                 fields: &["correlation_id", "subject"],
                 message: "a user's tokens were renewed",
-                meaning: "A user's tokens were renewed.",
+                description: "A user's tokens were renewed.",
             },
             Self::RefreshFailed => Row {
                 name: "refresh_failed",
                 levels: &[Level::Warn],
                 fields: &["correlation_id", "subject", "cause"],
                 message: "a user's tokens were not renewed",
-                meaning: "A user's tokens were not renewed this time, and will be tried again. \
+                description: "A user's tokens were not renewed this time, and will be tried again. \
                           Nobody was signed out.",
             },
             Self::RefreshLost => Row {
@@ -162,7 +162,7 @@ impl Kind {
                 levels: &[Level::Error],
                 fields: &["correlation_id", "subject", "cause"],
                 message: "renewed tokens could not be stored; this user may have to sign in again",
-                meaning: "The provider renewed a user's tokens and the store did not take them. \
+                description: "The provider renewed a user's tokens and the store did not take them. \
                           The user may have to sign in again.",
             },
             Self::SignInEnded => Row {
@@ -170,7 +170,7 @@ impl Kind {
                 levels: &[Level::Warn],
                 fields: &["correlation_id", "subject", "cause"],
                 message: "a user's tokens were not renewed",
-                meaning: "The provider knows a sign-in no more, or vouched for somebody else: the \
+                description: "The provider knows a sign-in no more, or vouched for somebody else: the \
                           session ended.",
             },
             Self::RevocationFailed => Row {
@@ -178,7 +178,7 @@ impl Kind {
                 levels: &[Level::Warn],
                 fields: &["correlation_id", "cause"],
                 message: "a refresh token was not revoked; it ends by itself",
-                meaning: "After a sign-out the provider did not take a refresh token back; it ends \
+                description: "After a sign-out the provider did not take a refresh token back; it ends \
                           by itself.",
             },
             Self::UnsealedRecord => Row {
@@ -186,14 +186,14 @@ impl Kind {
                 levels: &[Level::Warn],
                 fields: &["kind", "cause"],
                 message: "a record in the session store cannot be opened; it counts as absent",
-                meaning: "A record of this `kind` in the store was sealed with a key that is not \
+                description: "A record of this `kind` in the store was sealed with a key that is not \
                           there any more, or somebody changed it. It counts as absent.",
             },
         }
     }
 }
 
-impl Serialize for Kind {
+impl Serialize for EventKind {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }

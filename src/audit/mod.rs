@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use axum_oten::{Config, MemoryStore, Oten, config::Environment};
-//! use axum_oten::audit::{Event, Kind, Level};
+//! use axum_oten::audit::{Event, EventKind, Level};
 //! use std::sync::mpsc::sync_channel;
 //!
 //! # let config = Config::builder()
@@ -20,7 +20,7 @@
 //! let (to_writer, events) = sync_channel(1024);
 //! let oten = Oten::builder(config, MemoryStore::default())
 //!     .audit(move |event: &Event| {
-//!         let is_kept = event.kind() != Kind::Refused || event.level() > Level::Debug;
+//!         let is_kept = event.kind() != EventKind::Refused || event.level() > Level::Debug;
 //!         if is_kept {
 //!             let _ = to_writer.try_send(event.clone());
 //!         }
@@ -45,7 +45,7 @@
 //! Not all fields are in all events of a kind; those that are absent are not known. In what an
 //! [`AuditLog`] gets there is also `time`, and in both `client_address` where it is known.
 //!
-//! | event | level | fields | meaning |
+//! | event | level | fields | description |
 //! |---|---|---|---|
 //! | `signed_in` | info | `correlation_id`, `subject` | A user signed in. `subject` is a hash of who it is, the same until the process ends, or the subject itself with `log_subjects`. |
 //! | `signed_out` | info | `correlation_id`, `subject` | A user signed out, or the app ended the session. |
@@ -64,7 +64,7 @@
 //! A `refused` event, and the answer to the request, carry one of these. They never change once
 //! published.
 //!
-//! | reason | meaning | what to do |
+//! | reason | description | what to do |
 //! |---|---|---|
 //! | `setup` | The app or the client's key is not set up correctly. | The `cause` says what is missing; correct the app. |
 //! | `not_signed_in` | A guest's program asked for what only users may have. | Nothing: it has to sign in. |
@@ -141,11 +141,12 @@ mod event;
 mod kind;
 mod level;
 mod reason;
+mod subjects;
 mod trail;
 
-pub use self::{event::Event, kind::Kind, level::Level, reason::Reason, trail::AuditLog};
+pub use self::{event::Event, kind::EventKind, level::Level, reason::Reason, trail::AuditLog};
 
-pub(crate) use self::trail::Trail;
+pub(crate) use self::{subjects::Subjects, trail::AuditTrail};
 
 /// The target of all events, for filters: `RUST_LOG=info,axum_oten=debug`.
 pub const TARGET: &str = "axum_oten";

@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 /// Writes each reason once, as a variant and as a row of the table.
 macro_rules! reasons {
-    ($($reason:ident: $code:literal, $meaning:literal, $cure:literal;)*) => {
+    ($($reason:ident: $code:literal, $description:literal, $help:literal;)*) => {
         /// Why a request was refused. The codes never change once published.
         ///
         /// ```
@@ -12,14 +12,14 @@ macro_rules! reasons {
         ///
         /// let reason = Reason::StoreDown;
         /// assert_eq!(reason.code(), "store_down");
-        /// assert!(reason.cure().contains("session_store"));
+        /// assert!(reason.help().contains("session_store"));
         /// // What is not in the table is no reason.
         /// assert!(Reason::all().iter().all(|reason| reason.code() != "bad_mood"));
         /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Reason {
-            $(#[doc = $meaning] $reason,)*
+            $(#[doc = $description] $reason,)*
         }
 
         impl Reason {
@@ -39,17 +39,17 @@ macro_rules! reasons {
 
             /// What it means, in one sentence.
             #[must_use]
-            pub fn meaning(self) -> &'static str {
+            pub fn description(self) -> &'static str {
                 match self {
-                    $(Self::$reason => $meaning,)*
+                    $(Self::$reason => $description,)*
                 }
             }
 
             /// What the operator does about it.
             #[must_use]
-            pub fn cure(self) -> &'static str {
+            pub fn help(self) -> &'static str {
                 match self {
-                    $(Self::$reason => $cure,)*
+                    $(Self::$reason => $help,)*
                 }
             }
         }
@@ -69,7 +69,7 @@ reasons! {
     AccessTokenUseless: "access_token_useless",
         "An access token ended within a minute of signing in.",
         "Ask Oten for a longer lifetime of the client's access tokens.";
-    NotRenewed: "not_renewed",
+    NotRefreshed: "not_renewed",
         "The tokens cannot be renewed and the grace is over.",
         "Look for `refresh_failed` before it; `refresh_grace` sets the grace.";
     Forbidden: "forbidden",

@@ -4,7 +4,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Event, Kind, Level, Reason, TARGET};
+use super::{Event, EventKind, Level, Reason, TARGET, subjects::Subjects};
 use crate::clock::Clock;
 
 /// Where an app keeps the events, besides the log;
@@ -12,7 +12,7 @@ use crate::clock::Clock;
 /// event is one.
 ///
 /// ```
-/// use axum_oten::audit::{AuditLog, Event, Kind};
+/// use axum_oten::audit::{AuditLog, Event, EventKind};
 /// use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// #[derive(Default)]
@@ -20,7 +20,7 @@ use crate::clock::Clock;
 ///
 /// impl AuditLog for SignIns {
 ///     fn record(&self, event: &Event) {
-///         if event.kind() == Kind::SignedIn {
+///         if event.kind() == EventKind::SignedIn {
 ///             self.0.fetch_add(1, Ordering::Relaxed);
 ///         }
 ///     }
@@ -47,24 +47,43 @@ impl<F: Fn(&Event) + Send + Sync + 'static> AuditLog for F {
 
 /// Makes events and tells everybody who wants to know.
 #[derive(Clone)]
-pub(crate) struct Trail {
+pub(crate) struct AuditTrail {
     clock: Clock,
+    /// Counts events: passed in, so that this module does not depend on the metrics.
+    observe: fn(&Event),
     log: Option<Arc<dyn AuditLog>>,
+    subjects: Arc<Subjects>,
 }
 
-impl Trail {
-    pub(crate) fn new(clock: Clock, log: Option<Arc<dyn AuditLog>>) -> Self {
-        Self { clock, log }
+impl AuditTrail {
+    pub(crate) fn new(
+        clock: Clock,
+        observe: fn(&Event),
+        log: Option<Arc<dyn AuditLog>>,
+        subjects: Subjects,
+    ) -> Self {
+        Self {
+            clock,
+            observe,
+            log,
+            subjects: Arc::new(subjects),
+        }
+    }
+
+    /// The name of a user in events: see [`Subjects::pseudonym`].
+    pub(crate) fn pseudonym(&self, issuer: &str, subject: &str) -> String {
+        self.subjects.pseudonym(issuer, subject)
     }
 
     /// An event of now, to be completed and recorded.
-    pub(crate) fn event(&self, kind: Kind) -> Event {
+    pub(crate) fn event(&self, kind: EventKind) -> Event {
         Event::new(kind, self.clock.now())
     }
 
     /// Tells the log, the metrics and the app.
     pub(crate) fn record(&self, event: &Event) {
-        event.tell();
+        event.log();
+        (self.observe)(event);
         let Some(log) = &self.log else {
             return;
         };
@@ -79,17 +98,18 @@ impl Trail {
         }
     }
 
-    /// The refusal of a request that did not come through the layer: whose it is, nobody knows.
-    pub(crate) fn refusal_without_layer(reason: Reason, status: u16, cause: String) {
-        Event::new(Kind::Refused, Clock::system().now())
+    /// Logs the refusal of a request that did not pass through the layer, and returns the event.
+    pub(crate) fn refusal_without_layer(reason: Reason, status: u16, cause: String) -> Event {
+        let event = Event::new(EventKind::Refused, Clock::system().now())
             .refusal(Level::Error, reason, status)
-            .because(cause)
-            .tell();
+            .because(cause);
+        event.log();
+        event
     }
 }
 
-impl fmt::Debug for Trail {
+impl fmt::Debug for AuditTrail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Trail").finish_non_exhaustive()
+        f.debug_struct("AuditTrail").finish_non_exhaustive()
     }
 }

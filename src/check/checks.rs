@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, PartialEq, Eq)]
 pub struct Check {
     name: &'static str,
-    meaning: &'static str,
+    description: &'static str,
 }
 
 impl Check {
@@ -30,8 +30,8 @@ impl Check {
 
     /// What is looked at, in one sentence.
     #[must_use]
-    pub fn meaning(&self) -> &'static str {
-        self.meaning
+    pub fn description(&self) -> &'static str {
+        self.description
     }
 }
 
@@ -44,8 +44,8 @@ impl Serialize for Check {
 
 /// Writes each check once, as a static and as a line of the table.
 macro_rules! checks {
-    ($($ident:ident: $name:literal, $meaning:literal;)*) => {
-        $(pub(super) static $ident: Check = Check { name: $name, meaning: $meaning };)*
+    ($($ident:ident: $name:literal, $description:literal;)*) => {
+        $(pub(super) static $ident: Check = Check { name: $name, description: $description };)*
 
         static CHECKS: &[&Check] = &[$(&$ident),*];
     };
@@ -114,7 +114,7 @@ mod tests {
         for check in CHECKS {
             let is_snake = |c: char| c.is_ascii_lowercase() || c == '_';
             assert!(check.name.chars().all(is_snake), "{}", check.name);
-            assert!(check.meaning.ends_with('.'), "{}", check.name);
+            assert!(check.description.ends_with('.'), "{}", check.name);
         }
     }
 }

@@ -5,7 +5,7 @@ use url::Url;
 use super::{
     Finding,
     checks::CLIENT_AUTHENTICATION,
-    wording::{no_answer, sentence, told},
+    text::{no_answer, sentence, told},
 };
 use crate::{
     config::{Client, ClientType},
@@ -62,21 +62,21 @@ fn verdict(error: &TokenError, kind: &ClientType) -> Finding {
                     "the provider refuses the client's id or secret (invalid_client)"
                 }
             },
-            sentence(ErrorCode::InvalidClient.advice()),
+            sentence(ErrorCode::InvalidClient.help()),
         ),
         TokenError::Refused(code) if code.is_retryable() => not_now(&told(error)),
         TokenError::Refused(code @ ErrorCode::Other(_)) => CLIENT_AUTHENTICATION.warning(
             format!("the provider answers {code}, which says nothing about the client"),
-            sentence(code.advice()),
+            sentence(code.help()),
         ),
         TokenError::Refused(code) => CLIENT_AUTHENTICATION.failed(
             format!("the provider refuses the client ({code})"),
-            sentence(code.advice()),
+            sentence(code.help()),
         ),
         TokenError::Busy { .. } => not_now("the provider takes no more requests now (429)"),
         TokenError::Unreachable(error) => {
-            let (message, cure) = no_answer(error);
-            CLIENT_AUTHENTICATION.failed(format!("the token endpoint: {message}"), cure)
+            let (message, help) = no_answer(error);
+            CLIENT_AUTHENTICATION.failed(format!("the token endpoint: {message}"), help)
         }
         TokenError::Status(status) if status.is_server_error() => not_now(&told(error)),
         TokenError::Status(_) => CLIENT_AUTHENTICATION.failed(
@@ -132,14 +132,14 @@ mod tests {
             for kind in [&confidential, &ClientType::Public] {
                 let finding = verdict(&error, kind);
                 assert_eq!(finding.status, status, "{error}");
-                assert_eq!(finding.cure.is_some(), status != Status::Passed, "{error}");
+                assert_eq!(finding.help.is_some(), status != Status::Passed, "{error}");
             }
         }
         assert_eq!(gave_tokens().status, Status::Failed);
         // Who answers with a page gives nobody anything.
         let page = verdict(&TokenError::Malformed, &ClientType::Public);
         assert!(page.message.contains("no token response"), "{page:?}");
-        assert!(page.cure.unwrap().contains("what answers"));
+        assert!(page.help.unwrap().contains("what answers"));
         let tokens = verdict(&TokenError::NotBearer, &ClientType::Public);
         assert!(tokens.message.contains("gave tokens"), "{tokens:?}");
     }

@@ -10,7 +10,7 @@ const AGREES: Duration = Duration::seconds(5);
 /// Past this, tokens are refused: the leeway for theirs.
 const TOLERABLE: Duration = Duration::seconds(60);
 
-const CURE: &str = "Set this machine's clock, best by NTP: `timedatectl set-ntp true`. Request \
+const HELP: &str = "Set this machine's clock, best by NTP: `timedatectl set-ntp true`. Request \
                     objects and tokens are good for a short time by two clocks.";
 
 pub(super) fn check(heard: Option<Heard>) -> Finding {
@@ -31,8 +31,8 @@ pub(super) fn check(heard: Option<Heard>) -> Finding {
     );
     match skew.abs() {
         skew if skew <= AGREES => CLOCK.passed("this machine's clock agrees with the provider's"),
-        skew if skew <= TOLERABLE => CLOCK.warning(message, CURE),
-        _ => CLOCK.failed(message, CURE),
+        skew if skew <= TOLERABLE => CLOCK.warning(message, HELP),
+        _ => CLOCK.failed(message, HELP),
     }
 }
 
@@ -97,7 +97,7 @@ mod tests {
             let finding = heard(Duration::seconds(ahead), std::time::Duration::ZERO);
             assert_eq!(finding.status, status, "{ahead}");
             assert!(finding.message.contains(words), "{}", finding.message);
-            assert_eq!(finding.cure.is_some(), status != Status::Passed);
+            assert_eq!(finding.help.is_some(), status != Status::Passed);
         }
     }
 

@@ -4,7 +4,7 @@ use super::{
     Finding, Status,
     checks::{CONFIGURATION, COOKIES, ENVIRONMENT, REDIRECT_URI},
     report::Reporter,
-    wording::{SEE_CONFIGURATION, list},
+    text::{SEE_CONFIGURATION, list},
 };
 use crate::config::{Config, Environment, Issuer, Partial, is_loopback};
 

@@ -7,7 +7,7 @@ use super::{
     checks::{DISCOVERY, ENDPOINTS, ISSUER, REQUIRED_FIELDS, TLS},
     document::Document,
     report::Reporter,
-    wording::{list, no_answer, quoted, unfit_answer},
+    text::{list, no_answer, quoted, unfit_answer},
 };
 use crate::{
     clock::Clock,
@@ -60,8 +60,8 @@ pub(super) async fn check(
     let url = match discovery_url(&name) {
         Ok(url) => url,
         Err(error) => {
-            let cure = "Correct the issuer.";
-            return undiscovered(DISCOVERY.failed(error.to_string(), cure), issuer, report);
+            let help = "Correct the issuer.";
+            return undiscovered(DISCOVERY.failed(error.to_string(), help), issuer, report);
         }
     };
     let outcome = http.send(&Call::get(Endpoint::Discovery, &url)).await;
@@ -77,8 +77,8 @@ pub(super) async fn check(
                     ..undiscovered(finding, issuer, report)
                 };
             }
-            let (message, cure) = no_answer(&error);
-            let finding = DISCOVERY.failed(format!("{url}: {message}"), cure);
+            let (message, help) = no_answer(&error);
+            let finding = DISCOVERY.failed(format!("{url}: {message}"), help);
             return undiscovered(finding, issuer, report);
         }
     };
@@ -88,8 +88,8 @@ pub(super) async fn check(
         date: answer.date,
     });
     if !answer.status.is_success() {
-        let (message, cure) = unfit_answer(&answer);
-        let finding = DISCOVERY.failed(format!("{url}: {message}"), cure);
+        let (message, help) = unfit_answer(&answer);
+        let finding = DISCOVERY.failed(format!("{url}: {message}"), help);
         return Discovered {
             heard,
             ..undiscovered(finding, issuer, report)
@@ -123,8 +123,8 @@ pub(super) async fn check(
 fn tls(issuer: &Issuer, outcome: &Result<Answer, HttpError>) -> Finding {
     match outcome {
         Err(error @ HttpError::Tls(..)) => {
-            let (message, cure) = no_answer(error);
-            TLS.failed(message, cure)
+            let (message, help) = no_answer(error);
+            TLS.failed(message, help)
         }
         Err(_) => TLS.skipped("no connection"),
         Ok(_) if issuer.to_string().starts_with("https:") => {

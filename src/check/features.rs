@@ -7,7 +7,7 @@ use super::{
     },
     document::Document,
     report::Reporter,
-    wording::{SEE_CONFIGURATION, list, quoted},
+    text::{SEE_CONFIGURATION, list, quoted},
 };
 use crate::{
     config::{Client, ClientType, Partial},

@@ -16,7 +16,7 @@ pub struct Finding {
     /// What was found.
     pub message: String,
     /// What to do about it, a sentence or two. There whenever something failed.
-    pub cure: Option<String>,
+    pub help: Option<String>,
 }
 
 /// How a check went.
@@ -45,31 +45,31 @@ impl Check {
     pub(super) fn warning(
         &'static self,
         message: impl Into<String>,
-        cure: impl Into<String>,
+        help: impl Into<String>,
     ) -> Finding {
-        self.finding(Status::Warning, message, Some(cure.into()))
+        self.finding(Status::Warning, message, Some(help.into()))
     }
 
     pub(super) fn failed(
         &'static self,
         message: impl Into<String>,
-        cure: impl Into<String>,
+        help: impl Into<String>,
     ) -> Finding {
-        self.finding(Status::Failed, message, Some(cure.into()))
+        self.finding(Status::Failed, message, Some(help.into()))
     }
 
     fn finding(
         &'static self,
         status: Status,
         message: impl Into<String>,
-        cure: Option<String>,
+        help: Option<String>,
     ) -> Finding {
         Finding {
             check: self,
             status,
             setting: None,
             message: message.into(),
-            cure,
+            help,
         }
     }
 }
@@ -82,7 +82,7 @@ impl Finding {
             status,
             setting: Some(problem.key().to_owned()),
             message: problem.describe(),
-            cure: Some(problem.cure().to_owned()),
+            help: Some(problem.help().to_owned()),
         }
     }
 }

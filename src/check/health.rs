@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use super::{Status, wording};
+use super::{Status, text};
 use crate::{
     config::{ConfigBuilder, ConfigError, Issuer},
     http::{Answer, Call, HttpClient, HttpError, HttpOptions},
@@ -52,7 +52,7 @@ pub struct EndpointHealth {
     /// How long the answer took.
     pub milliseconds: Option<u64>,
     /// What to do about it, where nothing was answered.
-    pub cure: Option<String>,
+    pub help: Option<String>,
 }
 
 /// Asks the provider's endpoints at the same time, 5 seconds long each. No client is needed: all but
@@ -256,20 +256,20 @@ impl EndpointHealth {
             status,
             message,
             milliseconds: u64::try_from(answer.took.as_millis()).ok(),
-            cure: None,
+            help: None,
         }
     }
 
     fn unanswered(name: &'static str, url: Option<&Url>, error: &HttpError) -> Self {
-        let (message, cure) = match wording::no_answer(error) {
-            (_, cure) if matches!(error, HttpError::TimedOut) => {
-                ("no answer in time".to_owned(), cure)
+        let (message, help) = match text::no_answer(error) {
+            (_, help) if matches!(error, HttpError::TimedOut) => {
+                ("no answer in time".to_owned(), help)
             }
             told => told,
         };
-        let cure = match name {
+        let help = match name {
             SITE => "Start the site, or set `listen` and `base_path` to where it is.".to_owned(),
-            _ => cure,
+            _ => help,
         };
         Self {
             name,
@@ -277,7 +277,7 @@ impl EndpointHealth {
             status: Status::Failed,
             message,
             milliseconds: None,
-            cure: Some(cure),
+            help: Some(help),
         }
     }
 
@@ -288,7 +288,7 @@ impl EndpointHealth {
             status: Status::Skipped,
             message: "its address is not known without the discovery document".to_owned(),
             milliseconds: None,
-            cure: None,
+            help: None,
         }
     }
 }

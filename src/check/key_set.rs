@@ -7,7 +7,7 @@ use url::Url;
 use super::{
     Finding,
     checks::KEY_SET,
-    wording::{count, no_answer, unfit_answer},
+    text::{count, no_answer, unfit_answer},
 };
 use crate::{
     http::{Call, HttpClient},
@@ -20,12 +20,12 @@ const THEIRS: &str = "Check the issuer: without such a key nobody can sign in.";
 pub(super) async fn check(http: HttpClient, jwks_uri: Url) -> Finding {
     match http.send(&Call::get(Endpoint::Jwks, &jwks_uri)).await {
         Err(error) => {
-            let (message, cure) = no_answer(&error);
-            KEY_SET.failed(format!("{jwks_uri}: {message}"), cure)
+            let (message, help) = no_answer(&error);
+            KEY_SET.failed(format!("{jwks_uri}: {message}"), help)
         }
         Ok(answer) if !answer.status.is_success() => {
-            let (message, cure) = unfit_answer(&answer);
-            KEY_SET.failed(format!("{jwks_uri}: {message}"), cure)
+            let (message, help) = unfit_answer(&answer);
+            KEY_SET.failed(format!("{jwks_uri}: {message}"), help)
         }
         Ok(answer) => usable(answer.body()),
     }

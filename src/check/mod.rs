@@ -1,5 +1,5 @@
 //! The doctor: everything that can be wrong between an app, its configuration, its store and the
-//! provider, found out and told with the cure. `oten check` and `oten health` print what it finds.
+//! provider, found out and told with the help. `oten check` and `oten health` print what it finds.
 //!
 //! ```
 //! use axum_oten::{check::{Checkup, Status}, config::ConfigBuilder};
@@ -14,14 +14,14 @@
 //! let good = Checkup::new(ConfigBuilder::from_toml("good.toml", settings)).offline();
 //! assert!(!good.run(|_| {}).await.has_failed());
 //!
-//! // A name that is no setting is a finding with its cure, and the rest is examined all the same.
+//! // A name that is no setting is a finding with its help, and the rest is examined all the same.
 //! let settings = format!("{settings}\nclient_secrets = 'x'");
 //! let bad = Checkup::new(ConfigBuilder::from_toml("bad.toml", &settings)).offline();
 //! let report = bad.run(|_| {}).await;
 //! let failed = report.findings.iter().find(|finding| finding.status == Status::Failed).unwrap();
 //! assert_eq!(failed.check.name(), "configuration");
 //! assert_eq!(failed.setting.as_deref(), Some("client_secrets"));
-//! assert_eq!(failed.cure.as_deref(), Some("Did you mean `client_secret`?"));
+//! assert_eq!(failed.help.as_deref(), Some("Did you mean `client_secret`?"));
 //! # }
 //! ```
 
@@ -34,7 +34,6 @@ mod discovery;
 mod document;
 mod features;
 mod finding;
-mod future_file;
 mod health;
 mod key_set;
 mod provider;
@@ -43,7 +42,8 @@ mod request_object;
 mod separation;
 mod store;
 mod store_place;
-mod wording;
+mod text;
+mod writable;
 
 pub use self::{
     checks::Check,

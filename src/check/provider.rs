@@ -10,7 +10,7 @@ use super::{
     },
     client_authentication, clock_skew, discovery, features, key_set,
     report::Reporter,
-    wording::{SEE_CONFIGURATION, no_answer},
+    text::{SEE_CONFIGURATION, no_answer},
 };
 use crate::{clock::Clock, config::Partial, http::HttpClient, provider::ProviderMetadata};
 
@@ -55,8 +55,8 @@ pub(super) async fn check(
     let http = match HttpClient::new(options) {
         Ok(http) => http,
         Err(error) => {
-            let (message, cure) = no_answer(&error);
-            report.found(TLS.failed(message, cure));
+            let (message, help) = no_answer(&error);
+            report.found(TLS.failed(message, help));
             skip("see `tls`", report);
             return None;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use url::Url;
 
-use super::{Finding, checks::REQUEST_OBJECT, wording::SEE_CONFIGURATION};
+use super::{Finding, checks::REQUEST_OBJECT, text::SEE_CONFIGURATION};
 use crate::{
     clock::Clock,
     config::{ClientType, Config, Jar, Partial},
@@ -17,7 +17,7 @@ use crate::{
 /// Oten refuses one that lives longer.
 const LONGEST_LIFE: i64 = 300;
 
-const CURE: &str = "Configure the key anew: `client_secret` for HS256, `jar_key_file` for EdDSA.";
+const HELP: &str = "Configure the key anew: `client_secret` for HS256, `jar_key_file` for EdDSA.";
 
 /// `issuer` is the provider's own spelling, if that is known.
 pub(super) fn check(settings: &Partial, issuer: Option<&str>, clock: &Clock) -> Finding {
@@ -46,14 +46,14 @@ pub(super) fn check(settings: &Partial, issuer: Option<&str>, clock: &Clock) -> 
     let issuer = issuer.map_or_else(|| config.issuer().to_string(), str::to_owned);
     let request = match sign(config, &issuer, clock) {
         Ok(request) => request,
-        Err(reason) => return REQUEST_OBJECT.failed(reason, CURE),
+        Err(reason) => return REQUEST_OBJECT.failed(reason, HELP),
     };
     match verify(&request, &key, config, &issuer) {
         Ok(life) => {
             let life = life.as_secs();
             REQUEST_OBJECT.passed(format!("signed and verified with {with}; lives {life} s"))
         }
-        Err(reason) => REQUEST_OBJECT.failed(reason, CURE),
+        Err(reason) => REQUEST_OBJECT.failed(reason, HELP),
     }
 }
 

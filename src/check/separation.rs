@@ -1,8 +1,6 @@
 //! Another environment's configuration beside this one: what must not be the same in both.
 
-use super::{
-    Finding, checks::SEPARATION, report::Reporter, store_place::StorePlace, wording::list,
-};
+use super::{Finding, checks::SEPARATION, report::Reporter, store_place::StorePlace, text::list};
 use crate::{
     config::{Partial, Problem, SealingKey, StoreUrl},
     secret::Secret,
@@ -40,10 +38,10 @@ pub(super) fn check(this: &Partial, other: &Partial, report: &mut Reporter<'_>) 
 
 fn shared(this: &Partial, other: &Partial) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut failed = |setting: &str, message: &str, cure: &str| {
+    let mut failed = |setting: &str, message: &str, help: &str| {
         findings.push(Finding {
             setting: Some(setting.to_owned()),
-            ..SEPARATION.failed(message, cure)
+            ..SEPARATION.failed(message, help)
         });
     };
     let both = this.issuer.as_ref().zip(other.issuer.as_ref());

@@ -7,15 +7,15 @@ use tokio::{task::spawn_blocking, time::timeout};
 use super::{
     Finding,
     checks::{SEALING, STORE},
-    future_file::can_be_made,
-    wording::{SEE_CONFIGURATION, count, told},
+    text::{SEE_CONFIGURATION, count, told},
+    writable::can_be_made,
 };
 use crate::{
     clock::Clock,
     config::{Partial, SealingKey, StoreUrl},
     seal::Sealer,
-    session::{ProbeError, Records, Sealed},
     store::{OtenStore, StoreError, open},
+    store::{ProbeError, Records, Sealed},
 };
 
 /// Each step is bounded in itself; this is for all of them.
@@ -63,9 +63,9 @@ impl Subject {
             (None, Some(url)) => match open_in_time(url).await {
                 Ok(store) => store,
                 Err(error) => {
-                    let (message, cure) = self.trouble(&ProbeError::Store(error));
+                    let (message, help) = self.trouble(&ProbeError::Store(error));
                     let sealing = SEALING.skipped("see `store`");
-                    return [STORE.failed(message, cure), sealing];
+                    return [STORE.failed(message, help), sealing];
                 }
             },
             (None, None) => {
@@ -73,10 +73,10 @@ impl Subject {
             }
         };
         let sealer = Sealer::new(&self.keys, &self.client_id);
-        let records = Records::new(Arc::clone(&store), self.clock.clone()).sealed_by(sealer);
+        let records = Records::new(Arc::clone(&store), self.clock.clone()).with_sealer(sealer);
         let outcome = records.probe().await;
-        let sealing = self.sealing(store.is_outside(), outcome.as_ref().ok().copied());
-        [self.store(store.is_outside(), &outcome), sealing]
+        let sealing = self.sealing(store.is_external(), outcome.as_ref().ok().copied());
+        [self.store(store.is_external(), &outcome), sealing]
     }
 
     /// Who only looks makes no file: it would belong to whoever looked, and not to whom the site runs
@@ -91,23 +91,23 @@ impl Subject {
             )),
             Err(error) => {
                 let error = StoreError::Backend(Box::new(error));
-                let (message, cure) = self.trouble(&ProbeError::Store(error));
-                STORE.failed(message, cure)
+                let (message, help) = self.trouble(&ProbeError::Store(error));
+                STORE.failed(message, help)
             }
         }
     }
 
-    fn store(&self, is_outside: bool, outcome: &Result<Sealed, ProbeError>) -> Finding {
+    fn store(&self, is_external: bool, outcome: &Result<Sealed, ProbeError>) -> Finding {
         let place = match (&self.store, &self.url) {
             (None, Some(url)) => url.to_string(),
             _ => "the app's own store".to_owned(),
         };
         match outcome {
             Err(error) => {
-                let (message, cure) = self.trouble(error);
-                STORE.failed(message, cure)
+                let (message, help) = self.trouble(error);
+                STORE.failed(message, help)
             }
-            Ok(_) if is_outside => {
+            Ok(_) if is_external => {
                 STORE.passed(format!("{place}: a record was written, read and removed"))
             }
             Ok(_) => STORE.warning(
@@ -121,14 +121,14 @@ impl Subject {
         }
     }
 
-    fn sealing(&self, is_outside: bool, outcome: Option<Sealed>) -> Finding {
-        let cure = "Set `session_key` or OTEN_SESSION_KEY to the output of `openssl rand -base64 \
+    fn sealing(&self, is_external: bool, outcome: Option<Sealed>) -> Finding {
+        let help = "Set `session_key` or OTEN_SESSION_KEY to the output of `openssl rand -base64 \
                     32`, or name a file with it.";
-        match (is_outside, self.keys.is_empty()) {
+        match (is_external, self.keys.is_empty()) {
             (_, true) if self.keys_are_wrong => SEALING.skipped(SEE_CONFIGURATION),
             (true, true) => SEALING.failed(
                 "the store is outside of this process, and no key seals the tokens in it",
-                cure,
+                help,
             ),
             (false, true) => SEALING.passed("not needed: nothing leaves this process"),
             (_, false) => match outcome {
@@ -137,7 +137,7 @@ impl Subject {
                     SEALING.passed(format!("a record was sealed and opened ({keys})"))
                 }
                 Some(Sealed::No) => {
-                    SEALING.failed("a record lies in the store as it was written", cure)
+                    SEALING.failed("a record lies in the store as it was written", help)
                 }
                 None => SEALING.skipped("no record was written, see `store`"),
             },
@@ -147,7 +147,7 @@ impl Subject {
     fn trouble(&self, error: &ProbeError) -> (String, String) {
         let place = self.url.as_ref().map(ToString::to_string);
         let place = place.unwrap_or_else(|| "the app's own store".to_owned());
-        let cure = match (error, &self.url) {
+        let help = match (error, &self.url) {
             (ProbeError::Lost | ProbeError::Kept, _) => {
                 "Do not use this store: it does not do what it says."
             }
@@ -168,7 +168,7 @@ impl Subject {
             }
             _ => "See to the store.",
         };
-        (format!("{place}: {}", told(error)), cure.to_owned())
+        (format!("{place}: {}", told(error)), help.to_owned())
     }
 }
 

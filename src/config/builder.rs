@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 
 use super::{
     Config, ConfigError, Environment, Origin, Proxy, RefreshPolicy, StoreUrl,
-    check::{self, human},
-    gather::{File, gather, unusable},
     keys::{self, Key},
     raw::{Given, Raw},
+    sources::{File, sources, unusable},
+    validate::{self, human},
 };
 use crate::{
     jose::{Ed25519KeyPair, Ed25519PublicKey},
@@ -58,7 +58,7 @@ pub struct ConfigBuilder {
 impl ConfigBuilder {
     /// Begins with what the `OTEN_*` environment variables say, to be completed by setters.
     pub fn from_env() -> Self {
-        let raw = gather(None, env::vars_os());
+        let raw = sources(None, env::vars_os());
         // Without a file there is nothing that could fail to parse.
         Self {
             raw: raw.unwrap_or_default(),
@@ -75,7 +75,7 @@ impl ConfigBuilder {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(|error| {
-            let (message, cure) = match error.kind() {
+            let (message, help) = match error.kind() {
                 io::ErrorKind::NotFound => (
                     "does not exist".to_owned(),
                     "Create it, or correct the path.",
@@ -85,11 +85,11 @@ impl ConfigBuilder {
                     "Correct the path, or let this user read it.",
                 ),
             };
-            unusable(path, message, cure)
+            unusable(path, message, help)
         })?;
         let text = Zeroizing::new(text);
         let file = File { path, text: &text };
-        gather(Some(file), env::vars_os()).map(|raw| Self { raw })
+        sources(Some(file), env::vars_os()).map(|raw| Self { raw })
     }
 
     /// Begins with what a TOML text says, such as one built into the program, to be completed by
@@ -113,7 +113,7 @@ impl ConfigBuilder {
     pub fn from_toml(name: impl AsRef<Path>, text: &str) -> Result<Self, ConfigError> {
         let path = name.as_ref();
         let nowhere: [(&str, &str); 0] = [];
-        gather(Some(File { path, text }), nowhere).map(|raw| Self { raw })
+        sources(Some(File { path, text }), nowhere).map(|raw| Self { raw })
     }
 
     /// Whether a setting was made, by its name in a TOML file. A default does not count, and a
@@ -133,7 +133,7 @@ impl ConfigBuilder {
     /// ```
     #[must_use]
     pub fn is_production(&self) -> bool {
-        check::is_production(&self.raw)
+        validate::is_production(&self.raw)
     }
 
     /// Checks everything and makes the configuration.
@@ -142,13 +142,13 @@ impl ConfigBuilder {
     ///
     /// [`ConfigError`] with every problem there is.
     pub fn build(self) -> Result<Config, ConfigError> {
-        check::check(&self.raw)
+        validate::check(&self.raw)
     }
 
     /// What is right in it, whatever else is wrong.
     #[cfg(feature = "check")]
-    pub(crate) fn examine(&self) -> check::Partial {
-        check::Partial::of(&self.raw)
+    pub(crate) fn examine(&self) -> validate::Partial {
+        validate::Partial::of(&self.raw)
     }
 
     /// Signs in with one of Oten's environments. Replaces an [`issuer`](Self::issuer).

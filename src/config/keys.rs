@@ -18,14 +18,14 @@ const PREFIX: &str = "OTEN_";
 #[derive(Debug)]
 pub struct Key {
     name: &'static str,
-    shape: Shape,
+    value_type: ValueType,
     default: Option<&'static str>,
-    meaning: &'static str,
+    description: &'static str,
 }
 
 /// The forms a value may have besides text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum ValueType {
     /// Text only.
     Text,
     /// Also a TOML array of strings.
@@ -68,7 +68,7 @@ impl Key {
     /// Whether the value must never be shown. It may then also lie in a file of its own.
     #[must_use]
     pub fn is_secret(&self) -> bool {
-        self.shape == Shape::Secret
+        self.value_type == ValueType::Secret
     }
 
     /// The name in a TOML file under which a secret's file is given.
@@ -92,12 +92,12 @@ impl Key {
 
     /// What the setting means, in one sentence.
     #[must_use]
-    pub fn meaning(&self) -> &'static str {
-        self.meaning
+    pub fn description(&self) -> &'static str {
+        self.description
     }
 
-    pub(super) fn shape(&self) -> Shape {
-        self.shape
+    pub(super) fn value_type(&self) -> ValueType {
+        self.value_type
     }
 }
 
@@ -112,7 +112,7 @@ pub(super) struct Name {
 /// The setting a name in a TOML file stands for.
 pub(super) fn named(name: &str) -> Option<Name> {
     KEYS.iter().find_map(|&key| {
-        let is_path = matches!(key.shape, Shape::Path | Shape::Paths);
+        let is_path = matches!(key.value_type, ValueType::Path | ValueType::Paths);
         if name == key.name {
             return Some(Name { key, is_path });
         }
@@ -152,12 +152,12 @@ pub(super) fn variables() -> impl Iterator<Item = Cow<'static, str>> {
 
 /// Writes each setting once, as a static and as a line of the table.
 macro_rules! keys {
-    ($($ident:ident: $name:literal, $shape:ident, $default:expr, $meaning:literal;)*) => {
+    ($($ident:ident: $name:literal, $value_type:ident, $default:expr, $description:literal;)*) => {
         $(pub(super) static $ident: Key = Key {
             name: $name,
-            shape: Shape::$shape,
+            value_type: ValueType::$value_type,
             default: $default,
-            meaning: $meaning,
+            description: $description,
         };)*
 
         static KEYS: &[&Key] = &[$(&$ident),*];

@@ -2,7 +2,7 @@
 //!
 //! A configuration comes from a TOML file, from `OTEN_*` environment variables (which win over the
 //! file), from code, or from all three. Every way leads through the same checks, and a refusal
-//! lists every problem with its setting and its cure. [`Key::all`] is the list of all settings.
+//! lists every problem with its setting and its help. [`Key::all`] is the list of all settings.
 //!
 //! ```
 //! use axum_oten::config::{Config, Environment};
@@ -37,20 +37,20 @@
 //! ```
 
 mod builder;
-mod check;
 mod client;
-mod gather;
+mod inline_secret;
 mod issuer;
 mod keys;
-mod plain_secret;
 mod problem;
 mod raw;
 mod refresh_policy;
+mod sources;
 mod store_host;
 mod store_url;
 mod suggest;
 #[cfg(test)]
 mod tests;
+mod validate;
 
 pub use self::{
     builder::ConfigBuilder,
@@ -66,10 +66,10 @@ pub use self::{
 pub use crate::{http::Proxy, seal::SealingKey};
 
 #[cfg(feature = "check")]
-pub(crate) use self::check::Partial;
-pub(crate) use self::check::{BACK_CHANNEL_LOGOUT, JWKS, is_loopback};
-#[cfg(feature = "check")]
 pub(crate) use self::store_host::StoreHost;
+#[cfg(feature = "check")]
+pub(crate) use self::validate::Partial;
+pub(crate) use self::validate::{BACK_CHANNEL_LOGOUT, JWKS, is_loopback};
 
 use std::{
     net::{IpAddr, SocketAddr},

@@ -1,6 +1,6 @@
 use std::{fmt, path::PathBuf};
 
-/// Why a configuration was refused: every problem at once, each with its cure.
+/// Why a configuration was refused: every problem at once, each with its help.
 ///
 /// No value of a secret is in it; it may be logged and printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct Problem {
     pub(super) key: String,
     pub(super) origin: Origin,
     pub(super) message: String,
-    pub(super) cure: String,
+    pub(super) help: String,
 }
 
 impl Problem {
@@ -64,13 +64,13 @@ impl Problem {
 
     /// What to do about it, a sentence.
     #[must_use]
-    pub fn cure(&self) -> &str {
-        &self.cure
+    pub fn help(&self) -> &str {
+        &self.help
     }
 }
 
 impl Problem {
-    /// Which setting, who made it, and what is wrong, without the cure.
+    /// Which setting, who made it, and what is wrong, without the help.
     pub(crate) fn describe(&self) -> String {
         match &self.origin {
             Origin::Missing => format!("{}: {}", self.key, self.message),
@@ -81,7 +81,7 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}. {}", self.describe(), self.cure)
+        write!(f, "{}. {}", self.describe(), self.help)
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Raw {
     /// Keys named by the program, to be published beside.
     pub(super) published_keys: Vec<Ed25519PublicKey>,
     /// Settings whose secret stands in a TOML file as it is, whatever is used instead.
-    pub(super) plain_secrets: Vec<(&'static Key, Origin)>,
+    pub(super) inline_secrets: Vec<(&'static Key, Origin)>,
     /// Names that stand for no setting.
     pub(super) problems: Vec<Problem>,
 }
@@ -92,7 +92,7 @@ impl Raw {
     /// Takes over everything of `stronger`.
     pub(super) fn merge(&mut self, stronger: Self) {
         self.values.extend(stronger.values);
-        self.plain_secrets.extend(stronger.plain_secrets);
+        self.inline_secrets.extend(stronger.inline_secrets);
         self.problems.extend(stronger.problems);
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    gather::{File, gather},
+    sources::{File, sources},
     *,
 };
 use crate::{
@@ -297,7 +297,7 @@ fn build(
 ) -> Result<Config, ConfigError> {
     let path = Path::new("config/site.toml");
     let file = text.map(|text| File { path, text });
-    ConfigBuilder::from(gather(file, variables)?).build()
+    ConfigBuilder::from(sources(file, variables)?).build()
 }
 
 fn keys_of(result: &Result<Config, ConfigError>) -> Vec<&str> {
@@ -600,11 +600,11 @@ fn toml_values_may_be_of_their_own_type() {
 fn unknown_names_are_refused_with_what_was_meant() {
     let problem = only_problem(from_toml(&format!("{}scope = \"openid\"", toml(GOOD))));
     assert_eq!(
-        (problem.key(), problem.cure()),
+        (problem.key(), problem.help()),
         ("scope", "Did you mean `scopes`?")
     );
 
-    for (variable, cure) in [
+    for (variable, help) in [
         ("OTEN_REDIRECT_URL", "Did you mean `OTEN_REDIRECT_URI`?"),
         (
             "OTEN_CLIENT_SECRET_FIL",
@@ -615,7 +615,7 @@ fn unknown_names_are_refused_with_what_was_meant() {
         ("OTEN_PORT", "Unset it: nothing would come of it."),
     ] {
         let problem = only_problem(from_both(&toml(GOOD), &[(variable, "x")]));
-        assert_eq!((problem.key(), problem.cure()), (variable, cure));
+        assert_eq!((problem.key(), problem.help()), (variable, help));
     }
     // A name cannot forge lines of the report.
     let problem = only_problem(from_toml(&format!("{}\"a\\nb\" = 1", toml(GOOD))));
@@ -770,7 +770,7 @@ fn b3_each_bad_key_file_has_a_line_of_its_own_with_its_path_and_cure() {
         format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n").into_bytes()
     };
     let new_key = "`oten keygen ed25519`";
-    for (bytes, message, cure) in [
+    for (bytes, message, help) in [
         (Vec::new(), "is empty", new_key),
         (b"\n".to_vec(), "is empty", new_key),
         (b"not a key".to_vec(), "is not PEM", new_key),
@@ -808,25 +808,25 @@ fn b3_each_bad_key_file_has_a_line_of_its_own_with_its_path_and_cure() {
     ] {
         let file = TempFile::new(bytes);
         let settings = changed(&[("jar", "EdDSA"), ("jar_key_file", file.path())]);
-        assert_bad_key(&settings, message, file.path(), cure);
+        assert_bad_key(&settings, message, file.path(), help);
     }
     let folder = std::env::temp_dir();
-    for (path, message, cure) in [
+    for (path, message, help) in [
         ("/nowhere/at/all", "does not exist", "Create it"),
         (folder.to_str().unwrap(), "a directory", "Correct the path"),
     ] {
         let settings = changed(&[("jar", "EdDSA"), ("jar_key_file", path)]);
-        assert_bad_key(&settings, message, path, cure);
+        assert_bad_key(&settings, message, path, help);
     }
 }
 
 #[track_caller]
-fn assert_bad_key(settings: &[(&str, &str)], message: &str, path: &str, cure: &str) {
+fn assert_bad_key(settings: &[(&str, &str)], message: &str, path: &str, help: &str) {
     let problem = only_problem(from_environment(settings));
     assert_eq!(problem.key(), "jar_key_file");
     assert!(problem.message().contains(message), "{message}: {problem}");
     assert!(problem.message().contains(path), "{path}: {problem}");
-    assert!(problem.cure().contains(cure), "{cure}: {problem}");
+    assert!(problem.help().contains(help), "{help}: {problem}");
 }
 
 #[cfg(unix)]
@@ -851,8 +851,8 @@ fn a_private_key_that_others_may_read_is_refused_in_production() {
         assert_eq!(read(&later, "sandbox").unwrap().warnings().len(), 1);
         let problem = only_problem(read(&later, "production"));
         assert!(problem.message().contains("everybody"), "{problem}");
-        let cure = format!("chmod 600 {}", file.path());
-        assert!(problem.cure().contains(&cure), "{problem}");
+        let help = format!("chmod 600 {}", file.path());
+        assert!(problem.help().contains(&help), "{problem}");
         file.chmod(0o600);
     }
 }
@@ -1113,7 +1113,7 @@ fn production_is_strict_where_the_sandbox_warns() {
     // A short secret is no matter where it signs nothing.
     let off =
         from_environment(&changed(&[PRODUCTION, &short, &[("jar", "off")]].concat())).unwrap();
-    assert!(off.warnings()[0].cure().contains("legacy"));
+    assert!(off.warnings()[0].help().contains("legacy"));
 }
 
 #[test]
@@ -1122,7 +1122,7 @@ fn production_keeps_no_sessions_in_memory() {
     let problem = only_problem(from_environment(&changed(&memory)));
     assert_eq!(problem.key(), "session_store");
     assert!(problem.message().contains("restart"), "{problem}");
-    assert!(problem.cure().contains("sqlite:PATH"), "{problem}");
+    assert!(problem.help().contains("sqlite:PATH"), "{problem}");
     // An app may hand in a store of its own, which the configuration does not know.
     from_environment(&changed(PRODUCTION)).unwrap();
     from_environment(&changed(&[("session_store", "memory:")])).unwrap();
@@ -1137,7 +1137,7 @@ fn l7_a_store_outside_the_process_needs_a_key() {
             let problem = only_problem(from_environment(&changed(&settings)));
             assert_eq!(problem.key(), "session_key");
             assert!(problem.message().contains("`session_store`"), "{problem}");
-            assert!(problem.cure().contains("OTEN_SESSION_KEY"), "{problem}");
+            assert!(problem.help().contains("OTEN_SESSION_KEY"), "{problem}");
 
             let with_key = [&settings[..], &[("session_key", KEYS[0])]].concat();
             from_environment(&changed(&with_key)).unwrap();
@@ -1157,9 +1157,9 @@ fn production_warns_of_a_store_that_is_talked_to_in_the_open() {
         let config = from_environment(&changed(&settings)).unwrap();
         let mut warnings = config.warnings().iter();
         let found = warnings.find(|warning| warning.key() == "session_store");
-        found.map(|warning| warning.cure().to_owned())
+        found.map(|warning| warning.help().to_owned())
     };
-    for (store, cure) in [
+    for (store, help) in [
         ("redis://redis.example.com", "`rediss://`"),
         ("redis://10.0.0.7:6379/1", "`rediss://`"),
         ("postgres://db.example.com/d", "verify-full"),
@@ -1175,7 +1175,7 @@ fn production_warns_of_a_store_that_is_talked_to_in_the_open() {
         ),
     ] {
         let warned = warns("production", store).unwrap_or_else(|| panic!("{store}"));
-        assert!(warned.contains(cure), "{store}: {warned}");
+        assert!(warned.contains(help), "{store}: {warned}");
         assert_eq!(warns("sandbox", store), None, "{store}");
     }
     for store in [
@@ -1199,7 +1199,7 @@ fn production_recommends_a_key_that_oten_does_not_hold() {
     let recommends = |settings: &[(&str, &str)]| {
         let config = from_environment(&changed(settings)).unwrap();
         let is_it = |warning: &Problem| {
-            warning.key() == "jar" && warning.cure().contains("set it to `EdDSA`")
+            warning.key() == "jar" && warning.help().contains("set it to `EdDSA`")
         };
         config.warnings().iter().any(is_it)
     };
@@ -1255,9 +1255,9 @@ fn a_secret_in_a_toml_file_is_refused_in_production() {
         let problem = only_problem(from_both(&production, &variables));
         assert_eq!(problem.key(), wrong);
         let variable = variable(wrong);
-        assert!(problem.cure().contains(&variable), "{problem}");
+        assert!(problem.help().contains(&variable), "{problem}");
         assert!(
-            problem.cure().contains(&format!("`{wrong}_file`")),
+            problem.help().contains(&format!("`{wrong}_file`")),
             "{problem}"
         );
 
@@ -1456,7 +1456,7 @@ fn a_file_that_everybody_may_write_is_refused_in_production() {
                 problem.key() == name
                     && problem.message().contains("may write")
                     && problem
-                        .cure()
+                        .help()
                         .contains(&format!("chmod go-w {}", file.path()))
             };
             let sandbox = from_environment(&changed(settings)).unwrap();

@@ -100,7 +100,7 @@ pub(super) fn consent(
         interaction,
         client_id: &request.client_id,
         user,
-        scopes: scopes.map(|scope| (scope, meaning(scope))).collect(),
+        scopes: scopes.map(|scope| (scope, description(scope))).collect(),
     };
     respond(StatusCode::OK, &page)
 }
@@ -198,7 +198,7 @@ pub(super) fn unknown_user() -> Response {
     respond(StatusCode::BAD_REQUEST, &page)
 }
 
-fn meaning(scope: &str) -> &'static str {
+fn description(scope: &str) -> &'static str {
     match scope {
         "openid" => "Know that it is you",
         "profile" => "See your name",

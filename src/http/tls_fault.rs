@@ -2,7 +2,7 @@ use std::{error::Error, io};
 
 use rustls::{CertificateError, Error as TlsError};
 
-/// Why a connection was not trusted, with the cure.
+/// Why a connection was not trusted, with the help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TlsFault {
     #[error(

@@ -2,7 +2,7 @@
 //! feature `metrics`. An app that installs a recorder has them; without one they cost nothing.
 //!
 //! ```
-//! use axum_oten::metric::{Metric, Shape};
+//! use axum_oten::metric::{Metric, MetricKind};
 //! use axum_oten::{Config, MemoryStore, Oten, config::Environment};
 //!
 //! # let config = Config::builder()
@@ -19,7 +19,7 @@
 //!
 //! // Counters stand at zero from then on, for each value of each label.
 //! let logins = Metric::Logins;
-//! assert_eq!((logins.name(), logins.shape()), ("oten_logins_total", Shape::Counter));
+//! assert_eq!((logins.name(), logins.kind()), ("oten_logins_total", MetricKind::Counter));
 //! let [outcome] = logins.labels() else { unreachable!() };
 //! assert_eq!(outcome.values(), ["signed_in", "cancelled", "refused"]);
 //!
@@ -33,7 +33,7 @@
 //!
 //! # Metrics
 //!
-//! | metric | kind | labels | meaning |
+//! | metric | kind | labels | description |
 //! |---|---|---|---|
 //! | `oten_login_attempts_total` | counter | | Browsers that were sent to the provider to sign in. |
 //! | `oten_logins_total` | counter | `outcome`: `signed_in`, `cancelled`, `refused` | Sign-ins that came to an end, at `/login` or when the browser came back. Attempts less these are people who gave up on the way. |
@@ -60,7 +60,7 @@ mod table;
 #[cfg(feature = "metrics")]
 pub use self::{
     label::Label,
-    table::{Metric, Shape},
+    table::{Metric, MetricKind},
 };
 
 pub(crate) use self::{

@@ -6,7 +6,7 @@ use super::{
     label::{By, Endpoint, Fetch, Login, Outcome, Refresh, StoreFailure},
     table::Metric,
 };
-use crate::audit::{Event, Kind};
+use crate::audit::{Event, EventKind};
 
 /// Tells a recorder the names and meanings, and sets what has a known beginning to it.
 pub(crate) fn describe() {
@@ -18,22 +18,24 @@ pub(crate) fn describe() {
 /// What is counted of that which is told in the log: the two cannot disagree.
 pub(crate) fn of_event(event: &Event) {
     match event.kind() {
-        Kind::SignedIn => login(Login::SignedIn),
-        Kind::SignedOut => sign_outs(By::User, 1),
-        Kind::BackChannelLogout => sign_outs(By::Provider, event.sessions().unwrap_or_default()),
-        Kind::Refused => {
+        EventKind::SignedIn => login(Login::SignedIn),
+        EventKind::SignedOut => sign_outs(By::User, 1),
+        EventKind::BackChannelLogout => {
+            sign_outs(By::Provider, event.sessions().unwrap_or_default());
+        }
+        EventKind::Refused => {
             if let Some(reason) = event.reason() {
                 add(Metric::Refusals, &[reason.code()], 1);
             }
         }
-        Kind::Refreshed => {
+        EventKind::Refreshed => {
             refresh(Refresh::Refreshed);
             set(Metric::GraceInUse, 0);
         }
-        Kind::RefreshFailed => refresh(Refresh::Failed),
-        Kind::SignInEnded => refresh(Refresh::Ended),
-        Kind::RefreshLost => refresh(Refresh::Lost),
-        Kind::FreshStart | Kind::RevocationFailed | Kind::UnsealedRecord => {}
+        EventKind::RefreshFailed => refresh(Refresh::Failed),
+        EventKind::SignInEnded => refresh(Refresh::Ended),
+        EventKind::RefreshLost => refresh(Refresh::Lost),
+        EventKind::FreshStart | EventKind::RevocationFailed | EventKind::UnsealedRecord => {}
     }
 }
 
@@ -89,7 +91,7 @@ use sink::{add, measure, set};
 mod sink {
     use std::time::Duration;
 
-    use crate::metric::{Metric, Shape};
+    use crate::metric::{Metric, MetricKind};
 
     pub(super) fn add(metric: Metric, labels: &[&'static str], count: u64) {
         metrics::counter!(metric.name(), labelled(metric, labels)).increment(count);
@@ -111,15 +113,15 @@ mod sink {
 
     pub(super) fn describe() {
         for &metric in Metric::all() {
-            let (name, meaning) = (metric.name(), metric.meaning());
-            match metric.shape() {
-                Shape::Counter => {
-                    metrics::describe_counter!(name, meaning);
+            let (name, description) = (metric.name(), metric.description());
+            match metric.kind() {
+                MetricKind::Counter => {
+                    metrics::describe_counter!(name, description);
                     begin(metric);
                 }
-                Shape::Gauge => metrics::describe_gauge!(name, meaning),
-                Shape::Histogram => {
-                    metrics::describe_histogram!(name, metrics::Unit::Seconds, meaning);
+                MetricKind::Gauge => metrics::describe_gauge!(name, description),
+                MetricKind::Histogram => {
+                    metrics::describe_histogram!(name, metrics::Unit::Seconds, description);
                 }
             }
         }

@@ -7,7 +7,7 @@ use crate::audit::Reason;
 #[cfg(feature = "metrics")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Shape {
+pub enum MetricKind {
     /// Only up, from zero when the process starts.
     Counter,
     /// Up and down.
@@ -18,12 +18,12 @@ pub enum Shape {
 
 /// Writes each metric once, as a variant and as a row of the table.
 macro_rules! table {
-    ($($metric:ident: $name:literal, $shape:ident, [$($label:literal of $values:expr),*], $meaning:literal;)*) => {
+    ($($metric:ident: $name:literal, $kind:ident, [$($label:literal of $values:expr),*], $description:literal;)*) => {
         /// One metric.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Metric {
-            $(#[doc = $meaning] $metric,)*
+            $(#[doc = $description] $metric,)*
         }
 
         #[cfg(feature = "metrics")]
@@ -44,9 +44,9 @@ macro_rules! table {
 
             /// How it moves.
             #[must_use]
-            pub fn shape(self) -> Shape {
+            pub fn kind(self) -> MetricKind {
                 match self {
-                    $(Self::$metric => Shape::$shape,)*
+                    $(Self::$metric => MetricKind::$kind,)*
                 }
             }
 
@@ -63,9 +63,9 @@ macro_rules! table {
 
             /// What it counts or measures.
             #[must_use]
-            pub fn meaning(self) -> &'static str {
+            pub fn description(self) -> &'static str {
                 match self {
-                    $(Self::$metric => $meaning,)*
+                    $(Self::$metric => $description,)*
                 }
             }
         }

@@ -53,39 +53,43 @@ struct ErrorBody {
 }
 
 /// What a code means, to whom.
-struct Meaning {
+struct Description {
     /// To programs.
     name: &'static str,
     /// To the person at the browser.
     sentence: &'static str,
     /// To the operator of the site.
-    advice: &'static str,
+    help: &'static str,
 }
 
 const MISCONFIGURED: &str =
     "Signing in is not set up correctly on this site. The people who run it have to look at it.";
 const PASSING: &str = "Oten cannot sign you in right now. Please try again in a moment.";
 
-const OTHER: Meaning = Meaning {
+const OTHER: Description = Description {
     name: "",
     sentence: "Oten could not sign you in. Please try again.",
-    advice: "the provider answered an error code this version does not know; look it up in \
+    help: "the provider answered an error code this version does not know; look it up in \
              the provider's documentation",
 };
 
-const fn meaning(name: &'static str, sentence: &'static str, advice: &'static str) -> Meaning {
-    Meaning {
+const fn description(
+    name: &'static str,
+    sentence: &'static str,
+    help: &'static str,
+) -> Description {
+    Description {
         name,
         sentence,
-        advice,
+        help,
     }
 }
 
 /// Every code with a name of its own.
-static KNOWN: [(ErrorCode, Meaning); 17] = [
+static KNOWN: [(ErrorCode, Description); 17] = [
     (
         ErrorCode::InvalidRequest,
-        meaning(
+        description(
             "invalid_request",
             MISCONFIGURED,
             "check that the client type matches the registration (a confidential client must \
@@ -95,7 +99,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::InvalidClient,
-        meaning(
+        description(
             "invalid_client",
             MISCONFIGURED,
             "check OTEN_CLIENT_ID and OTEN_CLIENT_SECRET, that they belong to the configured \
@@ -104,7 +108,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::InvalidGrant,
-        meaning(
+        description(
             "invalid_grant",
             "The sign-in took too long or was already used. Please sign in again.",
             "the code or refresh token was expired, used or issued to another client; nothing \
@@ -113,7 +117,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::UnauthorizedClient,
-        meaning(
+        description(
             "unauthorized_client",
             MISCONFIGURED,
             "allow the authorization code flow for this client in the developer portal and \
@@ -122,7 +126,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::UnsupportedResponseType,
-        meaning(
+        description(
             "unsupported_response_type",
             MISCONFIGURED,
             "the provider must support the response type `code`; check OTEN_ISSUER",
@@ -130,7 +134,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::UnsupportedGrantType,
-        meaning(
+        description(
             "unsupported_grant_type",
             MISCONFIGURED,
             "the provider must support the grant `authorization_code`; check OTEN_ISSUER",
@@ -138,7 +142,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::InvalidScope,
-        meaning(
+        description(
             "invalid_scope",
             MISCONFIGURED,
             "allow the scopes of OTEN_SCOPES for this client in the developer portal",
@@ -146,7 +150,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::AccessDenied,
-        meaning(
+        description(
             "access_denied",
             "You cancelled the sign-in, or this account may not use this site.",
             "nothing to do: the person or a policy at the provider said no",
@@ -154,7 +158,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::ServerError,
-        meaning(
+        description(
             "server_error",
             PASSING,
             "the provider failed; look at its status page if it goes on",
@@ -162,7 +166,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::TemporarilyUnavailable,
-        meaning(
+        description(
             "temporarily_unavailable",
             PASSING,
             "the provider is busy or being maintained; look at its status page if it goes on",
@@ -170,7 +174,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::InvalidRequestObject,
-        meaning(
+        description(
             "invalid_request_object",
             MISCONFIGURED,
             "check that OTEN_JAR is the method registered for this client, and the client \
@@ -179,7 +183,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::RequestNotSupported,
-        meaning(
+        description(
             "request_not_supported",
             MISCONFIGURED,
             "the provider takes no request object from this client: a public client is set up \
@@ -188,7 +192,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::RequestUriNotSupported,
-        meaning(
+        description(
             "request_uri_not_supported",
             MISCONFIGURED,
             "no `request_uri` is ever sent from here: look for a proxy that rewrites requests",
@@ -196,7 +200,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::InvalidRequestUri,
-        meaning(
+        description(
             "invalid_request_uri",
             MISCONFIGURED,
             "no `request_uri` is ever sent from here: look for a proxy that rewrites requests",
@@ -204,7 +208,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::LoginRequired,
-        meaning(
+        description(
             "login_required",
             "You are not signed in at Oten. Please sign in.",
             "expected with OTEN_PROMPT=none; leave it out to let people sign in",
@@ -212,7 +216,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::ConsentRequired,
-        meaning(
+        description(
             "consent_required",
             "Oten needs your consent. Please sign in.",
             "expected with OTEN_PROMPT=none; leave it out to let people consent",
@@ -220,7 +224,7 @@ static KNOWN: [(ErrorCode, Meaning); 17] = [
     ),
     (
         ErrorCode::InteractionRequired,
-        meaning(
+        description(
             "interaction_required",
             "Oten needs something from you. Please sign in.",
             "expected with OTEN_PROMPT=none; leave it out to let people act",
@@ -246,31 +250,33 @@ impl ErrorCode {
     pub fn as_str(&self) -> &str {
         match self {
             Self::Other(code) => code,
-            known => known.meaning().name,
+            known => known.description().name,
         }
     }
 
     /// A sentence for the person at the browser. It never contains anything that was received.
     #[must_use]
     pub fn sentence(&self) -> &'static str {
-        self.meaning().sentence
+        self.description().sentence
     }
 
     /// What the operator of the site can do about it.
     #[must_use]
-    pub fn advice(&self) -> &'static str {
-        self.meaning().advice
+    pub fn help(&self) -> &'static str {
+        self.description().help
     }
 
-    fn meaning(&self) -> &'static Meaning {
+    fn description(&self) -> &'static Description {
         let known = KNOWN.iter().find(|(code, _)| code == self);
-        known.map_or(&OTHER, |(_, meaning)| meaning)
+        known.map_or(&OTHER, |(_, description)| description)
     }
 }
 
 impl From<&str> for ErrorCode {
     fn from(code: &str) -> Self {
-        let known = KNOWN.iter().find(|(_, meaning)| meaning.name == code);
+        let known = KNOWN
+            .iter()
+            .find(|(_, description)| description.name == code);
         known.map_or_else(|| Self::Other(code.to_owned()), |(code, _)| code.clone())
     }
 }
@@ -293,7 +299,7 @@ mod tests {
     fn every_code_is_recognised_by_its_own_name() {
         for (code, _) in &KNOWN {
             assert_eq!(ErrorCode::from(code.as_str()), *code);
-            assert!(!code.sentence().is_empty() && !code.advice().is_empty());
+            assert!(!code.sentence().is_empty() && !code.help().is_empty());
         }
     }
 

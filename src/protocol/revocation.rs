@@ -14,7 +14,7 @@ use crate::{
 pub(crate) enum RevocationError {
     #[error("the revocation endpoint could not be asked")]
     Unreachable(#[source] HttpError),
-    #[error("the revocation endpoint refused: {0}; {advice}", advice = .0.advice())]
+    #[error("the revocation endpoint refused: {0}; {help}", help = .0.help())]
     Refused(ErrorCode),
     #[error("the revocation endpoint answered {0} without an error code")]
     Status(StatusCode),

@@ -50,7 +50,7 @@ pub(crate) enum TokenError {
     Unreachable(#[source] HttpError),
     #[error("the token endpoint is busy (429)")]
     Busy { retry_after: Option<Duration> },
-    #[error("the token endpoint refused: {0}; {advice}", advice = .0.advice())]
+    #[error("the token endpoint refused: {0}; {help}", help = .0.help())]
     Refused(ErrorCode),
     #[error("the token endpoint answered {0} without an error code")]
     Status(StatusCode),

@@ -13,6 +13,7 @@
 //! assert!(ProviderMetadata::from_discovery(document, "https://account.sbx.oten.dev", None).is_err());
 //! ```
 
+mod budget;
 mod cache;
 mod discovery;
 mod environment;
@@ -22,6 +23,7 @@ mod metadata;
 
 pub use self::{error::ProviderError, metadata::ProviderMetadata};
 
+pub(crate) use self::budget::Budget;
 #[cfg(feature = "check")]
 pub(crate) use self::discovery::discovery_url;
 

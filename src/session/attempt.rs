@@ -2,14 +2,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    ReturnTo,
-    records::{Found, Kind, Records},
-};
+use super::ReturnTo;
 use crate::{
     protocol::CodeVerifier,
     secret::{Secret, exposed},
-    store::StoreError,
+    store::{Found, RecordKind, Records, StoreError},
 };
 
 /// How long a person has to sign in at the provider; then, how long the page they wanted is known.
@@ -83,7 +80,7 @@ impl LoginAttempts {
         let expires_at = self.0.clock().now() + LIFETIME;
         let id = Secret::random();
         self.0
-            .insert_new(Kind::LoginAttempt, id.expose(), &record, expires_at)
+            .insert_new(RecordKind::LoginAttempt, id.expose(), &record, expires_at)
             .await?;
         Ok(id)
     }
@@ -110,7 +107,7 @@ impl LoginAttempts {
         let first = self
             .0
             .replace(
-                Kind::LoginAttempt,
+                RecordKind::LoginAttempt,
                 id.expose(),
                 Some(found.version),
                 &used,
@@ -126,11 +123,11 @@ impl LoginAttempts {
 
     /// Forgets an attempt, open or used.
     pub(crate) async fn forget(&self, id: &Secret) -> Result<(), StoreError> {
-        self.0.remove(Kind::LoginAttempt, id.expose()).await
+        self.0.remove(RecordKind::LoginAttempt, id.expose()).await
     }
 
     async fn load(&self, id: &Secret) -> Result<Option<Found<Record>>, StoreError> {
-        self.0.load(Kind::LoginAttempt, id.expose()).await
+        self.0.load(RecordKind::LoginAttempt, id.expose()).await
     }
 }
 

@@ -3,11 +3,10 @@ use std::collections::BTreeSet;
 use super::{
     Sessions, User,
     index::Set,
-    records::Kind,
+    run_to_completion::run_to_completion,
     sessions::{Data, SessionData},
-    uncancelled::uncancelled,
 };
-use crate::store::StoreError;
+use crate::store::{RecordKind, StoreError};
 
 /// Sessions that begin while those of their user end are looked for this many times.
 const ROUNDS: usize = 10;
@@ -37,7 +36,7 @@ impl Sessions {
         target: LogoutTarget,
     ) -> Result<EndedSessions, StoreError> {
         let this = self.clone();
-        uncancelled(async move { this.end_named_now(&target).await }).await
+        run_to_completion(async move { this.end_named_now(&target).await }).await
     }
 
     async fn end_named_now(&self, target: &LogoutTarget) -> Result<EndedSessions, StoreError> {
@@ -92,7 +91,7 @@ impl Sessions {
     }
 
     async fn take_member(&self, member: &str) -> Result<Option<SessionData>, StoreError> {
-        let taken: Option<Data> = self.records.take_at(Kind::Session, member).await?;
+        let taken: Option<Data> = self.records.take_at(RecordKind::Session, member).await?;
         Ok(taken.and_then(|mut data| SessionData::take_from(&mut data)))
     }
 

@@ -9,29 +9,26 @@ use std::collections::BTreeSet;
 use time::OffsetDateTime;
 use tower_sessions::session::Id;
 
-use super::{
-    Sessions, User,
-    records::{Kind, Records},
-};
-use crate::store::StoreError;
+use super::{Sessions, User};
+use crate::store::{RecordKind, Records, StoreError};
 
 /// A set of sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Set {
-    kind: Kind,
+    kind: RecordKind,
     id: String,
 }
 
 impl Set {
     pub(super) fn of_sub(client_id: &str, issuer: &str, sub: &str) -> Self {
-        Self::new(Kind::SessionsOfSub, client_id, issuer, sub)
+        Self::new(RecordKind::SessionsOfSub, client_id, issuer, sub)
     }
 
     pub(super) fn of_sid(client_id: &str, issuer: &str, sid: &str) -> Self {
-        Self::new(Kind::SessionsOfSid, client_id, issuer, sid)
+        Self::new(RecordKind::SessionsOfSid, client_id, issuer, sid)
     }
 
-    fn new(kind: Kind, client_id: &str, issuer: &str, name: &str) -> Self {
+    fn new(kind: RecordKind, client_id: &str, issuer: &str, name: &str) -> Self {
         // JSON keeps the three apart, whatever is in them.
         let id = serde_json::json!([client_id, issuer, name]).to_string();
         Self { kind, id }
@@ -49,7 +46,7 @@ impl Set {
 
 /// The member that stands for a session.
 pub(super) fn member(id: Id) -> String {
-    Records::address(Kind::Session, &id.to_string())
+    Records::address(RecordKind::Session, &id.to_string())
 }
 
 impl Sessions {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::records::{Kind, Records};
+use crate::store::{RecordKind, Records};
 use crate::{http::CALL_TIMEOUT, secret::Secret, store::StoreError};
 
 /// How long a lease lives: longer than the call it is for and the store calls around it. A process
@@ -27,7 +27,7 @@ impl Lease {
         let expires_at = records.clock().now() + LEASE_LIFETIME;
         let taken = records
             .insert_raw(
-                Kind::Lease,
+                RecordKind::Lease,
                 &lease.id,
                 lease.owner.expose().as_bytes(),
                 expires_at,
@@ -40,7 +40,7 @@ impl Lease {
     /// is left alone.
     pub(super) async fn release(self, records: &Records) {
         let owner = self.owner.expose().as_bytes();
-        if let Err(error) = records.remove_if(Kind::Lease, &self.id, owner).await {
+        if let Err(error) = records.remove_if(RecordKind::Lease, &self.id, owner).await {
             tracing::warn!(%error, "a lease could not be released; it runs out by itself");
         }
     }

@@ -2,22 +2,18 @@
 
 mod attempt;
 mod back_channel;
-mod budget;
 mod index;
 mod lease;
 mod lifetimes;
-mod probe;
-mod records;
 mod refresh;
+mod refresh_outcome;
 mod refresher;
-mod renewal;
 mod request_session;
 mod return_to;
 mod revoker;
+mod run_to_completion;
 mod sessions;
-mod subjects;
 mod tokens;
-mod uncancelled;
 mod used_logout_tokens;
 mod user;
 
@@ -28,22 +24,16 @@ pub(crate) use self::{
         AttemptState, LIFETIME as ATTEMPT_LIFETIME, LoginAttempt, LoginAttempts, is_fresh_start,
     },
     back_channel::LogoutTarget,
-    budget::Budget,
     lease::LEASE_LIFETIME,
     lifetimes::Lifetimes,
-    records::Records,
-    refresher::{Parts as RefresherParts, Refresher},
-    renewal::Renewal,
+    refresh_outcome::RefreshOutcome,
+    refresher::{Parts as TokenRefresherParts, TokenRefresher},
     request_session::{CookieChange, RequestSession, SignedIn},
     return_to::ReturnTo,
     revoker::Revoker,
     sessions::{EndedSession, Identity, Sessions},
-    subjects::Subjects,
     tokens::Tokens,
     used_logout_tokens::UsedLogoutTokens,
 };
-
-#[cfg(feature = "check")]
-pub(crate) use self::probe::{ProbeError, Sealed};
 
 use self::sessions::Data;

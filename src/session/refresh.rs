@@ -1,4 +1,4 @@
-//! One renewal, from the first look at the store to the last write.
+//! One outcome, from the first look at the store to the last write.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -7,13 +7,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     lease::{LEASE_LIFETIME, Lease},
-    records::{Found, Kind},
+    refresh_outcome::{RefreshOutcome, RefreshRequest},
     refresher::Parts,
-    renewal::{Renewal, Wish},
     tokens::Tokens,
 };
 use crate::{
-    audit::{Kind as EventKind, TARGET},
+    audit::{EventKind, TARGET},
     error::with_causes,
     protocol::{
         ErrorCode, Expected, IdTokenCheckError, IdTokenError, TokenError, TokenResponse,
@@ -21,7 +20,7 @@ use crate::{
     },
     provider::{ProviderError, ProviderMetadata},
     secret::random_bytes,
-    store::StoreError,
+    store::{Found, RecordKind, StoreError},
 };
 
 /// After a failure there is no further try for this long, or as long as the provider says.
@@ -65,60 +64,63 @@ impl Failure {
     }
 }
 
-pub(super) async fn run(parts: &Parts, wish: &Wish) -> Renewal {
-    let renewal = renew(parts, wish)
+pub(super) async fn run(parts: &Parts, request: &RefreshRequest) -> RefreshOutcome {
+    let outcome = refresh(parts, request)
         .await
-        .unwrap_or_else(|error| Renewal::StoreDown(Arc::new(error)));
-    if let Renewal::Fresh(tokens) | Renewal::Unrenewable(tokens) = &renewal {
+        .unwrap_or_else(|error| RefreshOutcome::StoreDown(Arc::new(error)));
+    if let RefreshOutcome::Fresh(tokens) | RefreshOutcome::NotRefreshable(tokens) = &outcome {
         // The session's own note of when to come here again. If it cannot be written, the next
         // request comes here too early and finds the tokens fresh.
-        let due_at = tokens.renewal_due_at();
-        if let Err(error) = parts.sessions.note_renewal(wish.session, due_at).await {
+        let due_at = tokens.refresh_due_at();
+        if let Err(error) = parts.sessions.note_refresh(request.session, due_at).await {
             tracing::debug!(%error, "the next renewal could not be noted");
         }
     }
-    renewal
+    outcome
 }
 
-async fn renew(parts: &Parts, wish: &Wish) -> Result<Renewal, StoreError> {
+async fn refresh(parts: &Parts, request: &RefreshRequest) -> Result<RefreshOutcome, StoreError> {
     let records = &parts.sessions.records;
     let patience = Instant::now() + LEASE_LIFETIME;
     // Known before there is a lease to run out meanwhile.
     let metadata = parts.provider.metadata().await;
     loop {
-        if let Some(renewal) = without_a_call(parts, wish).await? {
-            return Ok(renewal);
+        if let Some(outcome) = without_a_call(parts, request).await? {
+            return Ok(outcome);
         }
-        if let Some(lease) = Lease::take(records, &wish.tokens).await? {
-            let renewal = with_the_lease(parts, wish, &metadata).await;
+        if let Some(lease) = Lease::take(records, &request.tokens).await? {
+            let outcome = with_the_lease(parts, request, &metadata).await;
             lease.release(records).await;
-            return renewal;
+            return outcome;
         }
         // When this process stops, whoever only waits has nothing to lose: another one renews.
         if Instant::now() >= patience || parts.tasks.is_closed() {
-            return Ok(Renewal::TimedOut);
+            return Ok(RefreshOutcome::TimedOut);
         }
         sleep(pause()).await;
     }
 }
 
 /// What the store alone can answer.
-async fn without_a_call(parts: &Parts, wish: &Wish) -> Result<Option<Renewal>, StoreError> {
+async fn without_a_call(
+    parts: &Parts,
+    request: &RefreshRequest,
+) -> Result<Option<RefreshOutcome>, StoreError> {
     let records = &parts.sessions.records;
-    let Some(Found { value: tokens, .. }) = Tokens::load(records, &wish.tokens).await? else {
-        return Ok(Some(Renewal::Ended));
+    let Some(Found { value: tokens, .. }) = Tokens::load(records, &request.tokens).await? else {
+        return Ok(Some(RefreshOutcome::Ended));
     };
     Ok(settled(Arc::new(tokens), records.clock().now()))
 }
 
-fn settled(tokens: Arc<Tokens>, now: OffsetDateTime) -> Option<Renewal> {
+fn settled(tokens: Arc<Tokens>, now: OffsetDateTime) -> Option<RefreshOutcome> {
     if tokens.refresh_token.is_none() {
-        Some(Renewal::Unrenewable(tokens))
+        Some(RefreshOutcome::NotRefreshable(tokens))
     } else if tokens.are_fresh(now) {
-        Some(Renewal::Fresh(tokens))
+        Some(RefreshOutcome::Fresh(tokens))
     } else {
         let rest = tokens.rest_until.filter(|until| now < *until)?;
-        Some(Renewal::Failed {
+        Some(RefreshOutcome::Failed {
             tokens,
             retry_after: (rest - now).try_into().ok(),
         })
@@ -127,32 +129,32 @@ fn settled(tokens: Arc<Tokens>, now: OffsetDateTime) -> Option<Renewal> {
 
 async fn with_the_lease(
     parts: &Parts,
-    wish: &Wish,
+    request: &RefreshRequest,
     metadata: &Result<Arc<ProviderMetadata>, ProviderError>,
-) -> Result<Renewal, StoreError> {
+) -> Result<RefreshOutcome, StoreError> {
     let records = &parts.sessions.records;
     // Whoever had the lease before may have done it.
-    let Some(found) = Tokens::load(records, &wish.tokens).await? else {
-        return Ok(Renewal::Ended);
+    let Some(found) = Tokens::load(records, &request.tokens).await? else {
+        return Ok(RefreshOutcome::Ended);
     };
     let before = Arc::new(found.value.clone());
-    if let Some(renewal) = settled(Arc::clone(&before), records.clock().now()) {
-        return Ok(renewal);
+    if let Some(outcome) = settled(Arc::clone(&before), records.clock().now()) {
+        return Ok(outcome);
     }
-    match call(parts, wish, &before, metadata).await {
+    match call(parts, request, &before, metadata).await {
         Ok(response) => {
-            let tokens = before.renewed(response, records.clock().now());
-            write(parts, wish, &found, tokens).await
+            let tokens = before.refreshed(response, records.clock().now());
+            write(parts, request, &found, tokens).await
         }
-        Err(failure) if failure.ends_the_sign_in() => end(parts, wish, &found, &failure).await,
-        Err(failure) => rest(parts, wish, found, before, &failure).await,
+        Err(failure) if failure.ends_the_sign_in() => end(parts, request, &found, &failure).await,
+        Err(failure) => rest(parts, request, found, before, &failure).await,
     }
 }
 
 /// The call itself, and the check of its answer.
 async fn call(
     parts: &Parts,
-    wish: &Wish,
+    request: &RefreshRequest,
     before: &Tokens,
     metadata: &Result<Arc<ProviderMetadata>, ProviderError>,
 ) -> Result<TokenResponse, Failure> {
@@ -162,7 +164,7 @@ async fn call(
     };
     if let Some(budget) = &parts.budget {
         budget
-            .renewal()
+            .refresh()
             .map_err(|exhausted| Failure::Budget(exhausted.retry_after))?;
     }
     let mut response = refresh_tokens(
@@ -172,7 +174,7 @@ async fn call(
         &refresh_token.0,
     )
     .await?;
-    if !is_id_token_good(parts, wish, metadata, &response).await? {
+    if !is_id_token_good(parts, request, metadata, &response).await? {
         response.id_token = None;
     }
     Ok(response)
@@ -184,7 +186,7 @@ async fn call(
 /// runs out.
 async fn is_id_token_good(
     parts: &Parts,
-    wish: &Wish,
+    request: &RefreshRequest,
     metadata: &ProviderMetadata,
     response: &TokenResponse,
 ) -> Result<bool, IdTokenError> {
@@ -194,7 +196,7 @@ async fn is_id_token_good(
     let expected = Expected {
         issuer: metadata.issuer(),
         client_id: parts.client.id(),
-        subject: Some(wish.user.subject()),
+        subject: Some(request.user.subject()),
         nonce: None,
         access_token: &response.access_token,
         max_age: None,
@@ -211,7 +213,7 @@ async fn is_id_token_good(
         Ok(Err(IdTokenCheckError::Provider(_))) | Err(_) => {
             tracing::warn!(
                 target: TARGET,
-                correlation_id = wish.correlation_id,
+                correlation_id = request.correlation_id,
                 "the key of a renewed ID token is not to be had; the old ID token stays"
             );
             Ok(false)
@@ -223,17 +225,17 @@ async fn is_id_token_good(
 /// meanwhile stays one.
 async fn write(
     parts: &Parts,
-    wish: &Wish,
+    request: &RefreshRequest,
     found: &Found<Tokens>,
     tokens: Tokens,
-) -> Result<Renewal, StoreError> {
+) -> Result<RefreshOutcome, StoreError> {
     let records = &parts.sessions.records;
     let mut attempt = 1;
     loop {
         let written = records
             .replace(
-                Kind::Tokens,
-                wish.tokens.expose(),
+                RecordKind::Tokens,
+                request.tokens.expose(),
                 Some(found.version),
                 &tokens,
                 found.expires_at,
@@ -241,12 +243,12 @@ async fn write(
             .await;
         match written {
             Ok(true) => {
-                tell(parts, wish, EventKind::Refreshed, None);
-                return Ok(Renewal::Fresh(Arc::new(tokens)));
+                tell(parts, request, EventKind::Refreshed, None);
+                return Ok(RefreshOutcome::Fresh(Arc::new(tokens)));
             }
-            Ok(false) => return not_written(parts, wish, &tokens).await,
+            Ok(false) => return not_written(parts, request, &tokens).await,
             Err(error) if attempt == WRITES => {
-                tell(parts, wish, EventKind::RefreshLost, Some(&error));
+                tell(parts, request, EventKind::RefreshLost, Some(&error));
                 return Err(error);
             }
             Err(_) => {
@@ -259,17 +261,21 @@ async fn write(
 
 /// The tokens are not there any more as they were found. Mostly the session ended meanwhile: then
 /// nobody needs the new ones.
-async fn not_written(parts: &Parts, wish: &Wish, tokens: &Tokens) -> Result<Renewal, StoreError> {
+async fn not_written(
+    parts: &Parts,
+    request: &RefreshRequest,
+    tokens: &Tokens,
+) -> Result<RefreshOutcome, StoreError> {
     let records = &parts.sessions.records;
-    let Some(found) = Tokens::load(records, &wish.tokens).await? else {
-        parts.revoker.revoke(tokens, &wish.correlation_id);
-        return Ok(Renewal::Ended);
+    let Some(found) = Tokens::load(records, &request.tokens).await? else {
+        parts.revoker.revoke(tokens, &request.correlation_id);
+        return Ok(RefreshOutcome::Ended);
     };
     // Somebody else was faster, or a write that was said to have failed was done.
     let tokens = Arc::new(found.value);
     let settled = settled(Arc::clone(&tokens), records.clock().now());
     let retry_after = None;
-    Ok(settled.unwrap_or(Renewal::Failed {
+    Ok(settled.unwrap_or(RefreshOutcome::Failed {
         tokens,
         retry_after,
     }))
@@ -279,31 +285,31 @@ async fn not_written(parts: &Parts, wish: &Wish, tokens: &Tokens) -> Result<Rene
 /// ends.
 async fn end(
     parts: &Parts,
-    wish: &Wish,
+    request: &RefreshRequest,
     found: &Found<Tokens>,
     failure: &Failure,
-) -> Result<Renewal, StoreError> {
+) -> Result<RefreshOutcome, StoreError> {
     let records = &parts.sessions.records;
-    if let Some(now) = Tokens::load(records, &wish.tokens).await?
+    if let Some(now) = Tokens::load(records, &request.tokens).await?
         && now.version != found.version
-        && let Some(renewal) = settled(Arc::new(now.value), records.clock().now())
+        && let Some(outcome) = settled(Arc::new(now.value), records.clock().now())
     {
-        return Ok(renewal);
+        return Ok(outcome);
     }
-    tell(parts, wish, EventKind::SignInEnded, Some(failure));
-    parts.sessions.end(wish.session).await?;
-    Ok(Renewal::Ended)
+    tell(parts, request, EventKind::SignInEnded, Some(failure));
+    parts.sessions.end(request.session).await?;
+    Ok(RefreshOutcome::Ended)
 }
 
 /// It may work later. Until then nobody tries.
 async fn rest(
     parts: &Parts,
-    wish: &Wish,
+    request: &RefreshRequest,
     found: Found<Tokens>,
     before: Arc<Tokens>,
     failure: &Failure,
-) -> Result<Renewal, StoreError> {
-    tell(parts, wish, EventKind::RefreshFailed, Some(failure));
+) -> Result<RefreshOutcome, StoreError> {
+    tell(parts, request, EventKind::RefreshFailed, Some(failure));
     let records = &parts.sessions.records;
     let retry_after = failure.retry_after();
     let rest = retry_after.unwrap_or_default().max(REST);
@@ -313,26 +319,30 @@ async fn rest(
     };
     records
         .replace(
-            Kind::Tokens,
-            wish.tokens.expose(),
+            RecordKind::Tokens,
+            request.tokens.expose(),
             Some(found.version),
             &resting,
             found.expires_at,
         )
         .await?;
-    Ok(Renewal::Failed {
+    Ok(RefreshOutcome::Failed {
         tokens: before,
         retry_after: Some(rest),
     })
 }
 
-fn tell(parts: &Parts, wish: &Wish, kind: EventKind, failure: Option<&dyn Error>) {
+fn tell(parts: &Parts, request: &RefreshRequest, kind: EventKind, failure: Option<&dyn Error>) {
     let event = parts
         .trail
         .event(kind)
-        .of_request(&wish.correlation_id)
-        .sent_from(wish.client_address)
-        .about(parts.subjects.name(&wish.user));
+        .of_request(&request.correlation_id)
+        .sent_from(request.client_address)
+        .about(
+            parts
+                .trail
+                .pseudonym(request.user.issuer(), request.user.subject()),
+        );
     parts.trail.record(&match failure {
         Some(failure) => event.because(with_causes(failure)),
         None => event,

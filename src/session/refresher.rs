@@ -9,22 +9,26 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    Budget, Revoker, Sessions, Subjects,
+    Revoker, Sessions,
     lease::LEASE_LIFETIME,
     refresh,
-    renewal::{Renewal, Wish},
+    refresh_outcome::{RefreshOutcome, RefreshRequest},
 };
-use crate::{audit::Trail, config::Client, provider::Provider};
+use crate::{
+    audit::AuditTrail,
+    config::Client,
+    provider::{Budget, Provider},
+};
 
-/// Renews tokens. However many requests of a session wish it, there is one call: in this process
+/// Renews tokens. However many requests of a session request it, there is one call: in this process
 /// they wait for one task, which goes on if they all leave; among processes a lease decides.
 #[derive(Clone)]
-pub(crate) struct Refresher(Arc<Inner>);
+pub(crate) struct TokenRefresher(Arc<Inner>);
 
 struct Inner {
     parts: Parts,
     /// By the id of the tokens.
-    under_way: Mutex<HashMap<String, watch::Receiver<Option<Renewal>>>>,
+    under_way: Mutex<HashMap<String, watch::Receiver<Option<RefreshOutcome>>>>,
 }
 
 /// What a renewal needs.
@@ -34,14 +38,13 @@ pub(crate) struct Parts {
     pub(crate) provider: Arc<Provider>,
     pub(crate) client: Client,
     pub(crate) budget: Option<Arc<Budget>>,
-    pub(crate) subjects: Arc<Subjects>,
     pub(crate) revoker: Revoker,
     /// Where work in the background is counted.
     pub(crate) tasks: TaskTracker,
-    pub(crate) trail: Trail,
+    pub(crate) trail: AuditTrail,
 }
 
-impl Refresher {
+impl TokenRefresher {
     pub(crate) fn new(parts: Parts) -> Self {
         Self(Arc::new(Inner {
             parts,
@@ -50,19 +53,19 @@ impl Refresher {
     }
 
     /// Renews, or waits for whoever is at it, no longer than a lease lives.
-    pub(crate) async fn renew(&self, wish: Wish) -> Renewal {
-        let mut receiver = self.join(wish);
+    pub(crate) async fn refresh(&self, request: RefreshRequest) -> RefreshOutcome {
+        let mut receiver = self.join(request);
         let outcome = async {
             let outcome = receiver.wait_for(Option::is_some).await.ok()?;
             outcome.clone()
         };
         let outcome = timeout(LEASE_LIFETIME + Duration::from_secs(1), outcome).await;
-        outcome.ok().flatten().unwrap_or(Renewal::TimedOut)
+        outcome.ok().flatten().unwrap_or(RefreshOutcome::TimedOut)
     }
 
-    fn join(&self, wish: Wish) -> watch::Receiver<Option<Renewal>> {
+    fn join(&self, request: RefreshRequest) -> watch::Receiver<Option<RefreshOutcome>> {
         let mut under_way = self.0.under_way();
-        let id = wish.tokens.expose().to_owned();
+        let id = request.tokens.expose().to_owned();
         if let Some(receiver) = under_way.get(&id) {
             return receiver.clone();
         }
@@ -74,17 +77,19 @@ impl Refresher {
         };
         let parts = self.0.parts.clone();
         self.0.parts.tasks.spawn(async move {
-            let renewal = refresh::run(&parts, &wish).await;
+            let outcome = refresh::run(&parts, &request).await;
             // Whoever comes now begins anew, and sees in the store what was done.
             drop(place);
-            sender.send_replace(Some(renewal));
+            sender.send_replace(Some(outcome));
         });
         receiver
     }
 }
 
 impl Inner {
-    fn under_way(&self) -> MutexGuard<'_, HashMap<String, watch::Receiver<Option<Renewal>>>> {
+    fn under_way(
+        &self,
+    ) -> MutexGuard<'_, HashMap<String, watch::Receiver<Option<RefreshOutcome>>>> {
         self.under_way
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -103,8 +108,8 @@ impl Drop for Place {
     }
 }
 
-impl fmt::Debug for Refresher {
+impl fmt::Debug for TokenRefresher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refresher").finish_non_exhaustive()
+        f.debug_struct("TokenRefresher").finish_non_exhaustive()
     }
 }

@@ -15,11 +15,13 @@ use tower_sessions::{
 
 use super::{
     Sessions, Tokens, User,
-    records::{Found, Kind},
-    renewal::Wish,
+    refresh_outcome::RefreshRequest,
     sessions::{OURS, SessionData, TokensPointer},
 };
-use crate::{error::with_causes, store::StoreError};
+use crate::{
+    error::with_causes,
+    store::{Found, RecordKind, StoreError},
+};
 
 /// A request's session: the app sees tower-sessions' [`Session`] with its own data, we see who is
 /// signed in. Both are one record and one read.
@@ -42,13 +44,13 @@ impl SignedIn {
     }
 
     /// When to renew the tokens, as far as the session knows.
-    pub(crate) fn renewal_due_at(&self) -> Option<OffsetDateTime> {
-        self.0.renewal_due_at
+    pub(crate) fn refresh_due_at(&self) -> Option<OffsetDateTime> {
+        self.0.refresh_due_at
     }
 
     /// Whether it is time to renew the tokens.
-    pub(crate) fn is_renewal_due(&self, now: OffsetDateTime) -> bool {
-        self.renewal_due_at().is_some_and(|due_at| due_at <= now)
+    pub(crate) fn is_refresh_due(&self, now: OffsetDateTime) -> bool {
+        self.refresh_due_at().is_some_and(|due_at| due_at <= now)
     }
 }
 
@@ -110,14 +112,14 @@ impl RequestSession {
     }
 
     /// What it takes to renew the tokens of who is signed in; nothing where there are none.
-    pub(crate) fn wish(
+    pub(crate) fn refresh_request(
         &self,
         signed_in: &SignedIn,
         correlation_id: &str,
         client_address: Option<IpAddr>,
-    ) -> Option<Wish> {
+    ) -> Option<RefreshRequest> {
         let TokensPointer(tokens) = signed_in.0.tokens.as_ref()?;
-        Some(Wish {
+        Some(RefreshRequest {
             session: self.store.seen().id?,
             tokens: tokens.clone(),
             user: signed_in.user().clone(),
@@ -127,10 +129,10 @@ impl RequestSession {
     }
 
     /// The tokens were renewed: what this request writes later does not say otherwise.
-    pub(crate) fn note_renewal(&self, tokens: &Tokens) {
+    pub(crate) fn note_refresh(&self, tokens: &Tokens) {
         let mut seen = self.store.seen();
         if let Some(data) = &mut seen.data {
-            Arc::make_mut(data).renewal_due_at = tokens.renewal_due_at();
+            Arc::make_mut(data).refresh_due_at = tokens.refresh_due_at();
         }
     }
 
@@ -255,7 +257,7 @@ impl RequestStore {
         if let Some((id, renewed)) = due {
             let id = id.to_string();
             let records = &self.sessions.records;
-            if let Err(error) = records.touch(Kind::Session, &id, renewed).await {
+            if let Err(error) = records.touch(RecordKind::Session, &id, renewed).await {
                 tracing::warn!(%error, "activity could not be noted");
             }
         }
@@ -352,7 +354,7 @@ impl RequestStore {
         let expires_at = self.sessions.expires_at(ours.created_at);
         let records = &self.sessions.records;
         records
-            .replace(Kind::Session, &id, None, &data, expires_at)
+            .replace(RecordKind::Session, &id, None, &data, expires_at)
             .await
             .map(drop)
     }

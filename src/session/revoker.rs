@@ -5,7 +5,7 @@ use url::Url;
 
 use super::Tokens;
 use crate::{
-    audit::{Kind, Trail},
+    audit::{AuditTrail, EventKind},
     config::Client,
     error::with_causes,
     protocol::revoke_refresh_token,
@@ -22,7 +22,7 @@ pub(crate) struct Revoker {
     /// The configured endpoint; else the announced one is used.
     pub(crate) endpoint: Option<Url>,
     pub(crate) tasks: TaskTracker,
-    pub(crate) trail: Trail,
+    pub(crate) trail: AuditTrail,
 }
 
 impl Revoker {
@@ -45,7 +45,7 @@ impl Revoker {
         let http = self.provider.http();
         let revoked = revoke_refresh_token(http, &endpoint, &self.client, refresh_token).await;
         if let Err(error) = revoked {
-            let event = self.trail.event(Kind::RevocationFailed);
+            let event = self.trail.event(EventKind::RevocationFailed);
             let event = event
                 .of_request(correlation_id)
                 .because(with_causes(&error));

@@ -5,14 +5,10 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use tower_sessions::session::Id;
 
-use super::{
-    Lifetimes, Records, Revoker, Tokens, User,
-    records::{Found, Kind},
-    uncancelled::uncancelled,
-};
+use super::{Lifetimes, Revoker, Tokens, User, run_to_completion::run_to_completion};
 use crate::{
     secret::{Secret, exposed},
-    store::StoreError,
+    store::{Found, RecordKind, Records, StoreError},
 };
 
 /// The key of a stored session's data that is ours; all others are the app's.
@@ -36,7 +32,7 @@ pub(super) struct SessionData {
     /// When to think of renewing the tokens, as far as this record knows: a request that is slow to
     /// write may bring an old time back, which heals at the next look.
     #[serde(default, with = "time::serde::timestamp::option")]
-    pub(super) renewal_due_at: Option<OffsetDateTime>,
+    pub(super) refresh_due_at: Option<OffsetDateTime>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -50,7 +46,7 @@ impl SessionData {
             created_at,
             user: None,
             tokens: None,
-            renewal_due_at: None,
+            refresh_due_at: None,
         }
     }
 
@@ -110,7 +106,7 @@ impl Sessions {
         tokens: Tokens,
     ) -> Result<(Id, User), StoreError> {
         let this = self.clone();
-        uncancelled(async move { this.sign_in_now(before, identity, &tokens).await }).await
+        run_to_completion(async move { this.sign_in_now(before, identity, &tokens).await }).await
     }
 
     async fn sign_in_now(
@@ -139,7 +135,7 @@ impl Sessions {
             created_at: now,
             user: Some(user.clone()),
             tokens: Some(TokensPointer(kept)),
-            renewal_due_at: tokens.renewal_due_at(),
+            refresh_due_at: tokens.refresh_due_at(),
         };
         ours.put_into(&mut data)?;
         self.insert(id, &data, now).await?;
@@ -163,7 +159,7 @@ impl Sessions {
     ) -> Result<Vec<EndedSession>, StoreError> {
         let (this, revoker) = (self.clone(), revoker.clone());
         let correlation_id = correlation_id.to_owned();
-        uncancelled(async move {
+        run_to_completion(async move {
             let mut ended = Vec::new();
             for id in ids {
                 let session = this.end_now(id).await?;
@@ -181,7 +177,7 @@ impl Sessions {
     /// it any more.
     pub(super) async fn end(&self, id: Id) -> Result<(), StoreError> {
         let this = self.clone();
-        uncancelled(async move { this.end_now(id).await.map(drop) }).await
+        run_to_completion(async move { this.end_now(id).await.map(drop) }).await
     }
 
     async fn end_now(&self, id: Id) -> Result<Option<EndedSession>, StoreError> {
@@ -206,7 +202,10 @@ impl Sessions {
 
     /// Takes a session out of the store; the answer is our part of it.
     pub(super) async fn take(&self, id: Id) -> Result<Option<SessionData>, StoreError> {
-        let taken: Option<Data> = self.records.take(Kind::Session, &id.to_string()).await?;
+        let taken: Option<Data> = self
+            .records
+            .take(RecordKind::Session, &id.to_string())
+            .await?;
         Ok(taken.and_then(|mut data| SessionData::take_from(&mut data)))
     }
 
@@ -224,7 +223,9 @@ impl Sessions {
     }
 
     pub(super) async fn load(&self, id: Id) -> Result<Option<Found<Data>>, StoreError> {
-        self.records.load(Kind::Session, &id.to_string()).await
+        self.records
+            .load(RecordKind::Session, &id.to_string())
+            .await
     }
 
     pub(super) async fn insert(
@@ -236,13 +237,13 @@ impl Sessions {
         let expires_at = self.expires_at(created_at);
         let id = id.to_string();
         self.records
-            .insert_new(Kind::Session, &id, data, expires_at)
+            .insert_new(RecordKind::Session, &id, data, expires_at)
             .await
     }
 
     /// Writes down when to think of renewing a session's tokens, unless that is what it says, or
     /// somebody else writes.
-    pub(super) async fn note_renewal(
+    pub(super) async fn note_refresh(
         &self,
         id: Id,
         due_at: Option<OffsetDateTime>,
@@ -260,14 +261,14 @@ impl Sessions {
         };
         // Records keep whole seconds.
         let seconds = |at: Option<OffsetDateTime>| at.map(OffsetDateTime::unix_timestamp);
-        if seconds(ours.renewal_due_at) == seconds(due_at) {
+        if seconds(ours.refresh_due_at) == seconds(due_at) {
             return Ok(());
         }
-        ours.renewal_due_at = due_at;
+        ours.refresh_due_at = due_at;
         ours.put_into(&mut value)?;
         let id = id.to_string();
         self.records
-            .replace(Kind::Session, &id, Some(version), &value, expires_at)
+            .replace(RecordKind::Session, &id, Some(version), &value, expires_at)
             .await
             .map(drop)
     }

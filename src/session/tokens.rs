@@ -3,14 +3,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::records::{Found, Kind, Records};
+use crate::store::{Found, RecordKind, Records};
 use crate::{
     protocol::TokenResponse,
     secret::{Secret, exposed, random_bytes},
     store::StoreError,
 };
 
-/// An access token that ends within this time is due for renewal.
+/// An access token that ends within this time is due for outcome.
 const MARGIN: Duration = Duration::from_secs(60);
 
 /// Renewals that would be due at the same moment are spread over at most this time before it.
@@ -58,8 +58,8 @@ impl Tokens {
         }
     }
 
-    /// The same after a renewal: what the provider did not send again stays as it was.
-    pub(super) fn renewed(&self, response: TokenResponse, now: OffsetDateTime) -> Self {
+    /// The same after a outcome: what the provider did not send again stays as it was.
+    pub(super) fn refreshed(&self, response: TokenResponse, now: OffsetDateTime) -> Self {
         let new = Self::new(response, now);
         Self {
             refresh_token: new.refresh_token.or_else(|| self.refresh_token.clone()),
@@ -76,7 +76,7 @@ impl Tokens {
 
     /// When a session with these tokens has to think of renewing them; never without a refresh
     /// token.
-    pub(super) fn renewal_due_at(&self) -> Option<OffsetDateTime> {
+    pub(super) fn refresh_due_at(&self) -> Option<OffsetDateTime> {
         self.refresh_token.as_ref().map(|_| self.refresh_at)
     }
 
@@ -88,7 +88,7 @@ impl Tokens {
     ) -> Result<Secret, StoreError> {
         let id = Secret::random();
         records
-            .insert_new(Kind::Tokens, id.expose(), self, expires_at)
+            .insert_new(RecordKind::Tokens, id.expose(), self, expires_at)
             .await?;
         Ok(id)
     }
@@ -97,12 +97,12 @@ impl Tokens {
         records: &Records,
         id: &Secret,
     ) -> Result<Option<Found<Self>>, StoreError> {
-        records.load(Kind::Tokens, id.expose()).await
+        records.load(RecordKind::Tokens, id.expose()).await
     }
 
     /// Takes tokens out of the store, whose session has ended.
     pub(super) async fn take(records: &Records, id: &Secret) -> Result<Option<Self>, StoreError> {
-        records.take(Kind::Tokens, id.expose()).await
+        records.take(RecordKind::Tokens, id.expose()).await
     }
 }
 

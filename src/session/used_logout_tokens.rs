@@ -1,7 +1,7 @@
 use time::OffsetDateTime;
 
-use super::records::{Kind, Records};
 use crate::store::StoreError;
+use crate::store::{RecordKind, Records};
 
 /// The logout tokens that were used, each for as long as it would be believed again.
 #[derive(Clone, Debug)]
@@ -18,7 +18,10 @@ impl UsedLogoutTokens {
 
     pub(crate) async fn contains(&self, issuer: &str, jti: &str) -> Result<bool, StoreError> {
         let id = self.id(issuer, jti);
-        let found = self.records.load::<u8>(Kind::LogoutToken, &id).await?;
+        let found = self
+            .records
+            .load::<u8>(RecordKind::LogoutToken, &id)
+            .await?;
         Ok(found.is_some())
     }
 
@@ -31,7 +34,7 @@ impl UsedLogoutTokens {
     ) -> Result<bool, StoreError> {
         let id = self.id(issuer, jti);
         self.records
-            .insert_raw(Kind::LogoutToken, &id, b"1", ends_at)
+            .insert_raw(RecordKind::LogoutToken, &id, b"1", ends_at)
             .await
     }
 

@@ -219,7 +219,7 @@ impl OtenStore for MemoryStore {
         Ok(())
     }
 
-    fn is_outside(&self) -> bool {
+    fn is_external(&self) -> bool {
         false
     }
 }

@@ -39,7 +39,9 @@ mod outside;
 mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod probe;
 mod record_key;
+mod records;
 #[cfg(feature = "redis")]
 mod redis;
 mod shared;
@@ -52,12 +54,16 @@ mod wrapped;
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub use self::postgres::PostgresStore;
+#[cfg(feature = "check")]
+pub(crate) use self::probe::{ProbeError, Sealed};
+pub(crate) use self::records::{Found, RecordKind, Records};
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::RedisStore;
 #[cfg(feature = "sqlite")]
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use self::sqlite::SqliteStore;
+
 pub use self::{memory::MemoryStore, open::open, record_key::RecordKey, wrapped::WrappedStore};
 
 use std::fmt::Debug;
@@ -162,7 +168,7 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
 
     /// Whether the records leave this process, for a file or a server that others may read. A store
     /// that does not say so counts as one whose records do.
-    fn is_outside(&self) -> bool {
+    fn is_external(&self) -> bool {
         true
     }
 }

@@ -13,7 +13,7 @@ use crate::config::StoreUrl;
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), store::StoreError> {
 /// let store = store::open(&StoreUrl::Memory).await?;
-/// assert!(!store.is_outside());
+/// assert!(!store.is_external());
 /// # Ok(()) }
 /// ```
 ///

@@ -60,7 +60,7 @@ impl<S: OtenStore + ?Sized> OtenStore for Arc<S> {
         (**self).remove_member(set, member).await
     }
 
-    fn is_outside(&self) -> bool {
-        (**self).is_outside()
+    fn is_external(&self) -> bool {
+        (**self).is_external()
     }
 }

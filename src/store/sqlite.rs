@@ -54,7 +54,7 @@ const OPEN_PAUSE: Duration = Duration::from_millis(20);
 ///
 /// # let folder = std::env::temp_dir().join(format!("axum-oten-doc-{}", std::process::id()));
 /// let store = SqliteStore::open(folder.join("sessions.db")).await?;
-/// assert!(store.is_outside());
+/// assert!(store.is_external());
 /// assert!(SqliteStore::open(&folder).await.is_err()); // a folder is no database
 /// # std::fs::remove_dir_all(folder).ok();
 /// # Ok(()) }

@@ -38,7 +38,7 @@ const LOCKS: usize = 64;
 /// # }
 ///
 /// let store = WrappedStore::new(TheirStore::default());
-/// assert!(store.is_outside()); // who knows where it writes to
+/// assert!(store.is_external()); // who knows where it writes to
 /// ```
 pub struct WrappedStore<S> {
     inner: Arc<Inner<S>>,

@@ -1,10 +1,12 @@
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 
-use super::{AccessTokenRejection, error::Error, rejection::Refusal, visit::Visit};
+use super::{
+    AccessTokenRejection, error::Error, rejection::Refusal, request_context::RequestContext,
+};
 use crate::{
     secret::Secret,
-    session::{Renewal, SignedIn, Tokens},
+    session::{RefreshOutcome, SignedIn, Tokens},
 };
 
 /// A live access token of the signed-in user, to call an API on their behalf.
@@ -43,16 +45,16 @@ impl<S: Send + Sync> FromRequestParts<S> for AccessToken {
     type Rejection = AccessTokenRejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let visit = Visit::from_request_parts(parts, state).await?;
-        let signed_in = visit.require_signed_in().await?;
-        live_token(&visit, &signed_in)
+        let context = RequestContext::from_request_parts(parts, state).await?;
+        let signed_in = context.require_signed_in().await?;
+        live_token(&context, &signed_in)
             .await
-            .map_err(|error| Refusal::new(&visit, error).into())
+            .map_err(|error| Refusal::new(&context, error).into())
     }
 }
 
-async fn live_token(visit: &Visit, signed_in: &SignedIn) -> Result<AccessToken, Error> {
-    let now = visit.inner().clock.now();
+async fn live_token(context: &RequestContext, signed_in: &SignedIn) -> Result<AccessToken, Error> {
+    let now = context.inner().clock.now();
     let live_until = now + MARGIN;
     let is_live = |tokens: &Tokens| tokens.access_token_expires_at > live_until;
     // Signing in again soon after a sign-in would lead in circles.
@@ -64,21 +66,25 @@ async fn live_token(visit: &Visit, signed_in: &SignedIn) -> Result<AccessToken, 
         }
     };
     let token = |tokens: &Tokens| AccessToken(tokens.access_token.clone());
-    let tokens = visit.session().tokens(signed_in).await;
+    let tokens = context.session().tokens(signed_in).await;
     match tokens.map_err(Error::Store)? {
         None => return Err(ended()),
         Some(tokens) if tokens.are_fresh(now) && is_live(&tokens) => return Ok(token(&tokens)),
         Some(_) => {}
     }
-    match visit.renewal(signed_in).await {
-        Some(Renewal::Fresh(tokens)) if is_live(&tokens) => Ok(token(&tokens)),
-        Some(Renewal::Unrenewable(tokens) | Renewal::Failed { tokens, .. }) if is_live(&tokens) => {
+    match context.refresh(signed_in).await {
+        Some(RefreshOutcome::Fresh(tokens)) if is_live(&tokens) => Ok(token(&tokens)),
+        Some(RefreshOutcome::NotRefreshable(tokens) | RefreshOutcome::Failed { tokens, .. })
+            if is_live(&tokens) =>
+        {
             Ok(token(&tokens))
         }
-        None | Some(Renewal::Fresh(_) | Renewal::Unrenewable(_)) => Err(ended()),
-        Some(Renewal::Ended) => Err(Error::NotSignedIn),
-        Some(Renewal::Failed { retry_after, .. }) => Err(Error::NotRenewed { retry_after }),
-        Some(Renewal::TimedOut) => Err(Error::NotRenewed { retry_after: None }),
-        Some(Renewal::StoreDown(error)) => Err(Error::StoreShared(error)),
+        None | Some(RefreshOutcome::Fresh(_) | RefreshOutcome::NotRefreshable(_)) => Err(ended()),
+        Some(RefreshOutcome::Ended) => Err(Error::NotSignedIn),
+        Some(RefreshOutcome::Failed { retry_after, .. }) => {
+            Err(Error::NotRefreshed { retry_after })
+        }
+        Some(RefreshOutcome::TimedOut) => Err(Error::NotRefreshed { retry_after: None }),
+        Some(RefreshOutcome::StoreDown(error)) => Err(Error::StoreShared(error)),
     }
 }

@@ -16,8 +16,8 @@ use url::form_urlencoded;
 use super::{
     error::{BackChannelError, Error},
     event,
+    request_context::{RequestContext, keep_private},
     security_headers::protect_page,
-    visit::{Visit, keep_private},
 };
 use crate::{
     protocol::{ExpectedLogout, LogoutTokenError, check_logout_token},
@@ -35,21 +35,21 @@ const RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Ends the sessions that a logout token names. The answer is 200 once they are gone, 400 for a token
 /// that is not believed, and 5xx for one that may be sent again.
-pub(super) async fn post(visit: Visit, request: Request<Body>) -> Response {
-    let outcome = timeout(DEADLINE, log_out(&visit, request))
+pub(super) async fn post(context: RequestContext, request: Request<Body>) -> Response {
+    let outcome = timeout(DEADLINE, log_out(&context, request))
         .await
         .unwrap_or(Err(BackChannelError::TooSlow(DEADLINE).into()));
     let mut response = match outcome {
         Ok(()) => StatusCode::OK.into_response(),
-        Err(error) => refuse(&visit, &error),
+        Err(error) => refuse(&context, &error),
     };
     protect_page(response.headers_mut());
     keep_private(response.headers_mut());
     response
 }
 
-async fn log_out(visit: &Visit, request: Request<Body>) -> Result<(), Error> {
-    let inner = visit.inner();
+async fn log_out(context: &RequestContext, request: Request<Body>) -> Result<(), Error> {
+    let inner = context.inner();
     let token = logout_token(request).await?;
     let metadata = inner.provider.metadata().await.map_err(Error::Provider)?;
     let expected = ExpectedLogout {
@@ -71,11 +71,11 @@ async fn log_out(visit: &Visit, request: Request<Body>) -> Result<(), Error> {
     let ended = inner.sessions.end_named(target).await;
     let ended = ended.map_err(Error::Store)?;
     let subject = match (&ended.user, &claims.sub) {
-        (Some(somebody), _) => Some(inner.subjects.name(somebody)),
-        (None, Some(sub)) => Some(inner.subjects.name_of(issuer, sub)),
+        (Some(owner), _) => Some(inner.trail.pseudonym(owner.issuer(), owner.subject())),
+        (None, Some(sub)) => Some(inner.trail.pseudonym(issuer, sub)),
         (None, None) => None,
     };
-    event::back_channel_logout(visit, subject, ended.count);
+    event::back_channel_logout(context, subject, ended.count);
     // Only now: if the store fails before, the provider sends the same token again.
     let ends_at = OffsetDateTime::from_unix_timestamp(claims.ends_at)
         .map_err(|_| refused(LogoutTokenError::Misshapen("iat")))?;
@@ -125,27 +125,27 @@ fn is_form(headers: &HeaderMap) -> bool {
 }
 
 /// The answer to a program (section 2.8), which says which rule was broken and nothing else.
-fn refuse(visit: &Visit, error: &Error) -> Response {
-    event::refused(visit, error);
-    let meaning = error.meaning();
-    let code = if meaning.status.is_client_error() {
+fn refuse(context: &RequestContext, error: &Error) -> Response {
+    event::refused(context, error);
+    let description = error.description();
+    let code = if description.status.is_client_error() {
         "invalid_request"
     } else {
         "temporarily_unavailable"
     };
     let body = json!({
         "error": code,
-        "error_description": format!("{} ({})", meaning.sentence, meaning.reason),
-        "correlation_id": visit.correlation_id(),
+        "error_description": format!("{} ({})", description.sentence, description.reason),
+        "correlation_id": context.correlation_id(),
     });
-    let mut response = (meaning.status, body.to_string()).into_response();
+    let mut response = (description.status, body.to_string()).into_response();
     let headers = response.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
-    if meaning.status.is_server_error() {
-        let after = meaning.retry_after.unwrap_or(RETRY_AFTER);
+    if description.status.is_server_error() {
+        let after = description.retry_after.unwrap_or(RETRY_AFTER);
         headers.insert(header::RETRY_AFTER, after.as_secs().max(1).into());
     }
     response

@@ -8,7 +8,7 @@ use super::{
     cookies,
     error::Error,
     event, login,
-    visit::{Visit, redirect},
+    request_context::{RequestContext, redirect},
 };
 use crate::{
     protocol::{
@@ -23,49 +23,53 @@ use crate::{
 const DEADLINE: Duration = Duration::from_secs(11);
 
 /// `GET` of the redirect URI: the provider's answer.
-pub(super) async fn get(visit: Visit, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
+pub(super) async fn get(
+    context: RequestContext,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
     let query = query.unwrap_or_default();
     let mut return_to = None;
-    let outcome = timeout(DEADLINE, answer(&visit, &headers, &query, &mut return_to))
+    let outcome = timeout(DEADLINE, answer(&context, &headers, &query, &mut return_to))
         .await
         .unwrap_or(Err(Error::TooSlow(DEADLINE)));
     match outcome {
         Ok(response) => response,
-        Err(error) => login::fail(&visit, error, return_to.as_ref()),
+        Err(error) => login::fail(&context, error, return_to.as_ref()),
     }
 }
 
 /// First the state, before anything is sent anywhere; then `iss`, `error` and `code`.
 async fn answer(
-    visit: &Visit,
+    context: &RequestContext,
     headers: &HeaderMap,
     query: &str,
     return_to: &mut Option<ReturnTo>,
 ) -> Result<Response, Error> {
-    if visit.session_cookies().are_several() {
+    if context.session_cookies().are_several() {
         // Signing in would leave the browser with two sessions, and us with neither.
         return Err(Error::SeveralSessionCookies);
     }
     let parameters = CallbackParameters::parse(query)?;
     let state = parameters.state()?;
-    let attempt = match find_attempt(visit, headers, state).await? {
+    let attempt = match find_attempt(context, headers, state).await? {
         AttemptState::Taken(attempt) => attempt,
         AttemptState::Used { return_to: wanted } => {
             return_to.clone_from(&wanted);
-            return unusable(visit, headers, state, wanted).await;
+            return unusable(context, headers, state, wanted).await;
         }
-        AttemptState::Unknown => return unusable(visit, headers, state, None).await,
+        AttemptState::Unknown => return unusable(context, headers, state, None).await,
     };
     return_to.clone_from(&attempt.return_to);
-    complete(visit, parameters, &attempt).await
+    complete(context, parameters, &attempt).await
 }
 
 async fn find_attempt(
-    visit: &Visit,
+    context: &RequestContext,
     headers: &HeaderMap,
     state: &Secret,
 ) -> Result<AttemptState, Error> {
-    let inner = visit.inner();
+    let inner = context.inner();
     let Some(cookie) = inner.cookies.login_for(headers, state) else {
         return Ok(AttemptState::Unknown);
     };
@@ -77,30 +81,30 @@ async fn find_attempt(
 /// late, without cookies, or forged. Whoever is signed in goes on to their page; a guest gets one
 /// fresh start. Nobody is signed in or out by it.
 async fn unusable(
-    visit: &Visit,
+    context: &RequestContext,
     headers: &HeaderMap,
     state: &Secret,
     return_to: Option<ReturnTo>,
 ) -> Result<Response, Error> {
-    if visit.signed_in().await?.is_some() {
-        return Ok(go_to(visit, return_to.as_ref()));
+    if context.signed_in().await?.is_some() {
+        return Ok(go_to(context, return_to.as_ref()));
     }
     if is_fresh_start(state) {
         return Err(Error::UnknownAttempt {
             any_cookie: cookies::has_any(headers),
         });
     }
-    event::fresh_start(visit);
-    login::start(visit, headers, LoginAttempt::new(return_to, true)).await
+    event::fresh_start(context);
+    login::start(context, headers, LoginAttempt::new(return_to, true)).await
 }
 
 /// The attempt is this browser's and is used up: exchanges the code, verifies, signs in.
 async fn complete(
-    visit: &Visit,
+    context: &RequestContext,
     parameters: CallbackParameters,
     attempt: &LoginAttempt,
 ) -> Result<Response, Error> {
-    let inner = visit.inner();
+    let inner = context.inner();
     let metadata = inner.provider.metadata().await.map_err(Error::Provider)?;
     let code = parameters.into_code(
         metadata.issuer(),
@@ -123,28 +127,28 @@ async fn complete(
     )
     .await
     .map_err(Error::Token)?;
-    let identity = verify(visit, &metadata, &tokens, attempt).await?;
+    let identity = verify(context, &metadata, &tokens, attempt).await?;
     let tokens = Tokens::new(tokens, inner.clock.now());
     let (id, user) = inner
         .sessions
-        .sign_in(visit.session_cookies().only(), identity, tokens)
+        .sign_in(context.session_cookies().only(), identity, tokens)
         .await
         .map_err(Error::Store)?;
-    visit.settle();
-    event::signed_in(visit, &user);
-    let mut response = go_to(visit, attempt.return_to.as_ref());
+    context.settle();
+    event::signed_in(context, &user);
+    let mut response = go_to(context, attempt.return_to.as_ref());
     let cookie = inner.cookies.session(id);
     response.headers_mut().append(header::SET_COOKIE, cookie);
     Ok(response)
 }
 
 async fn verify(
-    visit: &Visit,
+    context: &RequestContext,
     metadata: &ProviderMetadata,
     tokens: &TokenResponse,
     attempt: &LoginAttempt,
 ) -> Result<Identity, Error> {
-    let inner = visit.inner();
+    let inner = context.inner();
     let expected = Expected {
         issuer: metadata.issuer(),
         client_id: inner.config.client().id(),
@@ -169,6 +173,6 @@ async fn verify(
     })
 }
 
-fn go_to(visit: &Visit, return_to: Option<&ReturnTo>) -> Response {
-    redirect(return_to.map_or(visit.inner().config.home(), ReturnTo::as_str))
+fn go_to(context: &RequestContext, return_to: Option<&ReturnTo>) -> Response {
+    redirect(return_to.map_or(context.inner().config.home(), ReturnTo::as_str))
 }

@@ -71,7 +71,7 @@ pub(super) enum Error {
     )]
     AccessTokenUseless,
     #[error("the user's tokens cannot be renewed right now, and the grace is over")]
-    NotRenewed { retry_after: Option<Duration> },
+    NotRefreshed { retry_after: Option<Duration> },
     #[error("the code cannot be exchanged")]
     Token(#[source] TokenError),
     #[error("the provider's answer is not believed")]
@@ -95,7 +95,7 @@ pub(super) enum BackChannelError {
 
 /// What an error means outside of this crate.
 #[derive(Debug)]
-pub(super) struct Meaning {
+pub(super) struct Description {
     pub(super) status: StatusCode,
     /// For logs and programs.
     pub(super) reason: Reason,
@@ -144,48 +144,48 @@ impl From<LogoutTokenCheckError> for Error {
 impl Error {
     // A table: one row for each error.
     #[allow(clippy::too_many_lines)]
-    pub(super) fn meaning(&self) -> Meaning {
+    pub(super) fn description(&self) -> Description {
         match self {
-            Self::MissingLayer | Self::RequestObject(_) => Meaning::of(
+            Self::MissingLayer | Self::RequestObject(_) => Description::of(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 Reason::Setup,
                 "Not set up correctly",
                 "This site is not set up correctly. The people who run it have to look at it.",
             ),
-            Self::NotSignedIn => Meaning::of(
+            Self::NotSignedIn => Description::of(
                 StatusCode::UNAUTHORIZED,
                 Reason::NotSignedIn,
                 "Please sign in",
                 "You have to sign in to do this.",
             )
             .remedy(Remedy::SignIn("Sign in")),
-            Self::AccessTokenEnded => Meaning::of(
+            Self::AccessTokenEnded => Description::of(
                 StatusCode::UNAUTHORIZED,
                 Reason::AccessTokenEnded,
                 "Please sign in again",
                 "Your permission to act at Oten has ended. Please sign in again.",
             )
             .remedy(Remedy::SignIn("Sign in")),
-            Self::Forbidden => Meaning::of(
+            Self::Forbidden => Description::of(
                 StatusCode::FORBIDDEN,
                 Reason::Forbidden,
                 "Not allowed",
                 "You are signed in, but this account may not do this.",
             ),
-            Self::CrossSite => Meaning::of(
+            Self::CrossSite => Description::of(
                 StatusCode::FORBIDDEN,
                 Reason::CrossSite,
                 "Sign out?",
                 "The request to sign out did not come from this site, so nothing was done.",
             )
             .remedy(Remedy::SignOut),
-            Self::MethodNotAllowed => Meaning::of(
+            Self::MethodNotAllowed => Description::of(
                 StatusCode::METHOD_NOT_ALLOWED,
                 Reason::MethodNotAllowed,
                 "This does not work here",
                 "The page was asked in a way it does not understand.",
             ),
-            Self::Store(_) | Self::StoreShared(_) => Meaning::down(
+            Self::Store(_) | Self::StoreShared(_) => Description::down(
                 Reason::StoreDown,
                 "Back in a moment",
                 "This site cannot look up who is signed in right now. Nobody has been signed out; \
@@ -193,7 +193,7 @@ impl Error {
             ),
             Self::Provider(error) => provider(error),
             Self::Callback(error) => callback(error),
-            Self::UnknownAttempt { .. } => Meaning::of(
+            Self::UnknownAttempt { .. } => Description::of(
                 StatusCode::BAD_REQUEST,
                 Reason::UnknownSignIn,
                 "Please sign in again",
@@ -201,7 +201,7 @@ impl Error {
                  long, or the browser keeps no cookies for this site.",
             )
             .remedy(Remedy::SignIn("Sign in")),
-            Self::SeveralSessionCookies => Meaning::of(
+            Self::SeveralSessionCookies => Description::of(
                 StatusCode::BAD_REQUEST,
                 Reason::SeveralSessionCookies,
                 "Sign-in failed",
@@ -209,28 +209,28 @@ impl Error {
                  this site in your browser, then sign in again.",
             )
             .remedy(Remedy::SignIn("Sign in")),
-            Self::AccessTokenUseless => Meaning::of(
+            Self::AccessTokenUseless => Description::of(
                 StatusCode::BAD_GATEWAY,
                 Reason::AccessTokenUseless,
                 "Oten does not let this through",
                 "Oten's permission to act for you ends as soon as it begins.",
             ),
-            Self::NotRenewed { retry_after } => Meaning::down(
-                Reason::NotRenewed,
+            Self::NotRefreshed { retry_after } => Description::down(
+                Reason::NotRefreshed,
                 "Back in a moment",
                 "Oten cannot confirm right now that you are signed in. You have not been signed \
                  out; please try again in a moment.",
             )
             .retry_after(*retry_after),
             Self::Token(error) => token(error),
-            Self::IdToken(error) => Meaning::of(
+            Self::IdToken(error) => Description::of(
                 StatusCode::BAD_GATEWAY,
                 id_token_reason(error),
                 "Sign-in failed",
                 UNTRUSTED,
             )
             .remedy(TRY_AGAIN),
-            Self::TooSlow(_) => Meaning::down(
+            Self::TooSlow(_) => Description::down(
                 Reason::ProviderSlow,
                 "Oten does not answer",
                 "Oten took too long to answer, so you have not been signed in.",
@@ -246,7 +246,7 @@ impl Error {
     }
 }
 
-impl Meaning {
+impl Description {
     fn of(status: StatusCode, reason: Reason, title: &'static str, sentence: &'static str) -> Self {
         Self {
             status,
@@ -277,9 +277,9 @@ impl Meaning {
     }
 }
 
-fn provider(error: &ProviderError) -> Meaning {
+fn provider(error: &ProviderError) -> Description {
     if error.may_pass() {
-        return Meaning::down(
+        return Description::down(
             Reason::ProviderDown,
             "Oten does not answer",
             "Oten cannot be reached right now, so nobody can sign in. Please try again in a moment.",
@@ -293,12 +293,12 @@ fn provider(error: &ProviderError) -> Meaning {
         ProviderError::UnknownKey => Reason::UnknownKey,
         _ => Reason::ProviderDocument,
     };
-    Meaning::of(StatusCode::BAD_GATEWAY, reason, "Sign-in failed", UNTRUSTED).remedy(TRY_AGAIN)
+    Description::of(StatusCode::BAD_GATEWAY, reason, "Sign-in failed", UNTRUSTED).remedy(TRY_AGAIN)
 }
 
-fn callback(error: &CallbackError) -> Meaning {
+fn callback(error: &CallbackError) -> Description {
     let malformed = |reason| {
-        Meaning::of(
+        Description::of(
             StatusCode::BAD_REQUEST,
             reason,
             "Sign-in failed",
@@ -313,7 +313,7 @@ fn callback(error: &CallbackError) -> Meaning {
         CallbackError::NoState => malformed(Reason::CallbackWithoutState),
         CallbackError::NoCode => malformed(Reason::CallbackWithoutCode),
         CallbackError::NoIssuer => malformed(Reason::CallbackWithoutIss),
-        CallbackError::ForeignIssuer => Meaning::of(
+        CallbackError::ForeignIssuer => Description::of(
             StatusCode::BAD_REQUEST,
             Reason::CallbackForeignIss,
             "Sign-in failed",
@@ -325,7 +325,7 @@ fn callback(error: &CallbackError) -> Meaning {
 }
 
 /// An error the provider sent back through the browser.
-fn refused(code: &ErrorCode) -> Meaning {
+fn refused(code: &ErrorCode) -> Description {
     let (status, reason, title) = match code {
         // Changing one's mind is not an error.
         ErrorCode::AccessDenied => (StatusCode::OK, Reason::Cancelled, "Sign-in cancelled"),
@@ -340,7 +340,7 @@ fn refused(code: &ErrorCode) -> Meaning {
             "Please sign in again",
         ),
         code if code.is_retryable() => {
-            let down = Meaning::down(
+            let down = Description::down(
                 Reason::ProviderError,
                 "Oten does not answer",
                 code.sentence(),
@@ -358,18 +358,18 @@ fn refused(code: &ErrorCode) -> Meaning {
             "Sign-in failed",
         ),
     };
-    Meaning::of(status, reason, title, code.sentence()).remedy(TRY_AGAIN)
+    Description::of(status, reason, title, code.sentence()).remedy(TRY_AGAIN)
 }
 
-fn token(error: &TokenError) -> Meaning {
+fn token(error: &TokenError) -> Description {
     match error {
-        TokenError::Unreachable(_) => Meaning::down(
+        TokenError::Unreachable(_) => Description::down(
             Reason::TokenEndpointDown,
             "Oten does not answer",
             "Oten could not be reached to complete the sign-in. Please try again in a moment.",
         )
         .remedy(TRY_AGAIN),
-        TokenError::Busy { retry_after } => Meaning::down(
+        TokenError::Busy { retry_after } => Description::down(
             Reason::TokenEndpointBusy,
             "Oten is busy",
             "Many people are signing in right now. Please try again in a moment.",
@@ -377,7 +377,7 @@ fn token(error: &TokenError) -> Meaning {
         .retry_after(*retry_after)
         .remedy(TRY_AGAIN),
         TokenError::Refused(code) => refused(code),
-        TokenError::Status(_) | TokenError::Malformed | TokenError::NotBearer => Meaning::of(
+        TokenError::Status(_) | TokenError::Malformed | TokenError::NotBearer => Description::of(
             StatusCode::BAD_GATEWAY,
             Reason::TokenResponse,
             "Sign-in failed",
@@ -407,9 +407,10 @@ fn id_token_reason(error: &IdTokenError) -> Reason {
     }
 }
 
-fn back_channel(error: &BackChannelError) -> Meaning {
+fn back_channel(error: &BackChannelError) -> Description {
     let title = "Not signed out";
-    let refused = |reason, sentence| Meaning::of(StatusCode::BAD_REQUEST, reason, title, sentence);
+    let refused =
+        |reason, sentence| Description::of(StatusCode::BAD_REQUEST, reason, title, sentence);
     match error {
         BackChannelError::Request(_) => {
             refused(Reason::LogoutRequest, "The logout request is malformed.")
@@ -417,7 +418,7 @@ fn back_channel(error: &BackChannelError) -> Meaning {
         BackChannelError::Token(error) => {
             refused(logout_token_reason(error), "The logout token is refused.")
         }
-        BackChannelError::TooSlow(_) => Meaning::down(
+        BackChannelError::TooSlow(_) => Description::down(
             Reason::LogoutSlow,
             title,
             "The logout could not be completed in time.",

@@ -4,13 +4,13 @@ use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use http::request::Parts;
 use time::OffsetDateTime;
 
-use super::{UserRejection, error::Error, rejection::Refusal, visit::Visit};
+use super::{UserRejection, error::Error, rejection::Refusal, request_context::RequestContext};
 use crate::{
     config::RefreshPolicy,
-    session::{Renewal, SignedIn, User},
+    session::{RefreshOutcome, SignedIn, User},
 };
 
-impl<S: Sync> FromRequestParts<S> for Visit {
+impl<S: Sync> FromRequestParts<S> for RequestContext {
     type Rejection = Refusal;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
@@ -18,16 +18,16 @@ impl<S: Sync> FromRequestParts<S> for Visit {
     }
 }
 
-impl Visit {
+impl RequestContext {
     /// Who is signed in, at the provider too, or the refusal.
     pub(super) async fn require_user(&self) -> Result<SignedIn, Refusal> {
         let signed_in = self.require_signed_in().await?;
         let inner = self.inner();
         let due = inner.config.refresh() == RefreshPolicy::Always
-            && signed_in.is_renewal_due(inner.clock.now());
+            && signed_in.is_refresh_due(inner.clock.now());
         if due {
-            let renewed = self.renew(&signed_in).await;
-            renewed.map_err(|error| Refusal::new(self, error))?;
+            let refreshed = self.refresh_or_grace(&signed_in).await;
+            refreshed.map_err(|error| Refusal::new(self, error))?;
         }
         Ok(signed_in)
     }
@@ -41,16 +41,16 @@ impl Visit {
         }
     }
 
-    /// Renews the tokens. Where that fails for now, the request goes on for as long as the grace
-    /// after the access token's end lasts.
-    async fn renew(&self, signed_in: &SignedIn) -> Result<(), Error> {
-        match self.renewal(signed_in).await {
-            None | Some(Renewal::Fresh(_) | Renewal::Unrenewable(_)) => Ok(()),
-            Some(Renewal::Ended) => Err(Error::NotSignedIn),
-            Some(Renewal::StoreDown(error)) => Err(Error::StoreShared(error)),
+    /// Refreshes the tokens. If that fails for now, the request continues during the grace period
+    /// that follows the access token's expiry.
+    async fn refresh_or_grace(&self, signed_in: &SignedIn) -> Result<(), Error> {
+        match self.refresh(signed_in).await {
+            None | Some(RefreshOutcome::Fresh(_) | RefreshOutcome::NotRefreshable(_)) => Ok(()),
+            Some(RefreshOutcome::Ended) => Err(Error::NotSignedIn),
+            Some(RefreshOutcome::StoreDown(error)) => Err(Error::StoreShared(error)),
             // What the session notes is never later than the token's end.
-            Some(Renewal::TimedOut) => self.within_grace(signed_in.renewal_due_at(), None),
-            Some(Renewal::Failed {
+            Some(RefreshOutcome::TimedOut) => self.within_grace(signed_in.refresh_due_at(), None),
+            Some(RefreshOutcome::Failed {
                 tokens,
                 retry_after,
             }) => self.within_grace(Some(tokens.access_token_expires_at), retry_after),
@@ -68,19 +68,19 @@ impl Visit {
             self.use_grace();
             Ok(())
         } else {
-            Err(Error::NotRenewed { retry_after })
+            Err(Error::NotRefreshed { retry_after })
         }
     }
 
-    /// Asks for a renewal; nothing where there are no tokens.
-    pub(super) async fn renewal(&self, signed_in: &SignedIn) -> Option<Renewal> {
+    /// Requests a token refresh; `None` if the session has no tokens.
+    pub(super) async fn refresh(&self, signed_in: &SignedIn) -> Option<RefreshOutcome> {
         let (id, client) = (self.correlation_id(), self.client_address());
-        let wish = self.session().wish(signed_in, id, client)?;
-        let renewal = self.inner().refresher.renew(wish).await;
-        if let Renewal::Fresh(tokens) | Renewal::Unrenewable(tokens) = &renewal {
-            self.session().note_renewal(tokens);
+        let request = self.session().refresh_request(signed_in, id, client)?;
+        let outcome = self.inner().refresher.refresh(request).await;
+        if let RefreshOutcome::Fresh(tokens) | RefreshOutcome::NotRefreshable(tokens) = &outcome {
+            self.session().note_refresh(tokens);
         }
-        Some(renewal)
+        Some(outcome)
     }
 }
 
@@ -88,8 +88,8 @@ impl<S: Send + Sync> FromRequestParts<S> for User {
     type Rejection = UserRejection;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
-        let visit = Visit::from_request_parts(parts, state).await?;
-        Ok(visit.require_user().await?.user().clone())
+        let context = RequestContext::from_request_parts(parts, state).await?;
+        Ok(context.require_user().await?.user().clone())
     }
 }
 
@@ -102,10 +102,10 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for User {
         parts: &mut Parts,
         state: &S,
     ) -> Result<Option<Self>, Self::Rejection> {
-        let visit = Visit::from_request_parts(parts, state).await?;
-        match visit.signed_in().await {
+        let context = RequestContext::from_request_parts(parts, state).await?;
+        match context.signed_in().await {
             Ok(signed_in) => Ok(signed_in.map(|signed_in| signed_in.user().clone())),
-            Err(error) => Err(Refusal::new(&visit, error).into()),
+            Err(error) => Err(Refusal::new(&context, error).into()),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     Oten,
     error::Error,
     rejection::refuse,
-    visit::{Visit, redirect},
+    request_context::{RequestContext, redirect},
 };
 use crate::{
     audit::Reason,
@@ -28,25 +28,33 @@ const MAX_FORGOTTEN: usize = 16;
 const DEADLINE: Duration = Duration::from_secs(11);
 
 /// `GET /login`: away to the provider.
-pub(super) async fn get(visit: Visit, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let return_to = return_to(visit.oten(), query.as_deref().unwrap_or_default());
+pub(super) async fn get(
+    context: RequestContext,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let return_to = return_to(context.oten(), query.as_deref().unwrap_or_default());
     let attempt = LoginAttempt::new(return_to.clone(), false);
-    let outcome = timeout(DEADLINE, start(&visit, &headers, attempt))
+    let outcome = timeout(DEADLINE, start(&context, &headers, attempt))
         .await
         .unwrap_or(Err(Error::TooSlow(DEADLINE)));
     match outcome {
         Ok(response) => response,
-        Err(error) => fail(&visit, error, return_to.as_ref()),
+        Err(error) => fail(&context, error, return_to.as_ref()),
     }
 }
 
 /// A sign-in comes to nothing.
-pub(super) fn fail(visit: &Visit, error: Error, return_to: Option<&ReturnTo>) -> Response {
-    metric::login(match error.meaning().reason {
+pub(super) fn fail(
+    context: &RequestContext,
+    error: Error,
+    return_to: Option<&ReturnTo>,
+) -> Response {
+    metric::login(match error.description().reason {
         Reason::Cancelled => Login::Cancelled,
         _ => Login::Refused,
     });
-    refuse(visit, error, return_to)
+    refuse(context, error, return_to)
 }
 
 /// The page to come back to: a local path, given once, and not one of our own routes, which would
@@ -66,11 +74,11 @@ fn return_to(oten: &Oten, query: &str) -> Option<ReturnTo> {
 
 /// Keeps the attempt, ties it to the browser and sends the browser to the provider.
 pub(super) async fn start(
-    visit: &Visit,
+    context: &RequestContext,
     headers: &HeaderMap,
     attempt: LoginAttempt,
 ) -> Result<Response, Error> {
-    let inner = visit.inner();
+    let inner = context.inner();
     let metadata = inner.provider.metadata().await.map_err(Error::Provider)?;
     let now = inner.clock.now();
     let request = AuthorizationRequest::new(

@@ -12,8 +12,8 @@ use super::{
     error::Error,
     event, page,
     rejection::Refusal,
+    request_context::{RequestContext, redirect},
     same_origin::is_same_origin,
-    visit::{Visit, redirect},
 };
 use crate::{
     protocol::{LogoutRequest, end_session_url},
@@ -26,61 +26,65 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// `GET /logout`: a button for who is signed in, a farewell for who is not. Never acts, so that an
 /// image or a link on another site signs nobody out.
-pub(super) async fn get(visit: Visit, headers: HeaderMap, RawQuery(query): RawQuery) -> Response {
-    let comes_back = comes_back(&visit, &headers, query.as_deref().unwrap_or_default());
-    let mut response = match visit.signed_in().await {
-        Ok(Some(_)) => page::sign_out(visit.oten()),
-        Ok(None) if comes_back => page::signed_out_at_provider(visit.oten()),
-        Ok(None) => page::signed_out(visit.oten()),
-        Err(error) => return Refusal::new(&visit, error).into_response(),
+pub(super) async fn get(
+    context: RequestContext,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let comes_back = comes_back(&context, &headers, query.as_deref().unwrap_or_default());
+    let mut response = match context.signed_in().await {
+        Ok(Some(_)) => page::sign_out(context.oten()),
+        Ok(None) if comes_back => page::signed_out_at_provider(context.oten()),
+        Ok(None) => page::signed_out(context.oten()),
+        Err(error) => return Refusal::new(&context, error).into_response(),
     };
     if comes_back {
-        let gone = visit.inner().cookies.no_logout();
+        let gone = context.inner().cookies.no_logout();
         response.headers_mut().append(header::SET_COOKIE, gone);
     }
     response
 }
 
 /// Whether the browser comes back from the provider: with the `state` that it was sent away with.
-fn comes_back(visit: &Visit, headers: &HeaderMap, query: &str) -> bool {
+fn comes_back(context: &RequestContext, headers: &HeaderMap, query: &str) -> bool {
     let mut given = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "state");
     let (Some((_, state)), None) = (given.next(), given.next()) else {
         return false;
     };
-    let sent = visit.inner().cookies.logout_state(headers);
+    let sent = context.inner().cookies.logout_state(headers);
     sent.is_some_and(|sent| sent == Secret::from(&*state))
 }
 
 /// `POST /logout`: ends the session on the server, then in the browser, then at the provider.
-pub(super) async fn post(visit: Visit, headers: HeaderMap) -> Response {
-    match sign_out(&visit, &headers).await {
+pub(super) async fn post(context: RequestContext, headers: HeaderMap) -> Response {
+    match sign_out(&context, &headers).await {
         Ok(response) => response,
-        Err(error) => Refusal::new(&visit, error).into_response(),
+        Err(error) => Refusal::new(&context, error).into_response(),
     }
 }
 
-async fn sign_out(visit: &Visit, headers: &HeaderMap) -> Result<Response, Error> {
-    let inner = visit.inner();
+async fn sign_out(context: &RequestContext, headers: &HeaderMap) -> Result<Response, Error> {
+    let inner = context.inner();
     if !is_same_origin(headers, &inner.config.origin()) {
         return Err(Error::CrossSite);
     }
-    let signed_in = visit.signed_in().await?;
+    let signed_in = context.signed_in().await?;
     // All of them: if a neighbour set one, it must not be what the browser is left with.
-    let named = visit.session_cookies().all().to_vec();
+    let named = context.session_cookies().all().to_vec();
     let ended = inner
         .sessions
-        .sign_out(named, &inner.revoker, visit.correlation_id())
+        .sign_out(named, &inner.revoker, context.correlation_id())
         .await
         .map_err(Error::Store)?;
-    visit.settle();
+    context.settle();
     if let Some(signed_in) = signed_in {
-        event::signed_out(visit, signed_in.user());
+        event::signed_out(context, signed_in.user());
     }
-    let mut response = match end_session_endpoint(visit).await {
-        Some(endpoint) => to_provider(visit, &endpoint, &ended),
+    let mut response = match end_session_endpoint(context).await {
+        Some(endpoint) => to_provider(context, &endpoint, &ended),
         None => match inner.config.post_logout_redirect_uri() {
             Some(uri) => redirect(uri.as_str()),
-            None => redirect(&visit.oten().logout_path()),
+            None => redirect(&context.oten().logout_path()),
         },
     };
     let gone = inner.cookies.no_session();
@@ -89,8 +93,8 @@ async fn sign_out(visit: &Visit, headers: &HeaderMap) -> Result<Response, Error>
 }
 
 /// Where the provider signs browsers out, if that is known or can be known soon.
-async fn end_session_endpoint(visit: &Visit) -> Option<Url> {
-    let inner = visit.inner();
+async fn end_session_endpoint(context: &RequestContext) -> Option<Url> {
+    let inner = context.inner();
     if let Some(configured) = inner.config.end_session_endpoint() {
         return Some(configured.clone());
     }
@@ -100,10 +104,10 @@ async fn end_session_endpoint(visit: &Visit) -> Option<Url> {
 
 /// Sends the browser to the provider. A guest goes there as well: after a second click on the button
 /// it is the second answer that the browser follows.
-fn to_provider(visit: &Visit, endpoint: &Url, ended: &[EndedSession]) -> Response {
-    let inner = visit.inner();
+fn to_provider(context: &RequestContext, endpoint: &Url, ended: &[EndedSession]) -> Response {
+    let inner = context.inner();
     // Of two sessions one is somebody else's, and so would be the hint.
-    let ended = match visit.session_cookies().only() {
+    let ended = match context.session_cookies().only() {
         Some(_) => ended.first(),
         None => None,
     };

@@ -50,7 +50,6 @@
 //! signed out by it.
 
 mod access_token;
-mod audience;
 mod back_channel;
 mod callback;
 mod client_address;
@@ -67,12 +66,13 @@ mod page;
 mod readiness;
 mod redacted_uri;
 mod rejection;
+mod request_context;
+mod request_kind;
 mod require_login;
 mod routes;
 mod same_origin;
 mod security_headers;
 mod service;
-mod visit;
 
 pub use self::{
     access_token::AccessToken,

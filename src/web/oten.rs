@@ -5,17 +5,17 @@ use tokio_util::task::TaskTracker;
 
 use super::{cookies::Cookies, readiness::Prober};
 use crate::{
-    audit::{AuditLog, TARGET, Trail},
+    audit::{AuditLog, AuditTrail, Subjects, TARGET},
     clock::Clock,
     config::{BACK_CHANNEL_LOGOUT, ClientType, Config, JWKS, Jar},
     metric,
-    provider::{Provider, ProviderError, ProviderMetadata},
+    provider::{Budget, Provider, ProviderError, ProviderMetadata},
     seal::Sealer,
     session::{
-        Budget, LEASE_LIFETIME, Lifetimes, LoginAttempts, Records, Refresher, RefresherParts,
-        Revoker, Sessions, Subjects, UsedLogoutTokens,
+        LEASE_LIFETIME, Lifetimes, LoginAttempts, Revoker, Sessions, TokenRefresher,
+        TokenRefresherParts, UsedLogoutTokens,
     },
-    store::OtenStore,
+    store::{OtenStore, Records},
 };
 
 /// Sign in with Oten: the configuration, the store, and what is known about the provider.
@@ -31,12 +31,11 @@ pub(super) struct Inner {
     pub(super) sessions: Sessions,
     pub(super) attempts: LoginAttempts,
     pub(super) cookies: Cookies,
-    pub(super) subjects: Arc<Subjects>,
     pub(super) budget: Option<Arc<Budget>>,
-    pub(super) refresher: Refresher,
+    pub(super) refresher: TokenRefresher,
     pub(super) revoker: Revoker,
     pub(super) prober: Prober,
-    pub(super) trail: Trail,
+    pub(super) trail: AuditTrail,
     pub(super) used_logout_tokens: UsedLogoutTokens,
     /// Work that nobody waits for, until the end.
     tasks: TaskTracker,
@@ -104,7 +103,7 @@ pub enum SetupError {
     )]
     NoSessionKey,
     /// In production the store keeps its records in this process
-    /// ([`is_outside`](OtenStore::is_outside)).
+    /// ([`is_external`](OtenStore::is_external)).
     #[error(
         "the session store is in this process, so a restart signs everybody out and a second \
          process knows nobody; production demands one outside: open one with `store::open`, such \
@@ -245,21 +244,26 @@ impl OtenBuilder {
             clock,
             audit,
         } = self;
-        if config.issuer().is_production() && !store.is_outside() {
+        if config.issuer().is_production() && !store.is_external() {
             return Err(SetupError::StoreInProcess);
         }
         let sealer = Sealer::new(config.session_keys(), config.client().id());
-        if sealer.is_none() && store.is_outside() {
+        if sealer.is_none() && store.is_external() {
             return Err(SetupError::NoSessionKey);
         }
         let provider = Provider::new(&config, clock.clone())
             .map_err(|error| SetupError::HttpClient(error.into()))?;
         metric::describe();
         announce(&config);
-        let trail = Trail::new(clock.clone(), audit);
+        let trail = AuditTrail::new(
+            clock.clone(),
+            metric::of_event,
+            audit,
+            Subjects::new(config.log_subjects()),
+        );
         let records = Records::new(store, clock.clone())
-            .sealed_by(sealer)
-            .told_by(trail.clone());
+            .with_sealer(sealer)
+            .with_trail(trail.clone());
         let lifetimes = Lifetimes {
             idle: config.session_idle(),
             absolute: config.session_lifetime(),
@@ -275,14 +279,12 @@ impl OtenBuilder {
             tasks: tasks.clone(),
             trail: trail.clone(),
         };
-        let subjects = Arc::new(Subjects::new(config.log_subjects()));
         let budget = config.token_budget().map(Budget::new).map(Arc::new);
-        let refresher = Refresher::new(RefresherParts {
+        let refresher = TokenRefresher::new(TokenRefresherParts {
             sessions: sessions.clone(),
             provider: Arc::clone(&provider),
             client: config.client().clone(),
             budget: budget.clone(),
-            subjects: Arc::clone(&subjects),
             revoker: revoker.clone(),
             tasks: tasks.clone(),
             trail: trail.clone(),
@@ -294,7 +296,6 @@ impl OtenBuilder {
             prober: Prober::new(records.clone()),
             attempts: LoginAttempts::new(records),
             cookies: Cookies::new(&config),
-            subjects,
             budget,
             refresher,
             revoker,

@@ -16,10 +16,10 @@ use url::form_urlencoded;
 
 use super::{
     Oten,
-    audience::Audience,
-    error::{Error, Meaning, Remedy},
+    error::{Description, Error, Remedy},
+    request_context::{RequestContext, keep_private},
+    request_kind::RequestKind,
     security_headers::protect_page,
-    visit::{Visit, keep_private},
 };
 use crate::session::ReturnTo;
 
@@ -54,31 +54,36 @@ enum Action<'a> {
 }
 
 /// An error, as a page or as problem details.
-pub(super) fn error(visit: &Visit, error: &Error, return_to: Option<&ReturnTo>) -> Response {
-    let meaning = error.meaning();
-    let mut response = match visit.audience() {
-        Audience::Program => problem(visit, &meaning),
-        Audience::Navigation | Audience::Form => {
-            let action = match meaning.remedy {
+pub(super) fn error(
+    context: &RequestContext,
+    error: &Error,
+    return_to: Option<&ReturnTo>,
+) -> Response {
+    let description = error.description();
+    let mut response = match context.request_kind() {
+        RequestKind::Api => problem(context, &description),
+        RequestKind::Page | RequestKind::Form => {
+            let action = match description.remedy {
                 Remedy::SignIn(text) => Action::Link {
                     text,
-                    href: login_url(visit.oten(), return_to),
+                    href: login_url(context.oten(), return_to),
                 },
-                Remedy::SignOut => sign_out_button(visit.oten()),
+                Remedy::SignOut => sign_out_button(context.oten()),
                 Remedy::Nothing => Action::None,
             };
             page(&Page {
-                title: meaning.title,
-                sentence: meaning.sentence,
+                title: description.title,
+                sentence: description.sentence,
                 action,
-                home: visit.oten().config().home(),
-                correlation_id: (meaning.status != StatusCode::OK).then(|| visit.correlation_id()),
+                home: context.oten().config().home(),
+                correlation_id: (description.status != StatusCode::OK)
+                    .then(|| context.correlation_id()),
                 style: STYLE,
             })
         }
     };
-    *response.status_mut() = meaning.status;
-    if let Some(after) = meaning.retry_after {
+    *response.status_mut() = description.status;
+    if let Some(after) = description.retry_after {
         let seconds = HeaderValue::from(after.as_secs().max(1));
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
@@ -158,17 +163,17 @@ fn page(page: &Page<'_>) -> Response {
     response
 }
 
-fn problem(visit: &Visit, meaning: &Meaning) -> Response {
+fn problem(context: &RequestContext, description: &Description) -> Response {
     let mut problem = json!({
         "type": "about:blank",
-        "title": meaning.title,
-        "status": meaning.status.as_u16(),
-        "detail": meaning.sentence,
-        "reason": meaning.reason,
-        "correlation_id": visit.correlation_id(),
+        "title": description.title,
+        "status": description.status.as_u16(),
+        "detail": description.sentence,
+        "reason": description.reason,
+        "correlation_id": context.correlation_id(),
     });
-    if matches!(meaning.remedy, Remedy::SignIn(_)) {
-        problem["login_url"] = visit.oten().login_path().into();
+    if matches!(description.remedy, Remedy::SignIn(_)) {
+        problem["login_url"] = context.oten().login_path().into();
     }
     let mut response = Response::new(Body::from(problem.to_string()));
     let headers = response.headers_mut();

@@ -8,9 +8,7 @@ use tokio::{
 };
 
 use super::Oten;
-use crate::{
-    audit::TARGET, clock::Clock, error::with_causes, provider::Provider, session::Records,
-};
+use crate::{audit::TARGET, clock::Clock, error::with_causes, provider::Provider, store::Records};
 
 /// An answer serves everybody who asks within this time: a storm of probes is one probe.
 const KEPT_FOR: Duration = Duration::from_secs(1);

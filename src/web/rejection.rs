@@ -3,11 +3,11 @@ use std::fmt;
 use axum::response::{IntoResponse, Response};
 
 use super::{
-    audience::Audience,
     error::Error,
     event, page,
+    request_context::{RequestContext, redirect},
+    request_kind::RequestKind,
     security_headers::protect_page,
-    visit::{Visit, redirect},
 };
 use crate::session::ReturnTo;
 
@@ -17,7 +17,7 @@ pub struct Refusal(Box<Inner>);
 
 struct Inner {
     error: Error,
-    visit: Option<Visit>,
+    context: Option<RequestContext>,
     return_to: Option<ReturnTo>,
 }
 
@@ -25,23 +25,27 @@ impl Refusal {
     pub(super) fn missing_layer() -> Self {
         Self(Box::new(Inner {
             error: Error::MissingLayer,
-            visit: None,
+            context: None,
             return_to: None,
         }))
     }
 
-    pub(super) fn new(visit: &Visit, error: Error) -> Self {
+    pub(super) fn new(context: &RequestContext, error: Error) -> Self {
         Self(Box::new(Inner {
             error,
-            visit: Some(visit.clone()),
+            context: Some(context.clone()),
             return_to: None,
         }))
     }
 }
 
 /// Answers with an error, and logs it; a retry leads to `return_to`.
-pub(super) fn refuse(visit: &Visit, error: Error, return_to: Option<&ReturnTo>) -> Response {
-    let mut refusal = Refusal::new(visit, error);
+pub(super) fn refuse(
+    context: &RequestContext,
+    error: Error,
+    return_to: Option<&ReturnTo>,
+) -> Response {
+    let mut refusal = Refusal::new(context, error);
     refusal.0.return_to = return_to.cloned();
     refusal.into_response()
 }
@@ -57,24 +61,24 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let Inner {
             error,
-            visit,
+            context,
             return_to,
         } = *self.0;
-        let Some(visit) = visit else {
+        let Some(context) = context else {
             // Without the layer nothing is known about the site: not even where its pages are.
             event::refused_without_layer(&error);
-            let meaning = error.meaning();
-            let mut response = (meaning.status, meaning.sentence).into_response();
+            let description = error.description();
+            let mut response = (description.status, description.sentence).into_response();
             protect_page(response.headers_mut());
             return response;
         };
         let wants_sign_in = matches!(error, Error::NotSignedIn | Error::AccessTokenEnded);
         // Being sent to sign in is no refusal: a crawler on protected pages fills no log.
-        if wants_sign_in && visit.audience() == Audience::Navigation {
-            return redirect(&page::login_url(visit.oten(), visit.path().as_ref()));
+        if wants_sign_in && context.request_kind() == RequestKind::Page {
+            return redirect(&page::login_url(context.oten(), context.path().as_ref()));
         }
-        event::refused(&visit, &error);
-        page::error(&visit, &error, return_to.as_ref())
+        event::refused(&context, &error);
+        page::error(&context, &error, return_to.as_ref())
     }
 }
 
@@ -111,7 +115,7 @@ rejection! {
         /// The session store does not answer: 503 with `Retry-After`; the cookie is left alone.
         StoreUnavailable,
         /// The provider does not renew the tokens and the grace is over: 503 with `Retry-After`.
-        NotRenewed,
+        NotRefreshed,
     }
 }
 
@@ -128,7 +132,7 @@ rejection! {
         /// The session store does not answer: 503 with `Retry-After`; the cookie is left alone.
         StoreUnavailable,
         /// The provider does not renew the tokens and the grace is over: 503 with `Retry-After`.
-        NotRenewed,
+        NotRefreshed,
     }
 }
 
@@ -137,7 +141,7 @@ impl From<Refusal> for UserRejection {
         match refusal.0.error {
             Error::MissingLayer => Self::MissingLayer(refusal),
             Error::Store(_) | Error::StoreShared(_) => Self::StoreUnavailable(refusal),
-            Error::NotRenewed { .. } => Self::NotRenewed(refusal),
+            Error::NotRefreshed { .. } => Self::NotRefreshed(refusal),
             _ => Self::NotSignedIn(refusal),
         }
     }
@@ -148,7 +152,7 @@ impl From<Refusal> for AccessTokenRejection {
         match refusal.0.error {
             Error::MissingLayer => Self::MissingLayer(refusal),
             Error::Store(_) | Error::StoreShared(_) => Self::StoreUnavailable(refusal),
-            Error::NotRenewed { .. } => Self::NotRenewed(refusal),
+            Error::NotRefreshed { .. } => Self::NotRefreshed(refusal),
             Error::AccessTokenEnded | Error::AccessTokenUseless => Self::Ended(refusal),
             _ => Self::NotSignedIn(refusal),
         }

@@ -13,7 +13,7 @@ use axum::{
 use http::Request;
 use tower::{Layer, Service};
 
-use super::{Oten, error::Error, rejection::Refusal, visit::Visit};
+use super::{Oten, error::Error, rejection::Refusal, request_context::RequestContext};
 use crate::session::User;
 
 type Rule = dyn Fn(&User) -> bool + Send + Sync;
@@ -94,14 +94,14 @@ pub struct RequireLoginService<S> {
 }
 
 impl RequireLogin {
-    async fn check(&self, visit: Option<Visit>) -> Result<(), Refusal> {
+    async fn check(&self, context: Option<RequestContext>) -> Result<(), Refusal> {
         // A layer of another `Oten` knows other users.
-        let visit = visit
-            .filter(|visit| visit.oten().is(&self.oten))
+        let context = context
+            .filter(|context| context.oten().is(&self.oten))
             .ok_or_else(Refusal::missing_layer)?;
-        let signed_in = visit.require_user().await?;
+        let signed_in = context.require_user().await?;
         match &self.rule {
-            Some(rule) if !rule(signed_in.user()) => Err(Refusal::new(&visit, Error::Forbidden)),
+            Some(rule) if !rule(signed_in.user()) => Err(Refusal::new(&context, Error::Forbidden)),
             _ => Ok(()),
         }
     }
@@ -128,9 +128,9 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         let guard = self.guard.clone();
-        let visit = Visit::of(request.extensions());
+        let context = RequestContext::of(request.extensions());
         Box::pin(async move {
-            match guard.check(visit).await {
+            match guard.check(context).await {
                 Ok(()) => Ok(inner.call(request).await?.map(Body::new)),
                 Err(refusal) => Ok(refusal.into_response()),
             }

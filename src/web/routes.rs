@@ -6,7 +6,8 @@ use axum::{
 use http::header;
 
 use super::{
-    Oten, back_channel, callback, error::Error, login, logout, rejection::Refusal, visit::Visit,
+    Oten, back_channel, callback, error::Error, login, logout, rejection::Refusal,
+    request_context::RequestContext,
 };
 use crate::config;
 
@@ -57,12 +58,12 @@ fn only<S>(methods: MethodRouter<S>, allowed: &'static str) -> MethodRouter<S>
 where
     S: Clone + Send + Sync + 'static,
 {
-    let refuse = async move |visit| refuse(&visit, allowed);
+    let refuse = async move |context| refuse(&context, allowed);
     methods.head(refuse).fallback(refuse)
 }
 
 /// RFC 9110 section 15.5.6 asks for `Allow`.
-fn refuse(visit: &Visit, allowed: &'static str) -> Response {
-    let refusal = Refusal::new(visit, Error::MethodNotAllowed);
+fn refuse(context: &RequestContext, allowed: &'static str) -> Response {
+    let refusal = Refusal::new(context, Error::MethodNotAllowed);
     ([(header::ALLOW, allowed)], refusal).into_response()
 }

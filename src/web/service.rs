@@ -17,7 +17,7 @@ use super::{
     error::Error,
     event,
     rejection::Refusal,
-    visit::{Visit, keep_private},
+    request_context::{RequestContext, keep_private},
 };
 use crate::session::CookieChange;
 
@@ -61,42 +61,42 @@ where
 
         let here_already = request
             .extensions()
-            .get::<Visit>()
-            .is_some_and(|visit| visit.oten().is(&self.oten));
+            .get::<RequestContext>()
+            .is_some_and(|context| context.oten().is(&self.oten));
         if here_already {
             return Box::pin(async move { Ok(inner.call(request).await?.map(Body::new)) });
         }
 
-        let visit = Visit::new(&self.oten, &request);
+        let context = RequestContext::new(&self.oten, &request);
         if request.extensions().get::<Session>().is_none() {
-            let session = visit.session().for_app().clone();
+            let session = context.session().for_app().clone();
             request.extensions_mut().insert(session);
         }
-        request.extensions_mut().insert(visit.clone());
+        request.extensions_mut().insert(context.clone());
         Box::pin(async move {
             let response = inner.call(request).await?.map(Body::new);
-            Ok(finish(&visit, response).await)
+            Ok(finish(&context, response).await)
         })
     }
 }
 
 /// What there is to do when the answer is known.
-async fn finish(visit: &Visit, mut response: Response) -> Response {
-    if !visit.is_settled() {
-        match save_session(visit, response.status()).await {
+async fn finish(context: &RequestContext, mut response: Response) -> Response {
+    if !context.is_settled() {
+        match save_session(context, response.status()).await {
             Ok(None) => {}
             Ok(Some(cookie)) => {
                 response.headers_mut().append(header::SET_COOKIE, cookie);
                 // A cache that keeps it would give one visitor's session to the next.
                 keep_private(response.headers_mut());
             }
-            Err(error) => response = Refusal::new(visit, error).into_response(),
+            Err(error) => response = Refusal::new(context, error).into_response(),
         }
     }
-    if visit.is_personal() {
+    if context.is_personal() {
         keep_private(response.headers_mut());
     }
-    if visit.is_asked() {
+    if context.is_asked() {
         // A cache must not show a guest's page to a user, either.
         let cookie = HeaderValue::from_static("cookie");
         response.headers_mut().append(header::VARY, cookie);
@@ -105,22 +105,25 @@ async fn finish(visit: &Visit, mut response: Response) -> Response {
 }
 
 /// Saves what the app changed; the cookie, if it has to change too.
-async fn save_session(visit: &Visit, status: StatusCode) -> Result<Option<HeaderValue>, Error> {
+async fn save_session(
+    context: &RequestContext,
+    status: StatusCode,
+) -> Result<Option<HeaderValue>, Error> {
     // As tower-sessions does: what a request changed that failed is not kept.
     let failed = status.is_server_error();
-    let left = visit
+    let left = context
         .session()
-        .finish(visit.session_cookies().only(), failed)
+        .finish(context.session_cookies().only(), failed)
         .await
         .map_err(Error::Store)?;
     if let Some(signed_out) = left.signed_out {
-        event::signed_out(visit, signed_out.user());
+        event::signed_out(context, signed_out.user());
     }
     if let Some(tokens) = left.tokens {
-        let revoker = &visit.inner().revoker;
-        revoker.revoke(&tokens, visit.correlation_id());
+        let revoker = &context.inner().revoker;
+        revoker.revoke(&tokens, context.correlation_id());
     }
-    let cookies = &visit.inner().cookies;
+    let cookies = &context.inner().cookies;
     Ok(match left.cookie {
         CookieChange::None => None,
         CookieChange::NewId(id) => Some(cookies.session(id)),

@@ -22,8 +22,8 @@ pub(crate) async fn run(arguments: cli::Check) -> Result<ExitCode, Failure> {
         let table = print::Table::new(Check::all().iter().map(|check| check.name()));
         let report = watch(checkup, |finding| {
             if finding.status != Status::Skipped {
-                let (name, cure) = (finding.check.name(), finding.cure.as_deref());
-                table.row(finding.status, name, &finding.message, cure);
+                let (name, help) = (finding.check.name(), finding.help.as_deref());
+                table.row(finding.status, name, &finding.message, help);
             }
         })
         .await;

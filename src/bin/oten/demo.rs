@@ -15,12 +15,12 @@ use axum_oten::{
 
 use crate::{
     announce::announce,
+    canonical_origin::only_at,
     cli,
     client_kind::ClientKind,
     failure::Failure,
     listen::Listener,
     metrics::Metrics,
-    one_origin::only_at,
     site::{self, SecurityHeaders, Site, TestUser},
 };
 

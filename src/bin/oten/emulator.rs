@@ -20,7 +20,7 @@ use crate::{
     client_kind::ClientKind,
     demo::reachable,
     failure::Failure,
-    listen::FAREWELL,
+    listen::DRAIN_TIMEOUT,
     stop::Stop,
     tls::{self, Identity},
 };
@@ -246,7 +246,7 @@ async fn serve(
         async move {
             stop.signalled().await;
             tracing::info!("stopping");
-            handle.graceful_shutdown(Some(FAREWELL));
+            handle.graceful_shutdown(Some(DRAIN_TIMEOUT));
         }
     });
     let app = app.into_make_service();

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::{session_key::SessionKeyError, tls::IdentityError};
 
-/// Why the program could not start or go on, with the cure, for the one who started it.
+/// Why the program could not start or go on, with the help, for the one who started it.
 #[derive(Debug, Error)]
 pub(crate) enum Failure {
     #[error(transparent)]
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_address_that_cannot_be_had_comes_with_a_cure() {
-        for (address, kind, cure) in [
+        for (address, kind, help) in [
             (
                 "127.0.0.1:3000",
                 ErrorKind::AddrInUse,
@@ -144,7 +144,7 @@ mod tests {
                 error: kind.into(),
             };
             let text = failure.to_string();
-            assert!(text.contains(address) && text.contains(cure), "{text}");
+            assert!(text.contains(address) && text.contains(help), "{text}");
         }
     }
 }

@@ -21,8 +21,8 @@ pub(crate) async fn run(arguments: cli::Health) -> Result<ExitCode, Failure> {
     } else {
         let table = print::Table::new(health.endpoints.iter().map(|endpoint| endpoint.name));
         for endpoint in &health.endpoints {
-            let cure = endpoint.cure.as_deref();
-            table.row(endpoint.status, endpoint.name, &describe(endpoint), cure);
+            let help = endpoint.help.as_deref();
+            table.row(endpoint.status, endpoint.name, &describe(endpoint), help);
         }
     }
     Ok(if health.has_failed() {

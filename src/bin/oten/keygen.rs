@@ -6,9 +6,8 @@ use zeroize::Zeroizing;
 
 use crate::{
     failure::Failure,
-    new_file,
     output::{hint, print},
-    session_key,
+    session_key, write_new,
 };
 
 /// What `oten keygen` can be told.
@@ -83,5 +82,5 @@ fn session(out: Option<PathBuf>) -> Result<(), Failure> {
 }
 
 fn create(path: PathBuf, text: &str) -> Result<(), Failure> {
-    new_file::create(&path, text).map_err(|error| Failure::NewFile { path, error })
+    write_new::create(&path, text).map_err(|error| Failure::NewFile { path, error })
 }

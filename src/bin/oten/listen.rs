@@ -19,11 +19,11 @@ use crate::{
 
 /// How long a site that a load balancer sends requests to goes on taking them after SIGTERM: the
 /// balancer, or the Kubernetes nodes, hear of the end at the same moment and need a while to act on it.
-pub(crate) const NOTICE: Duration = Duration::from_secs(3);
+pub(crate) const PRE_STOP_DELAY: Duration = Duration::from_secs(3);
 
 /// How long answers under way may take after nobody is taken in any more. Renewals of tokens have 15
-/// seconds more: with [`NOTICE`] it is less than the 30 seconds that Kubernetes waits before it kills.
-pub(crate) const FAREWELL: Duration = Duration::from_secs(10);
+/// seconds more: with [`PRE_STOP_DELAY`] it is less than the 30 seconds that Kubernetes waits before it kills.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A taken address, and an ear for the signal to stop.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ impl Listener {
             // It does not end here, either.
             let _ = timeout(notice, &mut server).await;
             closing.cancel();
-            if timeout(FAREWELL, server).await.is_err() {
+            if timeout(DRAIN_TIMEOUT, server).await.is_err() {
                 tracing::warn!("some connections did not end in time");
             }
             // A renewal that is cut off costs its user a new sign-in.

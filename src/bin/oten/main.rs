@@ -5,7 +5,7 @@
 
 mod announce;
 mod authorize_url;
-mod before_registration;
+mod canonical_origin;
 mod check;
 mod cli;
 mod client_kind;
@@ -17,8 +17,6 @@ mod health;
 mod keygen;
 mod listen;
 mod metrics;
-mod new_file;
-mod one_origin;
 mod output;
 mod print;
 mod register;
@@ -32,7 +30,9 @@ mod stop;
 mod temporary;
 mod tls;
 mod trace;
+mod unregistered;
 mod wait;
+mod write_new;
 
 use std::{error::Error, io::Write, process::ExitCode};
 

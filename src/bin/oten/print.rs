@@ -12,8 +12,8 @@ use serde::Serialize;
 /// What stands before the name in a line.
 const MARGIN: usize = 4;
 
-/// What stands before a cure.
-const CURE: &str = "→ ";
+/// What stands before a help.
+const HELP: &str = "→ ";
 
 /// Narrower than this nothing is wrapped.
 const NARROWEST: usize = 60;
@@ -37,8 +37,8 @@ impl Table {
         }
     }
 
-    /// Prints a row, and the cure below it.
-    pub(crate) fn row(&self, status: Status, name: &str, message: &str, cure: Option<&str>) {
+    /// Prints a row, and the help below it.
+    pub(crate) fn row(&self, status: Status, name: &str, message: &str, help: Option<&str>) {
         let (mark, style) = mark(status);
         let mut lines = self.wrapped(message).into_iter();
         let first = lines.next().unwrap_or_default();
@@ -50,9 +50,9 @@ impl Table {
         for more in lines {
             line(format_args!("{:indent$}{more}", ""));
         }
-        let cure = cure.map(|cure| self.wrapped(&format!("{CURE}{cure}")));
-        for cure in cure.into_iter().flatten() {
-            line(format_args!("{:indent$}{cure}", ""));
+        let help = help.map(|help| self.wrapped(&format!("{HELP}{help}")));
+        for help in help.into_iter().flatten() {
+            line(format_args!("{:indent$}{help}", ""));
         }
     }
 

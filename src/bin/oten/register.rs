@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use crate::{
-    before_registration,
     failure::Failure,
     output::{hint, print},
+    unregistered,
 };
 
 /// What `oten register` can be told.
@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: Register) -> Result<(), Failure> {
         Some(file) => ConfigBuilder::from_file(file)?,
         None => ConfigBuilder::from_env(),
     };
-    let config = before_registration::build(builder)?;
+    let config = unregistered::build(builder)?;
     for warning in config.warnings() {
         hint(&format!("{warning}"));
     }

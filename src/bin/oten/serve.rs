@@ -10,7 +10,7 @@ use crate::{
     announce::announce,
     cli,
     failure::Failure,
-    listen::{Listener, NOTICE},
+    listen::{Listener, PRE_STOP_DELAY},
     metrics::Metrics,
     session_key,
     settings::{DEFAULT_KEY, DEFAULT_STORE},
@@ -42,7 +42,9 @@ pub(crate) async fn run(arguments: cli::Serve) -> Result<(), Failure> {
         ],
     );
     let app = site::harden(app, &oten, site, headers);
-    metrics.beside(listener.serve(app, &oten, NOTICE)).await
+    metrics
+        .beside(listener.serve(app, &oten, PRE_STOP_DELAY))
+        .await
 }
 
 /// The configuration; where it names no store, people stay signed in over a restart all the same.

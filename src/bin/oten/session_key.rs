@@ -9,17 +9,17 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use crate::new_file;
+use crate::write_new;
 
-const CURE: &str = "set OTEN_SESSION_KEY to the output of `oten keygen session`";
+const HELP: &str = "set OTEN_SESSION_KEY to the output of `oten keygen session`";
 
 /// Why there is no key file to use.
 #[derive(Debug, Error)]
 pub(crate) enum SessionKeyError {
-    #[error("the session key {} cannot be read: {error}. Let this user read it, or {CURE}", .path.display())]
+    #[error("the session key {} cannot be read: {error}. Let this user read it, or {HELP}", .path.display())]
     Read { path: PathBuf, error: io::Error },
     #[error(
-        "the session key {} cannot be made: {error}. Let this user write into its folder, or {CURE}",
+        "the session key {} cannot be made: {error}. Let this user write into its folder, or {HELP}",
         .path.display()
     )]
     Create { path: PathBuf, error: io::Error },
@@ -48,7 +48,7 @@ pub(crate) fn read_or_create(path: &Path) -> Result<Secret, SessionKeyError> {
 }
 
 /// The session key in a file; where there is none, one that is nowhere kept. Nothing is written.
-pub(crate) fn read_or_imagine(path: &Path) -> Result<Secret, SessionKeyError> {
+pub(crate) fn read_or_placeholder(path: &Path) -> Result<Secret, SessionKeyError> {
     if path.exists() {
         return read(path);
     }
@@ -79,7 +79,7 @@ fn read(path: &Path) -> Result<Secret, SessionKeyError> {
 fn create(path: &Path) -> io::Result<Secret> {
     let key = generate();
     let line = Zeroizing::new(format!("{}\n", key.expose()));
-    new_file::create(path, &line)?;
+    write_new::create(path, &line)?;
     Ok(key)
 }
 

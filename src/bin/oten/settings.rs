@@ -53,6 +53,6 @@ pub(crate) fn as_served(settings: Settings) -> Result<Settings, Failure> {
     if builder.is_set("session_key") || builder.is_production() {
         return Ok(Ok(builder));
     }
-    let key = session_key::read_or_imagine(DEFAULT_KEY.as_ref())?;
+    let key = session_key::read_or_placeholder(DEFAULT_KEY.as_ref())?;
     Ok(Ok(builder.session_key(key)))
 }

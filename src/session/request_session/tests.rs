@@ -6,8 +6,9 @@ use super::*;
 use crate::{
     clock::Clock,
     secret::Secret,
-    session::{Identity, Lifetimes, Records},
+    session::{Identity, Lifetimes},
     store::MemoryStore,
+    store::Records,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -1,0 +1,269 @@
+//! Debian's Chromium, driven through its WebDriver.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use fantoccini::{
+    Client, ClientBuilder, Locator,
+    cookies::Cookie,
+    elements::Element,
+    error::CmdError,
+    wd::{Capabilities, WebDriverCompatibleCommand},
+};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
+use url::Url;
+
+/// What to do when there is no browser to test with.
+const HELP: &str = "install it: apt-get install --no-install-recommends chromium chromium-driver";
+
+/// Long enough for a busy machine; a page that takes as long is broken.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a person looks at the page with.
+#[derive(Debug)]
+pub(super) struct Screen {
+    pub(super) name: &'static str,
+    pub(super) width: u64,
+    height: u64,
+    colour_scheme: &'static str,
+}
+
+impl Screen {
+    pub(super) const fn new(
+        name: &'static str,
+        width: u64,
+        height: u64,
+        colour_scheme: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            width,
+            height,
+            colour_scheme,
+        }
+    }
+
+    fn is_phone(&self) -> bool {
+        self.width < 500
+    }
+}
+
+/// A browser with a profile of its own.
+pub(super) struct Chromium {
+    pub(super) client: Client,
+}
+
+/// Opens a browser for a visit. It is closed at the end also when the visit fails.
+pub(super) async fn browse<V>(visit: impl FnOnce(Chromium) -> V)
+where
+    V: Future<Output = ()> + Send + 'static,
+{
+    let (mut driver, port) = start_driver().await;
+    let profile = fresh_profile();
+    let mut capabilities = Capabilities::new();
+    capabilities.insert("goog:chromeOptions".into(), options(&profile));
+    capabilities.insert("goog:loggingPrefs".into(), json!({ "browser": "ALL" }));
+    let client = ClientBuilder::new(HttpConnector::new())
+        .capabilities(capabilities)
+        .connect(&format!("http://127.0.0.1:{port}"))
+        .await
+        .unwrap_or_else(|error| panic!("Chromium does not start ({error}); {HELP}"));
+    let browser = Chromium {
+        client: client.clone(),
+    };
+    let outcome = tokio::spawn(visit(browser)).await;
+    // Nothing here can make a visit succeed that did not, so nothing here fails one.
+    let _ = client.close().await;
+    let _ = driver.kill().await;
+    let _ = std::fs::remove_dir_all(&profile);
+    if let Err(error) = outcome {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}
+
+impl Chromium {
+    /// Waits until the page has an element, and gives it.
+    pub(super) async fn find(&self, css: &str) -> Element {
+        match self
+            .client
+            .wait()
+            .at_most(PATIENCE)
+            .for_element(Locator::Css(css))
+            .await
+        {
+            Ok(element) => element,
+            Err(error) => panic!("no `{css}` on {}: {error}", self.here().await),
+        }
+    }
+
+    /// Where the browser is.
+    pub(super) async fn here(&self) -> Url {
+        self.client.current_url().await.unwrap()
+    }
+
+    pub(super) async fn goto(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
+    pub(super) async fn click(&self, css: &str) {
+        self.find(css).await.click().await.unwrap();
+    }
+
+    /// The text of the page, as a reader sees it.
+    pub(super) async fn text(&self) -> String {
+        self.find("body").await.text().await.unwrap()
+    }
+
+    /// A cookie of the page.
+    pub(super) async fn cookie(&self, name: &str) -> Cookie<'static> {
+        match self.client.get_named_cookie(name).await {
+            Ok(cookie) => cookie,
+            Err(error) => panic!("no cookie `{name}` on {}: {error}", self.here().await),
+        }
+    }
+
+    /// Puts a cookie back, for the site the browser is on.
+    pub(super) async fn remember(&self, cookie: Cookie<'static>) {
+        self.client.add_cookie(cookie).await.unwrap();
+    }
+
+    /// Drops the cookies of all sites and paths.
+    pub(super) async fn forget_cookies(&self) {
+        self.devtools("Network.clearBrowserCookies", json!({}))
+            .await;
+    }
+
+    /// Takes the size and the colour scheme of a screen.
+    pub(super) async fn look_through(&self, screen: &Screen) {
+        let metrics = json!({
+            "width": screen.width,
+            "height": screen.height,
+            "deviceScaleFactor": if screen.is_phone() { 2 } else { 1 },
+            "mobile": screen.is_phone(),
+        });
+        let scheme = json!({ "name": "prefers-color-scheme", "value": screen.colour_scheme });
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+            .await;
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            json!({ "features": [scheme] }),
+        )
+        .await;
+    }
+
+    /// How wide the page is; wider than its screen, and readers scroll sideways.
+    pub(super) async fn page_width(&self) -> u64 {
+        let script = "return document.documentElement.scrollWidth";
+        let width = self.client.execute(script, Vec::new()).await.unwrap();
+        width.as_u64().unwrap()
+    }
+
+    /// What the browser did not load or do because a content security policy forbids it.
+    pub(super) async fn blocked(&self) -> Vec<String> {
+        let log = self
+            .command("se/log", json!({ "type": "browser" }))
+            .await
+            .unwrap();
+        let entries = log.as_array().cloned().unwrap_or_default();
+        entries
+            .iter()
+            .filter_map(|entry| Some(entry["message"].as_str()?.to_owned()))
+            .filter(|message| message.contains("Content Security Policy"))
+            .collect()
+    }
+
+    async fn devtools(&self, name: &str, parameters: Value) {
+        let body = json!({ "cmd": name, "params": parameters });
+        self.command("goog/cdp/execute", body).await.unwrap();
+    }
+
+    async fn command(&self, path: &'static str, body: Value) -> Result<Value, CmdError> {
+        self.client.issue_cmd(Extension { path, body }).await
+    }
+}
+
+/// A command that only Chromium's driver has.
+#[derive(Debug)]
+struct Extension {
+    path: &'static str,
+    body: Value,
+}
+
+impl WebDriverCompatibleCommand for Extension {
+    fn endpoint(&self, base: &Url, session: Option<&str>) -> Result<Url, url::ParseError> {
+        base.join(&format!(
+            "session/{}/{}",
+            session.unwrap_or_default(),
+            self.path
+        ))
+    }
+
+    fn method_and_body(&self, _: &Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(self.body.to_string()))
+    }
+}
+
+/// Starts the driver on a port that it finds free, and waits until it says which.
+async fn start_driver() -> (Child, u16) {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap_or_else(|error| panic!("chromedriver does not start ({error}); {HELP}"));
+    let stdout = driver.stdout.take().unwrap();
+    let mut lines = BufReader::new(stdout).lines();
+    let port = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if let Some((_, port)) = line.split_once("started successfully on port ") {
+                return port.trim_end_matches('.').parse().unwrap();
+            }
+        }
+        panic!("chromedriver ended before it listened");
+    };
+    let port = tokio::time::timeout(PATIENCE, port).await.unwrap();
+    // It must not meet a full or a closed pipe later.
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    (driver, port)
+}
+
+fn options(profile: &Path) -> Value {
+    json!({
+        "binary": "/usr/bin/chromium",
+        "args": [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--hide-scrollbars",
+            format!("--user-data-dir={}", profile.display()),
+        ],
+    })
+}
+
+fn fresh_profile() -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!(
+        "oten-chromium-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    );
+    let profile = std::env::temp_dir().join(name);
+    std::fs::create_dir_all(&profile).unwrap();
+    profile
+}

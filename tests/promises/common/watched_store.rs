@@ -1,0 +1,213 @@
+use std::{
+    future,
+    sync::{Arc, Mutex},
+};
+
+use async_trait::async_trait;
+use axum_oten::{
+    MemoryStore,
+    store::{OtenStore, RecordKey, StoreError, StoredRecord},
+};
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+
+/// A memory store that writes down what is asked of it, and that can be down.
+#[derive(Clone, Debug)]
+pub struct WatchedStore {
+    memory: MemoryStore,
+    state: Arc<Mutex<State>>,
+}
+
+/// What can be asked of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Insert,
+    Load,
+    Replace,
+    Touch,
+    Take,
+    RemoveIf,
+    AddMember,
+    Members,
+    RemoveMember,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    asked: Vec<Asked>,
+    trouble: Option<(Trouble, Vec<Asked>)>,
+    /// How many calls pass before one waits.
+    pause: Option<(usize, Pause)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    Fails,
+    Hangs,
+}
+
+/// A call that waits before it is done.
+#[derive(Clone, Debug, Default)]
+pub struct Pause {
+    reached: Arc<Notify>,
+    over: Arc<Notify>,
+}
+
+impl Pause {
+    /// Ends once the call waits.
+    pub async fn reached(&self) {
+        self.reached.notified().await;
+    }
+
+    pub fn go_on(self) {
+        self.over.notify_one();
+    }
+}
+
+impl Asked {
+    pub const ALL: [Self; 9] = [
+        Self::Insert,
+        Self::Load,
+        Self::Replace,
+        Self::Touch,
+        Self::Take,
+        Self::RemoveIf,
+        Self::AddMember,
+        Self::Members,
+        Self::RemoveMember,
+    ];
+}
+
+impl WatchedStore {
+    pub fn new(memory: MemoryStore) -> Self {
+        Self {
+            memory,
+            state: Arc::default(),
+        }
+    }
+
+    /// What was asked since the last time somebody wanted to know.
+    pub fn asked(&self) -> Vec<Asked> {
+        std::mem::take(&mut self.state.lock().unwrap().asked)
+    }
+
+    /// From now on these operations answer with an error.
+    pub fn fails(&self, operations: &[Asked]) {
+        self.state.lock().unwrap().trouble = Some((Trouble::Fails, operations.to_vec()));
+    }
+
+    /// From now on these operations do not answer at all.
+    pub fn hangs(&self, operations: &[Asked]) {
+        self.state.lock().unwrap().trouble = Some((Trouble::Hangs, operations.to_vec()));
+    }
+
+    /// From now on all is well again.
+    pub fn works(&self) {
+        self.state.lock().unwrap().trouble = None;
+    }
+
+    /// Lets so many calls pass; the one after them waits.
+    pub fn pause_after(&self, calls: usize) -> Pause {
+        let pause = Pause::default();
+        self.state.lock().unwrap().pause = Some((calls, pause.clone()));
+        pause
+    }
+
+    fn pause(&self) -> Option<Pause> {
+        let mut state = self.state.lock().unwrap();
+        let (calls, pause) = state.pause.take()?;
+        if calls == 0 {
+            return Some(pause);
+        }
+        state.pause = Some((calls - 1, pause));
+        None
+    }
+
+    async fn note(&self, operation: Asked) -> Result<(), StoreError> {
+        if let Some(pause) = self.pause() {
+            pause.reached.notify_one();
+            pause.over.notified().await;
+        }
+        let trouble = {
+            let mut state = self.state.lock().unwrap();
+            state.asked.push(operation);
+            match &state.trouble {
+                Some((trouble, operations)) if operations.contains(&operation) => Some(*trouble),
+                _ => None,
+            }
+        };
+        match trouble {
+            None => Ok(()),
+            Some(Trouble::Fails) => Err(StoreError::Backend("the disk is on fire".into())),
+            Some(Trouble::Hangs) => future::pending().await,
+        }
+    }
+}
+
+#[async_trait]
+impl OtenStore for WatchedStore {
+    async fn insert(
+        &self,
+        key: &RecordKey,
+        value: &[u8],
+        expires_at: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        self.note(Asked::Insert).await?;
+        self.memory.insert(key, value, expires_at).await
+    }
+
+    async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
+        self.note(Asked::Load).await?;
+        self.memory.load(key).await
+    }
+
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        version: Option<u64>,
+        value: &[u8],
+        expires_at: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        self.note(Asked::Replace).await?;
+        self.memory.replace(key, version, value, expires_at).await
+    }
+
+    async fn touch(&self, key: &RecordKey, expires_at: OffsetDateTime) -> Result<bool, StoreError> {
+        self.note(Asked::Touch).await?;
+        self.memory.touch(key, expires_at).await
+    }
+
+    async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
+        self.note(Asked::Take).await?;
+        self.memory.take(key).await
+    }
+
+    async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
+        self.note(Asked::RemoveIf).await?;
+        self.memory.remove_if(key, value).await
+    }
+
+    async fn add_member(
+        &self,
+        set: &RecordKey,
+        member: &str,
+        expires_at: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        self.note(Asked::AddMember).await?;
+        self.memory.add_member(set, member, expires_at).await
+    }
+
+    async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
+        self.note(Asked::Members).await?;
+        self.memory.members(set).await
+    }
+
+    async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {
+        self.note(Asked::RemoveMember).await?;
+        self.memory.remove_member(set, member).await
+    }
+
+    fn is_external(&self) -> bool {
+        self.memory.is_external()
+    }
+}

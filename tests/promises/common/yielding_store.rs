@@ -1,0 +1,77 @@
+use async_trait::async_trait;
+use axum_oten::store::{MemoryStore, OtenStore, RecordKey, StoreError, StoredRecord};
+use time::OffsetDateTime;
+use tokio::task::yield_now;
+
+/// A store that lets others go first at each call, as one on a network does: what races there
+/// races here.
+#[derive(Clone, Debug)]
+pub struct YieldingStore(pub MemoryStore);
+
+#[async_trait]
+impl OtenStore for YieldingStore {
+    async fn insert(
+        &self,
+        key: &RecordKey,
+        value: &[u8],
+        expires_at: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        yield_now().await;
+        self.0.insert(key, value, expires_at).await
+    }
+
+    async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
+        yield_now().await;
+        self.0.load(key).await
+    }
+
+    async fn replace(
+        &self,
+        key: &RecordKey,
+        version: Option<u64>,
+        value: &[u8],
+        expires_at: OffsetDateTime,
+    ) -> Result<bool, StoreError> {
+        yield_now().await;
+        self.0.replace(key, version, value, expires_at).await
+    }
+
+    async fn touch(&self, key: &RecordKey, expires_at: OffsetDateTime) -> Result<bool, StoreError> {
+        yield_now().await;
+        self.0.touch(key, expires_at).await
+    }
+
+    async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
+        yield_now().await;
+        self.0.take(key).await
+    }
+
+    async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
+        yield_now().await;
+        self.0.remove_if(key, value).await
+    }
+
+    async fn add_member(
+        &self,
+        set: &RecordKey,
+        member: &str,
+        expires_at: OffsetDateTime,
+    ) -> Result<(), StoreError> {
+        yield_now().await;
+        self.0.add_member(set, member, expires_at).await
+    }
+
+    async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
+        yield_now().await;
+        self.0.members(set).await
+    }
+
+    async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {
+        yield_now().await;
+        self.0.remove_member(set, member).await
+    }
+
+    fn is_external(&self) -> bool {
+        self.0.is_external()
+    }
+}

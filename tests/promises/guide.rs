@@ -1,0 +1,160 @@
+//! What the guide says is what the code does: its tables are compared with their sources.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use axum_oten::{check::Check, config::Key};
+
+use crate::program::process;
+
+#[test]
+fn the_guide_lists_every_setting() {
+    let rows: Vec<_> = Key::all().iter().map(|key| setting(key)).collect();
+    assert_table("configuration", "setting", &rows);
+}
+
+fn setting(key: &Key) -> String {
+    let name = match key.file_name() {
+        Some(file) => format!("`{}`, `{file}`", key.name()),
+        None => format!("`{}`", key.name()),
+    };
+    let default = match key.default() {
+        Some("") => "empty".to_owned(),
+        Some(default) => format!("`{default}`"),
+        None => String::new(),
+    };
+    // Not to be taken for an end of the column.
+    let description = key.description().replace('|', "\\|");
+    format!("| {name} | {default} | {description} |").replace("|  |", "| |")
+}
+
+#[test]
+fn the_guide_lists_every_check() {
+    let row = |check: &&Check| format!("| `{}` | {} |", check.name(), check.description());
+    let rows: Vec<_> = Check::all().iter().map(row).collect();
+    assert_table("operations", "check", &rows);
+}
+
+#[tokio::test]
+async fn the_guide_lists_every_command_with_its_options() {
+    let mut expected = Vec::new();
+    for command in commands(&[]).await {
+        let nested = commands(&[&command]).await;
+        if nested.is_empty() {
+            expected.push(row_of(&[&command]).await);
+        }
+        for nested in nested {
+            expected.push(row_of(&[&command, &nested]).await);
+        }
+    }
+    let page = page("operations");
+    let found = rows(&page, "command").into_iter();
+    let found: Vec<_> = found
+        .map(|row| row.splitn(4, '|').take(3).collect::<Vec<_>>().join("|"))
+        .collect();
+    assert_eq!(
+        found, expected,
+        "src/guide/operations.md, as `oten --help` has it"
+    );
+}
+
+async fn row_of(command: &[&str]) -> String {
+    let options = help(command).await;
+    let options = options
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("--"));
+    let options: Vec<_> = options
+        .map(|line| format!("`--{}`", line.split([' ', ',']).next().unwrap()))
+        .collect();
+    let options = format!(" {} ", options.join(", "));
+    let options = if options.trim().is_empty() {
+        " "
+    } else {
+        &options
+    };
+    format!("| `{}` |{options}", command.join(" "))
+}
+
+/// The commands under a command.
+async fn commands(command: &[&str]) -> Vec<String> {
+    let help = help(command).await;
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let lines = lines.take_while(|line| !line.is_empty());
+    // What is further to the right goes on with the line before.
+    let lines = lines.filter_map(|line| line.strip_prefix("  "));
+    let names = lines.filter_map(|line| line.split(' ').next());
+    let names = names.filter(|name| !name.is_empty() && *name != "help");
+    names.map(str::to_owned).collect()
+}
+
+async fn help(command: &[&str]) -> String {
+    let arguments = [command, &["--help"]].concat();
+    process::run(&mut process::command(&arguments)).await.stdout
+}
+
+#[test]
+fn every_threat_names_tests_that_exist() {
+    let tests = test_names();
+    let page = page("security");
+    let threats = rows(&page, "who tries what");
+    assert!(threats.len() > 20, "{} threats", threats.len());
+    for threat in threats {
+        let named: Vec<_> = threat.rsplit('|').nth(1).unwrap().split('`').collect();
+        let named = named.iter().skip(1).step_by(2);
+        assert!(named.len() > 0, "no test: {threat}");
+        for name in named {
+            assert!(tests.contains(*name), "there is no test `{name}`: {threat}");
+        }
+    }
+}
+
+/// The names of all functions in `tests` and `src`.
+fn test_names() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for folder in ["tests", "src"] {
+        functions(Path::new(folder), &mut names);
+    }
+    names
+}
+
+fn functions(folder: &Path, names: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            functions(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let source = fs::read_to_string(&path).unwrap();
+            let after = source.split("fn ").skip(1);
+            names.extend(
+                after
+                    .filter_map(|rest| rest.split(['(', '<']).next())
+                    .map(str::to_owned),
+            );
+        }
+    }
+}
+
+/// Compares a table of the guide with what it should be, and shows that if it is not.
+pub(crate) fn assert_table(name: &str, title: &str, expected: &[String]) {
+    let page = page(name);
+    let found = rows(&page, title);
+    assert_eq!(
+        found,
+        expected,
+        "src/guide/{name}.md: the table should be\n{}\n",
+        expected.join("\n")
+    );
+}
+
+/// The rows of the table whose first column has this title, without its head.
+fn rows<'a>(page: &'a str, title: &str) -> Vec<&'a str> {
+    let head = format!("| {title} |");
+    page.lines()
+        .skip_while(|line| !line.starts_with(&head))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect()
+}
+
+fn page(name: &str) -> String {
+    fs::read_to_string(format!("src/guide/{name}.md")).unwrap()
+}

@@ -1,0 +1,33 @@
+//! The promises, one file for each of their chapters. One binary: it links once.
+
+// Here an `unwrap` is an assertion.
+#![allow(clippy::unwrap_used)]
+#![allow(unreachable_pub, missing_docs)]
+
+mod bad_input;
+mod browser;
+mod check;
+mod common;
+mod composition;
+mod config_files;
+mod cookies;
+mod events;
+mod guide;
+mod id_token;
+mod keys;
+mod layering;
+mod observability;
+
+mod program;
+mod promises_kept;
+mod provider;
+mod refresh;
+mod requests;
+mod responses;
+mod sealing;
+mod secrets;
+mod sign_in;
+mod sign_out;
+mod sizes;
+mod stores;
+mod tls;

@@ -1,0 +1,159 @@
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::http::{Method, StatusCode};
+use axum_oten::{
+    audit::{Event, EventKind, Level, TARGET},
+    web::OtenBuilder,
+};
+use serde_json::Value;
+
+use super::life;
+use crate::common::{Log, TestSite};
+
+/// An audit log that keeps what it hears.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<Event>>>);
+
+impl Kept {
+    fn attach(&self) -> impl Fn(OtenBuilder) -> OtenBuilder + Clone + 'static {
+        let kept = Arc::clone(&self.0);
+        move |oten| {
+            let kept = Arc::clone(&kept);
+            oten.audit(move |event: &Event| kept.lock().unwrap().push(event.clone()))
+        }
+    }
+
+    fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+type Fields = BTreeMap<String, String>;
+
+/// What an event should say in the log.
+fn fields_of(event: &Event) -> Fields {
+    let Value::Object(fields) = serde_json::to_value(event).unwrap() else {
+        panic!("{event:?}");
+    };
+    let of_hooks = ["time", "level"];
+    fields
+        .into_iter()
+        .filter(|(name, _)| !of_hooks.contains(&name.as_str()))
+        .map(|(name, value)| match value {
+            Value::String(text) => (name, text),
+            other => (name, other.to_string()),
+        })
+        .collect()
+}
+
+/// What the log says, less the sentence for people.
+fn logged(log: &Log) -> Vec<Fields> {
+    let mut logged = log.events();
+    for fields in &mut logged {
+        assert!(fields.remove("message").is_some(), "{fields:?}");
+    }
+    logged
+}
+
+#[tokio::test]
+async fn b5_every_kind_of_event_happens_with_its_fields_and_no_other() {
+    let (log, kept) = (Log::start(), Kept::default());
+    life::everything(kept.attach()).await;
+    let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for mut fields in logged(&log) {
+        let kind = fields.remove("event").unwrap();
+        seen.entry(kind).or_default().extend(fields.into_keys());
+    }
+    let table: BTreeMap<_, BTreeSet<_>> = EventKind::all()
+        .iter()
+        .map(|kind| {
+            let fields = kind.fields().iter().map(|&field| field.to_owned());
+            (kind.name().to_owned(), fields.collect())
+        })
+        .collect();
+    assert_eq!(seen, table);
+    for event in kept.take() {
+        assert!(event.kind().levels().contains(&event.level()), "{event:?}");
+    }
+}
+
+#[tokio::test]
+async fn b5_the_audit_log_hears_what_the_log_says() {
+    let (log, kept) = (Log::start(), Kept::default());
+    life::everything(kept.attach()).await;
+    let heard: Vec<_> = kept.take().iter().map(fields_of).collect();
+    assert_eq!(heard, logged(&log));
+    assert!(heard.len() > 20, "{heard:?}");
+}
+
+#[tokio::test]
+async fn b5_an_event_says_when_by_the_injected_clock_whom_and_why() {
+    let kept = Kept::default();
+    let site = TestSite::builder().oten(kept.attach()).start().await;
+    site.clock.advance(Duration::from_secs(86_400));
+    let mut browser = site.signed_in("alice").await;
+    let at = site.clock.now();
+    site.clock.advance(Duration::from_secs(60));
+    browser.post("/logout").await;
+    let refused = browser.fetch(Method::GET, "/profile", "").await;
+    assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
+
+    let events = kept.take();
+    let kinds: Vec<_> = events.iter().map(Event::kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            EventKind::SignedIn,
+            EventKind::SignedOut,
+            EventKind::Refused
+        ]
+    );
+    let [signed_in, signed_out, refusal] = events.as_slice() else {
+        panic!("{events:?}");
+    };
+    assert_eq!(signed_in.time(), at);
+    assert_eq!(signed_out.time() - at, Duration::from_secs(60));
+    assert_eq!(signed_in.subject(), signed_out.subject());
+    assert_ne!(signed_in.subject(), Some("alice"));
+    assert_ne!(signed_in.correlation_id(), signed_out.correlation_id());
+    let reason = refusal.reason().unwrap();
+    assert_eq!(reason.code(), "not_signed_in");
+    assert_eq!(
+        (refusal.level(), refusal.status()),
+        (Level::Debug, Some(401))
+    );
+    assert_eq!(
+        refused.json()["correlation_id"],
+        refusal.correlation_id().unwrap()
+    );
+}
+
+/// The app's bug is the app's: nobody is kept out by it, and no renewed token is lost.
+#[tokio::test]
+async fn b1_an_audit_log_that_panics_breaks_no_request() {
+    let log = Log::start();
+    let site = TestSite::builder()
+        .oten(|oten| oten.audit(|_: &Event| panic!("the disk is full")))
+        .start()
+        .await;
+    let mut browser = site.signed_in("alice").await;
+    site.clock.advance(Duration::from_secs(3600));
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    assert_eq!(site.emulator.refreshes(), 1);
+    assert_eq!(browser.get("/token").await.status, StatusCode::OK);
+    assert_eq!(site.emulator.refreshes(), 1, "the first one was stored");
+    browser.post("/logout").await;
+    assert_eq!(browser.who().await, "guest");
+    let names = ["signed_in", "refreshed", "signed_out"];
+    let text = log.text();
+    for name in names {
+        assert_eq!(log.named(name).len(), 1, "{name}");
+        let lost = format!("\"lost\": \"{name}\"");
+        let line = text.lines().find(|line| line.contains(&lost));
+        assert!(line.is_some_and(|line| line.starts_with(TARGET)), "{name}");
+    }
+}

@@ -1,0 +1,111 @@
+//! What makes every event and moves every metric once.
+
+use std::time::Duration;
+
+use axum::http::Method;
+use axum_oten::{
+    Clock, MemoryStore,
+    config::ConfigBuilder,
+    emulator::{
+        Endpoint::{Jwks, Revocation, Token},
+        Fault, LogoutTarget,
+    },
+    web::OtenBuilder,
+};
+
+use crate::{
+    common::{Asked, OutsideStore, TestSite},
+    sign_out::{self, send_token},
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Lives through everything that there is to tell of. `build` is asked for each site.
+pub async fn everything(build: impl Fn(OtenBuilder) -> OtenBuilder + Clone + 'static) {
+    signing_in_and_out(build.clone()).await;
+    renewals(build.clone()).await;
+    a_tampered_record(build).await;
+}
+
+fn configure(config: ConfigBuilder) -> ConfigBuilder {
+    config
+        .post_logout_redirect_uri("http://127.0.0.1:3000/logout")
+        .token_requests_per_minute(60)
+}
+
+async fn signing_in_and_out(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {
+    let site = sign_out::site().config(configure).oten(build).start().await;
+    let mut guest = site.browser();
+    guest.fetch(Method::GET, "/profile", "").await;
+    guest.get("/callback?state=1unknown&code=x").await;
+    for back in [
+        site.emulator.deny(guest.start_login("/").await),
+        site.emulator
+            .refuse(guest.start_login("/").await, "server_error"),
+    ] {
+        guest.get(back.unwrap().as_str()).await;
+    }
+
+    let mut alice = site.signed_in("alice").await;
+    let refused = Fault::OAuthError("invalid_client");
+    site.emulator.fault(Revocation, refused);
+    alice.post("/logout").await;
+    site.oten.shutdown().await;
+
+    site.signed_in("bob").await;
+    for target in [
+        LogoutTarget::Subject("bob"),
+        LogoutTarget::Session("unknown"),
+    ] {
+        let token = site.emulator.logout_token("test-site", target);
+        send_token(&site.app, &token).await;
+    }
+}
+
+async fn renewals(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {
+    let site = TestSite::builder().config(configure).oten(build);
+    let (site, store) = site.start_watched().await;
+    let mut alice = site.signed_in("alice").await;
+    site.clock.advance(HOUR);
+    site.emulator.fault(Token, Fault::Status(500));
+    alice.get("/profile").await;
+    site.emulator.clear_faults();
+    site.clock.advance(MINUTE);
+    alice.get("/profile").await;
+
+    // The keys are fetched again, and cannot be another time.
+    site.clock.advance(HOUR);
+    site.emulator.rotate_keys();
+    alice.get("/profile").await;
+    site.clock.advance(HOUR);
+    site.emulator.rotate_keys();
+    site.emulator.fault(Jwks, Fault::Status(404));
+    alice.get("/profile").await;
+    site.emulator.clear_faults();
+    site.clock.advance(MINUTE);
+
+    let mut bob = site.signed_in("bob").await;
+    site.emulator.disable_user("bob");
+    site.clock.advance(HOUR);
+    bob.get("/profile").await;
+
+    store.fails(&[Asked::Replace]);
+    alice.get("/profile").await;
+    store.works();
+}
+
+async fn a_tampered_record(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {
+    let clock = Clock::manual();
+    let memory = MemoryStore::default().with_clock(clock.clone());
+    let store = OutsideStore::new(memory.clone());
+    let site = TestSite::builder()
+        .config(|config| config.session_key("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="))
+        .oten(build)
+        .start_with(store.clone(), memory, clock)
+        .await;
+    let mut alice = site.signed_in("alice").await;
+    site.clock.advance(MINUTE);
+    store.tamper("tokens", |_| Vec::new()).await;
+    alice.fetch(Method::GET, "/token", "").await;
+}
