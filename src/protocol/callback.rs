@@ -1,6 +1,7 @@
 use url::form_urlencoded;
 
 use super::ErrorCode;
+use crate::audit::Reason;
 use crate::secret::{Secret, constant_time_eq};
 
 /// A longer query is refused unread. Oten's has some hundred bytes.
@@ -38,6 +39,22 @@ pub(crate) enum CallbackError {
     NoIssuer,
     #[error("the provider refused: {0}")]
     Refused(ErrorCode),
+}
+
+impl CallbackError {
+    /// Returns the reason that events and answers name.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::TooLong => Reason::CallbackTooLong,
+            Self::NotUtf8 => Reason::CallbackNotUtf8,
+            Self::Repeated(_) => Reason::CallbackRepeatedParameter,
+            Self::NoState => Reason::CallbackWithoutState,
+            Self::NoCode => Reason::CallbackWithoutCode,
+            Self::NoIssuer => Reason::CallbackWithoutIss,
+            Self::ForeignIssuer => Reason::CallbackForeignIss,
+            Self::Refused(code) => code.reason(),
+        }
+    }
 }
 
 impl CallbackParameters {

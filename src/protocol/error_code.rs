@@ -2,6 +2,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
+use crate::audit::Reason;
 use crate::http::Answer;
 
 /// An error code of RFC 6749, RFC 9101 or OpenID Connect Core, as Oten answers it.
@@ -44,6 +45,22 @@ pub enum ErrorCode {
     InteractionRequired,
     /// A code this version does not know, kept as it came.
     Other(String),
+}
+
+impl ErrorCode {
+    /// Returns the reason that events and answers name.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::AccessDenied => Reason::Cancelled,
+            Self::LoginRequired | Self::ConsentRequired | Self::InteractionRequired => {
+                Reason::InteractionRequired
+            }
+            Self::InvalidGrant => Reason::InvalidGrant,
+            code if code.is_retryable() => Reason::ProviderError,
+            Self::Other(_) => Reason::ProviderRefused,
+            _ => Reason::ClientSetup,
+        }
+    }
 }
 
 /// The body of an error answer (RFC 6749 section 5.2).

@@ -8,6 +8,7 @@ use super::claims::{
     ALLOWED, Claims, LEEWAY, Misshapen, required, take_audience, take_date, take_string,
 };
 use crate::{
+    audit::Reason,
     jose::{CompactJws, JoseError, VerifyingKey},
     secret::{Secret, constant_time_eq},
 };
@@ -83,6 +84,29 @@ pub(crate) enum IdTokenError {
     AtHash,
     #[error("the ID token's `auth_time` is missing, in the future or older than `max_age`")]
     AuthTime,
+}
+
+impl IdTokenError {
+    /// Returns the reason that events and answers name.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Missing => Reason::IdTokenMissing,
+            Self::UnknownKey => Reason::UnknownKey,
+            Self::Jose(_) => Reason::IdTokenSignature,
+            Self::Misshapen(_) => Reason::IdTokenMisshapen,
+            Self::Typ => Reason::IdTokenTyp,
+            Self::Iss => Reason::IdTokenIss,
+            Self::Aud => Reason::IdTokenAud,
+            Self::Azp => Reason::IdTokenAzp,
+            Self::Exp => Reason::IdTokenExp,
+            Self::Iat => Reason::IdTokenIat,
+            Self::Nbf => Reason::IdTokenNbf,
+            Self::Nonce => Reason::IdTokenNonce,
+            Self::Sub | Self::AnotherSub => Reason::IdTokenSub,
+            Self::AtHash => Reason::IdTokenAtHash,
+            Self::AuthTime => Reason::IdTokenAuthTime,
+        }
+    }
 }
 
 impl From<Misshapen> for IdTokenError {

@@ -4,6 +4,7 @@ use super::claims::{
     ALLOWED, Claims, LEEWAY, Misshapen, required, take_audience, take_date, take_string,
 };
 use crate::{
+    audit::Reason,
     jose::{CompactJws, JoseError, VerifyingKey},
     provider::{Provider, ProviderError, ProviderMetadata},
 };
@@ -65,6 +66,28 @@ pub(crate) enum LogoutTokenError {
     NamesNobody,
     #[error("the logout token was used before (`jti`)")]
     Replayed,
+}
+
+impl LogoutTokenError {
+    /// Returns the reason that events and answers name.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Jose(_) => Reason::LogoutTokenSignature,
+            Self::UnknownKey => Reason::LogoutTokenUnknownKey,
+            Self::Misshapen(_) => Reason::LogoutTokenMisshapen,
+            Self::Typ => Reason::LogoutTokenTyp,
+            Self::Nonce => Reason::LogoutTokenNonce,
+            Self::Events => Reason::LogoutTokenEvents,
+            Self::Iss => Reason::LogoutTokenIss,
+            Self::Aud => Reason::LogoutTokenAud,
+            Self::Exp => Reason::LogoutTokenExp,
+            Self::Iat => Reason::LogoutTokenIat,
+            Self::TooOld => Reason::LogoutTokenTooOld,
+            Self::Jti => Reason::LogoutTokenJti,
+            Self::NamesNobody => Reason::LogoutTokenNamesNobody,
+            Self::Replayed => Reason::LogoutTokenReplayed,
+        }
+    }
 }
 
 impl From<Misshapen> for LogoutTokenError {

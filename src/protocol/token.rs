@@ -6,6 +6,7 @@ use url::Url;
 
 use super::{CodeVerifier, ErrorCode, credentials::with_credentials};
 use crate::{
+    audit::Reason,
     config::Client,
     http::{Answer, Call, HttpClient, HttpError},
     metric::Endpoint,
@@ -58,6 +59,18 @@ pub(crate) enum TokenError {
     Malformed,
     #[error("the token endpoint's `token_type` is not `Bearer`")]
     NotBearer,
+}
+
+impl TokenError {
+    /// Returns the reason that events and answers name.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Unreachable(_) => Reason::TokenEndpointDown,
+            Self::Busy { .. } => Reason::TokenEndpointBusy,
+            Self::Refused(code) => code.reason(),
+            Self::Status(_) | Self::Malformed | Self::NotBearer => Reason::TokenResponse,
+        }
+    }
 }
 
 /// Exchanges a code (RFC 6749 section 4.1.3) with its verifier (RFC 7636 section 4.5).

@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::{
+    audit::Reason,
     error::with_causes,
     http::{Answer, HttpError},
     jose::JoseError,
@@ -42,6 +43,19 @@ pub enum ProviderError {
     /// The key set cannot be read.
     #[error("the provider's key set is refused: {0}")]
     Keys(#[source] JoseError),
+}
+
+impl ProviderError {
+    /// Returns the reason that events and answers name.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Unreachable { .. } | Self::Aborted => Reason::ProviderDown,
+            Self::IssuerMismatch => Reason::IssuerMismatch,
+            Self::InsecureEndpoint(_) => Reason::InsecureEndpoint,
+            Self::UnknownKey => Reason::UnknownKey,
+            Self::Discovery(_) | Self::Keys(_) => Reason::ProviderDocument,
+        }
+    }
 }
 
 impl ProviderError {

@@ -225,7 +225,7 @@ impl Error {
             Self::Token(error) => token(error),
             Self::IdToken(error) => Description::of(
                 StatusCode::BAD_GATEWAY,
-                id_token_reason(error),
+                error.reason(),
                 "Sign-in failed",
                 UNTRUSTED,
             )
@@ -280,97 +280,71 @@ impl Description {
 fn provider(error: &ProviderError) -> Description {
     if error.may_pass() {
         return Description::down(
-            Reason::ProviderDown,
+            error.reason(),
             "Oten does not answer",
             "Oten cannot be reached right now, so nobody can sign in. Please try again in a moment.",
         )
         .retry_after(error.retry_after())
         .remedy(TRY_AGAIN);
     }
-    let reason = match error {
-        ProviderError::IssuerMismatch => Reason::IssuerMismatch,
-        ProviderError::InsecureEndpoint(_) => Reason::InsecureEndpoint,
-        ProviderError::UnknownKey => Reason::UnknownKey,
-        _ => Reason::ProviderDocument,
-    };
-    Description::of(StatusCode::BAD_GATEWAY, reason, "Sign-in failed", UNTRUSTED).remedy(TRY_AGAIN)
+    Description::of(
+        StatusCode::BAD_GATEWAY,
+        error.reason(),
+        "Sign-in failed",
+        UNTRUSTED,
+    )
+    .remedy(TRY_AGAIN)
 }
 
 fn callback(error: &CallbackError) -> Description {
-    let malformed = |reason| {
-        Description::of(
-            StatusCode::BAD_REQUEST,
-            reason,
-            "Sign-in failed",
-            "The answer that came back from Oten was incomplete or damaged.",
-        )
-        .remedy(TRY_AGAIN)
-    };
     match error {
-        CallbackError::TooLong => malformed(Reason::CallbackTooLong),
-        CallbackError::NotUtf8 => malformed(Reason::CallbackNotUtf8),
-        CallbackError::Repeated(_) => malformed(Reason::CallbackRepeatedParameter),
-        CallbackError::NoState => malformed(Reason::CallbackWithoutState),
-        CallbackError::NoCode => malformed(Reason::CallbackWithoutCode),
-        CallbackError::NoIssuer => malformed(Reason::CallbackWithoutIss),
+        CallbackError::Refused(code) => refused(code),
         CallbackError::ForeignIssuer => Description::of(
             StatusCode::BAD_REQUEST,
-            Reason::CallbackForeignIss,
+            error.reason(),
             "Sign-in failed",
             "The answer did not come from Oten, so you have not been signed in.",
         )
         .remedy(TRY_AGAIN),
-        CallbackError::Refused(code) => refused(code),
+        _ => Description::of(
+            StatusCode::BAD_REQUEST,
+            error.reason(),
+            "Sign-in failed",
+            "The answer that came back from Oten was incomplete or damaged.",
+        )
+        .remedy(TRY_AGAIN),
     }
 }
 
 /// An error the provider sent back through the browser.
 fn refused(code: &ErrorCode) -> Description {
-    let (status, reason, title) = match code {
+    let (status, title) = match code {
         // Changing one's mind is not an error.
-        ErrorCode::AccessDenied => (StatusCode::OK, Reason::Cancelled, "Sign-in cancelled"),
-        ErrorCode::LoginRequired | ErrorCode::ConsentRequired | ErrorCode::InteractionRequired => (
-            StatusCode::FORBIDDEN,
-            Reason::InteractionRequired,
-            "Please sign in",
-        ),
-        ErrorCode::InvalidGrant => (
-            StatusCode::BAD_REQUEST,
-            Reason::InvalidGrant,
-            "Please sign in again",
-        ),
-        code if code.is_retryable() => {
-            let down = Description::down(
-                Reason::ProviderError,
-                "Oten does not answer",
-                code.sentence(),
-            );
-            return down.remedy(TRY_AGAIN);
+        ErrorCode::AccessDenied => (StatusCode::OK, "Sign-in cancelled"),
+        ErrorCode::LoginRequired | ErrorCode::ConsentRequired | ErrorCode::InteractionRequired => {
+            (StatusCode::FORBIDDEN, "Please sign in")
         }
-        ErrorCode::Other(_) => (
-            StatusCode::BAD_GATEWAY,
-            Reason::ProviderRefused,
-            "Sign-in failed",
-        ),
-        _ => (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            Reason::ClientSetup,
-            "Sign-in failed",
-        ),
+        ErrorCode::InvalidGrant => (StatusCode::BAD_REQUEST, "Please sign in again"),
+        code if code.is_retryable() => {
+            return Description::down(code.reason(), "Oten does not answer", code.sentence())
+                .remedy(TRY_AGAIN);
+        }
+        ErrorCode::Other(_) => (StatusCode::BAD_GATEWAY, "Sign-in failed"),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, "Sign-in failed"),
     };
-    Description::of(status, reason, title, code.sentence()).remedy(TRY_AGAIN)
+    Description::of(status, code.reason(), title, code.sentence()).remedy(TRY_AGAIN)
 }
 
 fn token(error: &TokenError) -> Description {
     match error {
         TokenError::Unreachable(_) => Description::down(
-            Reason::TokenEndpointDown,
+            error.reason(),
             "Oten does not answer",
             "Oten could not be reached to complete the sign-in. Please try again in a moment.",
         )
         .remedy(TRY_AGAIN),
         TokenError::Busy { retry_after } => Description::down(
-            Reason::TokenEndpointBusy,
+            error.reason(),
             "Oten is busy",
             "Many people are signing in right now. Please try again in a moment.",
         )
@@ -379,31 +353,11 @@ fn token(error: &TokenError) -> Description {
         TokenError::Refused(code) => refused(code),
         TokenError::Status(_) | TokenError::Malformed | TokenError::NotBearer => Description::of(
             StatusCode::BAD_GATEWAY,
-            Reason::TokenResponse,
+            error.reason(),
             "Sign-in failed",
             UNTRUSTED,
         )
         .remedy(TRY_AGAIN),
-    }
-}
-
-fn id_token_reason(error: &IdTokenError) -> Reason {
-    match error {
-        IdTokenError::Missing => Reason::IdTokenMissing,
-        IdTokenError::UnknownKey => Reason::UnknownKey,
-        IdTokenError::Jose(_) => Reason::IdTokenSignature,
-        IdTokenError::Misshapen(_) => Reason::IdTokenMisshapen,
-        IdTokenError::Typ => Reason::IdTokenTyp,
-        IdTokenError::Iss => Reason::IdTokenIss,
-        IdTokenError::Aud => Reason::IdTokenAud,
-        IdTokenError::Azp => Reason::IdTokenAzp,
-        IdTokenError::Exp => Reason::IdTokenExp,
-        IdTokenError::Iat => Reason::IdTokenIat,
-        IdTokenError::Nbf => Reason::IdTokenNbf,
-        IdTokenError::Nonce => Reason::IdTokenNonce,
-        IdTokenError::Sub | IdTokenError::AnotherSub => Reason::IdTokenSub,
-        IdTokenError::AtHash => Reason::IdTokenAtHash,
-        IdTokenError::AuthTime => Reason::IdTokenAuthTime,
     }
 }
 
@@ -415,32 +369,11 @@ fn back_channel(error: &BackChannelError) -> Description {
         BackChannelError::Request(_) => {
             refused(Reason::LogoutRequest, "The logout request is malformed.")
         }
-        BackChannelError::Token(error) => {
-            refused(logout_token_reason(error), "The logout token is refused.")
-        }
+        BackChannelError::Token(error) => refused(error.reason(), "The logout token is refused."),
         BackChannelError::TooSlow(_) => Description::down(
             Reason::LogoutSlow,
             title,
             "The logout could not be completed in time.",
         ),
-    }
-}
-
-fn logout_token_reason(error: &LogoutTokenError) -> Reason {
-    match error {
-        LogoutTokenError::Jose(_) => Reason::LogoutTokenSignature,
-        LogoutTokenError::UnknownKey => Reason::LogoutTokenUnknownKey,
-        LogoutTokenError::Misshapen(_) => Reason::LogoutTokenMisshapen,
-        LogoutTokenError::Typ => Reason::LogoutTokenTyp,
-        LogoutTokenError::Nonce => Reason::LogoutTokenNonce,
-        LogoutTokenError::Events => Reason::LogoutTokenEvents,
-        LogoutTokenError::Iss => Reason::LogoutTokenIss,
-        LogoutTokenError::Aud => Reason::LogoutTokenAud,
-        LogoutTokenError::Exp => Reason::LogoutTokenExp,
-        LogoutTokenError::Iat => Reason::LogoutTokenIat,
-        LogoutTokenError::TooOld => Reason::LogoutTokenTooOld,
-        LogoutTokenError::Jti => Reason::LogoutTokenJti,
-        LogoutTokenError::NamesNobody => Reason::LogoutTokenNamesNobody,
-        LogoutTokenError::Replayed => Reason::LogoutTokenReplayed,
     }
 }
