@@ -36,7 +36,7 @@ mod tests {
         body::Body,
         http::{Request, Response, StatusCode, header},
     };
-    use axum_oten::emulator::{EmulatedClient, Emulator, Endpoint, Fault, Lie};
+    use axum_oten::emulator::{Deviation, EmulatedClient, Emulator, Endpoint, Fault};
     use http_body_util::BodyExt;
     use serde_json::json;
     use tower::ServiceExt;
@@ -72,7 +72,8 @@ mod tests {
     #[tokio::test]
     async fn a_token_for_another_site_signs_nobody_in() {
         let site = Site::start().await;
-        site.emulator.tell(Lie::Claim("aud", json!("another-site")));
+        site.emulator
+            .deviate(Deviation::Claim("aud", json!("another-site")));
         let (url, attempt) = site.login("/login").await;
         let callback = site.emulator.approve(&url, "alice").unwrap();
         let answer = site.get(callback.as_str(), &attempt).await;

@@ -9,7 +9,7 @@ use axum::{
 use http::{HeaderMap, HeaderName, StatusCode, header};
 
 use super::{
-    Refusal,
+    Rejection,
     core::Core,
     fault_layer::ForcedError,
     form::Form,
@@ -124,7 +124,7 @@ pub(super) async fn sign_out(State(core): State<Arc<Core>>, headers: HeaderMap) 
     ([(header::SET_COOKIE, cookie)], front).into_response()
 }
 
-fn go_on(core: &Core, step: Result<Step, Refusal>) -> Response {
+fn go_on(core: &Core, step: Result<Step, Rejection>) -> Response {
     match step {
         Ok(Step::Done(callback)) => see_other(callback.as_str()),
         Ok(Step::Ask(id)) => see_other(&format!("{}/v1/oauth/interaction?id={id}", core.path)),

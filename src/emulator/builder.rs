@@ -65,7 +65,7 @@ impl EmulatorBuilder {
 
     /// Sends `iss` to callbacks and announces it in discovery (RFC 9207). Oten documents neither,
     /// so the default is not to.
-    pub fn announce_iss(self) -> Self {
+    pub fn advertise_iss(self) -> Self {
         self.with(Extra::Iss)
     }
 

@@ -1,7 +1,7 @@
 use url::Url;
 
 use super::{
-    Refusal,
+    Rejection,
     core::{Core, Extra},
 };
 
@@ -23,13 +23,13 @@ impl Callback {
         core: &Core,
         error: impl Into<String>,
         description: impl Into<String>,
-    ) -> Refusal {
+    ) -> Rejection {
         let (error, description) = (error.into(), description.into());
         let parameters = [
             ("error", error.as_str()),
             ("error_description", description.as_str()),
         ];
-        Refusal {
+        Rejection {
             redirect: self.url(core, &parameters).map(Box::new),
             error,
             description,

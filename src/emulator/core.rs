@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    EmulatedClient, Lie,
+    Deviation, EmulatedClient,
     client::RequestForm,
     end_session::Unconfirmed,
     expiring::Expiring,
@@ -78,7 +78,7 @@ pub(super) struct State {
     pub(super) key: ProviderKey,
     /// No longer published; what they signed is still recognised.
     pub(super) former_keys: Vec<ProviderKey>,
-    pub(super) lies: Vec<Lie>,
+    pub(super) lies: Vec<Deviation>,
     pub(super) faults: Faults,
     pub(super) gates: Gates,
     /// The keys of clients, by id, whose keys changed since they were registered.

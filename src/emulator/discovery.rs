@@ -5,7 +5,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde_json::{Map, Value, json};
 
 use super::{
-    Lie,
+    Deviation,
     core::{Core, Extra},
     token::json_response,
 };
@@ -19,7 +19,7 @@ pub(super) async fn discovery(State(core): State<Arc<Core>>) -> Response {
 /// The public keys (RFC 7517 section 5).
 pub(super) async fn jwks(State(core): State<Arc<Core>>) -> Response {
     let state = core.state();
-    let keys = if state.lies.contains(&Lie::NoKeys) {
+    let keys = if state.lies.contains(&Deviation::NoKeys) {
         Vec::new()
     } else {
         vec![state.key.public_jwk(core.settings.algorithm_name)]
@@ -80,12 +80,12 @@ fn document(core: &Core) -> Map<String, Value> {
     document
 }
 
-fn tell(lie: &Lie, document: &mut Map<String, Value>) {
+fn tell(lie: &Deviation, document: &mut Map<String, Value>) {
     match lie {
-        Lie::IssuerMismatch => {
+        Deviation::IssuerMismatch => {
             document.insert("issuer".into(), json!("https://somebody-else.example"));
         }
-        Lie::InsecureEndpoints => {
+        Deviation::InsecureEndpoints => {
             for (name, path) in [
                 ("authorization_endpoint", "/v1/oauth/authorize"),
                 ("token_endpoint", "/v1/oauth/token"),
@@ -94,10 +94,10 @@ fn tell(lie: &Lie, document: &mut Map<String, Value>) {
                 document.insert(name.into(), json!(format!("http://insecure.example{path}")));
             }
         }
-        Lie::DiscoveryField(name, value) => {
+        Deviation::DiscoveryField(name, value) => {
             document.insert((*name).to_owned(), value.clone());
         }
-        Lie::WithoutDiscoveryField(name) => {
+        Deviation::WithoutDiscoveryField(name) => {
             document.remove(*name);
         }
         _ => {}

@@ -9,7 +9,7 @@ use http::{HeaderMap, header};
 use url::Url;
 
 use super::{
-    Refusal,
+    Rejection,
     authorize::see_other,
     core::Core,
     logout_request::{LogoutRequest, invalid},
@@ -80,7 +80,7 @@ pub(super) fn end_named(core: &Core, request: &LogoutRequest) {
     sessions.end_if(|session| request.names(session));
 }
 
-fn go_on(core: &Core, headers: &HeaderMap, request: Result<LogoutRequest, Refusal>) -> Response {
+fn go_on(core: &Core, headers: &HeaderMap, request: Result<LogoutRequest, Rejection>) -> Response {
     let request = match request {
         Ok(request) => request,
         Err(refusal) => return page::refused(&refusal),

@@ -1,6 +1,6 @@
 use std::io;
 
-use super::Refusal;
+use super::Rejection;
 
 /// Why the emulator did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -35,5 +35,5 @@ pub enum EmulatorError {
     NotAnEndSessionUrl,
     /// The request breaks a rule of Oten.
     #[error("the request is refused: {0}")]
-    Refused(Refusal),
+    Rejected(Rejection),
 }

@@ -19,7 +19,7 @@ use super::{Endpoint, core::Core};
 /// let keys = format!("{}/.well-known/jwks.json", emulator.issuer());
 /// let held = emulator.hold(Endpoint::Jwks);
 /// let call = tokio::spawn(reqwest::get(keys));
-/// held.waiting(1).await;
+/// held.wait_for(1).await;
 /// assert!(!call.is_finished());
 ///
 /// held.release();
@@ -28,13 +28,13 @@ use super::{Endpoint, core::Core};
 /// # }
 /// ```
 #[must_use = "requests wait only while this lives"]
-pub struct Held {
+pub struct HoldGuard {
     core: Arc<Core>,
     endpoint: Endpoint,
     gate: Arc<Gate>,
 }
 
-impl Held {
+impl HoldGuard {
     pub(super) fn new(core: &Arc<Core>, endpoint: Endpoint) -> Self {
         let gate = Arc::new(Gate::default());
         let gates = &mut core.state().gates;
@@ -48,7 +48,7 @@ impl Held {
 
     /// Ends once at least this many requests wait here at the same time, and never if they never
     /// do. A request whose caller went away waits no longer.
-    pub async fn waiting(&self, requests: usize) {
+    pub async fn wait_for(&self, requests: usize) {
         let mut waiting = self.gate.waiting.subscribe();
         // It cannot fail: the sender is ours.
         let _ = waiting.wait_for(|now| *now >= requests).await;
@@ -58,7 +58,7 @@ impl Held {
     pub fn release(self) {}
 }
 
-impl Drop for Held {
+impl Drop for HoldGuard {
     fn drop(&mut self) {
         let gates = &mut self.core.state().gates;
         gates.0.retain(|(_, gate)| !Arc::ptr_eq(gate, &self.gate));
@@ -66,9 +66,9 @@ impl Drop for Held {
     }
 }
 
-impl fmt::Debug for Held {
+impl fmt::Debug for HoldGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Held")
+        f.debug_struct("HoldGuard")
             .field("endpoint", &self.endpoint)
             .field("waiting", &*self.gate.waiting.borrow())
             .finish_non_exhaustive()

@@ -5,7 +5,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    EmulatorBuilder, EmulatorError, Endpoint, Held, Lie, PlannedFault, Refusal,
+    Deviation, EmulatorBuilder, EmulatorError, Endpoint, HoldGuard, PlannedFault, Rejection,
     client::{self, RequestForm},
     core::Core,
     interaction,
@@ -51,7 +51,7 @@ impl Emulator {
     }
 
     /// The name and the email address of everybody who lives here, disabled or not.
-    pub fn people(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
+    pub fn users(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
         USERS.iter().map(|user| (user.name, user.email))
     }
 
@@ -93,7 +93,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`EmulatorError::Refused`] when the request breaks a rule, or asks with `prompt=none` for
+    /// [`EmulatorError::Rejected`] when the request breaks a rule, or asks with `prompt=none` for
     /// what needs a person; [`EmulatorError::NotAnAuthorizationUrl`] and
     /// [`EmulatorError::UnknownUser`].
     pub fn approve(
@@ -107,7 +107,7 @@ impl Emulator {
         let request = self.open(authorization_url.as_ref())?;
         let person = SignedIn::new(&self.core, user);
         session::remember(&self.core, person.clone());
-        interaction::approve(&self.core, &request, person).map_err(EmulatorError::Refused)
+        interaction::approve(&self.core, &request, person).map_err(EmulatorError::Rejected)
     }
 
     /// Does what a person does who changes their mind. The answer is the client's callback URL
@@ -127,7 +127,7 @@ impl Emulator {
     /// # Errors
     ///
     /// As [`approve`](Self::approve).
-    pub fn refuse(
+    pub fn reject(
         &self,
         authorization_url: impl AsRef<str>,
         error: &str,
@@ -138,12 +138,12 @@ impl Emulator {
     }
 
     /// Starts to tell a lie, beside those it tells already.
-    pub fn tell(&self, lie: Lie) {
+    pub fn deviate(&self, lie: Deviation) {
         self.core.state().lies.push(lie);
     }
 
     /// Ends all lies.
-    pub fn tell_truth(&self) {
+    pub fn clear_deviations(&self) {
         self.core.state().lies.clear();
     }
 
@@ -162,8 +162,8 @@ impl Emulator {
     /// Lets requests to an endpoint wait until the answer is released or dropped, so that a test
     /// needs no sleep to have many of them at once. They count as calls meanwhile, and planned
     /// faults happen afterwards.
-    pub fn hold(&self, endpoint: Endpoint) -> Held {
-        Held::new(&self.core, endpoint)
+    pub fn hold(&self, endpoint: Endpoint) -> HoldGuard {
+        HoldGuard::new(&self.core, endpoint)
     }
 
     /// Replaces the signing key. The old one is no longer published; what it signed is still
@@ -237,21 +237,21 @@ impl Emulator {
             return Err(EmulatorError::NotAnAuthorizationUrl);
         }
         self.core.calls.count(Endpoint::Authorization);
-        let request = request::read(&self.core, query).map_err(EmulatorError::Refused)?;
+        let request = request::read(&self.core, query).map_err(EmulatorError::Rejected)?;
         if request.prompts("none") {
             let description = "Nobody is signed in";
             let refusal = request
                 .callback
                 .refusal(&self.core, "login_required", description);
-            return Err(EmulatorError::Refused(refusal));
+            return Err(EmulatorError::Rejected(refusal));
         }
         Ok(request)
     }
 }
 
-fn redirect(refusal: Refusal) -> Result<Url, EmulatorError> {
+fn redirect(refusal: Rejection) -> Result<Url, EmulatorError> {
     match refusal.redirect.clone() {
         Some(callback) => Ok(*callback),
-        None => Err(EmulatorError::Refused(refusal)),
+        None => Err(EmulatorError::Rejected(refusal)),
     }
 }

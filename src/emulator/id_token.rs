@@ -2,7 +2,7 @@ use serde_json::json;
 use sha2::{Digest, Sha512};
 
 use super::{
-    Lie,
+    Deviation,
     core::{Client, Core, Extra, State},
     grant::Grant,
     keys::base64url,
@@ -40,15 +40,15 @@ pub(super) fn id_token(
 
     for lie in &state.lies {
         match lie {
-            Lie::NoIdToken => return None,
-            Lie::AccessTokenAsIdToken => return Some(access_token.to_owned()),
-            Lie::Claim(name, value) => {
+            Deviation::NoIdToken => return None,
+            Deviation::AccessTokenAsIdToken => return Some(access_token.to_owned()),
+            Deviation::Claim(name, value) => {
                 claims.insert((*name).to_owned(), value.clone());
             }
-            Lie::WithoutClaim(name) => {
+            Deviation::WithoutClaim(name) => {
                 claims.remove(*name);
             }
-            Lie::Header(name, value) => {
+            Deviation::Header(name, value) => {
                 header.insert((*name).to_owned(), value.clone());
             }
             _ => {}

@@ -1,7 +1,7 @@
 use url::Url;
 
 use super::{
-    Refusal, core::Core, grant::Grant, parameters::AuthorizationRequest, session::SignedIn,
+    Rejection, core::Core, grant::Grant, parameters::AuthorizationRequest, session::SignedIn,
 };
 use crate::secret::Secret;
 
@@ -30,7 +30,7 @@ pub(super) fn next(
     request: AuthorizationRequest,
     person: Option<SignedIn>,
     just_now: bool,
-) -> Result<Step, Refusal> {
+) -> Result<Step, Rejection> {
     let is_silent = request.prompts("none");
     let age = |person: &SignedIn| core.now() - person.auth_time;
     let person = person.filter(|person| {
@@ -68,7 +68,7 @@ pub(super) fn approve(
     core: &Core,
     request: &AuthorizationRequest,
     person: SignedIn,
-) -> Result<Url, Refusal> {
+) -> Result<Url, Rejection> {
     let grant = Grant::new(request, person);
     let fresh = core.state().grants.new_code(grant, request, core.now());
     // A registered redirect URI always parses; should it not, the person learns of it.
@@ -80,7 +80,7 @@ pub(super) fn approve(
 }
 
 /// The refusal of a person who does not want to.
-pub(super) fn deny(core: &Core, request: &AuthorizationRequest) -> Refusal {
+pub(super) fn deny(core: &Core, request: &AuthorizationRequest) -> Rejection {
     request
         .callback
         .refusal(core, "access_denied", "The person did not agree")

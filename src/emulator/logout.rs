@@ -18,7 +18,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`EmulatorError::Refused`] when the request breaks a rule of OpenID Connect RP-Initiated
+    /// [`EmulatorError::Rejected`] when the request breaks a rule of OpenID Connect RP-Initiated
     /// Logout section 2 or 3; [`EmulatorError::NotAnEndSessionUrl`].
     pub fn end_session(
         &self,
@@ -31,7 +31,7 @@ impl Emulator {
         }
         self.core.calls.count(Endpoint::EndSession);
         let request = LogoutRequest::read(&self.core, query.as_bytes());
-        let request = request.map_err(EmulatorError::Refused)?;
+        let request = request.map_err(EmulatorError::Rejected)?;
         end_session::end_named(&self.core, &request);
         Ok(request.back)
     }

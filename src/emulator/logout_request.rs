@@ -1,7 +1,7 @@
 use url::Url;
 
 use super::{
-    Refusal,
+    Rejection,
     core::{Client, Core},
     form::Form,
     id_token_hint::{self, Hint},
@@ -19,7 +19,7 @@ pub(super) struct LogoutRequest {
 impl LogoutRequest {
     /// Reads the parameters and checks everything about them. A refusal is never redirected: what
     /// would say where to is not believed.
-    pub(super) fn read(core: &Core, parameters: &[u8]) -> Result<Self, Refusal> {
+    pub(super) fn read(core: &Core, parameters: &[u8]) -> Result<Self, Rejection> {
         let form = Form::parse(parameters)
             .map_err(|name| invalid(format!("The parameter {name} appears more than once")))?;
         Self::check(core, &form).map_err(invalid)
@@ -70,6 +70,6 @@ fn back(client: Option<&Client>, form: &Form) -> Result<Option<Url>, &'static st
     Ok(Some(url))
 }
 
-pub(super) fn invalid(description: impl Into<String>) -> Refusal {
-    Refusal::page("invalid_request", description)
+pub(super) fn invalid(description: impl Into<String>) -> Rejection {
+    Rejection::page("invalid_request", description)
 }

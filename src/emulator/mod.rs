@@ -1,8 +1,8 @@
 //! A strict local Oten, in this process, for development and tests (feature `emulator`).
 //!
 //! What Oten would refuse, it refuses: unsigned requests of confidential clients, replayed request
-//! objects, used codes, wrong verifiers. A test tells it what to do next: to lie ([`Lie`]), to
-//! fail ([`Fault`]), to keep requests waiting ([`Held`]), to rotate its keys, to be down. It shares
+//! objects, used codes, wrong verifiers. A test tells it what to do next: to lie ([`Deviation`]), to
+//! fail ([`Fault`]), to keep requests waiting ([`HoldGuard`]), to rotate its keys, to be down. It shares
 //! only the signature code ([`jose`](crate::jose)) with the rest of the crate, so that a mistake in
 //! the protocol code cannot hide on both sides.
 //!
@@ -55,6 +55,7 @@ mod builder;
 mod callback;
 mod client;
 mod core;
+mod deviation;
 mod discovery;
 mod end_session;
 mod error;
@@ -70,14 +71,13 @@ mod id_token;
 mod id_token_hint;
 mod interaction;
 mod keys;
-mod lie;
 mod logout;
 mod logout_request;
 mod logout_token;
 mod page;
 mod parameters;
 mod pkce;
-mod refusal;
+mod rejection;
 mod request;
 mod request_object;
 mod revocation;
@@ -97,11 +97,11 @@ mod tests;
 pub use self::{
     builder::EmulatorBuilder,
     client::EmulatedClient,
+    deviation::Deviation,
     error::EmulatorError,
     fault::{Endpoint, Fault, PlannedFault},
-    gate::Held,
+    gate::HoldGuard,
     handle::Emulator,
-    lie::Lie,
     logout_token::LogoutTarget,
-    refusal::Refusal,
+    rejection::Rejection,
 };

@@ -7,7 +7,7 @@ use http::{HeaderName, StatusCode, header};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Refusal,
+    Rejection,
     core::Core,
     parameters::AuthorizationRequest,
     user::{USERS, User},
@@ -167,7 +167,7 @@ pub(super) fn still_signed_in() -> Response {
 }
 
 /// The page of a refusal that must not be redirected.
-pub(super) fn refused(refusal: &Refusal) -> Response {
+pub(super) fn refused(refusal: &Rejection) -> Response {
     let page = Message {
         style: STYLE,
         title: "This request cannot be answered",

@@ -1,5 +1,5 @@
 use super::{
-    Refusal,
+    Rejection,
     callback::Callback,
     core::{Client, Core},
     form::Form,
@@ -31,7 +31,7 @@ pub(super) fn check(
     client: &Client,
     form: &Form,
     callback: &Callback,
-) -> Result<AuthorizationRequest, Refusal> {
+) -> Result<AuthorizationRequest, Rejection> {
     let refuse = |error, description| callback.refusal(core, error, description);
     let invalid = |description| refuse("invalid_request", description);
 

@@ -1,5 +1,5 @@
 use super::{
-    Refusal,
+    Rejection,
     callback::Callback,
     client::RequestForm,
     core::{Client, Core},
@@ -12,15 +12,15 @@ use super::{
 ///
 /// Nothing is redirected until the client and its redirect URI are known to be registered (RFC
 /// 6749 section 4.1.2.1), and `state` is taken only from where the client must have put it.
-pub(super) fn read(core: &Core, query: &str) -> Result<AuthorizationRequest, Refusal> {
+pub(super) fn read(core: &Core, query: &str) -> Result<AuthorizationRequest, Rejection> {
     let form = Form::parse(query.as_bytes()).map_err(|name| {
         let description = format!("The parameter {name} appears more than once");
-        Refusal::page("invalid_request", description)
+        Rejection::page("invalid_request", description)
     })?;
     let client = form
         .get("client_id")
         .and_then(|id| core.clients.get(id))
-        .ok_or_else(|| Refusal::page("invalid_request", "The client is not registered"))?;
+        .ok_or_else(|| Rejection::page("invalid_request", "The client is not registered"))?;
     let request = form.get("request");
     let callback = match callback(client, &form) {
         // A request object says where to, and the query beside it need not.
@@ -63,7 +63,7 @@ fn signed(
     outer: &Form,
     callback: Option<&Callback>,
     request: &str,
-) -> Result<AuthorizationRequest, Refusal> {
+) -> Result<AuthorizationRequest, Rejection> {
     // Beside a request object the query says nothing: its `state` is anybody's.
     let unverified = callback.map(|callback| Callback {
         state: None,
@@ -87,26 +87,31 @@ fn signed(
 }
 
 /// To the callback, or to the person where it is not known which one it is.
-fn refusal(core: &Core, callback: Option<&Callback>, error: &str, description: &str) -> Refusal {
+fn refusal(core: &Core, callback: Option<&Callback>, error: &str, description: &str) -> Rejection {
     match callback {
         Some(callback) => callback.refusal(core, error, description),
-        None => Refusal::page(error, description),
+        None => Rejection::page(error, description),
     }
 }
 
 /// The registered redirect URI that `form` names, or the only one if it names none.
-fn callback(client: &Client, form: &Form) -> Result<Callback, Refusal> {
+fn callback(client: &Client, form: &Form) -> Result<Callback, Rejection> {
     let registered = &client.registered.redirect_uris;
     let redirect_uri = match (form.get("redirect_uri"), registered.as_slice()) {
         (Some(uri), _) if registered.iter().any(|known| known == uri) => uri,
         (None, [only]) => only,
         (Some(_), _) => {
-            return Err(Refusal::page(
+            return Err(Rejection::page(
                 "invalid_request",
                 "The redirect_uri is not registered",
             ));
         }
-        (None, _) => return Err(Refusal::page("invalid_request", "redirect_uri is missing")),
+        (None, _) => {
+            return Err(Rejection::page(
+                "invalid_request",
+                "redirect_uri is missing",
+            ));
+        }
     };
     Ok(Callback {
         redirect_uri: redirect_uri.to_owned(),

@@ -1,7 +1,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Lie,
+    Deviation,
     core::{Core, State},
     keys::{ProviderKey, hmac_sha256, signed_by},
 };
@@ -27,28 +27,28 @@ pub(super) fn sign(
     let key = &state.key;
     for lie in &state.lies {
         match lie {
-            Lie::NoKeyId => {
+            Deviation::NoKeyId => {
                 header.remove("kid");
             }
-            Lie::BadSignature => signature = Signature::Broken,
-            Lie::AlgNone => {
+            Deviation::BadSignature => signature = Signature::Broken,
+            Deviation::AlgNone => {
                 header.insert("alg".into(), json!("none"));
                 signature = Signature::Missing;
             }
-            Lie::Hs256WithClientSecret => {
+            Deviation::Hs256WithClientSecret => {
                 header.insert("alg".into(), json!("HS256"));
                 signature = Signature::hmac(client_secret);
             }
-            Lie::Hs256WithPublicKey => {
+            Deviation::Hs256WithPublicKey => {
                 header.insert("alg".into(), json!("HS256"));
                 signature = Signature::Hmac(key.public_pem());
             }
-            Lie::UnknownKey => {
+            Deviation::UnknownKey => {
                 let stranger = ProviderKey::generate();
                 header.insert("kid".into(), json!(stranger.key_id));
                 signature = Signature::Stranger(Box::new(stranger));
             }
-            Lie::EmbeddedKey => {
+            Deviation::EmbeddedKey => {
                 let stranger = ProviderKey::generate();
                 header.insert("jwk".into(), stranger.public_jwk("EdDSA"));
                 signature = Signature::Stranger(Box::new(stranger));

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Lie,
+    Deviation,
     core::{Client, Core},
     grant::{AccessToken, Grant},
     id_token::id_token,
@@ -54,8 +54,8 @@ pub(super) fn issue(
     }
     for lie in &state.lies {
         match lie {
-            Lie::TokenField(name, value) => answer.insert((*name).to_owned(), value.clone()),
-            Lie::WithoutTokenField(name) => answer.remove(*name),
+            Deviation::TokenField(name, value) => answer.insert((*name).to_owned(), value.clone()),
+            Deviation::WithoutTokenField(name) => answer.remove(*name),
             _ => None,
         };
     }

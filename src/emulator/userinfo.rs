@@ -7,7 +7,7 @@ use axum::{
 use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
-use super::{Lie, core::Core, token::json_response};
+use super::{Deviation, core::Core, token::json_response};
 
 /// The userinfo endpoint (OpenID Connect Core section 5.3). The token comes in the header only
 /// (RFC 6750 section 2.1).
@@ -25,7 +25,7 @@ pub(super) async fn userinfo(State(core): State<Arc<Core>>, headers: HeaderMap) 
     };
     let mut claims = token.grant.user.claims(&token.scope);
     for lie in &state.lies {
-        if let Lie::UserinfoClaim(name, value) = lie {
+        if let Deviation::UserinfoClaim(name, value) = lie {
             claims.insert((*name).to_owned(), value.clone());
         }
     }

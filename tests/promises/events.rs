@@ -6,9 +6,9 @@ use axum::http::{Method, header};
 use axum_oten::{
     MemoryStore, Oten,
     emulator::{
-        EmulatorBuilder,
+        Deviation, EmulatorBuilder,
         Endpoint::{Discovery, Token},
-        Fault, Lie,
+        Fault,
     },
 };
 use serde_json::json;
@@ -124,7 +124,7 @@ async fn b5_a_refused_callback_is_one_event() {
             ("never_heard_of", "provider_refused"),
         ] {
             let url = browser.start_login("/").await;
-            let back = site.emulator.refuse(url, error).unwrap();
+            let back = site.emulator.reject(url, error).unwrap();
             let answer = come_back(&mut browser, back.as_str(), is_program).await;
             assert_refused(&log, &answer, reason);
         }
@@ -148,25 +148,28 @@ async fn b5_cancelling_is_an_event_and_no_error_page() {
 async fn b5_an_answer_that_is_not_believed_is_one_event() {
     let log = Log::start();
     for (lie, reason) in [
-        (Lie::BadSignature, "id_token_signature"),
-        (Lie::AlgNone, "id_token_signature"),
-        (Lie::NoIdToken, "id_token_missing"),
-        (Lie::UnknownKey, "unknown_key"),
+        (Deviation::BadSignature, "id_token_signature"),
+        (Deviation::AlgNone, "id_token_signature"),
+        (Deviation::NoIdToken, "id_token_missing"),
+        (Deviation::UnknownKey, "unknown_key"),
         (
-            Lie::Claim("iss", json!("https://x.example")),
+            Deviation::Claim("iss", json!("https://x.example")),
             "id_token_iss",
         ),
-        (Lie::Claim("aud", json!("another")), "id_token_aud"),
-        (Lie::Claim("nonce", json!("another")), "id_token_nonce"),
-        (Lie::Claim("exp", json!(1)), "id_token_exp"),
+        (Deviation::Claim("aud", json!("another")), "id_token_aud"),
         (
-            Lie::TokenField("token_type", json!("mac")),
+            Deviation::Claim("nonce", json!("another")),
+            "id_token_nonce",
+        ),
+        (Deviation::Claim("exp", json!(1)), "id_token_exp"),
+        (
+            Deviation::TokenField("token_type", json!("mac")),
             "token_response",
         ),
     ] {
         for is_program in [false, true] {
             let site = TestSite::start().await;
-            site.emulator.tell(lie.clone());
+            site.emulator.deviate(lie.clone());
             let mut browser = site.browser();
             let url = browser.start_login("/").await;
             let callback = browser.approve(&url, "alice");
@@ -207,7 +210,7 @@ async fn b5_a_provider_that_fails_is_one_event() {
         }
     }
     let site = TestSite::start().await;
-    site.emulator.tell(Lie::IssuerMismatch);
+    site.emulator.deviate(Deviation::IssuerMismatch);
     let answer = site.browser().get("/login").await;
     assert_refused(&log, &answer, "issuer_mismatch");
 }

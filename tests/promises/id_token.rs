@@ -3,24 +3,24 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use axum_oten::emulator::{EmulatorBuilder, Lie};
+use axum_oten::emulator::{Deviation, EmulatorBuilder};
 use serde_json::{Value, json};
 
 use crate::common::{ClientKind, Log, TestSite};
 
 /// Signs in while the provider lies. Nobody is signed in, the log says `reason` and names `rule`,
 /// and once it tells the truth again it is believed.
-async fn disbelieved(lies: &[Lie], reason: &str, rule: &str) {
+async fn disbelieved(lies: &[Deviation], reason: &str, rule: &str) {
     let site = TestSite::start().await;
     disbelieved_at(&site, lies, reason, rule).await;
 }
 
-async fn disbelieved_at(site: &TestSite, lies: &[Lie], reason: &str, rule: &str) {
+async fn disbelieved_at(site: &TestSite, lies: &[Deviation], reason: &str, rule: &str) {
     let mut browser = site.browser();
     let url = browser.start_login("/profile").await;
     let callback = browser.approve(&url, "alice");
     for lie in lies {
-        site.emulator.tell(lie.clone());
+        site.emulator.deviate(lie.clone());
     }
     let log = Log::start();
     let answer = browser.get(&callback).await;
@@ -40,14 +40,17 @@ async fn disbelieved_at(site: &TestSite, lies: &[Lie], reason: &str, rule: &str)
     }
     assert!(log.named("signed_in").is_empty());
 
-    site.emulator.tell_truth();
+    site.emulator.clear_deviations();
     browser.sign_in("alice", "/profile").await;
     assert_eq!(browser.who().await, "user alice");
 }
 
 /// What a lie says, where it is long enough to be looked for.
-fn told(lie: &Lie) -> Option<String> {
-    let (Lie::Claim(_, value) | Lie::Header(_, value) | Lie::TokenField(_, value)) = lie else {
+fn told(lie: &Deviation) -> Option<String> {
+    let (Deviation::Claim(_, value)
+    | Deviation::Header(_, value)
+    | Deviation::TokenField(_, value)) = lie
+    else {
         return None;
     };
     let told = value.as_str().map_or(value.to_string(), str::to_owned);
@@ -55,16 +58,16 @@ fn told(lie: &Lie) -> Option<String> {
 }
 
 /// Signs in with what sounds like a lie and is none.
-async fn believed(lie: Lie) {
+async fn believed(lie: Deviation) {
     let site = TestSite::start().await;
-    site.emulator.tell(lie);
+    site.emulator.deviate(lie);
     let mut browser = site.signed_in("alice").await;
     assert_eq!(browser.who().await, "user alice");
 }
 
 async fn claim(name: &'static str, value: Value, reason: &str) {
     let rule = format!("`{name}`");
-    disbelieved(&[Lie::Claim(name, value)], reason, &rule).await;
+    disbelieved(&[Deviation::Claim(name, value)], reason, &rule).await;
 }
 
 /// Seconds from the clock of a site that is about to start; both stand still or nearly.
@@ -76,14 +79,19 @@ fn in_seconds(seconds: i64) -> Value {
 
 #[tokio::test]
 async fn s6_a_bad_signature() {
-    disbelieved(&[Lie::BadSignature], "id_token_signature", "signature").await;
+    disbelieved(
+        &[Deviation::BadSignature],
+        "id_token_signature",
+        "signature",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn s6_no_signature() {
     for kind in ClientKind::ALL {
         let site = TestSite::builder().client(kind).start().await;
-        disbelieved_at(&site, &[Lie::AlgNone], "id_token_signature", "`none`").await;
+        disbelieved_at(&site, &[Deviation::AlgNone], "id_token_signature", "`none`").await;
     }
 }
 
@@ -91,39 +99,44 @@ async fn s6_no_signature() {
 async fn s6_hs256_with_the_clients_secret() {
     for kind in ClientKind::ALL {
         let site = TestSite::builder().client(kind).start().await;
-        let lie = [Lie::Hs256WithClientSecret];
+        let lie = [Deviation::Hs256WithClientSecret];
         disbelieved_at(&site, &lie, "id_token_signature", "`alg`").await;
     }
 }
 
 #[tokio::test]
 async fn s6_hs256_with_the_public_key() {
-    disbelieved(&[Lie::Hs256WithPublicKey], "id_token_signature", "`alg`").await;
+    disbelieved(
+        &[Deviation::Hs256WithPublicKey],
+        "id_token_signature",
+        "`alg`",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn s6_an_algorithm_that_is_not_allowed() {
     for alg in ["RS256", "ES256", "Ed448", "eddsa", ""] {
-        let lie = Lie::Header("alg", json!(alg));
+        let lie = Deviation::Header("alg", json!(alg));
         disbelieved(&[lie], "id_token_signature", "`alg`").await;
     }
 }
 
 #[tokio::test]
 async fn s6_a_key_that_is_not_published() {
-    disbelieved(&[Lie::UnknownKey], "unknown_key", "`kid`").await;
+    disbelieved(&[Deviation::UnknownKey], "unknown_key", "`kid`").await;
 }
 
 #[tokio::test]
 async fn s6_another_kid() {
-    let lie = Lie::Header("kid", json!("another-key"));
+    let lie = Deviation::Header("kid", json!("another-key"));
     disbelieved(&[lie], "unknown_key", "`kid`").await;
 }
 
 #[tokio::test]
 async fn s6_no_kid_and_another_key() {
     disbelieved(
-        &[Lie::UnknownKey, Lie::NoKeyId],
+        &[Deviation::UnknownKey, Deviation::NoKeyId],
         "id_token_signature",
         "signature",
     )
@@ -132,7 +145,7 @@ async fn s6_no_kid_and_another_key() {
 
 #[tokio::test]
 async fn s6_a_key_in_the_header() {
-    disbelieved(&[Lie::EmbeddedKey], "id_token_signature", "`jwk`").await;
+    disbelieved(&[Deviation::EmbeddedKey], "id_token_signature", "`jwk`").await;
 }
 
 #[tokio::test]
@@ -146,7 +159,12 @@ async fn s6_headers_that_bring_their_own_rules() {
         ("b64", json!(false)),
     ] {
         let rule = format!("`{name}`");
-        disbelieved(&[Lie::Header(name, value)], "id_token_signature", &rule).await;
+        disbelieved(
+            &[Deviation::Header(name, value)],
+            "id_token_signature",
+            &rule,
+        )
+        .await;
     }
 }
 
@@ -154,21 +172,21 @@ async fn s6_headers_that_bring_their_own_rules() {
 
 #[tokio::test]
 async fn s6_an_access_token_as_id_token() {
-    disbelieved(&[Lie::AccessTokenAsIdToken], "id_token_typ", "`typ`").await;
+    disbelieved(&[Deviation::AccessTokenAsIdToken], "id_token_typ", "`typ`").await;
 }
 
 #[tokio::test]
 async fn s6_another_kind_of_token() {
     for typ in ["at+jwt", "application/at+jwt", "logout+jwt", ""] {
-        let lie = Lie::Header("typ", json!(typ));
+        let lie = Deviation::Header("typ", json!(typ));
         disbelieved(&[lie], "id_token_typ", "`typ`").await;
     }
 }
 
 #[tokio::test]
 async fn s6_no_id_token() {
-    disbelieved(&[Lie::NoIdToken], "id_token_missing", "`id_token`").await;
-    let empty = Lie::TokenField("id_token", json!(""));
+    disbelieved(&[Deviation::NoIdToken], "id_token_missing", "`id_token`").await;
+    let empty = Deviation::TokenField("id_token", json!(""));
     disbelieved(&[empty], "id_token_missing", "`id_token`").await;
 }
 
@@ -180,7 +198,7 @@ async fn s6_something_that_is_no_token() {
         "eyJhbGciOiJub25lIn0.e30",
         "e30.e30.e30.e30.e30",
     ] {
-        let lie = Lie::TokenField("id_token", json!(text));
+        let lie = Deviation::TokenField("id_token", json!(text));
         disbelieved(&[lie], "id_token_signature", "not a compact JWS").await;
     }
 }
@@ -197,7 +215,7 @@ async fn s6_another_issuer() {
 async fn s6_the_issuer_in_another_spelling() {
     let site = TestSite::start().await;
     let spelled = json!(format!("{}/", site.emulator.issuer()));
-    let lie = [Lie::Claim("iss", spelled)];
+    let lie = [Deviation::Claim("iss", spelled)];
     disbelieved_at(&site, &lie, "id_token_iss", "`iss`").await;
 }
 
@@ -215,10 +233,10 @@ async fn s6_another_audience() {
 
 #[tokio::test]
 async fn s6_an_audience_shared_with_another() {
-    let shared = Lie::Claim("aud", json!(["test-site", "another-client"]));
+    let shared = Deviation::Claim("aud", json!(["test-site", "another-client"]));
     disbelieved(std::slice::from_ref(&shared), "id_token_aud", "`aud`").await;
     // Also where we are the one who asked: nobody else is trusted with our users' tokens.
-    let for_us = Lie::Claim("azp", json!("test-site"));
+    let for_us = Deviation::Claim("azp", json!("test-site"));
     disbelieved(&[shared, for_us], "id_token_aud", "`aud`").await;
 }
 
@@ -268,9 +286,10 @@ async fn s6_clocks_may_be_a_minute_apart_and_no_more() {
     ] {
         let site = TestSite::start().await;
         let now = site.clock.unix_now();
-        let lie = [Lie::Claim(name, json!(now + bad))];
+        let lie = [Deviation::Claim(name, json!(now + bad))];
         disbelieved_at(&site, &lie, reason, name).await;
-        site.emulator.tell(Lie::Claim(name, json!(now + good)));
+        site.emulator
+            .deviate(Deviation::Claim(name, json!(now + good)));
         site.signed_in("alice").await;
     }
 }
@@ -283,13 +302,13 @@ async fn s6_an_authentication_that_is_too_old() {
         .start()
         .await;
     let (now, reason) = (site.clock.unix_now(), "id_token_auth_time");
-    let old = Lie::Claim("auth_time", json!(now - 361));
-    let untold = Lie::WithoutClaim("auth_time");
+    let old = Deviation::Claim("auth_time", json!(now - 361));
+    let untold = Deviation::WithoutClaim("auth_time");
     for lie in [old, untold] {
         disbelieved_at(&site, &[lie], reason, "`auth_time`").await;
     }
     site.emulator
-        .tell(Lie::Claim("auth_time", json!(now - 360)));
+        .deviate(Deviation::Claim("auth_time", json!(now - 360)));
     site.signed_in("alice").await;
 }
 
@@ -299,7 +318,7 @@ async fn s6_an_authentication_that_is_too_old() {
 async fn s6_another_nonce() {
     claim("nonce", json!("another-nonce"), "id_token_nonce").await;
     claim("nonce", json!(""), "id_token_nonce").await;
-    let untold = Lie::WithoutClaim("nonce");
+    let untold = Deviation::WithoutClaim("nonce");
     disbelieved(&[untold], "id_token_nonce", "`nonce`").await;
 }
 
@@ -307,7 +326,7 @@ async fn s6_another_nonce() {
 async fn s6_another_access_token() {
     claim("at_hash", json!("another-hash"), "id_token_at_hash").await;
     claim("at_hash", json!(""), "id_token_at_hash").await;
-    let swapped = Lie::TokenField("access_token", json!("another-access-token"));
+    let swapped = Deviation::TokenField("access_token", json!("another-access-token"));
     disbelieved(&[swapped], "id_token_at_hash", "`at_hash`").await;
 }
 
@@ -316,7 +335,7 @@ async fn s6_another_access_token() {
 #[tokio::test]
 async fn s6_a_claim_that_is_missing() {
     for name in ["iss", "sub", "aud", "exp", "iat"] {
-        let (lie, rule) = (Lie::WithoutClaim(name), format!("`{name}`"));
+        let (lie, rule) = (Deviation::WithoutClaim(name), format!("`{name}`"));
         disbelieved(&[lie], "id_token_misshapen", &rule).await;
     }
 }
@@ -353,22 +372,28 @@ async fn s6_a_claim_of_the_wrong_type() {
 #[tokio::test]
 async fn s6_an_answer_that_is_no_token_response() {
     for (lie, rule) in [
-        (Lie::TokenField("token_type", json!("mac")), "`token_type`"),
-        (Lie::WithoutTokenField("token_type"), "not a token response"),
         (
-            Lie::WithoutTokenField("access_token"),
+            Deviation::TokenField("token_type", json!("mac")),
+            "`token_type`",
+        ),
+        (
+            Deviation::WithoutTokenField("token_type"),
             "not a token response",
         ),
         (
-            Lie::TokenField("access_token", json!("")),
+            Deviation::WithoutTokenField("access_token"),
             "not a token response",
         ),
         (
-            Lie::TokenField("access_token", json!(1)),
+            Deviation::TokenField("access_token", json!("")),
             "not a token response",
         ),
         (
-            Lie::TokenField("expires_in", json!(-1)),
+            Deviation::TokenField("access_token", json!(1)),
+            "not a token response",
+        ),
+        (
+            Deviation::TokenField("expires_in", json!(-1)),
             "not a token response",
         ),
     ] {
@@ -391,33 +416,33 @@ async fn s6_both_names_of_the_algorithm() {
 
 #[tokio::test]
 async fn s6_no_kid_where_there_is_one_key() {
-    believed(Lie::NoKeyId).await;
+    believed(Deviation::NoKeyId).await;
 }
 
 #[tokio::test]
 async fn s6_an_audience_in_a_list() {
-    believed(Lie::Claim("aud", json!(["test-site"]))).await;
+    believed(Deviation::Claim("aud", json!(["test-site"]))).await;
 }
 
 #[tokio::test]
 async fn s6_an_authorized_party_that_is_us() {
-    believed(Lie::Claim("azp", json!("test-site"))).await;
+    believed(Deviation::Claim("azp", json!("test-site"))).await;
 }
 
 #[tokio::test]
 async fn s6_what_is_optional_may_be_missing() {
     for name in ["at_hash", "auth_time"] {
-        believed(Lie::WithoutClaim(name)).await;
+        believed(Deviation::WithoutClaim(name)).await;
     }
-    believed(Lie::Header("typ", json!("jwt"))).await;
-    believed(Lie::TokenField("token_type", json!("bearer"))).await;
-    believed(Lie::WithoutTokenField("expires_in")).await;
+    believed(Deviation::Header("typ", json!("jwt"))).await;
+    believed(Deviation::TokenField("token_type", json!("bearer"))).await;
+    believed(Deviation::WithoutTokenField("expires_in")).await;
 }
 
 #[tokio::test]
 async fn s6_dates_with_fractions() {
     let exp = axum_oten::Clock::system().unix_now() + 100;
-    believed(Lie::Claim(
+    believed(Deviation::Claim(
         "exp",
         json!(f64::from(u32::try_from(exp).unwrap()) + 0.5),
     ))

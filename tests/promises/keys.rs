@@ -88,7 +88,7 @@ async fn sign_in(emulator: &Emulator, app: &Router) -> Result<(), EmulatorError>
 
 fn assert_refused(result: &Result<(), EmulatorError>) {
     assert!(
-        matches!(result, Err(EmulatorError::Refused(_))),
+        matches!(result, Err(EmulatorError::Rejected(_))),
         "{result:?}"
     );
 }

@@ -12,8 +12,9 @@ use axum::http::{StatusCode, header};
 use axum_oten::{
     Config, MemoryStore, Oten,
     emulator::{
+        Deviation,
         Endpoint::{Authorization, Discovery, Jwks, Token, Userinfo},
-        Fault, Lie,
+        Fault,
     },
 };
 use serde_json::json;
@@ -175,8 +176,10 @@ async fn d2_what_was_read_again_counts() {
     let mut browser = site.browser();
     browser.start_login("/").await;
     let moved = "http://127.0.0.1:9/elsewhere";
-    site.emulator
-        .tell(Lie::DiscoveryField("authorization_endpoint", json!(moved)));
+    site.emulator.deviate(Deviation::DiscoveryField(
+        "authorization_endpoint",
+        json!(moved),
+    ));
     site.clock.advance(HOUR);
     let is_moved = |url: &Url| url.as_str().starts_with(moved);
     let started = Instant::now();
@@ -217,15 +220,15 @@ async fn d2_known_metadata_goes_on_when_it_cannot_be_read_again() {
 #[tokio::test]
 async fn d2_another_issuer_is_refused_and_a_known_one_goes_on() {
     let site = TestSite::start().await;
-    site.emulator.tell(Lie::IssuerMismatch);
+    site.emulator.deviate(Deviation::IssuerMismatch);
     let mut browser = site.browser();
     assert_untrusted(&browser.get("/login").await);
     assert!(site.store.is_empty());
-    site.emulator.tell_truth();
+    site.emulator.clear_deviations();
     site.clock.advance(PAUSE);
     browser.sign_in("alice", "/").await;
 
-    site.emulator.tell(Lie::IssuerMismatch);
+    site.emulator.deviate(Deviation::IssuerMismatch);
     site.clock.advance(HOUR);
     let log = Log::start();
     site.signed_in("alice").await;
@@ -237,7 +240,8 @@ async fn d2_another_issuer_is_refused_and_a_known_one_goes_on() {
 async fn d2_a_document_without_an_endpoint_is_refused() {
     for endpoint in ["authorization_endpoint", "token_endpoint", "jwks_uri"] {
         let site = TestSite::start().await;
-        site.emulator.tell(Lie::WithoutDiscoveryField(endpoint));
+        site.emulator
+            .deviate(Deviation::WithoutDiscoveryField(endpoint));
         assert_untrusted(&site.browser().get("/login").await);
         let error = site.oten.provider_metadata().await.unwrap_err();
         assert!(error.to_string().contains(endpoint), "{error}");
@@ -304,7 +308,7 @@ async fn d3_rotation_needs_no_restart() {
 async fn d3_an_unknown_kid_fetches_once_a_minute_at_most() {
     let site = TestSite::start().await;
     let mut browser = site.signed_in("alice").await;
-    site.emulator.tell(Lie::UnknownKey);
+    site.emulator.deviate(Deviation::UnknownKey);
     for minutes in 1..=3 {
         for _ in 0..3 {
             assert_untrusted(&attempt(&mut browser).await);
@@ -332,10 +336,10 @@ async fn d3_known_keys_go_on_when_a_fetch_fails() {
 
     // Also when a stranger's `kid` asks for a fetch that fails.
     site.emulator.fault(Jwks, Fault::Status(404));
-    site.emulator.tell(Lie::UnknownKey);
+    site.emulator.deviate(Deviation::UnknownKey);
     site.clock.advance(MINUTE);
     assert_down(&attempt(&mut site.browser()).await);
-    site.emulator.tell_truth();
+    site.emulator.clear_deviations();
     site.signed_in("alice").await;
 }
 
@@ -362,9 +366,9 @@ async fn d3_a_failed_fetch_is_not_repeated_by_everybody_who_waits() {
 #[tokio::test]
 async fn d3_an_empty_key_set_is_not_believed_for_long() {
     let site = TestSite::start().await;
-    site.emulator.tell(Lie::NoKeys);
+    site.emulator.deviate(Deviation::NoKeys);
     assert_untrusted(&attempt(&mut site.browser()).await);
-    site.emulator.tell_truth();
+    site.emulator.clear_deviations();
     site.clock.advance(MINUTE);
     site.signed_in("alice").await;
 }

@@ -10,9 +10,9 @@ use axum::{
 use axum_oten::{
     Oten, User,
     emulator::{
-        EmulatorBuilder,
+        Deviation, EmulatorBuilder,
         Endpoint::{Jwks, Token},
-        Fault, Lie,
+        Fault,
     },
 };
 use serde_json::json;
@@ -119,7 +119,7 @@ async fn l2_two_hundred_requests_of_one_session_make_one_call() {
     site.clock.advance(HOUR);
     let held = site.emulator.hold(Token);
     let requests = tokio::spawn(get_all(vec![browser; 200], "/profile"));
-    held.waiting(1).await;
+    held.wait_for(1).await;
     held.release();
     assert_all_ok(&requests.await.unwrap(), 200);
     assert_eq!(site.emulator.refreshes(), 1);
@@ -136,7 +136,7 @@ async fn l2_two_processes_that_share_a_store_make_one_call() {
     let held = site.emulator.hold(Token);
     let browsers = [vec![browser; 100], vec![elsewhere; 100]].concat();
     let requests = tokio::spawn(get_all(browsers, "/profile"));
-    held.waiting(1).await;
+    held.wait_for(1).await;
     held.release();
     assert_all_ok(&requests.await.unwrap(), 200);
     assert_eq!(site.emulator.refreshes(), 1);
@@ -158,7 +158,7 @@ async fn l2_a_process_that_dies_with_the_lease_holds_others_up_for_its_life() {
     let mut first = browser.clone();
     first.app(app(&another_process(&site)));
     doomed.spawn(async move { first.get("/profile").await });
-    held.waiting(1).await;
+    held.wait_for(1).await;
     doomed.shutdown_background();
     held.release();
 
@@ -184,7 +184,7 @@ async fn l2_waiters_that_leave_do_not_stop_the_call() {
     let held = site.emulator.hold(Token);
     let mut impatient = browser.clone();
     let request = tokio::spawn(async move { impatient.get("/profile").await });
-    held.waiting(1).await;
+    held.wait_for(1).await;
     request.abort();
     assert!(request.await.unwrap_err().is_cancelled());
     held.release();
@@ -205,7 +205,7 @@ async fn l3_a_renewed_id_token_is_about_the_same_user_from_the_same_provider() {
         let site = TestSite::start().await;
         let mut browser = site.signed_in("alice").await;
         site.clock.advance(HOUR);
-        site.emulator.tell(Lie::Claim(claim, lie));
+        site.emulator.deviate(Deviation::Claim(claim, lie));
         let log = Log::start();
         browser.get("/profile").await.location();
         let ended = log.named("sign_in_ended");

@@ -15,7 +15,7 @@ use axum::{
 use axum_oten::{
     AccessToken, Oten, RedactedUri, User,
     audit::Event,
-    emulator::{Endpoint, Fault, Lie},
+    emulator::{Deviation, Endpoint, Fault},
     web::{AccessTokenRejection, UserRejection},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -289,20 +289,20 @@ async fn b2_a_whole_life_leaks_nothing() {
 async fn b2_failed_sign_ins_leak_nothing() {
     let mut life = Life::begin(ClientKind::Hs256).await;
     for lie in [
-        Lie::BadSignature,
-        Lie::AlgNone,
-        Lie::UnknownKey,
-        Lie::AccessTokenAsIdToken,
-        Lie::NoIdToken,
-        Lie::Claim("nonce", json!("another")),
-        Lie::Claim("aud", json!("another")),
-        Lie::Claim("exp", json!("never")),
-        Lie::Header("crit", json!(["x"])),
-        Lie::TokenField("token_type", json!("mac")),
-        Lie::TokenField("expires_in", json!("soon")),
+        Deviation::BadSignature,
+        Deviation::AlgNone,
+        Deviation::UnknownKey,
+        Deviation::AccessTokenAsIdToken,
+        Deviation::NoIdToken,
+        Deviation::Claim("nonce", json!("another")),
+        Deviation::Claim("aud", json!("another")),
+        Deviation::Claim("exp", json!("never")),
+        Deviation::Header("crit", json!(["x"])),
+        Deviation::TokenField("token_type", json!("mac")),
+        Deviation::TokenField("expires_in", json!("soon")),
     ] {
-        life.site.emulator.tell_truth();
-        life.site.emulator.tell(lie.clone());
+        life.site.emulator.clear_deviations();
+        life.site.emulator.deviate(lie.clone());
         let (_, answer) = life.sign_in().await;
         assert_eq!(answer.status.as_u16(), 502, "{lie:?}");
     }
@@ -366,7 +366,7 @@ async fn b2_refused_and_forged_callbacks_leak_nothing() {
     let mut life = Life::begin(ClientKind::Hs256).await;
     for error in ["access_denied", "server_error", "invalid_request", "odd"] {
         let url = life.start_login().await;
-        let mut back = life.site.emulator.refuse(url, error).unwrap();
+        let mut back = life.site.emulator.reject(url, error).unwrap();
         // A code has no business here; it is passed over and not told.
         let code = format!("a-code-beside-an-error-{error}");
         back.query_pairs_mut().append_pair("code", &code);

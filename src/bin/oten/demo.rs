@@ -53,7 +53,7 @@ pub(crate) async fn run(arguments: cli::Demo) -> Result<(), Failure> {
         .build()?;
 
     let emulator = emulator(&config, &issuer)?;
-    let users: Vec<TestUser> = emulator.people().map(TestUser::from).collect();
+    let users: Vec<TestUser> = emulator.users().map(TestUser::from).collect();
     let names: Vec<&str> = users.iter().map(|user| user.name).collect();
     let (names, client) = (names.join(", "), describe(&config));
     let site = Arc::new(Site::new(config.base_path(), users));

@@ -199,7 +199,7 @@ fn routes(emulator: &Emulator) -> Router {
 
 /// Says where it is, and what a site has to set.
 fn tell(arguments: &EmulatorArguments, emulator: &Emulator, new_secret: Option<&Secret>) {
-    let names: Vec<&str> = emulator.people().map(|(name, _)| name).collect();
+    let names: Vec<&str> = emulator.users().map(|(name, _)| name).collect();
     let mut settings = vec![
         format!("OTEN_ISSUER={}", emulator.issuer()),
         format!("OTEN_CLIENT_ID={}", arguments.client_id),

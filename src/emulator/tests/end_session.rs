@@ -5,7 +5,7 @@ use http::{StatusCode, header};
 use url::Url;
 
 use super::{browser::Browser, kit::*};
-use crate::emulator::{EmulatorBuilder, EmulatorError, Endpoint, Lie, LogoutTarget};
+use crate::emulator::{Deviation, EmulatorBuilder, EmulatorError, Endpoint, LogoutTarget};
 
 const PATH: &str = "/v1/oauth/logout";
 const CONFIRM: &str = "/v1/oauth/logout/confirm";
@@ -42,7 +42,7 @@ fn end(kit: &Kit, parameters: &[(&str, &str)]) -> Result<Option<Url>, EmulatorEr
 
 fn refusal(kit: &Kit, parameters: &[(&str, &str)]) -> String {
     match end(kit, parameters) {
-        Err(EmulatorError::Refused(refusal)) => {
+        Err(EmulatorError::Rejected(refusal)) => {
             assert_eq!(refusal.error(), "invalid_request");
             assert_eq!(refusal.redirect(), None);
             refusal.description().to_owned()
@@ -124,20 +124,20 @@ async fn a_hint_that_is_no_id_token_of_ours_is_refused() {
     let target = LogoutTarget::Subject("alice");
     let logout_token = kit.emulator.logout_token("shop", target);
     let unsigned = {
-        kit.emulator.tell(Lie::AlgNone);
+        kit.emulator.deviate(Deviation::AlgNone);
         hint(&kit).await
     };
     let mut lied = Vec::new();
     for lie in [
-        Lie::BadSignature,
-        Lie::Hs256WithClientSecret,
-        Lie::UnknownKey,
-        Lie::NoKeyId,
-        Lie::Claim("iss", "https://x.example".into()),
-        Lie::WithoutClaim("sub"),
+        Deviation::BadSignature,
+        Deviation::Hs256WithClientSecret,
+        Deviation::UnknownKey,
+        Deviation::NoKeyId,
+        Deviation::Claim("iss", "https://x.example".into()),
+        Deviation::WithoutClaim("sub"),
     ] {
-        kit.emulator.tell_truth();
-        kit.emulator.tell(lie);
+        kit.emulator.clear_deviations();
+        kit.emulator.deviate(lie);
         lied.push(hint(&kit).await);
     }
     let sessions = kit.emulator.sids_of("alice").len();

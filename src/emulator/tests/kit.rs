@@ -7,7 +7,7 @@ use url::{Url, form_urlencoded};
 
 use crate::{
     clock::Clock,
-    emulator::{EmulatedClient, Emulator, EmulatorBuilder, Refusal},
+    emulator::{EmulatedClient, Emulator, EmulatorBuilder, Rejection},
     jose::{Algorithm, CompactJws, Ed25519KeyPair, Header, JwkSet, SigningKey},
     secret::Secret,
 };
@@ -116,9 +116,9 @@ impl Kit {
     }
 
     /// What `authorize` says to a bad request.
-    pub(super) fn refusal(&self, url: &str) -> Refusal {
+    pub(super) fn refusal(&self, url: &str) -> Rejection {
         match self.emulator.approve(url, "alice") {
-            Err(crate::emulator::EmulatorError::Refused(refusal)) => refusal,
+            Err(crate::emulator::EmulatorError::Rejected(refusal)) => refusal,
             other => panic!("not refused: {other:?}"),
         }
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{browser::Browser, kit::*};
 use crate::{
-    emulator::{EmulatedClient, Emulator, EmulatorBuilder, Lie, LogoutTarget},
+    emulator::{Deviation, EmulatedClient, Emulator, EmulatorBuilder, LogoutTarget},
     jose::{Algorithm, CompactJws, VerifyingKey},
 };
 
@@ -125,11 +125,12 @@ async fn a_logout_token_is_signed_as_its_header_says() {
     assert!(jws.verify::<Value>(&key, &[Algorithm::Hs256]).is_ok());
 
     // The lies about signatures are told of logout tokens too, those about ID tokens are not.
-    kit.emulator.tell(Lie::Claim("sub", json!("mallory")));
+    kit.emulator
+        .deviate(Deviation::Claim("sub", json!("mallory")));
     let token = kit.emulator.logout_token("shop", target);
     let claims = verified(&kit, &token, "logout+jwt").await;
     assert_eq!(claims["sub"], "alice");
-    kit.emulator.tell(Lie::BadSignature);
+    kit.emulator.deviate(Deviation::BadSignature);
     let token = kit.emulator.logout_token("shop", target);
     let keys = text_body(kit.get("/.well-known/jwks.json").await).await;
     let keys = crate::jose::JwkSet::from_json(keys.as_bytes()).unwrap();

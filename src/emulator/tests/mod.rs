@@ -1,11 +1,11 @@
 //! One test per refusal, through the routes an app would use.
 
 mod browser;
+mod deviations;
 mod end_session;
 mod faults;
-mod held;
+mod holds;
 mod kit;
-mod lies;
 mod logout_tokens;
 mod refreshes;
 mod requests;

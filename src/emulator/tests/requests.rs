@@ -22,7 +22,7 @@ fn a_good_request_ends_at_the_callback_with_code_and_state() {
 
 #[test]
 fn iss_is_sent_where_it_is_announced() {
-    let kit = kit_with(crate::emulator::EmulatorBuilder::announce_iss);
+    let kit = kit_with(crate::emulator::EmulatorBuilder::advertise_iss);
     let callback = kit.emulator.deny(kit.good_url()).unwrap();
     assert_eq!(
         query_value(&callback, "iss").as_deref(),
@@ -39,7 +39,7 @@ fn denying_and_refusing_end_at_the_callback_with_an_error() {
         Some("access_denied")
     );
     assert_eq!(query_value(&denied, "state").as_deref(), Some("the-state"));
-    let failed = kit.emulator.refuse(kit.good_url(), "server_error").unwrap();
+    let failed = kit.emulator.reject(kit.good_url(), "server_error").unwrap();
     assert_eq!(
         query_value(&failed, "error").as_deref(),
         Some("server_error")

@@ -10,7 +10,7 @@ use axum::{
     response::IntoResponse,
     routing::post,
 };
-use axum_oten::emulator::{Emulator, Lie};
+use axum_oten::emulator::{Deviation, Emulator};
 use serde_json::json;
 use tokio::net::TcpListener;
 
@@ -55,7 +55,7 @@ impl Recorder {
         let url = format!("http://{}/token", listener.local_addr().unwrap());
         let router: Router = Router::new().route("/token", post(forward));
         tokio::spawn(async move { axum::serve(listener, router).await });
-        emulator.tell(Lie::DiscoveryField("token_endpoint", json!(url)));
+        emulator.deviate(Deviation::DiscoveryField("token_endpoint", json!(url)));
         Self(calls)
     }
 

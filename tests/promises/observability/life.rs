@@ -42,7 +42,7 @@ async fn signing_in_and_out(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'st
     for back in [
         site.emulator.deny(guest.start_login("/").await),
         site.emulator
-            .refuse(guest.start_login("/").await, "server_error"),
+            .reject(guest.start_login("/").await, "server_error"),
     ] {
         guest.get(back.unwrap().as_str()).await;
     }

@@ -60,7 +60,7 @@ async fn l4_a_renewal_under_way_outlives_the_signal_to_stop() {
         assert!(began.elapsed() < PATIENCE, "nothing is renewed");
         let mut asked = tokio::spawn(me(&site));
         tokio::select! {
-            () = held.waiting(1) => break asked,
+            () = held.wait_for(1) => break asked,
             answer = &mut asked => assert!(answer.unwrap().unwrap().status().is_success()),
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -216,7 +216,7 @@ async fn a_second_signal_ends_it_at_once() {
         .get(here)
         .header(header::COOKIE, super::served::cookies(&login));
     let asked = tokio::spawn(request.send());
-    timeout(PATIENCE, held.waiting(1)).await.unwrap();
+    timeout(PATIENCE, held.wait_for(1)).await.unwrap();
 
     site.terminate().await;
     refuses(address(&site)).await;

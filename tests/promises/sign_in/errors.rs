@@ -115,7 +115,7 @@ const CODES: [(&str, u16, &str, &str); 18] = [
 /// A sign-in that the provider answers with an error.
 async fn refused(site: &TestSite, browser: &mut Browser, code: &str) -> String {
     let url = browser.start_login("/page?a=b").await;
-    let callback = site.emulator.refuse(&url, code).unwrap();
+    let callback = site.emulator.reject(&url, code).unwrap();
     with_parameter(
         &path_and_query(&callback),
         "error_description",

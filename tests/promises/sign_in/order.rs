@@ -73,7 +73,7 @@ async fn s4_an_iss_must_be_the_providers_announced_or_not() {
         let site = builder
             .emulator(move |emulator| {
                 if announced {
-                    emulator.announce_iss()
+                    emulator.advertise_iss()
                 } else {
                     emulator
                 }
@@ -106,7 +106,7 @@ async fn s4_an_iss_must_be_the_providers_announced_or_not() {
 async fn s4_an_announced_iss_must_be_there() {
     let builder = TestSite::builder();
     let site = builder
-        .emulator(EmulatorBuilder::announce_iss)
+        .emulator(EmulatorBuilder::advertise_iss)
         .start()
         .await;
     let (answer, reason) = refused(&site, |callback| without_parameter(callback, "iss")).await;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use axum_oten::emulator::Lie;
+use axum_oten::emulator::Deviation;
 use serde_json::{Value, json};
 use url::Url;
 
@@ -71,8 +71,8 @@ async fn s2_the_request_object_lives_as_long_as_configured() {
 async fn s2_the_request_object_is_for_the_issuer_as_discovery_spells_it() {
     let site = TestSite::start().await;
     let spelled = format!("{}/", site.emulator.issuer());
-    let lie = Lie::DiscoveryField("issuer", json!(spelled));
-    site.emulator.tell(lie);
+    let lie = Deviation::DiscoveryField("issuer", json!(spelled));
+    site.emulator.deviate(lie);
     let sent = parameters(&site.browser().start_login("/").await);
     assert_eq!(sent["aud"], json!(spelled));
 }

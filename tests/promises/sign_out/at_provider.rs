@@ -7,9 +7,9 @@ use std::{
 
 use axum::http::{Method, StatusCode};
 use axum_oten::emulator::{
-    EmulatorBuilder,
+    Deviation, EmulatorBuilder,
     Endpoint::{Discovery, EndSession, Revocation},
-    Fault, Lie,
+    Fault,
 };
 use serde_json::{Value, json};
 use url::Url;
@@ -226,9 +226,9 @@ async fn o3_a_provider_that_is_down_or_lies_keeps_nobody_signed_in() {
         site.emulator.clear_faults();
     }
     let browser = site.signed_in("alice").await;
-    site.emulator.tell(Lie::IssuerMismatch);
+    site.emulator.deviate(Deviation::IssuerMismatch);
     assert_eq!(sign_out_elsewhere(&site, browser).await, BACK);
-    site.emulator.tell_truth();
+    site.emulator.clear_deviations();
 
     let browser = site.signed_in("alice").await;
     site.emulator.stop().await;
@@ -379,7 +379,7 @@ async fn o3_signing_out_does_not_wait_for_the_revocation() {
     let mut browser = site.signed_in("alice").await;
     let held = site.emulator.hold(Revocation);
     browser.post("/logout").await.location();
-    held.waiting(1).await;
+    held.wait_for(1).await;
     let oten = site.oten.clone();
     let shutdown = tokio::spawn(async move { oten.shutdown().await });
     tokio::task::yield_now().await;

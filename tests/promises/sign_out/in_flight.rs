@@ -31,7 +31,7 @@ async fn o2_a_renewal_in_flight_brings_nobody_back() {
         let held_revocation = site.emulator.hold(Revocation);
         let mut tab = browser.clone();
         let renewal = tokio::spawn(async move { (tab.get("/profile").await, tab) });
-        held.waiting(1).await;
+        held.wait_for(1).await;
         match way {
             Way::Browser => drop(browser.post("/logout").await),
             Way::Provider => {
@@ -67,7 +67,7 @@ async fn o2_without_a_revocation_endpoint_the_new_tokens_are_dropped_all_the_sam
     let held = site.emulator.hold(Token);
     let mut tab = browser.clone();
     let renewal = tokio::spawn(async move { tab.get("/profile").await });
-    held.waiting(1).await;
+    held.wait_for(1).await;
     browser.post("/logout").await;
     held.release();
     assert!(renewal.await.unwrap().location().starts_with("/login"));

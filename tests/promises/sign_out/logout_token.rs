@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use axum_oten::emulator::{Lie, LogoutTarget};
+use axum_oten::emulator::{Deviation, LogoutTarget};
 use serde_json::{Map, Value, json};
 
 use super::{assert_done, send_token, site};
@@ -145,15 +145,15 @@ lies! {
 #[tokio::test]
 async fn o4_lies_about_keys() {
     for (lie, reason) in [
-        (Lie::BadSignature, "logout_token_signature"),
-        (Lie::AlgNone, "logout_token_signature"),
-        (Lie::Hs256WithClientSecret, "logout_token_signature"),
-        (Lie::Hs256WithPublicKey, "logout_token_signature"),
-        (Lie::EmbeddedKey, "logout_token_signature"),
-        (Lie::UnknownKey, "logout_token_unknown_key"),
+        (Deviation::BadSignature, "logout_token_signature"),
+        (Deviation::AlgNone, "logout_token_signature"),
+        (Deviation::Hs256WithClientSecret, "logout_token_signature"),
+        (Deviation::Hs256WithPublicKey, "logout_token_signature"),
+        (Deviation::EmbeddedKey, "logout_token_signature"),
+        (Deviation::UnknownKey, "logout_token_unknown_key"),
     ] {
         let (site, mut browser) = alice().await;
-        site.emulator.tell(lie);
+        site.emulator.deviate(lie);
         let token = site.emulator.logout_token("test-site", ALICE);
         assert_refused(&site, &mut browser, &token, reason).await;
     }

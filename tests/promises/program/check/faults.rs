@@ -1,6 +1,6 @@
 //! One thing is wrong: the check that has to say so says so, with the help, and no other fails.
 
-use axum_oten::emulator::{Endpoint, Fault, Lie};
+use axum_oten::emulator::{Deviation, Endpoint, Fault};
 use serde_json::json;
 
 use super::doctor::Patient;
@@ -80,7 +80,7 @@ async fn a_provider_that_has_no_time_says_nothing_about_the_client() {
 
 #[tokio::test]
 async fn lies_of_the_discovery_document() {
-    let field = |name, value| Lie::DiscoveryField(name, value);
+    let field = |name, value| Deviation::DiscoveryField(name, value);
     let patient = Patient::healthy().await;
     for (lie, check, words) in [
         (
@@ -89,7 +89,7 @@ async fn lies_of_the_discovery_document() {
             "lacks `S256`; it has `plain`",
         ),
         (
-            Lie::WithoutDiscoveryField("code_challenge_methods_supported"),
+            Deviation::WithoutDiscoveryField("code_challenge_methods_supported"),
             "pkce",
             "is missing",
         ),
@@ -122,23 +122,23 @@ async fn lies_of_the_discovery_document() {
             "\\u{1b}",
         ),
     ] {
-        patient.emulator.tell_truth();
-        patient.emulator.tell(lie);
+        patient.emulator.clear_deviations();
+        patient.emulator.deviate(lie);
         assert_fails(&patient, &[check], &[words]).await;
     }
 
-    patient.emulator.tell_truth();
+    patient.emulator.clear_deviations();
     let only_code = json!(["authorization_code"]);
     patient
         .emulator
-        .tell(field("grant_types_supported", only_code));
+        .deviate(field("grant_types_supported", only_code));
     assert_warns(&patient, "refresh", &["refresh_token"]).await;
 }
 
 #[tokio::test]
 async fn a_document_of_somebody_else_is_believed_in_nothing() {
     let patient = Patient::healthy().await;
-    patient.emulator.tell(Lie::IssuerMismatch);
+    patient.emulator.deviate(Deviation::IssuerMismatch);
     let words = &["https://somebody-else.example", patient.emulator.issuer()];
     assert_fails(&patient, &["issuer"], words).await;
     assert_eq!(
@@ -148,8 +148,8 @@ async fn a_document_of_somebody_else_is_believed_in_nothing() {
     );
     assert_eq!(patient.emulator.calls(Endpoint::Jwks), 0);
 
-    patient.emulator.tell_truth();
-    patient.emulator.tell(Lie::InsecureEndpoints);
+    patient.emulator.clear_deviations();
+    patient.emulator.deviate(Deviation::InsecureEndpoints);
     assert_fails(&patient, &["endpoints"], &["must be https"]).await;
     assert_eq!(
         patient.emulator.calls(Endpoint::Token),
@@ -172,8 +172,10 @@ async fn missing_fields() {
             &["required_fields", "code_flow"],
         ),
     ] {
-        patient.emulator.tell_truth();
-        patient.emulator.tell(Lie::WithoutDiscoveryField(name));
+        patient.emulator.clear_deviations();
+        patient
+            .emulator
+            .deviate(Deviation::WithoutDiscoveryField(name));
         let (code, report) = patient.report(&[]).await;
         assert_eq!(code, 1);
         assert_eq!(report.failed(), others, "{name}");
@@ -209,9 +211,9 @@ async fn an_issuer_that_does_not_answer() {
 #[tokio::test]
 async fn keys_of_the_provider() {
     let patient = Patient::healthy().await;
-    patient.emulator.tell(Lie::NoKeys);
+    patient.emulator.deviate(Deviation::NoKeys);
     assert_fails(&patient, &["key_set"], &["empty"]).await;
-    patient.emulator.tell_truth();
+    patient.emulator.clear_deviations();
 
     let rsa = json!({"keys": [{"kty": "RSA", "kid": "a", "n": "AQAB", "e": "AQAB"}]});
     let body = |text: String| Fault::Body {

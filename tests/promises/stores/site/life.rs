@@ -1,7 +1,7 @@
 //! One session's life, and many requests at its hour of renewal.
 
 use axum::http::{Method, StatusCode};
-use axum_oten::emulator::{Endpoint::Token, Fault, Lie};
+use axum_oten::emulator::{Deviation, Endpoint::Token, Fault};
 use serde_json::json;
 use tokio::task::JoinSet;
 
@@ -24,11 +24,12 @@ async fn o2_a_whole_life(place: Place) {
     assert_eq!(noted.status, StatusCode::OK);
     let as_guest = browser.cookies.clone();
 
-    site.emulator.tell(Lie::TokenField("expires_in", json!(0)));
+    site.emulator
+        .deviate(Deviation::TokenField("expires_in", json!(0)));
     let login = browser.start_login("/profile").await;
     let callback = browser.approve(&login, "alice");
     assert_eq!(browser.get(&callback).await.location(), "/profile");
-    site.emulator.tell_truth();
+    site.emulator.clear_deviations();
 
     // The tokens have ended already, and are renewed once.
     for _ in 0..3 {
@@ -80,7 +81,7 @@ async fn l2_two_hundred_requests_make_one_call(place: Place) {
         let mut browser = browser.clone();
         requests.spawn(async move { browser.get("/profile").await });
     }
-    held.waiting(1).await;
+    held.wait_for(1).await;
     held.release();
     for answer in requests.join_all().await {
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");

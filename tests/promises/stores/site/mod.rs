@@ -13,7 +13,7 @@ use axum::Router;
 use axum_oten::{
     Clock, MemoryStore, Oten,
     config::StoreUrl,
-    emulator::Lie,
+    emulator::Deviation,
     store::{self, OtenStore},
 };
 use serde_json::json;
@@ -103,9 +103,10 @@ impl Place {
 
 /// A browser in which alice has signed in, and whose tokens have ended already.
 async fn due(site: &TestSite) -> Browser {
-    site.emulator.tell(Lie::TokenField("expires_in", json!(0)));
+    site.emulator
+        .deviate(Deviation::TokenField("expires_in", json!(0)));
     let browser = site.signed_in("alice").await;
-    site.emulator.tell_truth();
+    site.emulator.clear_deviations();
     browser
 }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum_oten::emulator::{EmulatedClient, Emulator, Endpoint::Token, Fault, Lie};
+use axum_oten::emulator::{Deviation, EmulatedClient, Emulator, Endpoint::Token, Fault};
 use reqwest::{Client, Method, StatusCode, header, redirect::Policy};
 use serde_json::json;
 use tokio::{task::JoinSet, time::timeout};
@@ -44,9 +44,9 @@ async fn l2_two_processes_make_one_call(place: Place) {
             requests.spawn(async move { visitor.get(&url).await });
         }
     }
-    held.waiting(1).await;
+    held.wait_for(1).await;
     // Time enough for a second call, which never comes.
-    let second_call = timeout(Duration::from_millis(500), held.waiting(2)).await;
+    let second_call = timeout(Duration::from_millis(500), held.wait_for(2)).await;
     assert!(second_call.is_err());
     held.release();
     for answer in requests.join_all().await {
@@ -187,9 +187,9 @@ async fn sign_in(emulator: &Emulator, process: &Running) -> Visitor {
 
 /// Somebody who has signed in, and whose tokens have ended already.
 async fn due(emulator: &Emulator, process: &Running) -> Visitor {
-    emulator.tell(Lie::TokenField("expires_in", json!(0)));
+    emulator.deviate(Deviation::TokenField("expires_in", json!(0)));
     let visitor = sign_in(emulator, process).await;
-    emulator.tell_truth();
+    emulator.clear_deviations();
     visitor
 }
 

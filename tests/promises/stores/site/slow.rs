@@ -111,7 +111,7 @@ async fn o2_a_renewal_in_flight_revives_nobody(place: Place) {
         let answer = tab.get("/profile").await;
         (answer, tab)
     });
-    held.waiting(1).await;
+    held.wait_for(1).await;
     let mut old = browser.clone();
     assert_eq!(browser.post("/logout").await.status, StatusCode::SEE_OTHER);
     held.release();

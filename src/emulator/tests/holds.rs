@@ -20,11 +20,11 @@ async fn in_time<T>(future: impl Future<Output = T>) -> T {
 async fn held_requests_wait_for_the_release() {
     let kit = kit();
     let held = kit.emulator.hold(Endpoint::Jwks);
-    assert!(is_pending(held.waiting(1)).await, "nobody is there yet");
+    assert!(is_pending(held.wait_for(1)).await, "nobody is there yet");
     let calls = async { tokio::join!(kit.get(KEYS), kit.get(KEYS), kit.get(KEYS)) };
     let release = async {
-        in_time(held.waiting(3)).await;
-        assert!(is_pending(held.waiting(4)).await);
+        in_time(held.wait_for(3)).await;
+        assert!(is_pending(held.wait_for(4)).await);
         assert_eq!(kit.emulator.calls(Endpoint::Jwks), 3);
         // Planned while they wait, it still happens.
         kit.emulator
@@ -52,9 +52,9 @@ async fn who_went_away_waits_no_longer() {
     {
         let mut call = pin!(kit.get(KEYS));
         assert!(is_pending(&mut call).await);
-        in_time(held.waiting(1)).await;
+        in_time(held.wait_for(1)).await;
     }
-    assert!(is_pending(held.waiting(1)).await);
+    assert!(is_pending(held.wait_for(1)).await);
     assert!(format!("{held:?}").contains("waiting: 0"));
 }
 
@@ -66,10 +66,10 @@ async fn two_holds_are_both_waited_for() {
         kit.emulator.hold(Endpoint::Jwks),
     );
     let release = async {
-        in_time(first.waiting(1)).await;
-        assert!(is_pending(second.waiting(1)).await);
+        in_time(first.wait_for(1)).await;
+        assert!(is_pending(second.wait_for(1)).await);
         drop(first);
-        in_time(second.waiting(1)).await;
+        in_time(second.wait_for(1)).await;
         drop(second);
     };
     let (response, ()) = in_time(async { tokio::join!(kit.get(KEYS), release) }).await;

@@ -5,13 +5,13 @@ use url::Url;
 /// A request of the browser that was refused: an authorization request (RFC 6749 section 4.1.2.1)
 /// or a logout request.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Rejection {
     pub(super) error: String,
     pub(super) description: String,
     pub(super) redirect: Option<Box<Url>>,
 }
 
-impl Refusal {
+impl Rejection {
     /// A refusal that the person sees.
     pub(super) fn page(error: &str, description: impl Into<String>) -> Self {
         Self {
@@ -41,16 +41,16 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.error, self.description)
     }
 }
 
-impl fmt::Debug for Refusal {
+impl fmt::Debug for Rejection {
     // The redirect carries the state.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Refusal")
+        f.debug_struct("Rejection")
             .field("error", &self.error)
             .field("description", &self.description)
             .finish_non_exhaustive()

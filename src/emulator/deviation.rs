@@ -1,13 +1,13 @@
 use serde_json::Value;
 
-/// Something untrue that the emulator says until [`tell_truth`](super::Emulator::tell_truth).
+/// Something untrue that the emulator says until [`clear_deviations`](super::Emulator::clear_deviations).
 ///
 /// Several lies can be told at once; where two contradict each other, the later one counts. The
 /// first seven, about signatures and keys, are told of logout tokens too; for their claims and
 /// headers there is [`logout_token_with`](super::Emulator::logout_token_with).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub enum Lie {
+pub enum Deviation {
     /// ID tokens with a signature that does not hold.
     BadSignature,
     /// ID tokens with `alg: none` and no signature.

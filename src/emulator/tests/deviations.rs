@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 
 use super::kit::*;
 use crate::{
-    emulator::{EmulatorBuilder, Lie},
+    emulator::{Deviation, EmulatorBuilder},
     jose::{Algorithm, CompactJws, JoseError, JwkSet},
 };
 
@@ -17,9 +17,9 @@ async fn discovery(kit: &Kit) -> Value {
 }
 
 /// What our own verifier says to an ID token under this lie.
-async fn verdict(kit: &Kit, lie: Lie) -> Result<Value, JoseError> {
-    kit.emulator.tell_truth();
-    kit.emulator.tell(lie);
+async fn verdict(kit: &Kit, lie: Deviation) -> Result<Value, JoseError> {
+    kit.emulator.clear_deviations();
+    kit.emulator.deviate(lie);
     let answer = kit.tokens().await;
     let keys = keys(kit).await;
     let jws = CompactJws::parse(answer["id_token"].as_str().unwrap())?;
@@ -35,30 +35,36 @@ async fn verdict(kit: &Kit, lie: Lie) -> Result<Value, JoseError> {
 async fn lies_about_signatures_are_told() {
     let kit = kit();
     for (lie, refusal) in [
-        (Lie::BadSignature, JoseError::BadSignature),
-        (Lie::AlgNone, JoseError::Unsigned),
-        (Lie::Hs256WithClientSecret, JoseError::AlgorithmNotAllowed),
-        (Lie::Hs256WithPublicKey, JoseError::AlgorithmNotAllowed),
-        (Lie::UnknownKey, JoseError::Key("unknown")),
-        (Lie::EmbeddedKey, JoseError::HeaderNotAllowed("jwk")),
+        (Deviation::BadSignature, JoseError::BadSignature),
+        (Deviation::AlgNone, JoseError::Unsigned),
         (
-            Lie::Header("crit", json!(["exp"])),
+            Deviation::Hs256WithClientSecret,
+            JoseError::AlgorithmNotAllowed,
+        ),
+        (
+            Deviation::Hs256WithPublicKey,
+            JoseError::AlgorithmNotAllowed,
+        ),
+        (Deviation::UnknownKey, JoseError::Key("unknown")),
+        (Deviation::EmbeddedKey, JoseError::HeaderNotAllowed("jwk")),
+        (
+            Deviation::Header("crit", json!(["exp"])),
             JoseError::HeaderNotAllowed("crit"),
         ),
         (
-            Lie::Header("jku", json!("https://x.example")),
+            Deviation::Header("jku", json!("https://x.example")),
             JoseError::HeaderNotAllowed("jku"),
         ),
         (
-            Lie::Header("x5u", json!("https://x.example")),
+            Deviation::Header("x5u", json!("https://x.example")),
             JoseError::HeaderNotAllowed("x5u"),
         ),
-        (Lie::NoKeys, JoseError::Key("unknown")),
+        (Deviation::NoKeys, JoseError::Key("unknown")),
     ] {
         assert_eq!(verdict(&kit, lie.clone()).await, Err(refusal), "{lie:?}");
     }
     assert!(
-        verdict(&kit, Lie::NoKeyId).await.is_ok(),
+        verdict(&kit, Deviation::NoKeyId).await.is_ok(),
         "the only key is meant"
     );
 }
@@ -66,7 +72,7 @@ async fn lies_about_signatures_are_told() {
 #[tokio::test]
 async fn an_hs256_lie_holds_for_who_believes_it() {
     let kit = kit();
-    kit.emulator.tell(Lie::Hs256WithClientSecret);
+    kit.emulator.deviate(Deviation::Hs256WithClientSecret);
     let answer = kit.tokens().await;
     let key = crate::jose::VerifyingKey::hs256(&SECRET.into());
     let token = CompactJws::parse(answer["id_token"].as_str().unwrap()).unwrap();
@@ -76,14 +82,17 @@ async fn an_hs256_lie_holds_for_who_believes_it() {
 #[tokio::test]
 async fn lies_about_claims_are_signed() {
     let kit = kit();
-    let claims = verdict(&kit, Lie::Claim("aud", json!("other")))
+    let claims = verdict(&kit, Deviation::Claim("aud", json!("other")))
         .await
         .unwrap();
     assert_eq!(claims["aud"], "other");
-    let claims = verdict(&kit, Lie::WithoutClaim("nonce")).await.unwrap();
+    let claims = verdict(&kit, Deviation::WithoutClaim("nonce"))
+        .await
+        .unwrap();
     assert_eq!(claims.get("nonce"), None);
 
-    kit.emulator.tell(Lie::Claim("sub", json!("mallory")));
+    kit.emulator
+        .deviate(Deviation::Claim("sub", json!("mallory")));
     let two = kit.tokens().await;
     let payload = two["id_token"].as_str().unwrap().split('.').nth(1).unwrap();
     let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap();
@@ -98,11 +107,12 @@ async fn lies_about_claims_are_signed() {
 async fn lies_about_the_token_answer_are_told() {
     let kit = kit();
     kit.emulator
-        .tell(Lie::TokenField("token_type", json!("mac")));
-    kit.emulator.tell(Lie::WithoutTokenField("expires_in"));
-    kit.emulator.tell(Lie::AccessTokenAsIdToken);
+        .deviate(Deviation::TokenField("token_type", json!("mac")));
     kit.emulator
-        .tell(Lie::UserinfoClaim("sub", json!("mallory")));
+        .deviate(Deviation::WithoutTokenField("expires_in"));
+    kit.emulator.deviate(Deviation::AccessTokenAsIdToken);
+    kit.emulator
+        .deviate(Deviation::UserinfoClaim("sub", json!("mallory")));
     let answer = kit.tokens().await;
     assert_eq!(answer["token_type"], "mac");
     assert_eq!(answer.get("expires_in"), None);
@@ -113,8 +123,8 @@ async fn lies_about_the_token_answer_are_told() {
         "mallory"
     );
 
-    kit.emulator.tell_truth();
-    kit.emulator.tell(Lie::NoIdToken);
+    kit.emulator.clear_deviations();
+    kit.emulator.deviate(Deviation::NoIdToken);
     assert_eq!(kit.tokens().await.get("id_token"), None);
 }
 
@@ -143,16 +153,17 @@ async fn the_discovery_document_has_the_documented_fields() {
 
 #[tokio::test]
 async fn lies_about_discovery_are_told() {
-    let kit = kit_with(EmulatorBuilder::announce_iss);
+    let kit = kit_with(EmulatorBuilder::advertise_iss);
     assert_eq!(
         discovery(&kit).await["authorization_response_iss_parameter_supported"],
         true
     );
-    kit.emulator.tell(Lie::IssuerMismatch);
-    kit.emulator.tell(Lie::InsecureEndpoints);
-    kit.emulator.tell(Lie::DiscoveryField("jwks_uri", json!(7)));
+    kit.emulator.deviate(Deviation::IssuerMismatch);
+    kit.emulator.deviate(Deviation::InsecureEndpoints);
     kit.emulator
-        .tell(Lie::WithoutDiscoveryField("scopes_supported"));
+        .deviate(Deviation::DiscoveryField("jwks_uri", json!(7)));
+    kit.emulator
+        .deviate(Deviation::WithoutDiscoveryField("scopes_supported"));
     let document = discovery(&kit).await;
     assert_ne!(document["issuer"], kit.emulator.issuer());
     assert_eq!(
@@ -161,7 +172,7 @@ async fn lies_about_discovery_are_told() {
     );
     assert_eq!(document["jwks_uri"], 7);
     assert_eq!(document.get("scopes_supported"), None);
-    kit.emulator.tell_truth();
+    kit.emulator.clear_deviations();
     assert_eq!(discovery(&kit).await["issuer"], kit.emulator.issuer());
 }
 
@@ -186,7 +197,7 @@ async fn the_newer_algorithm_name_can_be_used() {
     let keys = json_body(kit.get("/.well-known/jwks.json").await).await;
     assert_eq!(keys["keys"][0]["alg"], "Ed25519");
     assert!(
-        verdict(&kit, Lie::UserinfoClaim("x", json!(1)))
+        verdict(&kit, Deviation::UserinfoClaim("x", json!(1)))
             .await
             .is_ok()
     );
