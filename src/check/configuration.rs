@@ -58,7 +58,7 @@ fn redirect_uri(settings: &Partial) -> Finding {
 }
 
 fn cookies(config: &Config) -> Finding {
-    let name = format!("{}{}_session", config.cookie_prefix(), config.cookie_name());
+    let name = config.session_cookie_name();
     if config.secure_cookies() {
         let attributes = list(&["Secure", "HttpOnly", "SameSite=Lax"]);
         COOKIES.passed(format!("`{name}`: {attributes}"))

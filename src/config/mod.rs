@@ -44,6 +44,7 @@ mod keys;
 mod problem;
 mod raw;
 mod refresh_policy;
+pub(crate) mod route;
 mod sources;
 mod store_host;
 mod store_url;
@@ -69,7 +70,7 @@ pub use crate::{http::Proxy, seal::SealingKey};
 pub(crate) use self::store_host::StoreHost;
 #[cfg(feature = "check")]
 pub(crate) use self::validate::Partial;
-pub(crate) use self::validate::{BACK_CHANNEL_LOGOUT, JWKS, is_loopback};
+pub(crate) use self::validate::is_loopback;
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -361,6 +362,11 @@ impl Config {
         }
     }
 
+    /// The full name of the session cookie.
+    pub(crate) fn session_cookie_name(&self) -> String {
+        format!("{}{}_session", self.cookie_prefix(), self.cookie_name)
+    }
+
     /// The origin browsers see the site under (RFC 6454 section 6.2), such as
     /// `https://app.example.com`.
     #[must_use]
@@ -372,7 +378,7 @@ impl Config {
     /// with Oten (OpenID Connect Back-Channel Logout 1.0 section 2.2).
     #[must_use]
     pub fn back_channel_logout_uri(&self) -> String {
-        self.uri(BACK_CHANNEL_LOGOUT)
+        self.uri(route::BACK_CHANNEL_LOGOUT)
     }
 
     /// The absolute URL of the route that publishes the client's keys, the `jwks_uri` to register
@@ -380,7 +386,7 @@ impl Config {
     /// [`Oten::jwks_route`](crate::Oten::jwks_route).
     #[must_use]
     pub fn jwks_uri(&self) -> String {
-        self.uri(JWKS)
+        self.uri(route::JWKS)
     }
 
     fn uri(&self, path: &str) -> String {

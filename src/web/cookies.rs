@@ -80,7 +80,7 @@ impl Cookies {
             base => base,
         };
         Self {
-            session_name: format!("{prefix}{name}_session"),
+            session_name: config.session_cookie_name(),
             login_prefix: format!("{prefix}{name}_login_"),
             logout_name: format!("{prefix}{name}_logout"),
             path: path.to_owned(),

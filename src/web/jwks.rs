@@ -7,7 +7,7 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::Oten;
-use crate::{config, jose::Ed25519PublicKey};
+use crate::{config::route, jose::Ed25519PublicKey};
 
 /// RFC 7517 section 8.5.1 has `application/jwk-set+json`; this is what clients of every age take, and
 /// what providers send. A new key must be published for longer than `max-age` before it signs.
@@ -52,6 +52,6 @@ impl Oten {
         let keys = self.config().client().published_keys();
         let keys: Vec<Value> = keys.iter().map(Ed25519PublicKey::to_jwk).collect();
         let document = Bytes::from(json!({ "keys": keys }).to_string());
-        Router::new().route(config::JWKS, get(async move || (HEADERS, document)))
+        Router::new().route(route::JWKS, get(async move || (HEADERS, document)))
     }
 }

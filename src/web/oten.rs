@@ -7,7 +7,7 @@ use super::{cookies::Cookies, readiness::Prober};
 use crate::{
     audit::{AuditLog, AuditTrail, Subjects, TARGET},
     clock::Clock,
-    config::{BACK_CHANNEL_LOGOUT, ClientType, Config, JWKS, Jar},
+    config::{ClientType, Config, Jar, route},
     metric,
     provider::{Budget, Provider, ProviderError, ProviderMetadata},
     seal::Sealer,
@@ -142,13 +142,13 @@ impl Oten {
     /// The path of the login route as a browser sees it, `/login` under the base path.
     #[must_use]
     pub fn login_path(&self) -> String {
-        format!("{}/login", self.0.config.base_path())
+        self.path(route::LOGIN)
     }
 
     /// The path of the logout route as a browser sees it, `/logout` under the base path.
     #[must_use]
     pub fn logout_path(&self) -> String {
-        format!("{}/logout", self.0.config.base_path())
+        self.path(route::LOGOUT)
     }
 
     /// The provider's endpoints and features, discovered if they are not known yet.
@@ -165,14 +165,14 @@ impl Oten {
     /// Connect Back-Channel Logout 1.0 section 2.2).
     #[must_use]
     pub fn back_channel_logout_path(&self) -> String {
-        format!("{}{BACK_CHANNEL_LOGOUT}", self.0.config.base_path())
+        self.path(route::BACK_CHANNEL_LOGOUT)
     }
 
     /// The path of [`jwks_route`](Self::jwks_route) as a browser sees it, `/.well-known/jwks.json`
     /// under the base path. [`Config::jwks_uri`] is the whole URL, to be registered with Oten.
     #[must_use]
     pub fn jwks_path(&self) -> String {
-        format!("{}{JWKS}", self.0.config.base_path())
+        self.path(route::JWKS)
     }
 
     /// Waits until no tokens are being renewed or revoked, 15 seconds at most. Call it when the
@@ -188,6 +188,10 @@ impl Oten {
                 "tokens were still being renewed or revoked when there was no more time"
             );
         }
+    }
+
+    fn path(&self, route: &str) -> String {
+        format!("{}{route}", self.0.config.base_path())
     }
 
     pub(super) fn inner(&self) -> &Inner {

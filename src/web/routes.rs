@@ -9,7 +9,7 @@ use super::{
     Oten, back_channel, callback, error::Error, login, logout, rejection::Refusal,
     request_context::RequestContext,
 };
-use crate::config;
+use crate::config::route;
 
 impl Oten {
     /// The routes `/login`, `/logout`, `/backchannel-logout` and the callback, whose path is that of
@@ -40,14 +40,14 @@ impl Oten {
     {
         let logout = get(logout::get).post(logout::post);
         Router::new()
-            .route("/login", only(get(login::get), "GET"))
+            .route(route::LOGIN, only(get(login::get), "GET"))
             .route(
                 self.config().callback_path(),
                 only(get(callback::get), "GET"),
             )
-            .route("/logout", only(logout, "GET, POST"))
+            .route(route::LOGOUT, only(logout, "GET, POST"))
             .route(
-                config::BACK_CHANNEL_LOGOUT,
+                route::BACK_CHANNEL_LOGOUT,
                 only(post(back_channel::post), "POST"),
             )
     }

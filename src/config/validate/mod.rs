@@ -29,7 +29,6 @@ mod visible_ascii;
 pub(super) use self::duration::human;
 #[cfg(feature = "check")]
 pub(crate) use self::partial::Partial;
-pub(crate) use self::path::{BACK_CHANNEL_LOGOUT, JWKS};
 pub(crate) use self::url::is_loopback;
 
 use super::{Config, ConfigError, keys, raw::Raw};

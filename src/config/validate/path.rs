@@ -1,15 +1,7 @@
 use url::Url;
 
 use super::refusal::{Refusal, refuse};
-
-/// Where the provider sends logout tokens, as the router sees it.
-pub(crate) const BACK_CHANNEL_LOGOUT: &str = "/backchannel-logout";
-
-/// Where the client's public keys are published, as the router sees it.
-pub(crate) const JWKS: &str = "/.well-known/jwks.json";
-
-/// Our own routes, as the router sees them.
-const RESERVED: [&str; 5] = ["/", "/login", "/logout", BACK_CHANNEL_LOGOUT, JWKS];
+use crate::config::route::RESERVED;
 
 /// The rule for the path under which browsers see the site.
 pub(super) fn base_path(text: &str) -> Result<String, Refusal> {
