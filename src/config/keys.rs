@@ -150,94 +150,181 @@ pub(super) fn variables() -> impl Iterator<Item = Cow<'static, str>> {
         .map(Cow::from)
 }
 
-/// Writes each setting once, as a static and as a line of the table.
+/// Defines each setting as a static, and all of them as `KEYS` and as the table in the guide. A
+/// default of `_` means that there is none.
 macro_rules! keys {
-    ($($ident:ident: $name:literal, $value_type:ident, $default:expr, $description:literal;)*) => {
+    ($($ident:ident: $name:literal, $value_type:ident, $default:tt, $description:literal;)*) => {
         $(pub(super) static $ident: Key = Key {
             name: $name,
             value_type: ValueType::$value_type,
-            default: $default,
+            default: default!($default),
             description: $description,
         };)*
 
         static KEYS: &[&Key] = &[$(&$ident),*];
+
+        /// Expands to a Markdown table of all settings.
+        #[cfg(any(doc, test))]
+        macro_rules! settings_table {
+            () => {
+                concat!(
+                    "\n| setting | default | description |\n|---|---|---|\n",
+                    $($crate::config::settings_cells!($value_type $name $default), $description, " |\n"),*
+                )
+            };
+        }
+    };
+}
+
+macro_rules! default {
+    (_) => {
+        None
+    };
+    ($default:literal) => {
+        Some($default)
+    };
+}
+
+/// Expands to the cells of a setting's names and its default.
+#[cfg(any(doc, test))]
+macro_rules! settings_cells {
+    (Secret $name:literal $default:tt) => {
+        concat!(
+            "| `",
+            $name,
+            "`, `",
+            $name,
+            "_file` |",
+            $crate::config::settings_cells!($default)
+        )
+    };
+    ($value_type:ident $name:literal $default:tt) => {
+        concat!(
+            "| `",
+            $name,
+            "` |",
+            $crate::config::settings_cells!($default)
+        )
+    };
+    (_) => {
+        " | "
+    };
+    ("") => {
+        " empty | "
+    };
+    ($default:literal) => {
+        concat!(" `", $default, "` | ")
     };
 }
 
 keys! {
-    ENVIRONMENT: "environment", Text, None,
-        "Oten's environment, `sandbox` or `production`; leave it out to name an `issuer`.";
-    ISSUER: "issuer", Text, None,
-        "The URL of another issuer than Oten's own, such as an emulator.";
-    CLIENT_ID: "client_id", Text, None,
-        "The client's id, as Oten's developer portal shows it.";
-    CLIENT_TYPE: "client_type", Text, Some("confidential"),
-        "Whether the client can keep a secret: `confidential` or `public`.";
-    CLIENT_SECRET: "client_secret", Secret, None,
-        "The client's secret, as Oten's developer portal showed it once.";
-    END_SESSION_ENDPOINT: "end_session_endpoint", Text, None,
-        "The URL of sign-out at a provider that has one and does not announce it.";
-    REVOCATION_ENDPOINT: "revocation_endpoint", Text, None,
-        "The URL where a provider takes tokens back, if it does not announce it.";
-    TOKEN_REQUESTS_PER_MINUTE: "token_requests_per_minute", Count, None,
-        "How many token requests a minute the provider takes from this client; by default Oten's own \
-         limit, 120 in the sandbox and 60 in production.";
-    INSTANCES: "instances", Count, Some("1"),
-        "How many processes share what the provider takes from this client.";
-    CA_FILE: "ca_file", Path, None,
-        "The file with certificates (PEM) that calls to the provider trust in addition to the \
-         system's.";
-    PROXY: "proxy", Secret, Some("system"),
-        "The way out to the provider: `system` as HTTPS_PROXY and NO_PROXY say, `direct`, or \
-         `http://[USER:PASSWORD@]HOST:PORT`.";
-    REDIRECT_URI: "redirect_uri", Text, None,
-        "The absolute URL Oten sends the browser back to, spelled as it is registered.";
-    POST_LOGOUT_REDIRECT_URI: "post_logout_redirect_uri", Text, None,
-        "The absolute URL the browser goes to after signing out, spelled as it is registered; the \
-         logout route is the best one.";
-    BASE_PATH: "base_path", Text, Some(""),
-        "The path under which browsers see the site, without a slash at its end.";
-    HOME: "home", Text, None,
-        "The local path to go to when there is no page to return to; by default the site's root.";
-    SCOPES: "scopes", List, Some("openid profile email"),
-        "What to ask Oten for; `openid` must be among it.";
-    JAR: "jar", Text, Some("HS256"),
+    ENVIRONMENT: "environment", Text, _,
+        "The Oten environment, `sandbox` or `production`; omit it to set `issuer`.";
+    ISSUER: "issuer", Text, _,
+        "The URL of an issuer other than Oten's own, such as an emulator.";
+    CLIENT_ID: "client_id", Text, _,
+        "The client ID from Oten's developer portal.";
+    CLIENT_TYPE: "client_type", Text, "confidential",
+        "The client type: `confidential`, which has a secret, or `public`.";
+    CLIENT_SECRET: "client_secret", Secret, _,
+        "The client secret, which Oten's developer portal shows once.";
+    END_SESSION_ENDPOINT: "end_session_endpoint", Text, _,
+        "The URL of the provider's end-session endpoint, if discovery does not announce it.";
+    REVOCATION_ENDPOINT: "revocation_endpoint", Text, _,
+        "The URL of the provider's revocation endpoint, if discovery does not announce it.";
+    TOKEN_REQUESTS_PER_MINUTE: "token_requests_per_minute", Count, _,
+        "The number of token requests per minute that the provider accepts from this client; by \
+         default Oten's limit, 120 in the sandbox and 60 in production.";
+    INSTANCES: "instances", Count, "1",
+        "The number of processes that share the client's limit on token requests.";
+    CA_FILE: "ca_file", Path, _,
+        "A PEM file of certificates to trust for calls to the provider, in addition to the system's.";
+    PROXY: "proxy", Secret, "system",
+        "The proxy for calls to the provider: `system` to follow HTTPS_PROXY and NO_PROXY, `direct` \
+         for none, or `http://[USER:PASSWORD@]HOST:PORT`.";
+    REDIRECT_URI: "redirect_uri", Text, _,
+        "The absolute URL of the callback route, exactly as registered with Oten.";
+    POST_LOGOUT_REDIRECT_URI: "post_logout_redirect_uri", Text, _,
+        "The absolute URL to return to after signing out at Oten, exactly as registered; preferably \
+         the logout route.";
+    BASE_PATH: "base_path", Text, "",
+        "The path under which browsers see the app, without a trailing slash.";
+    HOME: "home", Text, _,
+        "The local path to go to after sign-in if no page was requested; by default the app's root.";
+    SCOPES: "scopes", List, "openid profile email",
+        "The scopes to request; must include `openid`.";
+    JAR: "jar", Text, "HS256",
         "How a confidential client signs its authorization requests: `HS256`, `EdDSA` or `off`.";
-    JAR_KEY_FILE: "jar_key_file", Paths, None,
-        "The files with the Ed25519 keys (PEM) for `jar = \"EdDSA\"`: the first one, private, signs; \
+    JAR_KEY_FILE: "jar_key_file", Paths, _,
+        "The PEM files of the Ed25519 keys for `jar = \"EdDSA\"`: the first, a private key, signs; \
          the others are only published.";
-    JAR_KEY_ID: "jar_key_id", Names, None,
-        "The ids Oten knows the `EdDSA` keys by, in their order; by default their RFC 7638 thumbprints.";
-    PROMPT: "prompt", Text, None,
-        "What Oten must ask for at sign-in: `login`, `consent`, `select_account`, or `none`.";
-    MAX_AGE: "max_age", Seconds, None,
-        "How long ago the user may last have signed in at Oten.";
-    UI_LOCALES: "ui_locales", Text, None,
-        "The languages for Oten's pages, best first, separated by spaces (BCP 47).";
-    REQUEST_OBJECT_LIFETIME: "request_object_lifetime", Seconds, Some("2m"),
-        "How long a signed authorization request is valid, from 10 s to 300 s.";
-    SESSION_IDLE: "session_idle", Seconds, Some("12h"),
-        "How long a session lives without a request.";
-    SESSION_LIFETIME: "session_lifetime", Seconds, Some("7d"),
-        "How long a session lives at most.";
-    SESSION_STORE: "session_store", Secret, Some("memory:"),
-        "Where sessions are kept: `memory:`, which forgets them when the process ends, `sqlite:PATH`, \
-        `redis://…`, `rediss://…` or `postgres://…`.";
-    SESSION_KEY: "session_key", Secret, None,
-        "The keys that seal tokens in the store, 32 bytes each in base64, separated by commas; \
-         the first one seals, all of them open.";
-    REFRESH: "refresh", Text, Some("always"),
-        "When access tokens are renewed: `always` before they end, or `on-demand`.";
-    REFRESH_GRACE: "refresh_grace", Seconds, Some("5m"),
-        "How long pages go on for signed-in users while Oten cannot renew their tokens.";
-    COOKIE_NAME: "cookie_name", Text, Some("oten"),
-        "What the session cookie's name begins with.";
-    LOG_SUBJECTS: "log_subjects", Flag, Some("false"),
-        "Whether the log names users by their subject instead of a keyed hash of it.";
-    TRUSTED_PROXIES: "trusted_proxies", List, Some(""),
-        "The addresses and networks of the proxies whose word on the client's address is believed.";
-    LISTEN: "listen", Text, Some("127.0.0.1:3000"),
+    JAR_KEY_ID: "jar_key_id", Names, _,
+        "The key IDs of the `EdDSA` keys, in the same order; by default their RFC 7638 thumbprints.";
+    PROMPT: "prompt", Text, _,
+        "What Oten must prompt for at sign-in: `login`, `consent`, `select_account`, or `none`.";
+    MAX_AGE: "max_age", Seconds, _,
+        "The maximum time since the user last signed in at Oten.";
+    UI_LOCALES: "ui_locales", Text, _,
+        "The preferred languages for Oten's pages, best first, separated by spaces (BCP 47).";
+    REQUEST_OBJECT_LIFETIME: "request_object_lifetime", Seconds, "2m",
+        "The lifetime of a signed authorization request, from 10 s to 300 s.";
+    SESSION_IDLE: "session_idle", Seconds, "12h",
+        "The time without a request after which a session expires.";
+    SESSION_LIFETIME: "session_lifetime", Seconds, "7d",
+        "The maximum lifetime of a session.";
+    SESSION_STORE: "session_store", Secret, "memory:",
+        "The session store: `memory:`, which is lost when the process ends, `sqlite:PATH`, \
+         `redis://…`, `rediss://…` or `postgres://…`.";
+    SESSION_KEY: "session_key", Secret, _,
+        "The keys that seal tokens in the store, 32 bytes each in base64, separated by commas; the \
+         first key seals, every key opens.";
+    REFRESH: "refresh", Text, "always",
+        "When access tokens are refreshed: `always`, before they expire, or `on-demand`, when a \
+         handler requests one.";
+    REFRESH_GRACE: "refresh_grace", Seconds, "5m",
+        "How long signed-in users keep access while Oten cannot refresh their tokens.";
+    COOKIE_NAME: "cookie_name", Text, "oten",
+        "The start of the session cookie's name.";
+    LOG_SUBJECTS: "log_subjects", Flag, "false",
+        "Whether logs identify users by their subject instead of a keyed hash of it.";
+    TRUSTED_PROXIES: "trusted_proxies", List, "",
+        "The addresses and networks of the proxies trusted to report the client's address.";
+    LISTEN: "listen", Text, "127.0.0.1:3000",
         "The address and port the program listens on.";
-    METRICS_LISTEN: "metrics_listen", Text, None,
-        "The address and port the program shows its metrics on, to whoever reaches it; by default nowhere.";
+    METRICS_LISTEN: "metrics_listen", Text, _,
+        "The address and port the program serves metrics on, without authentication; by default none.";
+}
+
+#[cfg(any(doc, test))]
+pub(crate) use {settings_cells, settings_table};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_table_lists_every_setting_with_its_default() {
+        let rows = KEYS.iter().map(|key| row(key));
+        let head = ["", "| setting | default | description |", "|---|---|---|"];
+        let expected: Vec<_> = head.map(str::to_owned).into_iter().chain(rows).collect();
+        let table = crate::config::settings_table!();
+        assert_eq!(table.lines().collect::<Vec<_>>(), expected);
+    }
+
+    fn row(key: &Key) -> String {
+        let name = match key.file_name() {
+            Some(file) => format!("`{}`, `{file}`", key.name()),
+            None => format!("`{}`", key.name()),
+        };
+        let default = match key.default() {
+            Some("") => "empty".to_owned(),
+            Some(default) => format!("`{default}`"),
+            None => String::new(),
+        };
+        assert!(
+            !key.description().contains('|'),
+            "{name} would end the cell"
+        );
+        format!("| {name} | {default} | {} |", key.description()).replace("|  |", "| |")
+    }
 }

@@ -66,6 +66,8 @@ pub use self::{
 #[doc(inline)]
 pub use crate::{http::Proxy, seal::SealingKey};
 
+#[cfg(any(doc, test))]
+pub(crate) use self::keys::{settings_cells, settings_table};
 #[cfg(feature = "check")]
 pub(crate) use self::store_host::StoreHost;
 #[cfg(feature = "check")]

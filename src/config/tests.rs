@@ -502,8 +502,8 @@ fn b3_every_problem_is_told_at_once_with_its_cure() {
          `OTEN_CLIENT_SECRET`?",
         "environment (from config/site.toml): is not one of Oten's environments. Write `sandbox` \
          or `production`.",
-        "client_id: is missing. Set `client_id` or OTEN_CLIENT_ID: The client's id, as Oten's \
-         developer portal shows it.",
+        "client_id: is missing. Set `client_id` or OTEN_CLIENT_ID: The client ID from Oten's \
+         developer portal.",
         "client_secret: is missing. Set `client_secret` or OTEN_CLIENT_SECRET, or \
          OTEN_CLIENT_SECRET_FILE to a file that holds it: ",
         "base_path (from config/site.toml): is not a plain path. ",

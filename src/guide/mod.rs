@@ -19,6 +19,7 @@
 pub mod how_it_works {}
 
 #[doc = include_str!("configuration.md")]
+#[doc = crate::config::settings_table!()]
 pub mod configuration {}
 
 #[doc = include_str!("sessions.md")]

@@ -2,30 +2,9 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use axum_oten::{check::Check, config::Key};
+use axum_oten::check::Check;
 
 use crate::program::process;
-
-#[test]
-fn the_guide_lists_every_setting() {
-    let rows: Vec<_> = Key::all().iter().map(|key| setting(key)).collect();
-    assert_table("configuration", "setting", &rows);
-}
-
-fn setting(key: &Key) -> String {
-    let name = match key.file_name() {
-        Some(file) => format!("`{}`, `{file}`", key.name()),
-        None => format!("`{}`", key.name()),
-    };
-    let default = match key.default() {
-        Some("") => "empty".to_owned(),
-        Some(default) => format!("`{default}`"),
-        None => String::new(),
-    };
-    // Not to be taken for an end of the column.
-    let description = key.description().replace('|', "\\|");
-    format!("| {name} | {default} | {description} |").replace("|  |", "| |")
-}
 
 #[test]
 fn the_guide_lists_every_check() {
