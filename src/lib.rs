@@ -1,21 +1,39 @@
-//! Sign in with Oten for [axum]: a Tower layer with login, callback and logout routes, signed
-//! authorization requests (JAR), PKCE and server-side sessions.
+//! Sign in with Oten for axum: a Tower layer with login, callback and logout routes, signed
+//! authorization requests, PKCE and server-side sessions.
+//!
+//! # Overview
+//!
+//! - [`Oten::layer`] adds sessions and the signed-in user to each request.
+//! - [`Oten::routes`] serves `/login`, `/callback`, `/logout` and `/backchannel-logout`.
+//! - [`Oten::require_login`] protects routes.
+//! - [`User`], `Option<User>` and [`AccessToken`] are extractors for handlers.
+//! - [`Config`] holds the settings, from a file, the environment or code.
+//! - [`store`] has the session stores: memory, SQLite, PostgreSQL and Redis.
+//!
+//! # Example
 //!
 //! ```no_run
 //! use axum::{Router, response::Html, routing::get};
 //! use axum_oten::{Config, MemoryStore, Oten, User};
 //!
-//! # fn app() -> Result<Router, Box<dyn std::error::Error>> {
-//! let oten = Oten::new(Config::from_env()?, MemoryStore::default())?; // starts even if Oten is down
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! // Read the `OTEN_*` environment variables.
+//! let oten = Oten::new(Config::from_env()?, MemoryStore::default())?;
+//!
+//! // Guests are redirected to `/login` and return after they sign in.
 //! let admin = Router::new()
 //!     .route("/admin", get(dashboard))
-//!     .route_layer(oten.require_login()); // guests go to /login and come back
+//!     .route_layer(oten.require_login());
+//!
 //! let app = Router::new()
-//!     .route("/", get(home)) // open to all
+//!     .route("/", get(home))
 //!     .merge(admin)
-//!     .merge(oten.routes()) // /login, /callback, /logout
-//!     .layer(oten.layer()); // sessions + the user of each request
-//! # Ok(app) }
+//!     .merge(oten.routes())
+//!     .layer(oten.layer());
+//!
+//! let listener = tokio::net::TcpListener::bind(oten.config().listen()).await?;
+//! axum::serve(listener, app).await?;
+//! # Ok(()) }
 //!
 //! async fn dashboard(user: User) -> String {
 //!     format!("Hello {}", user.name().unwrap_or(user.subject()))
@@ -29,59 +47,76 @@
 //! }
 //! ```
 //!
+//! A guest who opens `/admin` is redirected to `/login`. This route stores a login attempt and
+//! redirects the browser to Oten with a signed request. Oten redirects back to `/callback` with a
+//! code, which is exchanged for tokens. The ID token is verified and the user gets a new session.
+//! Later requests cost one store read: no call to Oten and no signature check.
+//!
 //! # Guide
 //!
 #![cfg_attr(
     feature = "cli",
-    doc = "The [`guide`] goes on from here: [how it works](guide::how_it_works), [every \
-           setting](guide::configuration), [sessions](guide::sessions), [signing \
-           out](guide::signing_out), [errors and what to do](guide::errors), \
+    doc = "The [`guide`] covers [how it works](guide::how_it_works), \
+           [settings](guide::configuration), [sessions](guide::sessions), \
+           [signing out](guide::signing_out), [errors](guide::errors), \
            [operations](guide::operations), [going to production](guide::production), \
-           [testing your app](guide::testing), [security](guide::security), and [which setting of \
-           another library is which](guide::coming_from)."
+           [testing](guide::testing), [security](guide::security), \
+           [migration](guide::coming_from) and a [glossary](guide::glossary)."
 )]
 #![cfg_attr(
     not(feature = "cli"),
-    doc = "The guide goes on from here; `cargo doc --all-features` has it."
+    doc = "The guide is part of the documentation with the feature `cli`: `cargo doc --all-features`."
 )]
 //!
-//! In short: a guest is sent to `/login`, which keeps a login attempt on the server and sends the
-//! browser to Oten with a signed request. Oten sends it back to the callback with a code, which buys
-//! the tokens. The ID token is verified, the user gets a new session, and from then on a request costs
-//! one read of the store: no call to Oten, no signature check.
+//! # Modules
 //!
-//! # The rooms
+//! Modules are layered: each depends only on those listed above it and receives everything else as
+//! an argument.
 //!
-//! Modules are rooms on floors: each uses only those above it in this table; what it needs from one
-//! below arrives as an argument.
-//!
-//! | room | what is in it |
+//! | module | contents |
 //! |---|---|
-//! | [`Clock`], [`Secret`], [`jose`], [`audit`] | leaves: time, secrets, signed JSON, events; the HTTP client and the metrics |
-//! | [`config`] | what the operator decides, checked whole |
-//! | [`provider`] | where Oten's endpoints and keys are |
-//! | [`protocol`] | the OAuth and OpenID Connect messages, one file each |
-//! | [`store`] | what can be asked of a store, and the stores |
-//! | [`session`] | login attempts, users, tokens: what is remembered |
+//! | [`Clock`], [`Secret`], [`jose`], [`audit`], `metric` | foundations: time, secrets, signed JSON, events, metrics |
+//! | [`config`] | settings and their validation |
+//! | [`provider`] | Oten's endpoints and keys |
+//! | [`store`] | session stores |
+//! | [`protocol`] | OAuth and OpenID Connect messages |
+//! | [`session`] | login attempts, sessions and tokens |
 #![cfg_attr(
     feature = "check",
-    doc = "| [`check`] | the doctor: what is wrong with configuration, provider, client and store |"
+    doc = "| [`check`] | checks of the configuration, the provider, the client and the store |"
 )]
-//! | [`web`] | layer, routes, extractors, pages: the only room that knows axum |
+//! | [`web`] | the layer, routes, extractors and pages; the only module that uses axum |
 #![cfg_attr(
     feature = "emulator",
-    doc = "| [`emulator`] | a strict local Oten for development and tests; uses the leaves only |"
+    doc = "| [`emulator`] | an emulated Oten for development and tests; uses the foundations only |"
 )]
 //!
-//! # Features
+//! # Feature flags
 //!
-//! - `sqlite`, `postgres`, `redis`: stores for sessions that outlive the process, see [`store`].
-//! - `metrics`: counts through the `metrics` facade, `axum_oten::metric`.
-//! - `check`: the doctor, `axum_oten::check`.
-//! - `emulator`: a strict local Oten for development and tests, `axum_oten::emulator`.
-//! - `cli`: the program `oten`: a demo site and the operator's commands; and the guide.
+//! No feature is enabled by default.
 //!
-//! No feature is on by default: that is the library alone.
+//! | feature | description |
+//! |---|---|
+//! | `sqlite`, `postgres`, `redis` | Session stores outside the process, see [`store`]. |
+//! | `metrics` | Metrics through the [`metrics`](https://docs.rs/metrics) facade, in the module `metric`. |
+//! | `check` | Checks of a deployment, in the module `check`. |
+//! | `emulator` | An emulated Oten for development and tests, in the module `emulator`. |
+//! | `cli` | The program `oten`, and the guide. Enables all other features. |
+//!
+//! # Public dependencies
+//!
+//! These crates are part of the public API. A new major version of one of them is a breaking change
+//! of this crate.
+//!
+//! | crate | types |
+//! |---|---|
+//! | [`axum` 0.8](https://docs.rs/axum/0.8) | `Router`, `Response`, extractor traits |
+//! | [`http` 1](https://docs.rs/http/1) | `Request`, `Uri`, `Extensions` |
+//! | [`tower` 0.5](https://docs.rs/tower/0.5) | `Layer`, `Service` |
+//! | [`tower-sessions` 0.14](https://docs.rs/tower-sessions/0.14) | `Session`, `SessionStore` |
+//! | [`time` 0.3](https://docs.rs/time/0.3) | `OffsetDateTime` |
+//! | [`url` 2](https://docs.rs/url/2) | `Url` |
+//! | [`serde` 1](https://docs.rs/serde/1), [`serde_json` 1](https://docs.rs/serde_json/1) | `Serialize`, `Deserialize`, `Value` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod audit;

@@ -1,19 +1,20 @@
-//! The guide: from the first sign-in to production, and what to do when something is wrong.
+//! A guide to the crate, from the first sign-in to production.
 //!
-//! The [crate's front page](crate) has the quick start. From there:
+//! The [crate documentation](crate) has the quick start. These pages go into detail:
 //!
-//! 1. [How it works](how_it_works): what happens between a click and a signed-in user.
-//! 2. [Configuration](configuration): every setting, where it comes from, what it defaults to.
-//! 3. [Sessions](sessions): what is stored where, stores, time-outs, renewal, several machines.
-//! 4. [Signing out](signing_out): here, at Oten, and when Oten says so.
-//! 5. [Errors](errors): what users see, what the log says, what to do.
-//! 6. [Operations](operations): the program's commands, the container, health, events, metrics.
+//! 1. [How it works](how_it_works): the steps of a sign-in.
+//! 2. [Configuration](configuration): every setting, its sources and its default.
+//! 3. [Sessions](sessions): records, stores, expiry and token refresh.
+//! 4. [Signing out](signing_out): by the user, at Oten, and by Oten.
+//! 5. [Errors](errors): error pages, log entries, and how to fix the cause.
+//! 6. [Operations](operations): commands, container, health, proxies, events and metrics.
 //! 7. [Going to production](production): a checklist.
-//! 8. [Testing](testing): your app against a strict local Oten, and the faults it can play.
-//! 9. [Security](security): threats, defences, and the test for each.
-//! 10. [Coming from elsewhere](coming_from): which setting of another library is which here.
+//! 8. [Testing](testing): tests with an emulated Oten.
+//! 9. [Security](security): threats, defenses, and the tests for each.
+//! 10. [Migration](coming_from): equivalents of other libraries' settings.
+//! 11. [Glossary](glossary): the terms used here.
 //!
-//! These pages are documentation only: there is no code in this module.
+//! The modules contain documentation only.
 
 #[doc = include_str!("how_it_works.md")]
 pub mod how_it_works {}
@@ -45,3 +46,6 @@ pub mod security {}
 
 #[doc = include_str!("coming_from.md")]
 pub mod coming_from {}
+
+#[doc = include_str!("glossary.md")]
+pub mod glossary {}

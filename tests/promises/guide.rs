@@ -74,7 +74,7 @@ async fn help(command: &[&str]) -> String {
 fn every_threat_names_tests_that_exist() {
     let tests = test_names();
     let page = page("security");
-    let threats = rows(&page, "who tries what");
+    let threats = rows(&page, "threat");
     assert!(threats.len() > 20, "{} threats", threats.len());
     for threat in threats {
         let named: Vec<_> = threat.rsplit('|').nth(1).unwrap().split('`').collect();
