@@ -1,14 +1,14 @@
 use std::net::IpAddr;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
-use super::{EventKind, Level, Reason, TARGET};
+use super::{Reason, TARGET};
 
-/// One event: what happened, when, to whom, and why. It holds no secret.
+/// An audit event: what happened, when, to which user, and why.
 ///
-/// [`Serialize`] makes the names of [`EventKind::fields`] of it, with `event`, `level` and `time` (RFC
-/// 3339) before them; what is not known is left out.
+/// Events contain no secrets. [`Serialize`] writes the fields named by [`EventKind::fields`], and
+/// `event`, `level`, `time` (RFC 3339) and `client_address`. Unknown fields are omitted.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Event {
@@ -36,78 +36,79 @@ pub struct Event {
 }
 
 impl Event {
-    /// What happened.
+    /// Returns what happened.
     #[must_use]
     pub fn kind(&self) -> EventKind {
         self.kind
     }
 
-    /// How much it asks for attention.
+    /// Returns the severity.
     #[must_use]
     pub fn level(&self) -> Level {
         self.level
     }
 
-    /// When it happened, by the clock of [`OtenBuilder::clock`](crate::web::OtenBuilder::clock).
+    /// Returns the time of the event, by the clock set with
+    /// [`OtenBuilder::clock`](crate::web::OtenBuilder::clock).
     #[must_use]
     pub fn time(&self) -> OffsetDateTime {
         self.time
     }
 
-    /// 16 hexadecimal digits that the error page shows, too; random for each request.
+    /// Returns the ID that the error page shows: 16 hexadecimal digits, random for each request.
     #[must_use]
     pub fn correlation_id(&self) -> Option<&str> {
         self.correlation_id.as_deref()
     }
 
-    /// Whom it is about: 16 hexadecimal digits that are the same for the same user until the process
-    /// ends, or the user's `sub` if
-    /// [`log_subjects`](crate::config::ConfigBuilder::log_subjects) is on.
+    /// Returns the user the event is about, as 16 hexadecimal digits of a keyed hash.
+    ///
+    /// The hash of a user is stable until the process exits. With
+    /// [`log_subjects`](crate::config::ConfigBuilder::log_subjects) this is the user's `sub` instead.
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         self.subject.as_deref()
     }
 
-    /// Where the request came from, if that is known.
+    /// Returns the IP address of the client, if known.
     #[must_use]
     pub fn client_address(&self) -> Option<IpAddr> {
         self.client_address
     }
 
-    /// Why a request was refused.
+    /// Returns why a request was rejected.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         self.reason
     }
 
-    /// The status of the answer to a request that was refused (RFC 9110 section 15).
+    /// Returns the status code of the response to a rejected request (RFC 9110 section 15).
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.status
     }
 
-    /// How many sessions the provider ended.
+    /// Returns how many sessions a back-channel logout ended.
     #[must_use]
     pub fn sessions(&self) -> Option<usize> {
         self.sessions
     }
 
-    /// What kind of record could not be opened.
+    /// Returns the kind of the record that could not be opened, such as `tokens`.
     #[must_use]
     pub fn record_kind(&self) -> Option<&'static str> {
         self.record_kind
     }
 
-    /// What went wrong and what was the cause of that, in one line for people.
+    /// Returns the error and its causes in one line, for the operator.
     #[must_use]
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }
 }
 
-/// How the rooms make them.
 impl Event {
-    /// An event of the kind's first level.
+    /// Creates an event at the lowest level of its kind.
     pub(super) fn new(kind: EventKind, time: OffsetDateTime) -> Self {
         Self {
             kind,
@@ -124,46 +125,46 @@ impl Event {
         }
     }
 
-    pub(crate) fn of_request(mut self, correlation_id: &str) -> Self {
+    pub(crate) fn with_correlation_id(mut self, correlation_id: &str) -> Self {
         self.correlation_id = Some(correlation_id.to_owned());
         self
     }
 
-    pub(crate) fn sent_from(mut self, client_address: Option<IpAddr>) -> Self {
+    pub(crate) fn with_client_address(mut self, client_address: Option<IpAddr>) -> Self {
         self.client_address = client_address;
         self
     }
 
-    pub(crate) fn about(mut self, subject: impl Into<Option<String>>) -> Self {
+    pub(crate) fn with_subject(mut self, subject: impl Into<Option<String>>) -> Self {
         self.subject = subject.into();
         self
     }
 
-    pub(crate) fn refusal(mut self, level: Level, reason: Reason, status: u16) -> Self {
+    pub(crate) fn with_refusal(mut self, level: Level, reason: Reason, status: u16) -> Self {
         self.level = level;
         self.reason = Some(reason);
         self.status = Some(status);
         self
     }
 
-    pub(crate) fn ended(mut self, sessions: usize) -> Self {
+    pub(crate) fn with_sessions(mut self, sessions: usize) -> Self {
         self.sessions = Some(sessions);
         self
     }
 
-    pub(crate) fn in_record(mut self, kind: &'static str) -> Self {
+    pub(crate) fn with_record_kind(mut self, kind: &'static str) -> Self {
         self.record_kind = Some(kind);
         self
     }
 
-    pub(crate) fn because(mut self, cause: impl Into<String>) -> Self {
+    pub(crate) fn with_cause(mut self, cause: impl Into<String>) -> Self {
         self.cause = Some(cause.into());
         self
     }
 
-    /// Writes the event to the log of `tracing`.
+    /// Emits the event through `tracing`.
     pub(super) fn log(&self) {
-        // The level of an event is part of its place in the code.
+        // `tracing` requires a constant level at each call site.
         macro_rules! at {
             ($level:ident) => {
                 tracing::$level!(
@@ -188,5 +189,168 @@ impl Event {
             Level::Warn => at!(warn),
             Level::Error => at!(error),
         }
+    }
+}
+
+/// Severity of an event, in ascending order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Level {
+    /// Routine, such as an API request without a session that was answered with 401.
+    Debug,
+    /// Normal operation, such as a sign-in.
+    Info,
+    /// Possibly an attack or a transient failure. Investigate if many occur at once.
+    Warn,
+    /// The app or the provider is at fault, and the operator has to act.
+    Error,
+}
+
+impl Level {
+    /// Returns the name in lower case, such as `warn`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Generates [`EventKind`] and the table in its documentation from one row per event.
+macro_rules! events {
+    ($($kind:ident = $name:literal, [$($level:ident),*], [$($field:literal),*],
+        $message:literal, $description:literal;)*) => {
+        /// What happened.
+        ///
+        /// An event has those of its kind's fields that are known. Each event also has
+        /// `client_address`, if known, and `time` when passed to an
+        /// [`AuditLog`](crate::audit::AuditLog).
+        ///
+        /// | event | level | fields | description |
+        /// |---|---|---|---|
+        $(#[doc = concat!(
+            "| `", $name, "` | ", $("`", stringify!($level), "` ",)* "| ", $("`", $field, "` ",)*
+            "| ", $description, " |"
+        )])*
+        ///
+        /// # Example
+        ///
+        /// ```
+        /// use axum_oten::audit::EventKind;
+        ///
+        /// assert_eq!(EventKind::SignedIn.name(), "signed_in");
+        /// assert!(EventKind::SignedIn.fields().contains(&"subject"));
+        /// // All rejected requests have the same kind; the field `reason` says why.
+        /// assert!(EventKind::Refused.fields().contains(&"reason"));
+        /// assert!(EventKind::all().iter().all(|kind| kind.name() != "forbidden"));
+        /// ```
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum EventKind {
+            $(#[doc = $description] $kind,)*
+        }
+
+        impl EventKind {
+            /// Returns all kinds.
+            #[must_use]
+            pub fn all() -> &'static [Self] {
+                &[$(Self::$kind),*]
+            }
+
+            /// Returns the name in the field `event`, such as `signed_in`.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+
+            /// Returns the levels of events of this kind, in ascending order.
+            #[must_use]
+            pub fn levels(self) -> &'static [Level] {
+                match self {
+                    $(Self::$kind => &[$(Level::$level),*],)*
+                }
+            }
+
+            /// Returns the names of the fields that events of this kind can have.
+            #[must_use]
+            pub fn fields(self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$kind => &[$($field),*],)*
+                }
+            }
+
+            /// Returns a description of the event and its fields, for people.
+            #[must_use]
+            pub fn description(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $description,)*
+                }
+            }
+
+            /// Returns the message of the log line.
+            fn message(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $message,)*
+                }
+            }
+        }
+    };
+}
+
+events! {
+    SignedIn = "signed_in", [Info], ["correlation_id", "subject"],
+        "a user signed in",
+        "A user signed in. `subject` is a keyed hash of the user, stable until the process exits, or \
+         the user's `sub` with `log_subjects`.";
+    SignedOut = "signed_out", [Info], ["correlation_id", "subject"],
+        "a user signed out",
+        "A user signed out, or the app ended the session.";
+    BackChannelLogout = "back_channel_logout", [Info], ["correlation_id", "subject", "sessions"],
+        "the provider signed a user out",
+        "The provider ended `sessions` sessions, possibly none. `subject` is absent if the logout \
+         token names an unknown session.";
+    Refused = "refused", [Debug, Warn, Error], ["correlation_id", "reason", "status", "cause"],
+        "a request was rejected",
+        "A request was rejected or denied. `reason` is a code of `Reason`, `cause` the error with its \
+         causes. The level is `Debug` for an API request without a session, and `Error` if the app or \
+         the provider is at fault. A request that did not pass through the layer has no \
+         `correlation_id` and is only logged.";
+    FreshStart = "fresh_start", [Warn], ["correlation_id"],
+        "a callback matches no login attempt of this browser; the login is restarted",
+        "A callback matched no login attempt of its browser, and the login was restarted: the \
+         callback was late, opened again, or forged.";
+    Refreshed = "refreshed", [Info], ["correlation_id", "subject"],
+        "a user's tokens were refreshed",
+        "A user's tokens were refreshed.";
+    RefreshFailed = "refresh_failed", [Warn], ["correlation_id", "subject", "cause"],
+        "a user's tokens were not refreshed; the refresh will be retried",
+        "A token refresh failed and will be retried. The user stays signed in.";
+    RefreshLost = "refresh_lost", [Error], ["correlation_id", "subject", "cause"],
+        "refreshed tokens could not be stored; this user may have to sign in again",
+        "The provider refreshed a user's tokens, but the store could not save them. The user may have \
+         to sign in again.";
+    SignInEnded = "sign_in_ended", [Warn], ["correlation_id", "subject", "cause"],
+        "a user's tokens cannot be refreshed any more; the session is over",
+        "The provider rejected a refresh token, or answered with another user's ID token. The session \
+         was ended.";
+    RevocationFailed = "revocation_failed", [Warn], ["correlation_id", "cause"],
+        "a refresh token was not revoked; it stays valid until it expires",
+        "The provider did not revoke a refresh token after a sign-out. The token stays valid until it \
+         expires.";
+    UnsealedRecord = "unsealed_record", [Warn], ["kind", "cause"],
+        "a record in the session store cannot be opened; it is treated as absent",
+        "A record of this `kind` could not be opened: its sealing key is no longer configured, or the \
+         record was modified. It is treated as absent.";
+}
+
+impl Serialize for EventKind {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }

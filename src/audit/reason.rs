@@ -2,10 +2,19 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// Writes each reason once, as a variant and as a row of the table.
+/// Generates [`Reason`] and the table in its documentation from one row per reason.
 macro_rules! reasons {
-    ($($reason:ident: $code:literal, $description:literal, $help:literal;)*) => {
-        /// Why a request was refused. The codes never change once published.
+    ($($reason:ident = $code:literal, $description:literal, $help:literal;)*) => {
+        /// Why a request was rejected.
+        ///
+        /// Reasons are in `refused` events, in JSON responses and in the label `reason` of metrics. A
+        /// published code never changes.
+        ///
+        /// | reason | description | help |
+        /// |---|---|---|
+        $(#[doc = concat!("| `", $code, "` | ", $description, " | ", $help, " |")])*
+        ///
+        /// # Example
         ///
         /// ```
         /// use axum_oten::audit::Reason;
@@ -13,8 +22,6 @@ macro_rules! reasons {
         /// let reason = Reason::StoreDown;
         /// assert_eq!(reason.code(), "store_down");
         /// assert!(reason.help().contains("session_store"));
-        /// // What is not in the table is no reason.
-        /// assert!(Reason::all().iter().all(|reason| reason.code() != "bad_mood"));
         /// ```
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
@@ -23,13 +30,17 @@ macro_rules! reasons {
         }
 
         impl Reason {
-            /// Every reason there is.
+            /// All codes, in the order of [`all`](Self::all).
+            #[cfg(feature = "metrics")]
+            pub(crate) const NAMES: &'static [&'static str] = &[$($code),*];
+
+            /// Returns all reasons.
             #[must_use]
             pub fn all() -> &'static [Self] {
                 &[$(Self::$reason),*]
             }
 
-            /// The code in the log, in answers to programs and in metrics.
+            /// Returns the code in the log, in JSON responses and in metrics, such as `store_down`.
             #[must_use]
             pub fn code(self) -> &'static str {
                 match self {
@@ -37,7 +48,7 @@ macro_rules! reasons {
                 }
             }
 
-            /// What it means, in one sentence.
+            /// Returns what is wrong, in one sentence for the operator.
             #[must_use]
             pub fn description(self) -> &'static str {
                 match self {
@@ -45,7 +56,7 @@ macro_rules! reasons {
                 }
             }
 
-            /// What the operator does about it.
+            /// Returns how the operator can fix it, in a sentence or two.
             #[must_use]
             pub fn help(self) -> &'static str {
                 match self {
@@ -57,195 +68,195 @@ macro_rules! reasons {
 }
 
 reasons! {
-    Setup: "setup",
+    Setup = "setup",
         "The app or the client's key is not set up correctly.",
-        "The `cause` says what is missing; correct the app.";
-    NotSignedIn: "not_signed_in",
-        "A guest's program asked for what only users may have.",
-        "Nothing: it has to sign in.";
-    AccessTokenEnded: "access_token_ended",
-        "The access token has ended and there is none to renew it with.",
-        "Nothing; if it happens often, let the client have refresh tokens.";
-    AccessTokenUseless: "access_token_useless",
-        "An access token ended within a minute of signing in.",
-        "Ask Oten for a longer lifetime of the client's access tokens.";
-    NotRefreshed: "not_renewed",
-        "The tokens cannot be renewed and the grace is over.",
-        "Look for `refresh_failed` before it; `refresh_grace` sets the grace.";
-    Forbidden: "forbidden",
-        "A user is not allowed to do this.",
-        "Nothing, unless the app's rule is wrong.";
-    CrossSite: "cross_site",
-        "A page of another site wanted to sign a user out.",
-        "Nothing; if it comes from this site's own page, correct `redirect_uri`, whose origin counts.";
-    MethodNotAllowed: "method_not_allowed",
-        "One of the sign-in routes was asked with a method it does not have.",
-        "Nothing; correct the link or form if it is this site's own.";
-    StoreDown: "store_down",
-        "The session store does not answer.",
-        "Look after the store that `session_store` names.";
-    ProviderDown: "provider_down",
-        "The provider's discovery document or keys cannot be had.",
-        "Look whether Oten is up and this machine reaches it.";
-    ProviderSlow: "provider_slow",
+        "See `cause` for what is missing, and correct the app.";
+    NotSignedIn = "not_signed_in",
+        "A request without a session asked for a protected resource.",
+        "No action needed: the client has to sign in.";
+    AccessTokenEnded = "access_token_ended",
+        "The access token has expired, and the session has no refresh token.",
+        "No action needed. If it happens often, enable refresh tokens for the client.";
+    AccessTokenUseless = "access_token_useless",
+        "An access token expired within a minute of signing in.",
+        "Ask Oten to extend the lifetime of the client's access tokens.";
+    NotRefreshed = "not_renewed",
+        "The tokens could not be refreshed, and the grace period is over.",
+        "Look for the cause in earlier `refresh_failed` events. `refresh_grace` sets the period.";
+    Forbidden = "forbidden",
+        "The user is not allowed to make this request.",
+        "No action needed, unless the app's access rule is wrong.";
+    CrossSite = "cross_site",
+        "A page of another site sent a sign-out request.",
+        "No action needed. If the page is the site's own, correct the origin in `redirect_uri`.";
+    MethodNotAllowed = "method_not_allowed",
+        "A request used a method that the login, callback or logout route does not support.",
+        "No action needed. If the link or form is the site's own, correct it.";
+    StoreDown = "store_down",
+        "The session store failed or did not answer in time.",
+        "Check the store that `session_store` names.";
+    ProviderDown = "provider_down",
+        "The provider's discovery document or key set could not be fetched.",
+        "Check that Oten is up and that this machine can reach it.";
+    ProviderSlow = "provider_slow",
         "The provider took too long to complete a sign-in.",
-        "Look at the provider's answer times and the way to it.";
-    ProviderDocument: "provider_document",
-        "The provider's discovery document or key set is not what it must be.",
-        "Look what answers at the issuer's address: often a proxy or a captive portal.";
-    IssuerMismatch: "issuer_mismatch",
-        "The discovery document speaks for another issuer.",
-        "Correct `environment` or `issuer`; else somebody stands between.";
-    InsecureEndpoint: "insecure_endpoint",
+        "Check the provider's response times and the network in between.";
+    ProviderDocument = "provider_document",
+        "The provider's discovery document or key set is invalid.",
+        "Check which server answers at the issuer's address; often it is a proxy or captive portal.";
+    IssuerMismatch = "issuer_mismatch",
+        "The discovery document names another issuer.",
+        "Correct `environment` or `issuer`. If both are right, suspect interception.";
+    InsecureEndpoint = "insecure_endpoint",
         "The discovery document names an endpoint without https.",
         "Report it to the provider.";
-    UnknownKey: "unknown_key",
+    UnknownKey = "unknown_key",
         "An ID token is signed with a key that the provider does not publish.",
-        "If it stays for more than a minute, report it to the provider.";
-    UnknownSignIn: "unknown_sign_in",
-        "A callback belongs to no sign-in of its browser, even after a fresh start.",
-        "The `cause` says whether cookies came; look for a second host name or a layer that rewrites cookies.";
-    SeveralSessionCookies: "several_session_cookies",
-        "Two session cookies came with a callback.",
-        "Serve the site at the root of a host of its own, or give it another `cookie_name`.";
-    CallbackTooLong: "callback_too_long",
-        "A callback is longer than any the provider makes.",
-        "Nothing: somebody tries something.";
-    CallbackNotUtf8: "callback_not_utf8",
-        "A callback is not UTF-8.",
-        "Nothing: somebody tries something.";
-    CallbackRepeatedParameter: "callback_repeated_parameter",
+        "If it lasts longer than a minute, report it to the provider.";
+    UnknownSignIn = "unknown_sign_in",
+        "A callback matches no login attempt of its browser, even after a restarted login.",
+        "See `cause` for the cookies. Look for a second host name or a layer that rewrites cookies.";
+    SeveralSessionCookies = "several_session_cookies",
+        "A callback came with two session cookies.",
+        "Serve the site at the root of its own host, or set a different `cookie_name`.";
+    CallbackTooLong = "callback_too_long",
+        "The query of a callback is longer than any that the provider sends.",
+        "No action needed: most likely an attack or a broken client.";
+    CallbackNotUtf8 = "callback_not_utf8",
+        "The query of a callback is not UTF-8.",
+        "No action needed: most likely an attack or a broken client.";
+    CallbackRepeatedParameter = "callback_repeated_parameter",
         "A callback has a parameter twice.",
-        "Nothing, unless a proxy rewrites queries.";
-    CallbackWithoutState: "callback_without_state",
+        "No action needed, unless a proxy rewrites queries.";
+    CallbackWithoutState = "callback_without_state",
         "A callback has no `state`.",
-        "Nothing: mostly somebody opened the address by hand.";
-    CallbackWithoutCode: "callback_without_code",
+        "No action needed: most likely a user opened the address by hand.";
+    CallbackWithoutCode = "callback_without_code",
         "A callback has neither `code` nor `error`.",
-        "Nothing, unless a proxy rewrites queries.";
-    CallbackWithoutIss: "callback_without_iss",
+        "No action needed, unless a proxy rewrites queries.";
+    CallbackWithoutIss = "callback_without_iss",
         "A callback lacks the `iss` that the provider announces (RFC 9207).",
-        "Nothing, unless a proxy rewrites queries.";
-    CallbackForeignIss: "callback_foreign_iss",
-        "A callback comes from another provider (RFC 9207).",
-        "Somebody tries to mix up providers, or `issuer` is wrong.";
-    Cancelled: "cancelled",
-        "The user changed their mind at the provider.",
-        "Nothing.";
-    InteractionRequired: "interaction_required",
-        "The provider would have had to ask the user and was told not to.",
-        "Leave `prompt = \"none\"` out, or let people sign in first.";
-    InvalidGrant: "invalid_grant",
-        "The provider does not take the code: too late, or used twice.",
-        "Nothing; if it is always so, correct `redirect_uri` or this machine's clock.";
-    ProviderError: "provider_error",
-        "The provider says that something went wrong there.",
-        "Wait; if it stays, report it to the provider.";
-    ProviderRefused: "provider_refused",
-        "The provider refused with a code that nobody knows.",
-        "The `cause` has the code; ask the provider.";
-    ClientSetup: "client_setup",
-        "The provider does not accept the client or its request.",
-        "The `cause` says which setting to compare with Oten's developer portal.";
-    TokenEndpointDown: "token_endpoint_down",
+        "No action needed, unless a proxy rewrites queries.";
+    CallbackForeignIss = "callback_foreign_iss",
+        "The `iss` of a callback is another provider's (RFC 9207).",
+        "Correct `environment` or `issuer`. If both are right, suspect a mix-up attack.";
+    Cancelled = "cancelled",
+        "The user cancelled the sign-in, or the provider denied it.",
+        "No action needed.";
+    InteractionRequired = "interaction_required",
+        "The provider needs input from the user, which `prompt=none` does not allow.",
+        "Remove `prompt = \"none\"`, or let users sign in interactively first.";
+    InvalidGrant = "invalid_grant",
+        "The provider rejected a code: it has expired or was used before.",
+        "No action needed. If every sign-in fails, correct `redirect_uri` or this machine's clock.";
+    ProviderError = "provider_error",
+        "The provider reported an error of its own.",
+        "Try again later. If it persists, report it to the provider.";
+    ProviderRefused = "provider_refused",
+        "The provider answered with an unknown error code.",
+        "See `cause` for the code, and look it up in the provider's documentation.";
+    ClientSetup = "client_setup",
+        "The provider rejected the client or its request.",
+        "See `cause` for the setting to compare with Oten's developer portal.";
+    TokenEndpointDown = "token_endpoint_down",
         "The token endpoint cannot be reached.",
-        "Look whether Oten is up and this machine reaches it.";
-    TokenEndpointBusy: "token_endpoint_busy",
-        "The client's token requests are used up for now.",
+        "Check that Oten is up and that this machine can reach it.";
+    TokenEndpointBusy = "token_endpoint_busy",
+        "The client has used up its token requests for now.",
         "Ask for a higher limit, or correct `token_requests_per_minute` and `instances`.";
-    TokenResponse: "token_response",
-        "The token endpoint's answer is no token response.",
-        "Look what answers there: often a proxy.";
-    IdTokenMissing: "id_token_missing",
-        "There is no ID token in the answer.",
+    TokenResponse = "token_response",
+        "The token endpoint returned an invalid token response.",
+        "Check which server answers at the token endpoint; often it is a proxy.";
+    IdTokenMissing = "id_token_missing",
+        "The token response has no ID token.",
         "Report it to the provider.";
-    IdTokenSignature: "id_token_signature",
-        "An ID token's signature is not good.",
-        "Somebody may stand between; report it to the provider.";
-    IdTokenMisshapen: "id_token_misshapen",
-        "An ID token lacks what it must have.",
+    IdTokenSignature = "id_token_signature",
+        "The signature of an ID token is invalid.",
+        "Report it to the provider, and suspect interception.";
+    IdTokenMisshapen = "id_token_misshapen",
+        "An ID token lacks a required claim, or a claim has the wrong type.",
         "Report it to the provider.";
-    IdTokenTyp: "id_token_typ",
-        "Another kind of token came in an ID token's place.",
+    IdTokenTyp = "id_token_typ",
+        "The token response has another type of token in place of the ID token.",
         "Report it to the provider.";
-    IdTokenIss: "id_token_iss",
-        "An ID token is from another issuer.",
-        "Correct `environment` or `issuer`; else somebody stands between.";
-    IdTokenAud: "id_token_aud",
-        "An ID token is for another client.",
-        "Correct `client_id`; else somebody tries something.";
-    IdTokenAzp: "id_token_azp",
-        "An ID token was made for another client.",
-        "Correct `client_id`; else somebody tries something.";
-    IdTokenExp: "id_token_exp",
-        "An ID token has ended.",
-        "Set this machine's clock.";
-    IdTokenIat: "id_token_iat",
-        "An ID token is from the future.",
-        "Set this machine's clock.";
-    IdTokenNbf: "id_token_nbf",
+    IdTokenIss = "id_token_iss",
+        "The `iss` of an ID token is another issuer.",
+        "Correct `environment` or `issuer`. If both are right, suspect interception.";
+    IdTokenAud = "id_token_aud",
+        "The `aud` of an ID token is not this client alone.",
+        "Correct `client_id`. If it is right, suspect an attack.";
+    IdTokenAzp = "id_token_azp",
+        "The `azp` of an ID token is another client.",
+        "Correct `client_id`. If it is right, suspect an attack.";
+    IdTokenExp = "id_token_exp",
+        "An ID token has expired.",
+        "Synchronize this machine's clock.";
+    IdTokenIat = "id_token_iat",
+        "An ID token was issued in the future.",
+        "Synchronize this machine's clock.";
+    IdTokenNbf = "id_token_nbf",
         "An ID token is not valid yet.",
-        "Set this machine's clock.";
-    IdTokenNonce: "id_token_nonce",
-        "An ID token belongs to another sign-in.",
-        "Nothing: somebody tries something.";
-    IdTokenSub: "id_token_sub",
-        "An ID token is about nobody, or about somebody else than before.",
+        "Synchronize this machine's clock.";
+    IdTokenNonce = "id_token_nonce",
+        "The `nonce` of an ID token belongs to another login attempt.",
+        "No action needed: most likely an attack or a broken client.";
+    IdTokenSub = "id_token_sub",
+        "The `sub` of an ID token is invalid, or differs from the one at sign-in.",
         "Report it to the provider.";
-    IdTokenAtHash: "id_token_at_hash",
-        "An ID token came with another access token.",
-        "Somebody may stand between; report it to the provider.";
-    IdTokenAuthTime: "id_token_auth_time",
-        "The user signed in at the provider too long ago for `max_age`, or it does not say when.",
-        "Nothing; report it to the provider if it is always so.";
-    LogoutRequest: "logout_request",
-        "A back-channel logout is no form with one logout token.",
-        "Nothing, unless it is the provider's: then report it.";
-    LogoutSlow: "logout_slow",
-        "A back-channel logout took too long; it may be sent again.",
-        "Look at the store and at the way to the provider.";
-    LogoutTokenSignature: "logout_token_signature",
-        "A logout token's signature is not good.",
-        "Nothing: somebody tries something.";
-    LogoutTokenUnknownKey: "logout_token_unknown_key",
+    IdTokenAtHash = "id_token_at_hash",
+        "The `at_hash` of an ID token does not match the access token.",
+        "Report it to the provider, and suspect interception.";
+    IdTokenAuthTime = "id_token_auth_time",
+        "The `auth_time` of an ID token is missing, in the future, or older than `max_age`.",
+        "No action needed. If every sign-in fails, report it to the provider.";
+    LogoutRequest = "logout_request",
+        "A back-channel logout request is not a form with exactly one logout token.",
+        "No action needed. If the request came from the provider, report it there.";
+    LogoutSlow = "logout_slow",
+        "A back-channel logout took too long; the provider may send it again.",
+        "Check the session store and the network to the provider.";
+    LogoutTokenSignature = "logout_token_signature",
+        "The signature of a logout token is invalid.",
+        "No action needed: most likely an attack or a broken client.";
+    LogoutTokenUnknownKey = "logout_token_unknown_key",
         "A logout token is signed with a key that the provider does not publish.",
-        "If it stays for more than a minute, report it to the provider.";
-    LogoutTokenMisshapen: "logout_token_misshapen",
-        "A logout token lacks what it must have.",
+        "If it lasts longer than a minute, report it to the provider.";
+    LogoutTokenMisshapen = "logout_token_misshapen",
+        "A logout token lacks a required claim, or a claim has the wrong type.",
         "Report it to the provider.";
-    LogoutTokenTyp: "logout_token_typ",
-        "Another kind of token came in a logout token's place.",
-        "Nothing: somebody tries something.";
-    LogoutTokenNonce: "logout_token_nonce",
-        "A logout token has a `nonce`, as ID tokens have.",
-        "Nothing: somebody tries something.";
-    LogoutTokenEvents: "logout_token_events",
-        "A logout token does not say that it is one.",
-        "Nothing: somebody tries something.";
-    LogoutTokenIss: "logout_token_iss",
-        "A logout token is from another issuer.",
-        "Correct `environment` or `issuer`; else somebody tries something.";
-    LogoutTokenAud: "logout_token_aud",
-        "A logout token is for another client.",
+    LogoutTokenTyp = "logout_token_typ",
+        "A back-channel logout request has another type of token in place of the logout token.",
+        "No action needed: most likely an attack or a broken client.";
+    LogoutTokenNonce = "logout_token_nonce",
+        "A logout token has a `nonce`, so it may be an ID token.",
+        "No action needed: most likely an attack or a broken client.";
+    LogoutTokenEvents = "logout_token_events",
+        "The `events` of a logout token do not contain a back-channel logout.",
+        "No action needed: most likely an attack or a broken client.";
+    LogoutTokenIss = "logout_token_iss",
+        "The `iss` of a logout token is another issuer.",
+        "Correct `environment` or `issuer`. If both are right, suspect an attack.";
+    LogoutTokenAud = "logout_token_aud",
+        "The `aud` of a logout token is not this client alone.",
         "Correct the client's logout URI at the provider.";
-    LogoutTokenExp: "logout_token_exp",
-        "A logout token has ended.",
-        "Set this machine's clock.";
-    LogoutTokenIat: "logout_token_iat",
-        "A logout token is from the future.",
-        "Set this machine's clock.";
-    LogoutTokenTooOld: "logout_token_too_old",
-        "A logout token is too old.",
-        "Set this machine's clock; else the provider was late.";
-    LogoutTokenJti: "logout_token_jti",
-        "A logout token has no usable `jti`.",
+    LogoutTokenExp = "logout_token_exp",
+        "A logout token has expired.",
+        "Synchronize this machine's clock.";
+    LogoutTokenIat = "logout_token_iat",
+        "A logout token was issued in the future.",
+        "Synchronize this machine's clock.";
+    LogoutTokenTooOld = "logout_token_too_old",
+        "A logout token was issued more than ten minutes ago.",
+        "Synchronize this machine's clock. If it is right, the provider sent the token too late.";
+    LogoutTokenJti = "logout_token_jti",
+        "The `jti` of a logout token is empty.",
         "Report it to the provider.";
-    LogoutTokenNamesNobody: "logout_token_names_nobody",
-        "A logout token names neither a user nor a session.",
+    LogoutTokenNamesNobody = "logout_token_names_nobody",
+        "A logout token has neither a `sub` nor a `sid`.",
         "Report it to the provider.";
-    LogoutTokenReplayed: "logout_token_replayed",
-        "A logout token came a second time.",
-        "Nothing, unless it is often so: then somebody has seen it.";
+    LogoutTokenReplayed = "logout_token_replayed",
+        "A logout token was used before.",
+        "No action needed. If it happens often, suspect that logout tokens are intercepted.";
 }
 
 impl fmt::Display for Reason {

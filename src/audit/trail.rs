@@ -4,16 +4,26 @@ use std::{
     sync::Arc,
 };
 
-use super::{Event, EventKind, Level, Reason, TARGET, subjects::Subjects};
-use crate::clock::Clock;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
-/// Where an app keeps the events, besides the log;
-/// [`OtenBuilder::audit`](crate::web::OtenBuilder::audit) takes one. Every closure that takes an
-/// event is one.
+use super::{Event, EventKind, TARGET};
+use crate::{
+    clock::Clock,
+    secret::{hex, random_bytes},
+};
+
+/// Receives audit events, in addition to the log.
+///
+/// Set one with [`OtenBuilder::audit`](crate::web::OtenBuilder::audit). Closures that take an
+/// [`&Event`](Event) implement this trait.
+///
+/// # Example
 ///
 /// ```
-/// use axum_oten::audit::{AuditLog, Event, EventKind};
 /// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use axum_oten::audit::{AuditLog, Event, EventKind};
 ///
 /// #[derive(Default)]
 /// struct SignIns(AtomicU64);
@@ -31,11 +41,15 @@ use crate::clock::Clock;
 /// takes(|event: &Event| println!("{}", event.kind().name()));
 /// ```
 pub trait AuditLog: Send + Sync + 'static {
-    /// Takes one event, which is in the log already.
+    /// Records an event, which has already been logged.
     ///
-    /// **This must not block**: the request, or the renewal of somebody's tokens, waits for it. Hand
-    /// a copy to a channel and write elsewhere. If this panics, the request goes on, an error is
-    /// logged, and the event is lost here; with `panic = "abort"` the process ends.
+    /// **This must not block.** It runs inside the request, or inside the refresh of a user's tokens.
+    /// Send a copy to a channel and write elsewhere.
+    ///
+    /// # Panics
+    ///
+    /// A panic is caught and logged as an error. The request continues, and the event may be missing
+    /// from this audit log. With `panic = "abort"` the process ends.
     fn record(&self, event: &Event);
 }
 
@@ -45,66 +59,77 @@ impl<F: Fn(&Event) + Send + Sync + 'static> AuditLog for F {
     }
 }
 
-/// Makes events and tells everybody who wants to know.
+/// Creates events and passes them to the log, the metrics and the app's [`AuditLog`].
 #[derive(Clone)]
 pub(crate) struct AuditTrail {
     clock: Clock,
-    /// Counts events: passed in, so that this module does not depend on the metrics.
+    /// Counts events. Passed in, because the metrics depend on this module.
     observe: fn(&Event),
     log: Option<Arc<dyn AuditLog>>,
-    subjects: Arc<Subjects>,
+    /// The key of pseudonyms; `None` if events name subjects as they are.
+    subject_key: Option<Arc<Zeroizing<[u8; 32]>>>,
 }
 
 impl AuditTrail {
-    pub(crate) fn new(
-        clock: Clock,
-        observe: fn(&Event),
-        log: Option<Arc<dyn AuditLog>>,
-        subjects: Subjects,
-    ) -> Self {
+    /// Creates a trail that writes to the log and calls `observe`.
+    pub(crate) fn new(clock: Clock, observe: fn(&Event)) -> Self {
         Self {
             clock,
             observe,
-            log,
-            subjects: Arc::new(subjects),
+            log: None,
+            subject_key: Some(Arc::new(random_bytes())),
         }
     }
 
-    /// The name of a user in events: see [`Subjects::pseudonym`].
-    pub(crate) fn pseudonym(&self, issuer: &str, subject: &str) -> String {
-        self.subjects.pseudonym(issuer, subject)
+    pub(crate) fn with_audit_log(mut self, log: Option<Arc<dyn AuditLog>>) -> Self {
+        self.log = log;
+        self
     }
 
-    /// An event of now, to be completed and recorded.
+    /// Sets whether events name subjects as they are. By default they contain pseudonyms.
+    pub(crate) fn with_plain_subjects(mut self, is_plain: bool) -> Self {
+        self.subject_key = self.subject_key.filter(|_| !is_plain);
+        self
+    }
+
+    /// Creates an event that happens now. Pass it to [`record`](Self::record) when complete.
     pub(crate) fn event(&self, kind: EventKind) -> Event {
         Event::new(kind, self.clock.now())
     }
 
-    /// Tells the log, the metrics and the app.
+    /// Returns the name of a user in events: 16 hexadecimal digits that are stable until the process
+    /// exits and cannot be linked to the user without the key.
+    pub(crate) fn pseudonym(&self, issuer: &str, subject: &str) -> String {
+        let Some(key) = &self.subject_key else {
+            return subject.to_owned();
+        };
+        // A keyed prefix is enough, HMAC is not needed: the key has the length of the hash, and only
+        // 64 bits are shown, which rules out length extension.
+        let hash = Sha256::new()
+            .chain_update(key.as_slice())
+            .chain_update(issuer)
+            .chain_update([0])
+            .chain_update(subject)
+            .finalize();
+        hex(&hash[..8])
+    }
+
+    /// Passes the event to the log, the metrics and the app's [`AuditLog`].
     pub(crate) fn record(&self, event: &Event) {
         event.log();
         (self.observe)(event);
         let Some(log) = &self.log else {
             return;
         };
-        // What the app left half done in its own log is its own affair; a sign-in, or tokens that
-        // are not stored yet, are not to be lost for it.
+        // A panic in the app's audit log must not lose a sign-in, or refreshed tokens that are not
+        // stored yet.
         if catch_unwind(AssertUnwindSafe(|| log.record(event))).is_err() {
             tracing::error!(
                 target: TARGET,
                 lost = event.kind().name(),
-                "the audit log panicked and may lack an event: correct its `record`"
+                "the audit log panicked and may lack this event; fix the app's `AuditLog::record`"
             );
         }
-    }
-
-    /// Logs the refusal of a request that did not pass through the layer, and returns the event.
-    pub(crate) fn refusal_without_layer(reason: Reason, status: u16, cause: String) -> Event {
-        let event = Event::new(EventKind::Refused, Clock::system().now())
-            .refusal(Level::Error, reason, status)
-            .because(cause);
-        event.log();
-        event
     }
 }
 

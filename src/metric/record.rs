@@ -1,27 +1,24 @@
-//! What the rooms say. Without the feature all of it is nothing.
+//! Functions that record values. Without the feature `metrics` they do nothing.
 
 use std::time::Duration;
 
-use super::{
-    label::{By, Endpoint, Fetch, Login, Outcome, Refresh, StoreFailure},
-    table::Metric,
-};
+use super::table::{Endpoint, Fetch, Login, Metric, Outcome, Refresh, SignOut, StoreFailure};
 use crate::audit::{Event, EventKind};
 
-/// Tells a recorder the names and meanings, and sets what has a known beginning to it.
+/// Registers names and descriptions with the recorder, and sets initial values.
 pub(crate) fn describe() {
     #[cfg(feature = "metrics")]
-    sink::describe();
+    recorder::describe();
     set(Metric::GraceInUse, 0);
 }
 
-/// What is counted of that which is told in the log: the two cannot disagree.
-pub(crate) fn of_event(event: &Event) {
+/// Counts an audit event, so that metrics and log always agree.
+pub(crate) fn count_event(event: &Event) {
     match event.kind() {
         EventKind::SignedIn => login(Login::SignedIn),
-        EventKind::SignedOut => sign_outs(By::User, 1),
+        EventKind::SignedOut => sign_outs(SignOut::User, 1),
         EventKind::BackChannelLogout => {
-            sign_outs(By::Provider, event.sessions().unwrap_or_default());
+            sign_outs(SignOut::Provider, event.sessions().unwrap_or_default());
         }
         EventKind::Refused => {
             if let Some(reason) = event.reason() {
@@ -39,39 +36,39 @@ pub(crate) fn of_event(event: &Event) {
     }
 }
 
-/// A browser was sent to the provider.
+/// Records that a browser was redirected to the provider.
 pub(crate) fn login_started() {
     add(Metric::LoginAttempts, &[], 1);
 }
 
-/// A sign-in came to an end.
+/// Records that a login attempt was completed.
 pub(crate) fn login(outcome: Login) {
     add(Metric::Logins, &[outcome.name()], 1);
 }
 
-/// The provider was called once.
-pub(crate) fn provider_called(endpoint: Endpoint, outcome: Outcome, took: Duration) {
+/// Records one request to the provider.
+pub(crate) fn provider_called(endpoint: Endpoint, outcome: Outcome, duration: Duration) {
     let labels = [endpoint.name(), outcome.name()];
-    measure(Metric::ProviderRequestDuration, &labels, took);
+    observe(Metric::ProviderRequestDuration, &labels, duration);
 }
 
-/// The keys were fetched while some were known.
-pub(crate) fn jwks_fetched_again(outcome: Fetch) {
+/// Records that the key set was fetched while another one was cached.
+pub(crate) fn jwks_refetched(outcome: Fetch) {
     add(Metric::JwksRefetches, &[outcome.name()], 1);
 }
 
-/// A request went on although tokens could not be renewed.
+/// Records that a request was allowed although its tokens could not be refreshed.
 pub(crate) fn grace_used() {
     add(Metric::GraceRequests, &[], 1);
     set(Metric::GraceInUse, 1);
 }
 
-/// This process may make so many token requests at once now.
+/// Records how many token requests this process may send at once.
 pub(crate) fn token_budget_left(requests: u32) {
     set(Metric::TokenBudgetLeft, requests);
 }
 
-/// A call to the store did not go well.
+/// Records that a call to the store failed.
 pub(crate) fn store_failed(cause: StoreFailure) {
     add(Metric::StoreFailures, &[cause.name()], 1);
 }
@@ -80,15 +77,15 @@ fn refresh(outcome: Refresh) {
     add(Metric::Refreshes, &[outcome.name()], 1);
 }
 
-fn sign_outs(by: By, sessions: usize) {
+fn sign_outs(by: SignOut, sessions: usize) {
     add(Metric::SignOuts, &[by.name()], sessions as u64);
 }
 
 #[cfg(feature = "metrics")]
-use sink::{add, measure, set};
+use recorder::{add, observe, set};
 
 #[cfg(feature = "metrics")]
-mod sink {
+mod recorder {
     use std::time::Duration;
 
     use crate::metric::{Metric, MetricKind};
@@ -101,8 +98,8 @@ mod sink {
         metrics::gauge!(metric.name()).set(value);
     }
 
-    pub(super) fn measure(metric: Metric, labels: &[&'static str], took: Duration) {
-        metrics::histogram!(metric.name(), labelled(metric, labels)).record(took);
+    pub(super) fn observe(metric: Metric, labels: &[&'static str], duration: Duration) {
+        metrics::histogram!(metric.name(), labelled(metric, labels)).record(duration);
     }
 
     fn labelled(metric: Metric, values: &[&'static str]) -> Vec<metrics::Label> {
@@ -117,7 +114,7 @@ mod sink {
             match metric.kind() {
                 MetricKind::Counter => {
                     metrics::describe_counter!(name, description);
-                    begin(metric);
+                    initialize(metric);
                 }
                 MetricKind::Gauge => metrics::describe_gauge!(name, description),
                 MetricKind::Histogram => {
@@ -127,16 +124,16 @@ mod sink {
         }
     }
 
-    /// A counter that is not there until its first event hides that one: what grows from nothing to
-    /// one has not grown.
-    fn begin(metric: Metric) {
+    /// Sets a counter to zero for each value of its label. A series that first appears with its first
+    /// event hides this event from `rate`.
+    fn initialize(metric: Metric) {
         match metric.labels() {
             [] => add(metric, &[], 0),
             [label] => label
                 .values()
                 .iter()
                 .for_each(|value| add(metric, &[value], 0)),
-            // There is none.
+            // No counter has more than one.
             _ => {}
         }
     }
@@ -149,4 +146,4 @@ fn add(_: Metric, _: &[&'static str], _: u64) {}
 fn set(_: Metric, _: u32) {}
 
 #[cfg(not(feature = "metrics"))]
-fn measure(_: Metric, _: &[&'static str], _: Duration) {}
+fn observe(_: Metric, _: &[&'static str], _: Duration) {}

@@ -1,25 +1,57 @@
 #[cfg(feature = "metrics")]
-use super::label::{By, Endpoint, Fetch, Label, Login, Outcome, Refresh, StoreFailure};
-#[cfg(feature = "metrics")]
 use crate::audit::Reason;
 
-/// How a metric moves.
+/// How the value of a metric changes.
 #[cfg(feature = "metrics")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MetricKind {
-    /// Only up, from zero when the process starts.
+    /// Only increases, from zero at the start of the process.
     Counter,
-    /// Up and down.
+    /// Increases and decreases.
     Gauge,
-    /// Many values, of which the distribution is kept.
+    /// A distribution of values.
     Histogram,
 }
 
-/// Writes each metric once, as a variant and as a row of the table.
-macro_rules! table {
-    ($($metric:ident: $name:literal, $kind:ident, [$($label:literal of $values:expr),*], $description:literal;)*) => {
-        /// One metric.
+/// A label of a metric, with all its possible values.
+#[cfg(feature = "metrics")]
+#[derive(Clone, Copy, Debug)]
+pub struct Label {
+    name: &'static str,
+    values: &'static [&'static str],
+}
+
+#[cfg(feature = "metrics")]
+impl Label {
+    /// Returns the name, such as `outcome`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Returns all values. No value comes from a request.
+    #[must_use]
+    pub fn values(&self) -> &'static [&'static str] {
+        self.values
+    }
+}
+
+/// Generates [`Metric`], the table in its documentation and an enum for the values of each label
+/// from one row per metric.
+macro_rules! metrics {
+    ($($metric:ident = $name:literal, $kind:ident, [$($label:literal: $values:ident $({
+        $($value:ident = $text:literal),*
+    })?),*], $description:literal;)*) => {
+        /// A metric.
+        ///
+        /// | metric | kind | labels | description |
+        /// |---|---|---|---|
+        $(#[doc = concat!(
+            "| `", $name, "` | ", stringify!($kind), " | ",
+            $("`", $label, "` ", $("(", $("`", $text, "` ",)* ") ",)?)*
+            "| ", $description, " |"
+        )])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Metric {
@@ -28,13 +60,13 @@ macro_rules! table {
 
         #[cfg(feature = "metrics")]
         impl Metric {
-            /// Every metric there is.
+            /// Returns all metrics.
             #[must_use]
             pub fn all() -> &'static [Self] {
                 &[$(Self::$metric),*]
             }
 
-            /// The name, which ends with the unit and, for counters, with `_total`.
+            /// Returns the name. It ends with the unit or, for counters, with `_total`.
             #[must_use]
             pub fn name(self) -> &'static str {
                 match self {
@@ -42,7 +74,7 @@ macro_rules! table {
                 }
             }
 
-            /// How it moves.
+            /// Returns whether it is a counter, a gauge or a histogram.
             #[must_use]
             pub fn kind(self) -> MetricKind {
                 match self {
@@ -50,18 +82,17 @@ macro_rules! table {
                 }
             }
 
-            /// What tells its numbers apart.
+            /// Returns the labels.
             #[must_use]
             pub fn labels(self) -> &'static [Label] {
                 match self {
                     $(Self::$metric => {
-                        const LABELS: &[Label] = &[$(Label::new($label, $values)),*];
-                        LABELS
+                        &[$(Label { name: $label, values: $values::NAMES }),*]
                     })*
                 }
             }
 
-            /// What it counts or measures.
+            /// Returns what is counted or measured, for people.
             #[must_use]
             pub fn description(self) -> &'static str {
                 match self {
@@ -69,42 +100,68 @@ macro_rules! table {
                 }
             }
         }
+
+        $($($(
+            #[doc = concat!("A value of the label `", $label, "` of `", $name, "`.")]
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            pub(crate) enum $values {
+                $($value,)*
+            }
+
+            impl $values {
+                #[cfg(feature = "metrics")]
+                const NAMES: &'static [&'static str] = &[$($text),*];
+
+                pub(super) fn name(self) -> &'static str {
+                    match self {
+                        $(Self::$value => $text,)*
+                    }
+                }
+            }
+        )?)*)*
     };
 }
 
-table! {
-    LoginAttempts: "oten_login_attempts_total", Counter, [],
-        "Browsers that were sent to the provider to sign in.";
-    Logins: "oten_logins_total", Counter, ["outcome" of Login::names],
-        "Sign-ins that came to an end, at `/login` or when the browser came back. Attempts less \
-         these are people who gave up on the way.";
-    Refusals: "oten_refusals_total", Counter, ["reason" of reasons],
-        "Requests that were refused; the reasons are those of the events.";
-    Refreshes: "oten_refreshes_total", Counter, ["outcome" of Refresh::names],
-        "Renewals of tokens: `failed` is tried again, `ended` signed the user out, `lost` could \
-         not be stored.";
-    SignOuts: "oten_sign_outs_total", Counter, ["by" of By::names],
-        "Sessions that were ended by their user or the app, or by the provider's back-channel \
-         logout.";
-    ProviderRequestDuration: "oten_provider_request_duration_seconds", Histogram,
-        ["endpoint" of Endpoint::names, "outcome" of Outcome::names],
-        "How long calls to the provider took, each repetition for itself: `success` is 2xx, \
-         `failed` 5xx, `refused` any other status, `unreachable` no complete answer.";
-    JwksRefetches: "oten_jwks_refetches_total", Counter, ["outcome" of Fetch::names],
-        "How often the provider's keys were fetched while some were known: because they were old, \
-         or because a token was signed with another one.";
-    GraceRequests: "oten_grace_requests_total", Counter, [],
-        "Requests that went on although their user's tokens could not be renewed.";
-    GraceInUse: "oten_grace_in_use", Gauge, [],
-        "1 from the first request of that kind until a renewal succeeds, else 0.";
-    TokenBudgetLeft: "oten_token_budget_left", Gauge, [],
-        "How many token requests this process had left for the moment when it last made one, of \
-         those it may make in a minute. Absent where no limit is known.";
-    StoreFailures: "oten_store_failures_total", Counter, ["cause" of StoreFailure::names],
-        "Calls to the session store that failed, or did not end within 2 seconds.";
-}
-
-#[cfg(feature = "metrics")]
-fn reasons() -> Vec<&'static str> {
-    Reason::all().iter().map(|reason| reason.code()).collect()
+metrics! {
+    LoginAttempts = "oten_login_attempts_total", Counter, [],
+        "Redirects of browsers to the provider for signing in.";
+    Logins = "oten_logins_total", Counter,
+        ["outcome": Login { SignedIn = "signed_in", Cancelled = "cancelled", Refused = "refused" }],
+        "Completed login attempts, successful or not. Subtract them from all attempts to get the \
+         abandoned ones.";
+    Refusals = "oten_refusals_total", Counter,
+        ["reason": Reason],
+        "Rejected requests. The reasons are those of `refused` events.";
+    Refreshes = "oten_refreshes_total", Counter,
+        ["outcome": Refresh {
+            Refreshed = "refreshed", Failed = "failed", Ended = "ended", Lost = "lost"
+        }],
+        "Token refreshes. `failed`: will be retried; `ended`: the session was ended; `lost`: the new \
+         tokens could not be stored.";
+    SignOuts = "oten_sign_outs_total", Counter,
+        ["by": SignOut { User = "user", Provider = "provider" }],
+        "Sessions ended by the user or the app, or by the provider's back-channel logout.";
+    ProviderRequestDuration = "oten_provider_request_duration_seconds", Histogram,
+        ["endpoint": Endpoint {
+            Discovery = "discovery", Jwks = "jwks", Token = "token", Revocation = "revocation"
+        },
+        "outcome": Outcome {
+            Success = "success", Failed = "failed", Refused = "refused", Unreachable = "unreachable"
+        }],
+        "Duration of each request to the provider, retries counted separately. `success`: 2xx; \
+         `failed`: 5xx; `refused`: any other status; `unreachable`: no complete response.";
+    JwksRefetches = "oten_jwks_refetches_total", Counter,
+        ["outcome": Fetch { Success = "success", Failed = "failed" }],
+        "Fetches of the provider's key set to replace a cached one that was old or lacked a token's \
+         key.";
+    GraceRequests = "oten_grace_requests_total", Counter, [],
+        "Requests allowed during the grace period although the tokens could not be refreshed.";
+    GraceInUse = "oten_grace_in_use", Gauge, [],
+        "1 from the first request allowed by the grace period until a refresh succeeds, else 0.";
+    TokenBudgetLeft = "oten_token_budget_left", Gauge, [],
+        "Token requests this process had left after its last one, of those allowed per minute. Absent \
+         if no limit is known.";
+    StoreFailures = "oten_store_failures_total", Counter,
+        ["cause": StoreFailure { TimedOut = "timed_out", Error = "error" }],
+        "Calls to the session store that failed, or did not finish within 2 seconds.";
 }

@@ -69,7 +69,7 @@ async fn read(http: HttpClient, jwks_uri: Url, are_known: bool) -> Result<JwkSet
     let keys =
         answer.and_then(|answer| JwkSet::from_json(answer.body()).map_err(ProviderError::Keys));
     if are_known {
-        metric::jwks_fetched_again(match keys {
+        metric::jwks_refetched(match keys {
             Ok(_) => Fetch::Success,
             Err(_) => Fetch::Failed,
         });

@@ -336,15 +336,15 @@ fn tell(parts: &Parts, request: &RefreshRequest, kind: EventKind, failure: Optio
     let event = parts
         .trail
         .event(kind)
-        .of_request(&request.correlation_id)
-        .sent_from(request.client_address)
-        .about(
+        .with_correlation_id(&request.correlation_id)
+        .with_client_address(request.client_address)
+        .with_subject(
             parts
                 .trail
                 .pseudonym(request.user.issuer(), request.user.subject()),
         );
     parts.trail.record(&match failure {
-        Some(failure) => event.because(with_causes(failure)),
+        Some(failure) => event.with_cause(with_causes(failure)),
         None => event,
     });
 }

@@ -47,8 +47,8 @@ impl Revoker {
         if let Err(error) = revoked {
             let event = self.trail.event(EventKind::RevocationFailed);
             let event = event
-                .of_request(correlation_id)
-                .because(with_causes(&error));
+                .with_correlation_id(correlation_id)
+                .with_cause(with_causes(&error));
             self.trail.record(&event);
         }
     }

@@ -6,7 +6,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::{
-    audit::{AuditTrail, EventKind, Subjects},
+    audit::{AuditTrail, EventKind},
     clock::Clock,
     metric::{self, StoreFailure},
     seal::{Place, Sealer},
@@ -89,7 +89,7 @@ pub(crate) struct Found<T> {
 impl Records {
     pub(crate) fn new(store: Arc<dyn OtenStore>, clock: Clock) -> Self {
         Self(Arc::new(Inner {
-            trail: AuditTrail::new(clock.clone(), metric::of_event, None, Subjects::new(false)),
+            trail: AuditTrail::new(clock.clone(), metric::count_event),
             store,
             clock,
             sealer: None,
@@ -298,7 +298,9 @@ impl Records {
             Ok(plain) => read(kind, &plain),
             Err(cause) => {
                 let event = self.0.trail.event(EventKind::UnsealedRecord);
-                let event = event.in_record(kind.name()).because(cause.to_string());
+                let event = event
+                    .with_record_kind(kind.name())
+                    .with_cause(cause.to_string());
                 self.0.trail.record(&event);
                 None
             }

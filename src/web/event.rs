@@ -3,18 +3,19 @@
 use super::{error::Error, request_context::RequestContext};
 use crate::{
     audit::{AuditTrail, Event, EventKind, Level},
+    clock::Clock,
     metric,
     session::User,
 };
 
 pub(super) fn signed_in(context: &RequestContext, user: &User) {
     let event = new(context, EventKind::SignedIn);
-    record(context, &event.about(name(context, user)));
+    record(context, &event.with_subject(name(context, user)));
 }
 
 pub(super) fn signed_out(context: &RequestContext, user: &User) {
     let event = new(context, EventKind::SignedOut);
-    record(context, &event.about(name(context, user)));
+    record(context, &event.with_subject(name(context, user)));
 }
 
 /// The provider ended sessions; `subject` is known unless it named a session that is not there.
@@ -24,7 +25,10 @@ pub(super) fn back_channel_logout(
     sessions: usize,
 ) {
     let event = new(context, EventKind::BackChannelLogout);
-    record(context, &event.about(subject).ended(sessions));
+    record(
+        context,
+        &event.with_subject(subject).with_sessions(sessions),
+    );
 }
 
 /// A callback that no open attempt waits for: harmless, or somebody tries something.
@@ -44,27 +48,32 @@ pub(super) fn refused(context: &RequestContext, error: &Error) {
         _ => Level::Warn,
     };
     let event = new(context, EventKind::Refused)
-        .refusal(level, description.reason, description.status.as_u16())
-        .because(error.cause());
+        .with_refusal(level, description.reason, description.status.as_u16())
+        .with_cause(error.cause());
     record(context, &event);
 }
 
 /// The same for a request that did not come through the layer.
 pub(super) fn refused_without_layer(error: &Error) {
     let description = error.description();
-    metric::of_event(&AuditTrail::refusal_without_layer(
-        description.reason,
-        description.status.as_u16(),
-        error.cause(),
-    ));
+    let trail = AuditTrail::new(Clock::system(), metric::count_event);
+    let event = trail
+        .event(EventKind::Refused)
+        .with_refusal(
+            Level::Error,
+            description.reason,
+            description.status.as_u16(),
+        )
+        .with_cause(error.cause());
+    trail.record(&event);
 }
 
 /// What every event of a request says.
 fn new(context: &RequestContext, kind: EventKind) -> Event {
     let event = context.inner().trail.event(kind);
     event
-        .of_request(context.correlation_id())
-        .sent_from(context.client_address())
+        .with_correlation_id(context.correlation_id())
+        .with_client_address(context.client_address())
 }
 
 fn record(context: &RequestContext, event: &Event) {

@@ -5,7 +5,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{cookies::Cookies, readiness::Prober};
 use crate::{
-    audit::{AuditLog, AuditTrail, Subjects, TARGET},
+    audit::{AuditLog, AuditTrail, TARGET},
     clock::Clock,
     config::{ClientType, Config, Jar, route},
     metric,
@@ -259,12 +259,9 @@ impl OtenBuilder {
             .map_err(|error| SetupError::HttpClient(error.into()))?;
         metric::describe();
         announce(&config);
-        let trail = AuditTrail::new(
-            clock.clone(),
-            metric::of_event,
-            audit,
-            Subjects::new(config.log_subjects()),
-        );
+        let trail = AuditTrail::new(clock.clone(), metric::count_event)
+            .with_audit_log(audit)
+            .with_plain_subjects(config.log_subjects());
         let records = Records::new(store, clock.clone())
             .with_sealer(sealer)
             .with_trail(trail.clone());

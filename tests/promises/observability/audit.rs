@@ -11,19 +11,19 @@ use axum_oten::{
 };
 use serde_json::Value;
 
-use super::life;
+use super::scenario;
 use crate::common::{Log, TestSite};
 
-/// An audit log that keeps what it hears.
+/// An audit log that keeps its events.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<Event>>>);
+struct Recorder(Arc<Mutex<Vec<Event>>>);
 
-impl Kept {
+impl Recorder {
     fn attach(&self) -> impl Fn(OtenBuilder) -> OtenBuilder + Clone + 'static {
-        let kept = Arc::clone(&self.0);
+        let events = Arc::clone(&self.0);
         move |oten| {
-            let kept = Arc::clone(&kept);
-            oten.audit(move |event: &Event| kept.lock().unwrap().push(event.clone()))
+            let events = Arc::clone(&events);
+            oten.audit(move |event: &Event| events.lock().unwrap().push(event.clone()))
         }
     }
 
@@ -34,15 +34,15 @@ impl Kept {
 
 type Fields = BTreeMap<String, String>;
 
-/// What an event should say in the log.
+/// The fields that the log line of an event should have.
 fn fields_of(event: &Event) -> Fields {
     let Value::Object(fields) = serde_json::to_value(event).unwrap() else {
         panic!("{event:?}");
     };
-    let of_hooks = ["time", "level"];
+    let only_serialized = ["time", "level"];
     fields
         .into_iter()
-        .filter(|(name, _)| !of_hooks.contains(&name.as_str()))
+        .filter(|(name, _)| !only_serialized.contains(&name.as_str()))
         .map(|(name, value)| match value {
             Value::String(text) => (name, text),
             other => (name, other.to_string()),
@@ -50,7 +50,7 @@ fn fields_of(event: &Event) -> Fields {
         .collect()
 }
 
-/// What the log says, less the sentence for people.
+/// The fields of the logged events, without their messages.
 fn logged(log: &Log) -> Vec<Fields> {
     let mut logged = log.events();
     for fields in &mut logged {
@@ -60,13 +60,13 @@ fn logged(log: &Log) -> Vec<Fields> {
 }
 
 #[tokio::test]
-async fn b5_every_kind_of_event_happens_with_its_fields_and_no_other() {
-    let (log, kept) = (Log::start(), Kept::default());
-    life::everything(kept.attach()).await;
-    let mut seen: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+async fn b5_each_kind_of_event_occurs_with_exactly_its_fields() {
+    let (log, recorder) = (Log::start(), Recorder::default());
+    scenario::run(recorder.attach()).await;
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for mut fields in logged(&log) {
         let kind = fields.remove("event").unwrap();
-        seen.entry(kind).or_default().extend(fields.into_keys());
+        found.entry(kind).or_default().extend(fields.into_keys());
     }
     let table: BTreeMap<_, BTreeSet<_>> = EventKind::all()
         .iter()
@@ -75,25 +75,25 @@ async fn b5_every_kind_of_event_happens_with_its_fields_and_no_other() {
             (kind.name().to_owned(), fields.collect())
         })
         .collect();
-    assert_eq!(seen, table);
-    for event in kept.take() {
+    assert_eq!(found, table);
+    for event in recorder.take() {
         assert!(event.kind().levels().contains(&event.level()), "{event:?}");
     }
 }
 
 #[tokio::test]
-async fn b5_the_audit_log_hears_what_the_log_says() {
-    let (log, kept) = (Log::start(), Kept::default());
-    life::everything(kept.attach()).await;
-    let heard: Vec<_> = kept.take().iter().map(fields_of).collect();
-    assert_eq!(heard, logged(&log));
-    assert!(heard.len() > 20, "{heard:?}");
+async fn b5_the_audit_log_receives_the_logged_events() {
+    let (log, recorder) = (Log::start(), Recorder::default());
+    scenario::run(recorder.attach()).await;
+    let received: Vec<_> = recorder.take().iter().map(fields_of).collect();
+    assert_eq!(received, logged(&log));
+    assert!(received.len() > 20, "{received:?}");
 }
 
 #[tokio::test]
-async fn b5_an_event_says_when_by_the_injected_clock_whom_and_why() {
-    let kept = Kept::default();
-    let site = TestSite::builder().oten(kept.attach()).start().await;
+async fn b5_an_event_has_time_subject_and_reason() {
+    let recorder = Recorder::default();
+    let site = TestSite::builder().oten(recorder.attach()).start().await;
     site.clock.advance(Duration::from_secs(86_400));
     let mut browser = site.signed_in("alice").await;
     let at = site.clock.now();
@@ -102,7 +102,7 @@ async fn b5_an_event_says_when_by_the_injected_clock_whom_and_why() {
     let refused = browser.fetch(Method::GET, "/profile", "").await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
 
-    let events = kept.take();
+    let events = recorder.take();
     let kinds: Vec<_> = events.iter().map(Event::kind).collect();
     assert_eq!(
         kinds,
@@ -132,9 +132,9 @@ async fn b5_an_event_says_when_by_the_injected_clock_whom_and_why() {
     );
 }
 
-/// The app's bug is the app's: nobody is kept out by it, and no renewed token is lost.
+/// A bug in the app's audit log neither keeps users out nor loses refreshed tokens.
 #[tokio::test]
-async fn b1_an_audit_log_that_panics_breaks_no_request() {
+async fn b1_a_panicking_audit_log_fails_no_request() {
     let log = Log::start();
     let site = TestSite::builder()
         .oten(|oten| oten.audit(|_: &Event| panic!("the disk is full")))
@@ -145,7 +145,11 @@ async fn b1_an_audit_log_that_panics_breaks_no_request() {
     assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
     assert_eq!(site.emulator.refreshes(), 1);
     assert_eq!(browser.get("/token").await.status, StatusCode::OK);
-    assert_eq!(site.emulator.refreshes(), 1, "the first one was stored");
+    assert_eq!(
+        site.emulator.refreshes(),
+        1,
+        "the first refresh was not stored"
+    );
     browser.post("/logout").await;
     assert_eq!(browser.who().await, "guest");
     let names = ["signed_in", "refreshed", "signed_out"];

@@ -3,13 +3,13 @@ use std::collections::BTreeMap;
 use axum_oten::metric::{Metric, MetricKind};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
-use super::life;
+use super::scenario;
 use crate::common::TestSite;
 
-/// A metric's name and labels, as in `name{label="value"}`, and its value.
+/// Values by series, such as `name{label="value"}`.
 pub type Series = BTreeMap<String, f64>;
 
-/// Reads the text format of Prometheus.
+/// Parses the Prometheus text format.
 pub fn series(text: &str) -> Series {
     let lines = text.lines().filter(|line| !line.is_empty());
     let lines = lines.filter(|line| !line.starts_with('#'));
@@ -24,7 +24,7 @@ fn all(handle: &PrometheusHandle) -> Series {
     series(&handle.render())
 }
 
-/// The series of a metric: those of a histogram have names of their own.
+/// The series of a metric. Those of a histogram have suffixes.
 fn of(all: &Series, metric: Metric) -> impl Iterator<Item = (&str, f64)> {
     let suffixes: &[&str] = match metric.kind() {
         MetricKind::Histogram => &["_sum", "_count", "_bucket", ""],
@@ -40,39 +40,38 @@ fn of(all: &Series, metric: Metric) -> impl Iterator<Item = (&str, f64)> {
     })
 }
 
-/// The labels of `name{label="value",…}`; none of their values has a comma.
+/// The labels of `name{label="value",…}`. No value contains a comma.
 fn labels(series: &str) -> impl Iterator<Item = (&str, &str)> {
     let (_, labels) = series.split_once('{').unwrap_or((series, "}"));
     let labels = labels.trim_end_matches('}').split(',');
     labels.filter_map(|label| label.split_once('='))
 }
 
-// The runtime of a test has one thread, on which all of this happens.
+// The recorder is local to the thread; the runtime of a test has only this one.
 #[tokio::test]
-async fn every_metric_of_the_table_moves_and_there_is_no_other() {
+async fn each_listed_metric_changes_and_no_other_exists() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
     let handle = recorder.handle();
-    // Gauges that go back to where they were are seen on the way.
-    let begun = handle.clone();
     let _site = TestSite::start().await;
-    let at_start = all(&begun);
-    life::everything(|oten| oten).await;
+    let at_start = all(&handle);
+    scenario::run(|oten| oten).await;
     let at_end = all(&handle);
 
     for &metric in Metric::all() {
-        let moved = of(&at_end, metric).any(|(series, value)| {
+        let is_changed = of(&at_end, metric).any(|(series, value)| {
             let before = at_start.get(series).copied();
-            // The grace is over; that it was in use is another test.
+            // The grace period is over. Another test covers its use.
             metric == Metric::GraceInUse || before.unwrap_or_default() < value
         });
-        assert!(moved, "{}: {at_end:#?}", metric.name());
+        assert!(is_changed, "{}: {at_end:#?}", metric.name());
     }
     for series in at_end.keys() {
         let metric = Metric::all().iter();
-        let mut metric = metric.filter(|metric| of(&at_end, **metric).any(|(it, _)| it == series));
+        let mut metric =
+            metric.filter(|metric| of(&at_end, **metric).any(|(other, _)| other == series));
         let metric = metric.next();
-        let metric = metric.unwrap_or_else(|| panic!("{series} is not in the table"));
+        let metric = metric.unwrap_or_else(|| panic!("{series} is not listed"));
         for (name, value) in labels(series).filter(|(name, _)| !["le", "quantile"].contains(name)) {
             let label = metric.labels().iter().find(|label| label.name() == name);
             let label = label.unwrap_or_else(|| panic!("{series}: no label `{name}`"));
@@ -83,14 +82,14 @@ async fn every_metric_of_the_table_moves_and_there_is_no_other() {
 }
 
 #[tokio::test]
-async fn what_is_counted_is_what_happened() {
+async fn metrics_count_the_events_of_a_scenario() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
     let handle = recorder.handle();
-    life::everything(|oten| oten).await;
+    scenario::run(|oten| oten).await;
     let all = all(&handle);
     for (series, expected) in [
-        // One fresh start is among them.
+        // Including one restarted login.
         ("oten_login_attempts_total", 8.0),
         ("oten_logins_total{outcome=\"signed_in\"}", 5.0),
         ("oten_logins_total{outcome=\"cancelled\"}", 1.0),
@@ -117,14 +116,14 @@ async fn what_is_counted_is_what_happened() {
         assert_eq!(all.get(series), Some(&expected), "{series}: {all:#?}");
     }
     assert!(all["oten_store_failures_total{cause=\"error\"}"] > 0.0);
-    // Old keys are fetched again in the background, which may come after the end.
+    // Old keys are refetched in the background, possibly after the scenario.
     assert!(all["oten_jwks_refetches_total{outcome=\"success\"}"] >= 2.0);
     let left = all["oten_token_budget_left"];
     assert!((1.0..60.0).contains(&left), "{left}");
 }
 
 #[tokio::test]
-async fn the_grace_is_in_use_until_a_renewal_succeeds() {
+async fn grace_is_in_use_until_a_refresh_succeeds() {
     use axum_oten::emulator::{Endpoint::Token, Fault};
     use std::time::Duration;
 
@@ -146,7 +145,7 @@ async fn the_grace_is_in_use_until_a_renewal_succeeds() {
 }
 
 #[tokio::test]
-async fn r4_a_request_of_a_live_session_moves_nothing() {
+async fn r4_a_request_with_a_live_session_changes_no_metric() {
     let recorder = PrometheusBuilder::new().build_recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
     let handle = recorder.handle();
@@ -159,7 +158,7 @@ async fn r4_a_request_of_a_live_session_moves_nothing() {
 }
 
 #[test]
-fn names_and_units_are_those_of_prometheus() {
+fn names_and_units_follow_prometheus_conventions() {
     for metric in Metric::all() {
         let name = metric.name();
         assert!(name.starts_with("oten_"), "{name}");

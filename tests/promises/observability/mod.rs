@@ -1,7 +1,6 @@
-//! Promise B5 and what operators see beyond it: each event and each metric of the tables happens, and
-//! no other; the tables in the documentation are those of the code.
+//! Promise B5 and the metrics: the documented events and metrics occur, and no others.
 
 mod audit;
-mod life;
 mod metrics;
+mod scenario;
 mod tables;

@@ -1,4 +1,4 @@
-//! What makes every event and moves every metric once.
+//! A scenario that emits every event and changes every metric.
 
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ use crate::{
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Lives through everything that there is to tell of. `build` is asked for each site.
-pub async fn everything(build: impl Fn(OtenBuilder) -> OtenBuilder + Clone + 'static) {
+/// Runs the scenario. `build` configures each of its apps.
+pub async fn run(build: impl Fn(OtenBuilder) -> OtenBuilder + Clone + 'static) {
     signing_in_and_out(build.clone()).await;
-    renewals(build.clone()).await;
+    refreshes(build.clone()).await;
     a_tampered_record(build).await;
 }
 
@@ -63,7 +63,7 @@ async fn signing_in_and_out(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'st
     }
 }
 
-async fn renewals(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {
+async fn refreshes(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {
     let site = TestSite::builder().config(configure).oten(build);
     let (site, store) = site.start_watched().await;
     let mut alice = site.signed_in("alice").await;
@@ -74,7 +74,7 @@ async fn renewals(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {
     site.clock.advance(MINUTE);
     alice.get("/profile").await;
 
-    // The keys are fetched again, and cannot be another time.
+    // The key set is fetched again once. The next fetch fails.
     site.clock.advance(HOUR);
     site.emulator.rotate_keys();
     alice.get("/profile").await;
