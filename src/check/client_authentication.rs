@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::{Client, ClientType},
     http::HttpClient,
-    protocol::{CodeVerifier, ErrorCode, TokenError, exchange_code},
+    protocol::{CodeVerifier, ErrorCode, TokenEndpoint, TokenError},
     secret::Secret,
 };
 
@@ -23,14 +23,12 @@ pub(super) async fn check(
     redirect_uri: Url,
 ) -> Finding {
     let (code, verifier) = (Secret::random(), CodeVerifier::random());
-    let outcome = exchange_code(
-        &http,
-        &token_endpoint,
-        &client,
-        &redirect_uri,
-        &code,
-        &verifier,
-    );
+    let endpoint = TokenEndpoint {
+        http: &http,
+        url: &token_endpoint,
+        client: &client,
+    };
+    let outcome = endpoint.exchange_code(&redirect_uri, &code, &verifier);
     match outcome.await {
         Ok(_) => gave_tokens(),
         Err(error) => verdict(&error, client.kind()),
@@ -46,16 +44,18 @@ fn gave_tokens() -> Finding {
 
 fn verdict(error: &TokenError, kind: &ClientType) -> Finding {
     match error {
-        TokenError::Refused(ErrorCode::InvalidGrant) => CLIENT_AUTHENTICATION.passed(match kind {
-            ClientType::Public => {
-                "the provider knows the client (asked with one token request, a made-up code)"
-            }
-            ClientType::Confidential { .. } => {
-                "the provider accepts the client's id and secret (asked with one token \
+        TokenError::ErrorResponse(ErrorCode::InvalidGrant) => {
+            CLIENT_AUTHENTICATION.passed(match kind {
+                ClientType::Public => {
+                    "the provider knows the client (asked with one token request, a made-up code)"
+                }
+                ClientType::Confidential { .. } => {
+                    "the provider accepts the client's id and secret (asked with one token \
                      request, a made-up code)"
-            }
-        }),
-        TokenError::Refused(ErrorCode::InvalidClient) => CLIENT_AUTHENTICATION.failed(
+                }
+            })
+        }
+        TokenError::ErrorResponse(ErrorCode::InvalidClient) => CLIENT_AUTHENTICATION.failed(
             match kind {
                 ClientType::Public => "the provider does not know the client (invalid_client)",
                 ClientType::Confidential { .. } => {
@@ -64,16 +64,16 @@ fn verdict(error: &TokenError, kind: &ClientType) -> Finding {
             },
             sentence(ErrorCode::InvalidClient.help()),
         ),
-        TokenError::Refused(code) if code.is_retryable() => not_now(&told(error)),
-        TokenError::Refused(code @ ErrorCode::Other(_)) => CLIENT_AUTHENTICATION.warning(
+        TokenError::ErrorResponse(code) if code.is_retryable() => not_now(&told(error)),
+        TokenError::ErrorResponse(code @ ErrorCode::Other(_)) => CLIENT_AUTHENTICATION.warning(
             format!("the provider answers {code}, which says nothing about the client"),
             sentence(code.help()),
         ),
-        TokenError::Refused(code) => CLIENT_AUTHENTICATION.failed(
+        TokenError::ErrorResponse(code) => CLIENT_AUTHENTICATION.failed(
             format!("the provider refuses the client ({code})"),
             sentence(code.help()),
         ),
-        TokenError::Busy { .. } => not_now("the provider takes no more requests now (429)"),
+        TokenError::RateLimited { .. } => not_now("the provider takes no more requests now (429)"),
         TokenError::Unreachable(error) => {
             let (message, help) = no_answer(error);
             CLIENT_AUTHENTICATION.failed(format!("the token endpoint: {message}"), help)
@@ -113,7 +113,7 @@ mod tests {
             secret: "x".into(),
             jar: Jar::Hs256,
         };
-        let refused = |code: &str| TokenError::Refused(code.into());
+        let refused = |code: &str| TokenError::ErrorResponse(code.into());
         for (error, status) in [
             (refused("invalid_grant"), Status::Passed),
             (refused("invalid_client"), Status::Failed),
@@ -123,7 +123,10 @@ mod tests {
             (refused("server_error"), Status::Warning),
             (refused("temporarily_unavailable"), Status::Warning),
             (refused("something_new"), Status::Warning),
-            (TokenError::Busy { retry_after: None }, Status::Warning),
+            (
+                TokenError::RateLimited { retry_after: None },
+                Status::Warning,
+            ),
             (TokenError::Status(StatusCode::NOT_FOUND), Status::Failed),
             (TokenError::Status(StatusCode::BAD_GATEWAY), Status::Warning),
             (TokenError::Malformed, Status::Failed),

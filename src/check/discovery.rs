@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Clock,
     config::Issuer,
-    http::{Answer, Call, HttpClient, HttpError},
+    http::{HttpClient, HttpError, HttpRequest, HttpResponse},
     metric::Endpoint,
     provider::{ProviderError, ProviderMetadata, discovery_url},
 };
@@ -64,7 +64,9 @@ pub(super) async fn check(
             return undiscovered(DISCOVERY.failed(error.to_string(), help), issuer, report);
         }
     };
-    let outcome = http.send(&Call::get(Endpoint::Discovery, &url)).await;
+    let outcome = http
+        .send(&HttpRequest::get(Endpoint::Discovery, &url))
+        .await;
     let at = clock.now();
     report.found(tls(issuer, &outcome));
     let answer = match outcome {
@@ -85,7 +87,7 @@ pub(super) async fn check(
     let heard = Some(Heard {
         at,
         took: answer.took,
-        date: answer.date,
+        date: answer.date(),
     });
     if !answer.status.is_success() {
         let (message, help) = unfit_answer(&answer);
@@ -120,7 +122,7 @@ pub(super) async fn check(
     }
 }
 
-fn tls(issuer: &Issuer, outcome: &Result<Answer, HttpError>) -> Finding {
+fn tls(issuer: &Issuer, outcome: &Result<HttpResponse, HttpError>) -> Finding {
     match outcome {
         Err(error @ HttpError::Tls(..)) => {
             let (message, help) = no_answer(error);
@@ -191,7 +193,7 @@ fn required_fields(document: &Document) -> Finding {
     )
 }
 
-fn believe(answer: &Answer, issuer: &Issuer) -> Result<ProviderMetadata, ProviderError> {
+fn believe(answer: &HttpResponse, issuer: &Issuer) -> Result<ProviderMetadata, ProviderError> {
     let environment = match issuer {
         Issuer::Environment(environment) => Some(*environment),
         Issuer::Custom(_) => None,

@@ -14,7 +14,7 @@ use url::Url;
 use super::{Status, text};
 use crate::{
     config::{ConfigBuilder, ConfigError, Issuer},
-    http::{Answer, Call, HttpClient, HttpError, HttpOptions},
+    http::{HttpClient, HttpError, HttpOptions, HttpRequest, HttpResponse},
     provider::{ProviderMetadata, discovery_url},
 };
 
@@ -134,7 +134,7 @@ pub async fn own_health(
     };
     let endpoint = match HttpClient::new(&here) {
         Ok(http) => {
-            let call = Call::look(Method::GET, &url);
+            let call = HttpRequest::probe(Method::GET, &url);
             let outcome = timeout(OWN_LIMIT, http.send(&call)).await;
             EndpointHealth::new(SITE, &url, outcome.unwrap_or(Err(HttpError::TimedOut)))
         }
@@ -190,7 +190,7 @@ fn environment(issuer: &Issuer) -> Option<crate::config::Environment> {
 struct Asked {
     name: &'static str,
     url: Url,
-    outcome: AbortOnDropHandle<Result<Answer, HttpError>>,
+    outcome: AbortOnDropHandle<Result<HttpResponse, HttpError>>,
 }
 
 fn others(http: &HttpClient, metadata: &ProviderMetadata) -> (Asked, Asked) {
@@ -221,8 +221,8 @@ impl Asked {
     }
 }
 
-async fn ask(http: &HttpClient, method: Method, url: &Url) -> Result<Answer, HttpError> {
-    timeout(LIMIT, http.send(&Call::look(method, url)))
+async fn ask(http: &HttpClient, method: Method, url: &Url) -> Result<HttpResponse, HttpError> {
+    timeout(LIMIT, http.send(&HttpRequest::probe(method, url)))
         .await
         .unwrap_or(Err(HttpError::TimedOut))
 }
@@ -244,7 +244,7 @@ impl Health {
 }
 
 impl EndpointHealth {
-    fn new(name: &'static str, url: &Url, outcome: Result<Answer, HttpError>) -> Self {
+    fn new(name: &'static str, url: &Url, outcome: Result<HttpResponse, HttpError>) -> Self {
         let answer = match outcome {
             Ok(answer) => answer,
             Err(error) => return Self::unanswered(name, Some(url), &error),

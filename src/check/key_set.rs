@@ -10,7 +10,7 @@ use super::{
     text::{count, no_answer, unfit_answer},
 };
 use crate::{
-    http::{Call, HttpClient},
+    http::{HttpClient, HttpRequest},
     jose::{Algorithm, JwkSet},
     metric::Endpoint,
 };
@@ -18,7 +18,10 @@ use crate::{
 const THEIRS: &str = "Check the issuer: without such a key nobody can sign in.";
 
 pub(super) async fn check(http: HttpClient, jwks_uri: Url) -> Finding {
-    match http.send(&Call::get(Endpoint::Jwks, &jwks_uri)).await {
+    match http
+        .send(&HttpRequest::get(Endpoint::Jwks, &jwks_uri))
+        .await
+    {
         Err(error) => {
             let (message, help) = no_answer(&error);
             KEY_SET.failed(format!("{jwks_uri}: {message}"), help)

@@ -10,7 +10,7 @@ use crate::{
     clock::Clock,
     config::{ClientType, Config, Jar, Partial},
     jose::{Algorithm, CompactJws, VerifyingKey},
-    protocol::{AuthorizationRequest, CodeVerifier, authorization_url},
+    protocol::{AuthorizationRequest, CodeVerifier},
     secret::Secret,
 };
 
@@ -60,22 +60,17 @@ pub(super) fn check(settings: &Partial, issuer: Option<&str>, clock: &Clock) -> 
 /// The request object of an authorization URL as any sign-in makes it.
 fn sign(config: &Config, issuer: &str, clock: &Clock) -> Result<String, String> {
     let request = AuthorizationRequest {
-        client: config.client(),
+        config,
         issuer,
-        redirect_uri: config.redirect_uri(),
-        scopes: config.scopes(),
         state: &Secret::random(),
         nonce: &Secret::random(),
         code_verifier: &CodeVerifier::random(),
-        prompt: config.prompt(),
-        max_age: config.max_age(),
-        ui_locales: config.ui_locales(),
-        lifetime: config.request_object_lifetime(),
         now: clock.unix_now(),
     };
     // It goes nowhere: any endpoint will do.
     let endpoint = Url::parse("https://localhost/").map_err(|error| error.to_string())?;
-    let url = authorization_url(&endpoint, &request)
+    let url = request
+        .url(&endpoint)
         .map_err(|error| format!("it cannot be signed: {error}"))?;
     let mut pairs = url.query_pairs();
     let request = pairs.find(|(name, _)| name == "request");

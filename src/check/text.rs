@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use crate::{
     error::with_causes,
-    http::{Answer, HttpError},
+    http::{HttpError, HttpResponse},
 };
 
 /// What was received is repeated up to this many characters.
@@ -70,7 +70,7 @@ pub(super) fn sentence(help: &str) -> String {
 }
 
 /// An answer with another status than expected, and what to do about it.
-pub(super) fn unfit_answer(answer: &Answer) -> (String, String) {
+pub(super) fn unfit_answer(answer: &HttpResponse) -> (String, String) {
     let help = match answer.status {
         StatusCode::NOT_FOUND => "Check the spelling of the issuer.",
         StatusCode::TOO_MANY_REQUESTS => "Try again in a minute.",

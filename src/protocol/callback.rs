@@ -1,14 +1,15 @@
 use url::form_urlencoded;
 
-use super::ErrorCode;
-use crate::audit::Reason;
-use crate::secret::{Secret, constant_time_eq};
+use super::error_code::ErrorCode;
+use crate::{
+    audit::Reason,
+    secret::{Secret, constant_time_eq},
+};
 
-/// A longer query is refused unread. Oten's has some hundred bytes.
+/// A longer query is rejected unread. Oten's queries have some hundred bytes.
 const MAX_QUERY_BYTES: usize = 8 * 1024;
 
-/// The parameters of an authorization response (RFC 6749 section 4.1.2, RFC 9207), none of them
-/// believed yet.
+/// The parameters of an authorization response (RFC 6749 section 4.1.2, RFC 9207), not checked yet.
 #[derive(Debug, Default)]
 pub(crate) struct CallbackParameters {
     state: Option<Secret>,
@@ -17,49 +18,54 @@ pub(crate) struct CallbackParameters {
     code: Option<Secret>,
 }
 
-/// Why an authorization response is refused.
+/// Error returned when an authorization response yields no code.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum CallbackError {
-    #[error("the callback's query is longer than {MAX_QUERY_BYTES} bytes")]
+    #[error("the query of the callback is longer than {} KiB", MAX_QUERY_BYTES / 1024)]
     TooLong,
-    #[error("the callback's query is not percent-encoded UTF-8")]
+    /// RFC 6749 appendix B.
+    #[error("the query of the callback is not percent-encoded UTF-8")]
     NotUtf8,
-    #[error("the callback's parameter `{0}` appears twice")]
+    /// RFC 6749 section 3.1.
+    #[error("the callback has more than one `{0}`")]
     Repeated(&'static str),
+    /// RFC 6749 section 4.1.2.
     #[error("the callback has no `state`")]
-    NoState,
+    MissingState,
+    /// RFC 6749 section 4.1.2.
     #[error("the callback has neither `code` nor `error`")]
-    NoCode,
+    MissingCode,
+    /// RFC 9207 section 2.4.
     #[error(
-        "the callback's `iss` is not the provider's: the answer comes from another provider \
-         (RFC 9207)"
+        "the `iss` of the callback is not the provider's issuer: the response is another provider's"
     )]
-    ForeignIssuer,
-    #[error("the callback has no `iss` although the provider announces one (RFC 9207)")]
-    NoIssuer,
-    #[error("the provider refused: {0}")]
-    Refused(ErrorCode),
+    Iss,
+    /// RFC 9207 section 2.4.
+    #[error("the callback has no `iss`, although the provider's discovery document announces one")]
+    MissingIss,
+    /// RFC 6749 section 4.1.2.1.
+    #[error("the provider responded with `{0}`; {help}", help = .0.help())]
+    ErrorResponse(ErrorCode),
 }
 
 impl CallbackError {
-    /// Returns the reason that events and answers name.
+    /// Returns the reason that events and error responses name.
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::TooLong => Reason::CallbackTooLong,
             Self::NotUtf8 => Reason::CallbackNotUtf8,
             Self::Repeated(_) => Reason::CallbackRepeatedParameter,
-            Self::NoState => Reason::CallbackWithoutState,
-            Self::NoCode => Reason::CallbackWithoutCode,
-            Self::NoIssuer => Reason::CallbackWithoutIss,
-            Self::ForeignIssuer => Reason::CallbackForeignIss,
-            Self::Refused(code) => code.reason(),
+            Self::MissingState => Reason::CallbackWithoutState,
+            Self::MissingCode => Reason::CallbackWithoutCode,
+            Self::MissingIss => Reason::CallbackWithoutIss,
+            Self::Iss => Reason::CallbackForeignIss,
+            Self::ErrorResponse(code) => code.reason(),
         }
     }
 }
 
 impl CallbackParameters {
-    /// Reads the query. Parameters we do not know are passed over, as RFC 6749 section 4.1.2 asks;
-    /// one we know must not appear twice (section 3.1).
+    /// Reads the query. Unknown parameters are ignored (RFC 6749 section 4.1.2).
     pub(crate) fn parse(query: &str) -> Result<Self, CallbackError> {
         if query.len() > MAX_QUERY_BYTES {
             return Err(CallbackError::TooLong);
@@ -72,25 +78,25 @@ impl CallbackParameters {
                 return Err(CallbackError::NotUtf8);
             }
             match &*name {
-                "state" => once(&mut parameters.state, "state", Secret::from(&*value))?,
-                "iss" => once(&mut parameters.iss, "iss", value.into_owned())?,
-                "error" => once(&mut parameters.error, "error", ErrorCode::from(&*value))?,
-                "code" => once(&mut parameters.code, "code", Secret::from(&*value))?,
+                "state" => set_once(&mut parameters.state, "state", Secret::from(&*value))?,
+                "iss" => set_once(&mut parameters.iss, "iss", value.into_owned())?,
+                "error" => set_once(&mut parameters.error, "error", ErrorCode::from(&*value))?,
+                "code" => set_once(&mut parameters.code, "code", Secret::from(&*value))?,
                 _ => {}
             }
         }
         Ok(parameters)
     }
 
-    /// The `state`, the first thing to look at.
+    /// Returns the `state`. The caller compares it before it reads anything else.
     pub(crate) fn state(&self) -> Result<&Secret, CallbackError> {
         self.state
             .as_ref()
             .filter(|state| !state.is_empty())
-            .ok_or(CallbackError::NoState)
+            .ok_or(CallbackError::MissingState)
     }
 
-    /// The code, once `state` is known to be ours: first `iss`, then `error`, then `code`.
+    /// Checks `iss`, then `error`, then returns `code`. The caller has compared `state`.
     pub(crate) fn into_code(
         self,
         issuer: &str,
@@ -98,22 +104,22 @@ impl CallbackParameters {
     ) -> Result<Secret, CallbackError> {
         match &self.iss {
             Some(iss) if !constant_time_eq(iss.as_bytes(), issuer.as_bytes()) => {
-                return Err(CallbackError::ForeignIssuer);
+                return Err(CallbackError::Iss);
             }
-            None if iss_announced => return Err(CallbackError::NoIssuer),
+            None if iss_announced => return Err(CallbackError::MissingIss),
             _ => {}
         }
         if let Some(error) = self.error {
-            return Err(CallbackError::Refused(error));
+            return Err(CallbackError::ErrorResponse(error));
         }
         self.code
             .filter(|code| !code.is_empty())
-            .ok_or(CallbackError::NoCode)
+            .ok_or(CallbackError::MissingCode)
     }
 }
 
-fn once<T>(place: &mut Option<T>, name: &'static str, value: T) -> Result<(), CallbackError> {
-    match place.replace(value) {
+fn set_once<T>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), CallbackError> {
+    match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(CallbackError::Repeated(name)),
     }
@@ -130,10 +136,10 @@ mod tests {
     }
 
     #[test]
-    fn s4_a_repeated_parameter_is_malformed() {
+    fn s4_a_repeated_parameter_is_rejected() {
         for name in ["state", "iss", "error", "code"] {
-            let refusal = CallbackParameters::parse(&format!("{name}=a&x=1&{name}=a"));
-            assert_eq!(refusal.unwrap_err(), CallbackError::Repeated(name));
+            let rejected = CallbackParameters::parse(&format!("{name}=a&x=1&{name}=a"));
+            assert_eq!(rejected.unwrap_err(), CallbackError::Repeated(name));
         }
         assert!(CallbackParameters::parse("other=a&other=b").is_ok());
     }
@@ -141,23 +147,26 @@ mod tests {
     #[test]
     fn s4_iss_comes_before_error_and_error_before_code() {
         let foreign = "state=s&iss=https://evil.example&error=access_denied&code=c";
-        assert_eq!(code(foreign, false), Err(CallbackError::ForeignIssuer));
+        assert_eq!(code(foreign, false), Err(CallbackError::Iss));
         assert_eq!(
             code("error=access_denied&code=c", true),
-            Err(CallbackError::NoIssuer)
+            Err(CallbackError::MissingIss)
         );
         let both = format!("iss={ISSUER}&error=access_denied&code=c");
         assert_eq!(
             code(&both, true),
-            Err(CallbackError::Refused(ErrorCode::AccessDenied))
+            Err(CallbackError::ErrorResponse(ErrorCode::AccessDenied))
         );
-        assert_eq!(code("state=s", false), Err(CallbackError::NoCode));
-        assert_eq!(code("state=s&code=", false), Err(CallbackError::NoCode));
+        assert_eq!(code("state=s", false), Err(CallbackError::MissingCode));
+        assert_eq!(
+            code("state=s&code=", false),
+            Err(CallbackError::MissingCode)
+        );
         assert_eq!(code("code=c", false), Ok("c".into()));
     }
 
     #[test]
-    fn b1_hostile_queries_are_refused_in_words() {
+    fn b1_hostile_queries_are_rejected_with_an_error() {
         let long = format!("state={}", "x".repeat(MAX_QUERY_BYTES));
         assert_eq!(
             CallbackParameters::parse(&long).unwrap_err(),
@@ -171,7 +180,7 @@ mod tests {
             let parameters = CallbackParameters::parse(query).unwrap();
             assert_eq!(
                 parameters.state().unwrap_err(),
-                CallbackError::NoState,
+                CallbackError::MissingState,
                 "{query}"
             );
         }

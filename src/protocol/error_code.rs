@@ -2,53 +2,170 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::audit::Reason;
-use crate::http::Answer;
+use crate::{audit::Reason, http::HttpResponse};
 
-/// An error code of RFC 6749, RFC 9101 or OpenID Connect Core, as Oten answers it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ErrorCode {
-    /// A parameter is missing, repeated or wrong; also an expired request object.
-    InvalidRequest,
-    /// Client authentication failed, or the request came from an address that is not allowed.
-    InvalidClient,
-    /// The code or refresh token is wrong, used, expired or another client's.
-    InvalidGrant,
-    /// The client may not use this flow.
-    UnauthorizedClient,
-    /// Only `code` is supported.
-    UnsupportedResponseType,
-    /// The grant type is not supported.
-    UnsupportedGrantType,
-    /// A scope is unknown or not allowed.
-    InvalidScope,
-    /// The person or the provider said no.
-    AccessDenied,
-    /// Something broke at the provider.
-    ServerError,
-    /// The provider is busy or being maintained.
-    TemporarilyUnavailable,
-    /// The request object is malformed or its signature does not hold (RFC 9101 section 7).
-    InvalidRequestObject,
-    /// The provider takes no request object from this client.
-    RequestNotSupported,
-    /// The provider takes no `request_uri`.
-    RequestUriNotSupported,
-    /// The `request_uri` could not be used.
-    InvalidRequestUri,
-    /// `prompt=none` was asked and nobody is signed in.
-    LoginRequired,
-    /// `prompt=none` was asked and consent is missing.
-    ConsentRequired,
-    /// `prompt=none` was asked and the person has to do something.
-    InteractionRequired,
-    /// A code this version does not know, kept as it came.
-    Other(String),
+/// Writes each code once, as a variant and as a row of the table: its name, a sentence for the
+/// user's page, and a help text for the operator's log.
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $code:ident: $name:literal, $sentence:expr, $help:literal;)*) => {
+        /// An error code of RFC 6749, RFC 9101 or OpenID Connect Core.
+        ///
+        /// ```
+        /// use axum_oten::protocol::ErrorCode;
+        ///
+        /// let code = ErrorCode::from("access_denied");
+        /// assert_eq!(code, ErrorCode::AccessDenied);
+        /// assert!(code.sentence().contains("cancelled"));
+        ///
+        /// // A code of another specification is kept:
+        /// let unknown = ErrorCode::from("teapot");
+        /// assert_eq!(unknown, ErrorCode::Other("teapot".into()));
+        /// ```
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum ErrorCode {
+            $($(#[$doc])* $code,)*
+            /// A code that this version does not know, as it was received.
+            Other(String),
+        }
+
+        impl ErrorCode {
+            #[cfg(test)]
+            const KNOWN: &[Self] = &[$(Self::$code),*];
+
+            /// The code as it is sent, such as `access_denied`.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$code => $name,)*
+                    Self::Other(code) => code,
+                }
+            }
+
+            /// A sentence for the user's page. It never contains received text.
+            #[must_use]
+            pub fn sentence(&self) -> &'static str {
+                match self {
+                    $(Self::$code => $sentence,)*
+                    Self::Other(_) => "Oten could not sign you in. Please try again.",
+                }
+            }
+
+            /// A clause that tells the operator how to fix the problem.
+            #[must_use]
+            pub fn help(&self) -> &'static str {
+                match self {
+                    $(Self::$code => $help,)*
+                    Self::Other(_) => {
+                        "this version does not know the code; look it up in the provider's \
+                         documentation"
+                    }
+                }
+            }
+        }
+
+        impl From<&str> for ErrorCode {
+            fn from(code: &str) -> Self {
+                match code {
+                    $($name => Self::$code,)*
+                    other => Self::Other(other.to_owned()),
+                }
+            }
+        }
+    };
+}
+
+const MISCONFIGURED: &str =
+    "Sign-in is not set up correctly on this site. Please contact the site's support.";
+const TRANSIENT: &str = "Oten cannot sign you in right now. Please try again in a moment.";
+
+error_codes! {
+    /// A parameter is missing, repeated or invalid, or the request object has expired (RFC 6749
+    /// section 4.1.2.1).
+    InvalidRequest: "invalid_request", MISCONFIGURED,
+        "check that OTEN_CLIENT_TYPE matches the registration (a confidential client must send a \
+         request object, a public one must not) and that this machine's clock is right: an expired \
+         request object causes this code, too";
+    /// Client authentication failed, or the request came from an address that is not allowed (RFC
+    /// 6749 section 5.2).
+    InvalidClient: "invalid_client", MISCONFIGURED,
+        "check OTEN_CLIENT_ID and OTEN_CLIENT_SECRET, that they belong to the configured \
+         environment, and the client's list of allowed addresses";
+    /// The code or refresh token is invalid, used, expired or another client's (RFC 6749 section
+    /// 5.2).
+    InvalidGrant: "invalid_grant",
+        "The sign-in took too long or was already used. Please sign in again.",
+        "the code or refresh token has expired, was used before or belongs to another client; no \
+         action needed if it is rare";
+    /// The client may not use this flow (RFC 6749 section 4.1.2.1).
+    UnauthorizedClient: "unauthorized_client", MISCONFIGURED,
+        "allow the authorization code flow for this client in the developer portal and check \
+         OTEN_CLIENT_TYPE";
+    /// The provider does not support the response type (RFC 6749 section 4.1.2.1).
+    UnsupportedResponseType: "unsupported_response_type", MISCONFIGURED,
+        "the provider must support the response type `code`; check OTEN_ISSUER";
+    /// The provider does not support the grant type (RFC 6749 section 5.2).
+    UnsupportedGrantType: "unsupported_grant_type", MISCONFIGURED,
+        "the provider must support the grant type `authorization_code`; check OTEN_ISSUER";
+    /// A scope is unknown or not allowed (RFC 6749 section 4.1.2.1).
+    InvalidScope: "invalid_scope", MISCONFIGURED,
+        "allow the scopes of OTEN_SCOPES for this client in the developer portal";
+    /// The user or the provider denied access (RFC 6749 section 4.1.2.1).
+    AccessDenied: "access_denied",
+        "You cancelled the sign-in, or this account may not use this site.",
+        "no action needed: the user cancelled, or a policy of the provider denied access";
+    /// The provider failed (RFC 6749 section 4.1.2.1).
+    ServerError: "server_error", TRANSIENT,
+        "the provider failed; check its status page if it persists";
+    /// The provider is overloaded or under maintenance (RFC 6749 section 4.1.2.1).
+    TemporarilyUnavailable: "temporarily_unavailable", TRANSIENT,
+        "the provider is overloaded or under maintenance; check its status page if it persists";
+    /// The request object is malformed or its signature is invalid (RFC 9101 section 7).
+    InvalidRequestObject: "invalid_request_object", MISCONFIGURED,
+        "check that OTEN_JAR is the method registered for this client, and the client secret \
+         (HS256) or the registered public key and its ID (EdDSA)";
+    /// The provider accepts no request object from this client (OpenID Connect Core section
+    /// 3.1.2.6).
+    RequestNotSupported: "request_not_supported", MISCONFIGURED,
+        "the client is registered as public and configured as confidential; check OTEN_CLIENT_TYPE";
+    /// The provider accepts no `request_uri` (OpenID Connect Core section 3.1.2.6).
+    RequestUriNotSupported: "request_uri_not_supported", MISCONFIGURED,
+        "axum-oten never sends a `request_uri`; look for a proxy that rewrites requests";
+    /// The `request_uri` is invalid (RFC 9101 section 7).
+    InvalidRequestUri: "invalid_request_uri", MISCONFIGURED,
+        "axum-oten never sends a `request_uri`; look for a proxy that rewrites requests";
+    /// The request had `prompt=none` and the user is not signed in (OpenID Connect Core section
+    /// 3.1.2.6).
+    LoginRequired: "login_required", "You are not signed in at Oten. Please sign in.",
+        "expected with OTEN_PROMPT=none; unset it to let users sign in";
+    /// The request had `prompt=none` and the user's consent is missing (OpenID Connect Core section
+    /// 3.1.2.6).
+    ConsentRequired: "consent_required", "Oten needs your consent. Please sign in.",
+        "expected with OTEN_PROMPT=none; unset it to let users consent";
+    /// The request had `prompt=none` and the user has to act (OpenID Connect Core section 3.1.2.6).
+    InteractionRequired: "interaction_required",
+        "Oten needs more information from you. Please sign in.",
+        "expected with OTEN_PROMPT=none; unset it to let users act";
 }
 
 impl ErrorCode {
-    /// Returns the reason that events and answers name.
+    /// Reads the code of an error response (RFC 6749 section 5.2).
+    pub(super) fn from_response(response: &HttpResponse) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Body {
+            error: String,
+        }
+        let body: Body = response.json()?;
+        Some(Self::from(body.error.as_str()))
+    }
+
+    /// Whether a retry of the same request may succeed.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::ServerError | Self::TemporarilyUnavailable)
+    }
+
+    /// Returns the reason that events and error responses name.
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::AccessDenied => Reason::Cancelled,
@@ -56,250 +173,14 @@ impl ErrorCode {
                 Reason::InteractionRequired
             }
             Self::InvalidGrant => Reason::InvalidGrant,
-            code if code.is_retryable() => Reason::ProviderError,
+            Self::ServerError | Self::TemporarilyUnavailable => Reason::ProviderError,
             Self::Other(_) => Reason::ProviderRefused,
             _ => Reason::ClientSetup,
         }
     }
 }
 
-/// The body of an error answer (RFC 6749 section 5.2).
-#[derive(Deserialize)]
-struct ErrorBody {
-    error: String,
-}
-
-/// What a code means, to whom.
-struct Description {
-    /// To programs.
-    name: &'static str,
-    /// To the person at the browser.
-    sentence: &'static str,
-    /// To the operator of the site.
-    help: &'static str,
-}
-
-const MISCONFIGURED: &str =
-    "Signing in is not set up correctly on this site. The people who run it have to look at it.";
-const PASSING: &str = "Oten cannot sign you in right now. Please try again in a moment.";
-
-const OTHER: Description = Description {
-    name: "",
-    sentence: "Oten could not sign you in. Please try again.",
-    help: "the provider answered an error code this version does not know; look it up in \
-             the provider's documentation",
-};
-
-const fn description(
-    name: &'static str,
-    sentence: &'static str,
-    help: &'static str,
-) -> Description {
-    Description {
-        name,
-        sentence,
-        help,
-    }
-}
-
-/// Every code with a name of its own.
-static KNOWN: [(ErrorCode, Description); 17] = [
-    (
-        ErrorCode::InvalidRequest,
-        description(
-            "invalid_request",
-            MISCONFIGURED,
-            "check that the client type matches the registration (a confidential client must \
-             send a request object, a public one must not) and that this machine's clock is \
-             right: an expired request object is answered with this code",
-        ),
-    ),
-    (
-        ErrorCode::InvalidClient,
-        description(
-            "invalid_client",
-            MISCONFIGURED,
-            "check OTEN_CLIENT_ID and OTEN_CLIENT_SECRET, that they belong to the configured \
-             environment, and the client's list of allowed addresses",
-        ),
-    ),
-    (
-        ErrorCode::InvalidGrant,
-        description(
-            "invalid_grant",
-            "The sign-in took too long or was already used. Please sign in again.",
-            "the code or refresh token was expired, used or issued to another client; nothing \
-             to do if it is rare",
-        ),
-    ),
-    (
-        ErrorCode::UnauthorizedClient,
-        description(
-            "unauthorized_client",
-            MISCONFIGURED,
-            "allow the authorization code flow for this client in the developer portal and \
-             check OTEN_CLIENT_TYPE",
-        ),
-    ),
-    (
-        ErrorCode::UnsupportedResponseType,
-        description(
-            "unsupported_response_type",
-            MISCONFIGURED,
-            "the provider must support the response type `code`; check OTEN_ISSUER",
-        ),
-    ),
-    (
-        ErrorCode::UnsupportedGrantType,
-        description(
-            "unsupported_grant_type",
-            MISCONFIGURED,
-            "the provider must support the grant `authorization_code`; check OTEN_ISSUER",
-        ),
-    ),
-    (
-        ErrorCode::InvalidScope,
-        description(
-            "invalid_scope",
-            MISCONFIGURED,
-            "allow the scopes of OTEN_SCOPES for this client in the developer portal",
-        ),
-    ),
-    (
-        ErrorCode::AccessDenied,
-        description(
-            "access_denied",
-            "You cancelled the sign-in, or this account may not use this site.",
-            "nothing to do: the person or a policy at the provider said no",
-        ),
-    ),
-    (
-        ErrorCode::ServerError,
-        description(
-            "server_error",
-            PASSING,
-            "the provider failed; look at its status page if it goes on",
-        ),
-    ),
-    (
-        ErrorCode::TemporarilyUnavailable,
-        description(
-            "temporarily_unavailable",
-            PASSING,
-            "the provider is busy or being maintained; look at its status page if it goes on",
-        ),
-    ),
-    (
-        ErrorCode::InvalidRequestObject,
-        description(
-            "invalid_request_object",
-            MISCONFIGURED,
-            "check that OTEN_JAR is the method registered for this client, and the client \
-             secret (HS256) or the registered public key and its id (EdDSA)",
-        ),
-    ),
-    (
-        ErrorCode::RequestNotSupported,
-        description(
-            "request_not_supported",
-            MISCONFIGURED,
-            "the provider takes no request object from this client: a public client is set up \
-             as confidential; check OTEN_CLIENT_TYPE",
-        ),
-    ),
-    (
-        ErrorCode::RequestUriNotSupported,
-        description(
-            "request_uri_not_supported",
-            MISCONFIGURED,
-            "no `request_uri` is ever sent from here: look for a proxy that rewrites requests",
-        ),
-    ),
-    (
-        ErrorCode::InvalidRequestUri,
-        description(
-            "invalid_request_uri",
-            MISCONFIGURED,
-            "no `request_uri` is ever sent from here: look for a proxy that rewrites requests",
-        ),
-    ),
-    (
-        ErrorCode::LoginRequired,
-        description(
-            "login_required",
-            "You are not signed in at Oten. Please sign in.",
-            "expected with OTEN_PROMPT=none; leave it out to let people sign in",
-        ),
-    ),
-    (
-        ErrorCode::ConsentRequired,
-        description(
-            "consent_required",
-            "Oten needs your consent. Please sign in.",
-            "expected with OTEN_PROMPT=none; leave it out to let people consent",
-        ),
-    ),
-    (
-        ErrorCode::InteractionRequired,
-        description(
-            "interaction_required",
-            "Oten needs something from you. Please sign in.",
-            "expected with OTEN_PROMPT=none; leave it out to let people act",
-        ),
-    ),
-];
-
-impl ErrorCode {
-    /// The code of an error answer, if that is what it is.
-    pub(super) fn of(answer: &Answer) -> Option<Self> {
-        let body: ErrorBody = answer.json()?;
-        Some(Self::from(body.error.as_str()))
-    }
-
-    /// Whether the same request may succeed a moment later.
-    #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::ServerError | Self::TemporarilyUnavailable)
-    }
-
-    /// The code as it is written in messages.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Other(code) => code,
-            known => known.description().name,
-        }
-    }
-
-    /// A sentence for the person at the browser. It never contains anything that was received.
-    #[must_use]
-    pub fn sentence(&self) -> &'static str {
-        self.description().sentence
-    }
-
-    /// What the operator of the site can do about it.
-    #[must_use]
-    pub fn help(&self) -> &'static str {
-        self.description().help
-    }
-
-    fn description(&self) -> &'static Description {
-        let known = KNOWN.iter().find(|(code, _)| code == self);
-        known.map_or(&OTHER, |(_, description)| description)
-    }
-}
-
-impl From<&str> for ErrorCode {
-    fn from(code: &str) -> Self {
-        let known = KNOWN
-            .iter()
-            .find(|(_, description)| description.name == code);
-        known.map_or_else(|| Self::Other(code.to_owned()), |(code, _)| code.clone())
-    }
-}
-
-/// The code as text. One that is not known is cut to 64 characters of RFC 6749's alphabet, so that
-/// a log line stays a line.
+/// The code in up to 64 characters of RFC 6749's alphabet, so that a log line stays one line.
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let printable = |c: &char| matches!(c, ' '..='~') && !matches!(c, '"' | '\\');
@@ -313,15 +194,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_is_recognised_by_its_own_name() {
-        for (code, _) in &KNOWN {
+    fn every_code_is_recognized_by_its_name() {
+        for code in ErrorCode::KNOWN {
             assert_eq!(ErrorCode::from(code.as_str()), *code);
             assert!(!code.sentence().is_empty() && !code.help().is_empty());
         }
     }
 
     #[test]
-    fn an_unknown_code_is_kept_and_printed_harmlessly() {
+    fn an_unknown_code_is_kept_and_displayed_safely() {
         let code = ErrorCode::from("new_code");
         assert_eq!(code, ErrorCode::Other("new_code".into()));
         let hostile = ErrorCode::from(format!("x\n\u{1b}[31m{}", "y".repeat(100)).as_str());

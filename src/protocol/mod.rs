@@ -1,38 +1,32 @@
-//! The messages between a client and Oten, one file each, without a web framework: PKCE,
-//! authorization requests and responses, token requests, ID tokens, logout, revocation, error codes.
+//! The OAuth and OpenID Connect messages between a client and Oten, one per file: authorization
+//! requests and responses, token requests, ID tokens, logout, revocation, error codes.
 //!
 //! ```
 //! use axum_oten::protocol::ErrorCode;
 //!
-//! // A passing fault may be tried again, a refusal may not.
+//! // A request that failed at the provider may be retried, a rejected one may not:
 //! assert!(ErrorCode::from("temporarily_unavailable").is_retryable());
 //! assert!(!ErrorCode::from("invalid_grant").is_retryable());
 //! ```
 
-mod authorize;
+mod authorization_request;
 mod callback;
 mod claims;
-mod credentials;
 mod end_session;
 mod error_code;
 mod id_token;
-mod id_token_check;
 mod logout_token;
-mod pkce;
-mod request_object;
 mod revocation;
 mod token;
 
-pub use self::{authorize::throwaway_authorization_url, error_code::ErrorCode};
+pub use self::{authorization_request::throwaway_authorization_url, error_code::ErrorCode};
 
 pub(crate) use self::{
-    authorize::{AuthorizationRequest, authorization_url},
+    authorization_request::{AuthorizationRequest, CodeVerifier},
     callback::{CallbackError, CallbackParameters},
-    end_session::{LogoutRequest, end_session_url},
-    id_token::{Expected, IdTokenError},
-    id_token_check::{IdTokenCheckError, check_id_token},
-    logout_token::{ExpectedLogout, LogoutTokenCheckError, LogoutTokenError, check_logout_token},
-    pkce::CodeVerifier,
+    end_session::LogoutRequest,
+    id_token::{ExpectedIdToken, IdTokenError, verify_id_token},
+    logout_token::{ExpectedLogoutToken, LogoutTokenError, verify_logout_token},
     revocation::revoke_refresh_token,
-    token::{TokenError, TokenResponse, exchange_code, refresh_tokens},
+    token::{TokenEndpoint, TokenError, TokenResponse},
 };

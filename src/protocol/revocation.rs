@@ -1,27 +1,28 @@
 use http::StatusCode;
 use url::Url;
 
-use super::{ErrorCode, credentials::with_credentials};
+use super::{error_code::ErrorCode, token::with_credentials};
 use crate::{
     config::Client,
-    http::{Answer, Call, HttpClient, HttpError},
+    http::{HttpClient, HttpError, HttpRequest, HttpResponse},
     metric::Endpoint,
     secret::Secret,
 };
 
-/// Why a token was not revoked, or may not have been.
+/// Error returned when a token may not have been revoked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RevocationError {
-    #[error("the revocation endpoint could not be asked")]
+    #[error("the revocation endpoint is unreachable")]
     Unreachable(#[source] HttpError),
-    #[error("the revocation endpoint refused: {0}; {help}", help = .0.help())]
-    Refused(ErrorCode),
-    #[error("the revocation endpoint answered {0} without an error code")]
+    /// RFC 7009 section 2.2.1.
+    #[error("the revocation endpoint responded with `{0}`; {help}", help = .0.help())]
+    ErrorResponse(ErrorCode),
+    #[error("the revocation endpoint responded with {0} without an error code")]
     Status(StatusCode),
 }
 
-/// Tells the provider that a refresh token is needed no more (RFC 7009 section 2.1); the access
-/// tokens that came from it go with it. A token that is worth nothing already is no error.
+/// Revokes a refresh token, and with it the access tokens issued for it (RFC 7009 section 2.1).
+/// Revoking an invalid token succeeds.
 pub(crate) async fn revoke_refresh_token(
     http: &HttpClient,
     revocation_endpoint: &Url,
@@ -35,19 +36,16 @@ pub(crate) async fn revoke_refresh_token(
             ("token_type_hint", "refresh_token"),
         ],
     );
-    let call = Call::post(Endpoint::Revocation, revocation_endpoint, &form, may_pass);
-    let answer = http.send(&call).await;
-    let answer = answer.map_err(RevocationError::Unreachable)?;
-    if answer.status.is_success() {
+    // A repeated revocation is harmless.
+    let retry_on = HttpResponse::is_transient_failure;
+    let request = HttpRequest::post(Endpoint::Revocation, revocation_endpoint, &form, retry_on);
+    let response = http.send(&request).await;
+    let response = response.map_err(RevocationError::Unreachable)?;
+    if response.status.is_success() {
         return Ok(());
     }
-    Err(match ErrorCode::of(&answer) {
-        Some(code) => RevocationError::Refused(code),
-        None => RevocationError::Status(answer.status),
+    Err(match ErrorCode::from_response(&response) {
+        Some(code) => RevocationError::ErrorResponse(code),
+        None => RevocationError::Status(response.status),
     })
-}
-
-/// Revoking twice is revoking once: whatever may pass is tried again (section 2.2.1).
-fn may_pass(answer: &Answer) -> bool {
-    answer.status.is_server_error() || answer.status == StatusCode::TOO_MANY_REQUESTS
 }

@@ -4,16 +4,78 @@ use http::StatusCode;
 use serde::Deserialize;
 use url::Url;
 
-use super::{CodeVerifier, ErrorCode, credentials::with_credentials};
+use super::{authorization_request::CodeVerifier, error_code::ErrorCode};
 use crate::{
     audit::Reason,
-    config::Client,
-    http::{Answer, Call, HttpClient, HttpError},
+    config::{Client, ClientType},
+    http::{HttpClient, HttpError, HttpRequest, HttpResponse},
     metric::Endpoint,
     secret::{Secret, exposed},
 };
 
-/// A successful answer of the token endpoint (RFC 6749 section 5.1), nothing in it verified yet.
+/// The lifetime of Oten's access tokens, for a response without `expires_in`.
+const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
+
+/// Longer lifetimes of access tokens are shortened to this one.
+const MAX_LIFETIME: Duration = Duration::from_secs(86_400);
+
+/// The token endpoint, called on behalf of a client.
+#[derive(Debug)]
+pub(crate) struct TokenEndpoint<'a> {
+    pub(crate) http: &'a HttpClient,
+    pub(crate) url: &'a Url,
+    pub(crate) client: &'a Client,
+}
+
+impl TokenEndpoint<'_> {
+    /// Exchanges a code (RFC 6749 section 4.1.3) with its code verifier (RFC 7636 section 4.5).
+    pub(crate) async fn exchange_code(
+        &self,
+        redirect_uri: &Url,
+        code: &Secret,
+        code_verifier: &CodeVerifier,
+    ) -> Result<TokenResponse, TokenError> {
+        self.request_tokens(&[
+            ("grant_type", "authorization_code"),
+            ("code", code.expose()),
+            ("redirect_uri", redirect_uri.as_str()),
+            ("code_verifier", code_verifier.expose()),
+        ])
+        .await
+    }
+
+    /// Exchanges a refresh token, which may be invalid afterwards (RFC 6749 section 6).
+    pub(crate) async fn refresh(
+        &self,
+        refresh_token: &Secret,
+    ) -> Result<TokenResponse, TokenError> {
+        self.request_tokens(&[
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token.expose()),
+        ])
+        .await
+    }
+
+    async fn request_tokens(&self, grant: &[(&str, &str)]) -> Result<TokenResponse, TokenError> {
+        let form = with_credentials(self.client, grant);
+        let request = HttpRequest::post(Endpoint::Token, self.url, &form, was_not_processed);
+        let response = self.http.send(&request).await;
+        let response = response.map_err(TokenError::Unreachable)?;
+        if !response.status.is_success() {
+            return Err(TokenError::from_response(&response));
+        }
+        let tokens: TokenResponse = response.json().ok_or(TokenError::Malformed)?;
+        if !tokens.token_type.eq_ignore_ascii_case("bearer") {
+            return Err(TokenError::NotBearer);
+        }
+        if tokens.access_token.is_empty() {
+            return Err(TokenError::Malformed);
+        }
+        Ok(tokens)
+    }
+}
+
+/// A token response (RFC 6749 section 5.1). Its ID token is not verified yet.
 #[derive(Debug, Deserialize)]
 pub(crate) struct TokenResponse {
     #[serde(with = "exposed")]
@@ -21,22 +83,16 @@ pub(crate) struct TokenResponse {
     token_type: String,
     #[serde(default)]
     expires_in: Option<u64>,
-    #[serde(default, deserialize_with = "optional_secret")]
+    #[serde(default, deserialize_with = "non_empty")]
     pub(crate) refresh_token: Option<Secret>,
-    #[serde(default, deserialize_with = "optional_secret")]
+    #[serde(default, deserialize_with = "non_empty")]
     pub(crate) id_token: Option<Secret>,
     #[serde(default)]
     pub(crate) scope: Option<String>,
 }
 
-/// Oten's documented lifetime of an access token, for an answer that does not say.
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
-
-/// An access token that claims to live longer is not believed.
-const MAX_LIFETIME: Duration = Duration::from_secs(86_400);
-
 impl TokenResponse {
-    /// How long the access token lives from now on.
+    /// The lifetime of the access token from now on.
     pub(crate) fn lifetime(&self) -> Duration {
         self.expires_in
             .map_or(DEFAULT_LIFETIME, Duration::from_secs)
@@ -44,114 +100,82 @@ impl TokenResponse {
     }
 }
 
-/// Why there are no tokens.
+/// Error returned when a token request yields no tokens.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenError {
-    #[error("the token endpoint could not be asked")]
+    #[error("the token endpoint is unreachable")]
     Unreachable(#[source] HttpError),
-    #[error("the token endpoint is busy (429)")]
-    Busy { retry_after: Option<Duration> },
-    #[error("the token endpoint refused: {0}; {help}", help = .0.help())]
-    Refused(ErrorCode),
-    #[error("the token endpoint answered {0} without an error code")]
+    /// RFC 6585 section 4, or this process's own budget is exhausted.
+    #[error("the token endpoint allows no more requests now (429)")]
+    RateLimited { retry_after: Option<Duration> },
+    /// RFC 6749 section 5.2.
+    #[error("the token endpoint responded with `{0}`; {help}", help = .0.help())]
+    ErrorResponse(ErrorCode),
+    #[error("the token endpoint responded with {0} without an error code")]
     Status(StatusCode),
-    #[error("the token endpoint's answer is not a token response (RFC 6749 section 5.1)")]
+    /// RFC 6749 section 5.1.
+    #[error(
+        "the response of the token endpoint is not a token response; check that no proxy or \
+         captive portal responds in its place"
+    )]
     Malformed,
-    #[error("the token endpoint's `token_type` is not `Bearer`")]
+    /// RFC 6749 section 7.1.
+    #[error("the `token_type` of the token response is not `Bearer`")]
     NotBearer,
 }
 
 impl TokenError {
-    /// Returns the reason that events and answers name.
+    fn from_response(response: &HttpResponse) -> Self {
+        if response.status == StatusCode::TOO_MANY_REQUESTS {
+            return Self::RateLimited {
+                retry_after: response.retry_after(),
+            };
+        }
+        match ErrorCode::from_response(response) {
+            Some(code) => Self::ErrorResponse(code),
+            None => Self::Status(response.status),
+        }
+    }
+
+    /// Returns the reason that events and error responses name.
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Unreachable(_) => Reason::TokenEndpointDown,
-            Self::Busy { .. } => Reason::TokenEndpointBusy,
-            Self::Refused(code) => code.reason(),
+            Self::RateLimited { .. } => Reason::TokenEndpointBusy,
+            Self::ErrorResponse(code) => code.reason(),
             Self::Status(_) | Self::Malformed | Self::NotBearer => Reason::TokenResponse,
         }
     }
 }
 
-/// Exchanges a code (RFC 6749 section 4.1.3) with its verifier (RFC 7636 section 4.5).
-pub(crate) async fn exchange_code(
-    http: &HttpClient,
-    token_endpoint: &Url,
-    client: &Client,
-    redirect_uri: &Url,
-    code: &Secret,
-    code_verifier: &CodeVerifier,
-) -> Result<TokenResponse, TokenError> {
-    let grant = [
-        ("grant_type", "authorization_code"),
-        ("code", code.expose()),
-        ("redirect_uri", redirect_uri.as_str()),
-        ("code_verifier", code_verifier.expose()),
-    ];
-    request_tokens(http, token_endpoint, client, &grant).await
+/// Adds the client's credentials to a form (`client_secret_post`, RFC 6749 section 2.3.1); a public
+/// client sends its ID only.
+pub(super) fn with_credentials<'a>(
+    client: &'a Client,
+    parameters: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, &'a str)> {
+    let mut form = parameters.to_vec();
+    form.push(("client_id", client.id()));
+    if let ClientType::Confidential { secret, .. } = client.kind() {
+        form.push(("client_secret", secret.expose()));
+    }
+    form
 }
 
-/// Exchanges a refresh token (RFC 6749 section 6). It may be worth nothing afterwards.
-pub(crate) async fn refresh_tokens(
-    http: &HttpClient,
-    token_endpoint: &Url,
-    client: &Client,
-    refresh_token: &Secret,
-) -> Result<TokenResponse, TokenError> {
-    let grant = [
-        ("grant_type", "refresh_token"),
-        ("refresh_token", refresh_token.expose()),
-    ];
-    request_tokens(http, token_endpoint, client, &grant).await
-}
-
-/// One token request: the grant, and the client's credentials.
-async fn request_tokens(
-    http: &HttpClient,
-    token_endpoint: &Url,
-    client: &Client,
-    grant: &[(&str, &str)],
-) -> Result<TokenResponse, TokenError> {
-    let form = with_credentials(client, grant);
-    let call = Call::post(Endpoint::Token, token_endpoint, &form, was_not_acted_on);
-    let answer = http.send(&call).await.map_err(TokenError::Unreachable)?;
-    if !answer.status.is_success() {
-        return Err(refusal(&answer));
+/// Whether the response shows that the provider did not process the request. A 5xx without an error
+/// code does not show that.
+fn was_not_processed(response: &HttpResponse) -> bool {
+    if response.status.is_success() {
+        return false;
     }
-    let tokens: TokenResponse = answer.json().ok_or(TokenError::Malformed)?;
-    if !tokens.token_type.eq_ignore_ascii_case("bearer") {
-        return Err(TokenError::NotBearer);
-    }
-    if tokens.access_token.is_empty() {
-        return Err(TokenError::Malformed);
-    }
-    Ok(tokens)
-}
-
-/// Whether the provider says that it did nothing with the request: it had no time for it (429), or
-/// one of the codes that may be repeated. A bare 5xx says nothing about what was done.
-fn was_not_acted_on(answer: &Answer) -> bool {
-    match refusal(answer) {
-        _ if answer.status.is_success() => false,
-        TokenError::Busy { .. } => true,
-        TokenError::Refused(code) => code.is_retryable(),
+    match TokenError::from_response(response) {
+        TokenError::RateLimited { .. } => true,
+        TokenError::ErrorResponse(code) => code.is_retryable(),
         _ => false,
     }
 }
 
-fn refusal(answer: &Answer) -> TokenError {
-    if answer.status == StatusCode::TOO_MANY_REQUESTS {
-        return TokenError::Busy {
-            retry_after: answer.retry_after,
-        };
-    }
-    match ErrorCode::of(answer) {
-        Some(code) => TokenError::Refused(code),
-        None => TokenError::Status(answer.status),
-    }
-}
-
-fn optional_secret<'de, D: serde::Deserializer<'de>>(
+fn non_empty<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Secret>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;

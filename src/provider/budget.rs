@@ -9,16 +9,18 @@ use governor::{
 
 use crate::metric;
 
-/// Says what is left, too.
+/// A rate limiter that also reports its remaining capacity.
 type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
 
-/// Sign-ins and refreshes leave each other a quarter. Many refreshes must not keep people from signing
-/// in; and a callback with a made-up code costs a request, too, so that strangers could otherwise
-/// keep users from being renewed.
+/// The divisor of the budget that is reserved: sign-ins may not use the last quarter, nor may
+/// refreshes.
+///
+/// Many refreshes must not prevent sign-ins. Callbacks with forged codes cost requests, too, and
+/// must not prevent refreshes.
 const RESERVED: u32 = 4;
 
-/// The token requests this process may make in a minute, so that the provider does not have to
-/// refuse them.
+/// The token requests that this process may send in a minute, so that the provider does not have to
+/// reject any.
 #[derive(Debug)]
 pub(crate) struct Budget {
     all: Limiter,
@@ -26,15 +28,14 @@ pub(crate) struct Budget {
     refreshes: Limiter,
 }
 
-/// There is nothing left for now.
+/// Error returned when the budget is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Exhausted {
-    /// When there is.
+pub(crate) struct BudgetExhausted {
     pub(crate) retry_after: Duration,
 }
 
 impl Budget {
-    /// A budget of `per_minute` requests.
+    /// Returns a budget of `per_minute` requests.
     pub(crate) fn new(per_minute: u32) -> Self {
         let limiter = |requests| {
             let requests = NonZeroU32::new(requests).unwrap_or(NonZeroU32::MIN);
@@ -42,39 +43,40 @@ impl Budget {
                 .with_middleware::<StateInformationMiddleware>()
         };
         metric::token_budget_left(per_minute);
-        let part = per_minute - per_minute / RESERVED;
+        let share = per_minute - per_minute / RESERVED;
         Self {
             all: limiter(per_minute),
-            sign_ins: limiter(part),
-            refreshes: limiter(part),
+            sign_ins: limiter(share),
+            refreshes: limiter(share),
         }
     }
 
-    /// A request for somebody who signs in.
-    pub(crate) fn sign_in(&self) -> Result<(), Exhausted> {
-        spend(&self.sign_ins)?;
-        self.spend()
+    /// Takes one request for a sign-in.
+    pub(crate) fn sign_in(&self) -> Result<(), BudgetExhausted> {
+        self.take(&self.sign_ins)
     }
 
-    /// A request for a outcome.
-    pub(crate) fn refresh(&self) -> Result<(), Exhausted> {
-        spend(&self.refreshes)?;
-        self.spend()
+    /// Takes one request for a refresh.
+    pub(crate) fn refresh(&self) -> Result<(), BudgetExhausted> {
+        self.take(&self.refreshes)
     }
 
-    fn spend(&self) -> Result<(), Exhausted> {
-        let left = spend(&self.all);
-        metric::token_budget_left(left.unwrap_or(0));
-        left.map(drop)
+    fn take(&self, share: &Limiter) -> Result<(), BudgetExhausted> {
+        take(share)?;
+        let remaining = take(&self.all);
+        metric::token_budget_left(remaining.unwrap_or(0));
+        remaining.map(drop)
     }
 }
 
-/// Takes one; the answer is what is left.
-fn spend(limiter: &Limiter) -> Result<u32, Exhausted> {
-    let spent = limiter.check().map(|left| left.remaining_burst_capacity());
-    spent.map_err(|not_until| Exhausted {
-        retry_after: not_until.wait_time_from(limiter.clock().now()),
-    })
+/// Takes one request and returns how many remain.
+fn take(limiter: &Limiter) -> Result<u32, BudgetExhausted> {
+    let taken = limiter.check();
+    taken
+        .map(|state| state.remaining_burst_capacity())
+        .map_err(|not_until| BudgetExhausted {
+            retry_after: not_until.wait_time_from(limiter.clock().now()),
+        })
 }
 
 #[cfg(test)]
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn d5_renewals_leave_something_to_sign_ins() {
+    fn d5_refreshes_leave_requests_to_sign_ins() {
         let budget = Budget::new(60);
         let refreshes = (0..100).filter(|_| budget.refresh().is_ok()).count();
         let sign_ins = (0..100).filter(|_| budget.sign_in().is_ok()).count();
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn d5_sign_ins_leave_something_to_renewals() {
+    fn d5_sign_ins_leave_requests_to_refreshes() {
         let budget = Budget::new(60);
         let sign_ins = (0..100).filter(|_| budget.sign_in().is_ok()).count();
         let refreshes = (0..100).filter(|_| budget.refresh().is_ok()).count();

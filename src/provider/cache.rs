@@ -1,28 +1,28 @@
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use time::OffsetDateTime;
-use tokio::sync::Mutex;
+use time::{Duration, OffsetDateTime};
+use tokio::{sync::Mutex, task::JoinHandle};
 
-use super::ProviderError;
+use super::error::ProviderError;
 use crate::{audit::TARGET, clock::Clock};
 
-/// After a failure the provider is left in peace for this long, or for longer if it said so.
-const REST: Duration = Duration::from_secs(5);
+/// The pause after a failed fetch, unless the provider asks for a longer one.
+const RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// A document of the provider's. It is fetched by one task at a time, which goes on to its end even
-/// if everybody who waits for it goes away.
+/// A document of the provider. One task at a time fetches it, and completes even if the callers
+/// waiting for it are cancelled.
 #[derive(Debug)]
 pub(super) struct Cache<T> {
     clock: Clock,
     current: ArcSwapOption<Cached<T>>,
-    /// Held during a fetch.
+    /// Locked during a fetch.
     last_failure: Mutex<Option<(OffsetDateTime, ProviderError)>>,
 }
 
 #[derive(Debug)]
-pub(super) struct Cached<T> {
-    pub(super) document: Arc<T>,
+struct Cached<T> {
+    document: Arc<T>,
     fetched_at: OffsetDateTime,
 }
 
@@ -35,73 +35,75 @@ impl<T: Send + Sync + 'static> Cache<T> {
         }
     }
 
-    /// What is known, if anything.
-    pub(super) fn current(&self) -> Option<Arc<Cached<T>>> {
-        self.current.load_full()
-    }
-
-    /// How old something known is.
-    pub(super) fn age(&self, cached: &Cached<T>) -> time::Duration {
-        self.clock.now() - cached.fetched_at
-    }
-
-    /// Fetches, unless what is there when it is our turn will do, or the last failure is recent.
-    pub(super) async fn renew(
+    /// Returns the cached document. Starts `fetch` in the background if the document is older than
+    /// `max_age`.
+    pub(super) fn get(
         self: &Arc<Self>,
-        will_do: impl Fn(&Cached<T>) -> bool + Send + 'static,
+        max_age: Duration,
         fetch: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
-    ) -> Result<Arc<Cached<T>>, ProviderError> {
-        let this = Arc::clone(self);
-        tokio::spawn(async move { this.renew_now(will_do, fetch).await })
+    ) -> Option<Arc<T>> {
+        let cached = self.current.load_full()?;
+        if self.age(&cached) >= max_age {
+            self.spawn(move |_, age| age < max_age, fetch);
+        }
+        Some(Arc::clone(&cached.document))
+    }
+
+    /// Waits for the lock, then returns the cached document if `accept` approves it and its age,
+    /// or else the result of `fetch`. Returns the last error while that is recent.
+    pub(super) async fn refresh(
+        self: &Arc<Self>,
+        accept: impl Fn(&T, Duration) -> bool + Send + 'static,
+        fetch: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
+    ) -> Result<Arc<T>, ProviderError> {
+        self.spawn(accept, fetch)
             .await
             .unwrap_or(Err(ProviderError::Aborted))
     }
 
-    /// The same while nobody waits. What is known goes on until it has succeeded.
-    pub(super) fn renew_in_background(
+    fn spawn(
         self: &Arc<Self>,
-        will_do: impl Fn(&Cached<T>) -> bool + Send + 'static,
+        accept: impl Fn(&T, Duration) -> bool + Send + 'static,
         fetch: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
-    ) {
+    ) -> JoinHandle<Result<Arc<T>, ProviderError>> {
         let this = Arc::clone(self);
-        tokio::spawn(async move { this.renew_now(will_do, fetch).await });
+        tokio::spawn(async move {
+            let mut last_failure = this.last_failure.lock().await;
+            let current = this.current.load_full();
+            if let Some(cached) = &current
+                && accept(&cached.document, this.age(cached))
+            {
+                return Ok(Arc::clone(&cached.document));
+            }
+            if let Some((at, error)) = &*last_failure {
+                let pause = error.retry_after().unwrap_or_default().max(RETRY_INTERVAL);
+                if this.clock.now() - *at < pause {
+                    return Err(error.clone());
+                }
+            }
+            let fetched = fetch.await;
+            let now = this.clock.now();
+            match fetched {
+                Ok(document) => {
+                    let document = Arc::new(document);
+                    *last_failure = None;
+                    this.current.store(Some(Arc::new(Cached {
+                        document: Arc::clone(&document),
+                        fetched_at: now,
+                    })));
+                    Ok(document)
+                }
+                Err(error) => {
+                    let cached = current.is_some();
+                    tracing::warn!(target: TARGET, %error, cached, "fetching a provider document failed");
+                    *last_failure = Some((now, error.clone()));
+                    Err(error)
+                }
+            }
+        })
     }
 
-    async fn renew_now(
-        &self,
-        will_do: impl Fn(&Cached<T>) -> bool + Send,
-        fetch: impl Future<Output = Result<T, ProviderError>> + Send,
-    ) -> Result<Arc<Cached<T>>, ProviderError> {
-        let mut last_failure = self.last_failure.lock().await;
-        if let Some(current) = self.current().filter(|current| will_do(current)) {
-            return Ok(current);
-        }
-        if let Some((at, error)) = &*last_failure {
-            let rest = error.retry_after().unwrap_or_default().max(REST);
-            if self.clock.now() - *at < rest {
-                return Err(error.clone());
-            }
-        }
-        match fetch.await {
-            Ok(document) => {
-                let cached = Arc::new(Cached {
-                    document: Arc::new(document),
-                    fetched_at: self.clock.now(),
-                });
-                *last_failure = None;
-                self.current.store(Some(Arc::clone(&cached)));
-                Ok(cached)
-            }
-            Err(error) => {
-                let goes_on = if self.current().is_some() {
-                    "what is known goes on"
-                } else {
-                    "nothing is known yet"
-                };
-                tracing::warn!(target: TARGET, %error, "the provider could not be asked; {goes_on}");
-                *last_failure = Some((self.clock.now(), error.clone()));
-                Err(error)
-            }
-        }
+    fn age(&self, cached: &Cached<T>) -> Duration {
+        self.clock.now() - cached.fetched_at
     }
 }

@@ -3,84 +3,98 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     audit::Reason,
     error::with_causes,
-    http::{Answer, HttpError},
+    http::{HttpError, HttpResponse},
     jose::JoseError,
 };
 
-/// Why the provider's metadata or keys are not to be had.
-#[derive(Clone, Debug, thiserror::Error)]
+/// Error returned when the provider's metadata or keys are unavailable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProviderError {
     /// A document could not be fetched.
-    #[error("{document} could not be fetched: {reason}")]
+    #[error("{document} could not be fetched: {cause}")]
     #[non_exhaustive]
     Unreachable {
-        /// What was asked for.
+        /// The document, such as "the key set".
         document: &'static str,
-        /// What happened, with its causes.
-        reason: Arc<str>,
-        /// How long the provider wants to be left in peace, if it said so.
+        /// The HTTP error with its sources, or the status of the response.
+        cause: Arc<str>,
+        /// How long the provider asks to wait, from the `Retry-After` of its response.
         retry_after: Option<Duration>,
     },
-    /// The process is ending.
-    #[error("the provider was not asked to the end")]
+    /// The process stopped during the fetch.
+    #[error("the provider's document was not fetched because this process is stopping")]
     Aborted,
-    /// A document was fetched and is not what it should be.
-    #[error("the provider's discovery document is refused: {0}")]
-    Discovery(&'static str),
-    /// The discovery document speaks for another issuer (OpenID Connect Discovery section 4.3).
+    /// The issuer is not a URL, so it has no discovery document.
+    #[error("the issuer is not a URL; write it like `https://account.oten.com`")]
+    InvalidIssuer,
+    /// The discovery document is not JSON, or a member has the wrong type (OpenID Connect Discovery
+    /// section 4.2).
     #[error(
-        "the discovery document names another `issuer` than the one configured: \
-         check the issuer's spelling and that nothing stands between this machine and the provider"
+        "the provider's discovery document is not valid JSON metadata; check that `issuer` is \
+         right and no proxy or captive portal responds in its place"
+    )]
+    InvalidDiscovery,
+    /// The discovery document lacks a required endpoint (OpenID Connect Discovery section 3).
+    #[error("the provider's discovery document has no `{0}`")]
+    MissingEndpoint(&'static str),
+    /// The discovery document is for another issuer (OpenID Connect Discovery section 4.3).
+    #[error(
+        "the discovery document's `issuer` is not the configured one; check the spelling of \
+         `issuer`. If it is right, suspect interception"
     )]
     IssuerMismatch,
-    /// An endpoint would be called over plain http.
+    /// An endpoint of the discovery document is not https (OpenID Connect Discovery section 3).
     #[error("the provider's `{0}` must be https")]
     InsecureEndpoint(&'static str),
-    /// The provider publishes no key under the token's `kid`.
+    /// The key set has no key for the token's `kid` and `alg` (RFC 7515 section 4.1.4).
     #[error("the provider publishes no key for the token's `kid` and `alg`")]
     UnknownKey,
-    /// The key set cannot be read.
-    #[error("the provider's key set is refused: {0}")]
-    Keys(#[source] JoseError),
-}
-
-impl ProviderError {
-    /// Returns the reason that events and answers name.
-    pub(crate) fn reason(&self) -> Reason {
-        match self {
-            Self::Unreachable { .. } | Self::Aborted => Reason::ProviderDown,
-            Self::IssuerMismatch => Reason::IssuerMismatch,
-            Self::InsecureEndpoint(_) => Reason::InsecureEndpoint,
-            Self::UnknownKey => Reason::UnknownKey,
-            Self::Discovery(_) | Self::Keys(_) => Reason::ProviderDocument,
-        }
-    }
+    /// The key set is not a JWK set (RFC 7517 section 5).
+    #[error(
+        "the provider's key set cannot be read; check that no proxy or captive portal responds in \
+         its place"
+    )]
+    KeySet(#[source] JoseError),
 }
 
 impl ProviderError {
     pub(super) fn unreachable(document: &'static str, error: &HttpError) -> Self {
         Self::Unreachable {
             document,
-            reason: with_causes(error).into(),
+            cause: with_causes(error).into(),
             retry_after: None,
         }
     }
 
-    pub(super) fn status(document: &'static str, answer: &Answer) -> Self {
+    pub(super) fn status(document: &'static str, response: &HttpResponse) -> Self {
         Self::Unreachable {
             document,
-            reason: format!("the answer's status is {}", answer.status).into(),
-            retry_after: answer.retry_after,
+            cause: format!("the status of the response is {}", response.status).into(),
+            retry_after: response.retry_after(),
         }
     }
 
-    /// Whether the provider may be well again in a moment: nothing about it is wrong, it is away.
-    pub(crate) fn may_pass(&self) -> bool {
+    /// Returns the reason that events and error responses name.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Unreachable { .. } | Self::Aborted => Reason::ProviderDown,
+            Self::IssuerMismatch => Reason::IssuerMismatch,
+            Self::InsecureEndpoint(_) => Reason::InsecureEndpoint,
+            Self::UnknownKey => Reason::UnknownKey,
+            Self::InvalidIssuer
+            | Self::InvalidDiscovery
+            | Self::MissingEndpoint(_)
+            | Self::KeySet(_) => Reason::ProviderDocument,
+        }
+    }
+
+    /// Whether a retry may succeed: the provider did not respond, or not with a document.
+    pub(crate) fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Aborted)
     }
 
-    /// How long the provider wants to be left in peace, if it said so.
+    /// How long the provider asks to wait.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unreachable { retry_after, .. } => *retry_after,

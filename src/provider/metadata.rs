@@ -1,18 +1,34 @@
-use std::sync::Arc;
-
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use url::Url;
 
-use super::{Provider, ProviderError, environment};
-use crate::{
-    clock::Clock,
-    config::{Config, Environment, is_loopback},
-};
+use super::error::ProviderError;
+use crate::config::{Environment, is_loopback};
 
 /// The provider's endpoints and supported features (OpenID Connect Discovery section 3).
 ///
-/// What discovery leaves out is completed from the environment's documented endpoints; a custom
-/// issuer has only what its discovery says.
+/// For one of Oten's environments, members that discovery omits are completed from its documented
+/// endpoints; a custom issuer has only what its discovery document contains.
+///
+/// ```
+/// use axum_oten::provider::{ProviderError, ProviderMetadata};
+///
+/// let issuer = "https://id.example";
+/// let document = br#"{
+///     "issuer": "https://id.example",
+///     "authorization_endpoint": "https://id.example/authorize",
+///     "token_endpoint": "https://id.example/token",
+///     "jwks_uri": "https://id.example/keys"
+/// }"#;
+/// let metadata = ProviderMetadata::from_discovery(document, issuer, None)?;
+/// assert_eq!(metadata.token_endpoint().path(), "/token");
+/// assert_eq!(metadata.end_session_endpoint(), None);
+///
+/// let incomplete = br#"{"issuer": "https://id.example"}"#;
+/// let error = ProviderMetadata::from_discovery(incomplete, issuer, None).unwrap_err();
+/// assert_eq!(error, ProviderError::MissingEndpoint("authorization_endpoint"));
+/// # Ok::<_, ProviderError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProviderMetadata {
     issuer: String,
@@ -27,15 +43,34 @@ pub struct ProviderMetadata {
     features: Features,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Members with a list of names. Those that discovery omits have Oten's documented values.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+// The names are those of the document.
+#[allow(clippy::struct_field_names)]
 struct Features {
-    scopes: Vec<String>,
-    response_types: Vec<String>,
-    grant_types: Vec<String>,
-    code_challenge_methods: Vec<String>,
-    token_endpoint_auth_methods: Vec<String>,
-    claims: Vec<String>,
-    id_token_signing_algs: Vec<String>,
+    scopes_supported: Vec<String>,
+    response_types_supported: Vec<String>,
+    grant_types_supported: Vec<String>,
+    code_challenge_methods_supported: Vec<String>,
+    token_endpoint_auth_methods_supported: Vec<String>,
+    claims_supported: Vec<String>,
+    id_token_signing_alg_values_supported: Vec<String>,
+}
+
+impl Default for Features {
+    fn default() -> Self {
+        let list = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        Self {
+            scopes_supported: list(&["openid", "profile", "email"]),
+            response_types_supported: list(&["code"]),
+            grant_types_supported: list(&["authorization_code", "refresh_token"]),
+            code_challenge_methods_supported: list(&["S256", "plain"]),
+            token_endpoint_auth_methods_supported: list(&["client_secret_post"]),
+            claims_supported: list(&["sub", "name", "email"]),
+            id_token_signing_alg_values_supported: list(&["EdDSA"]),
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -49,66 +84,56 @@ struct Document {
     revocation_endpoint: Option<Url>,
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
-    scopes_supported: Option<Vec<String>>,
-    response_types_supported: Option<Vec<String>>,
-    grant_types_supported: Option<Vec<String>>,
-    code_challenge_methods_supported: Option<Vec<String>>,
-    token_endpoint_auth_methods_supported: Option<Vec<String>>,
-    claims_supported: Option<Vec<String>>,
-    id_token_signing_alg_values_supported: Option<Vec<String>>,
+    #[serde(flatten)]
+    features: Features,
 }
 
 impl ProviderMetadata {
-    /// What the configured provider says about itself, asked anew; while one of Oten's environments
-    /// is away, what Oten documents about it.
+    /// Returns the endpoints and features that Oten documents for an environment.
     ///
-    /// An app with an [`Oten`](crate::Oten) asks
-    /// [`Oten::provider_metadata`](crate::Oten::provider_metadata), which keeps the answer.
+    /// # Panics
     ///
-    /// # Errors
-    ///
-    /// [`ProviderError`] when the answer cannot be had or is refused.
-    pub async fn discover(config: &Config) -> Result<Arc<Self>, ProviderError> {
-        let provider = Provider::new(config, Clock::system())
-            .map_err(|error| ProviderError::unreachable("the discovery document", &error))?;
-        provider.metadata().await
-    }
-
-    /// What Oten documents about an environment.
+    /// Never: every documented endpoint is a URL.
     #[must_use]
     pub fn from_environment(environment: Environment) -> Self {
+        let endpoint = |path| {
+            let url = format!("{}{path}", environment.issuer());
+            Url::parse(&url).expect("every documented endpoint is a URL")
+        };
         Self {
             issuer: environment.issuer().to_owned(),
-            authorization_endpoint: environment::authorization_endpoint(environment),
-            token_endpoint: environment::token_endpoint(environment),
-            jwks_uri: environment::jwks_uri(environment),
-            userinfo_endpoint: Some(environment::userinfo_endpoint(environment)),
-            token_validation_endpoint: Some(environment::token_validation_endpoint(environment)),
+            authorization_endpoint: endpoint("/v1/oauth/authorize"),
+            token_endpoint: endpoint("/v1/oauth/token"),
+            jwks_uri: endpoint("/.well-known/jwks.json"),
+            userinfo_endpoint: Some(endpoint("/v1/userinfo")),
+            token_validation_endpoint: Some(endpoint("/v1/token/validate")),
             end_session_endpoint: None,
             revocation_endpoint: None,
             authorization_response_iss_parameter_supported: false,
-            features: Features::documented(),
+            features: Features::default(),
         }
     }
 
-    /// Reads a discovery document for `issuer`, completed from `environment` if there is one.
+    /// Reads a discovery document for `issuer`, completed from `environment`.
     ///
-    /// One trailing slash makes no difference between the issuer that was configured and the one
-    /// the document names; the document's spelling is the one used from then on.
+    /// The configured issuer and the document's `issuer` may differ by one trailing slash;
+    /// [`issuer`](Self::issuer) returns the document's spelling.
     ///
     /// # Errors
     ///
-    /// [`ProviderError::Discovery`] when the document is not JSON or lacks an endpoint,
-    /// [`ProviderError::IssuerMismatch`] when it names another issuer,
-    /// [`ProviderError::InsecureEndpoint`] when an endpoint is not https although the issuer is
-    /// not on loopback.
+    /// - [`ProviderError::InvalidDiscovery`] when the document is not JSON or a member has the wrong
+    ///   type;
+    /// - [`ProviderError::IssuerMismatch`] when the document is for another issuer;
+    /// - [`ProviderError::MissingEndpoint`] when an endpoint is neither in the document nor
+    ///   documented for the environment;
+    /// - [`ProviderError::InsecureEndpoint`] when an endpoint is not https. If the issuer is on
+    ///   loopback, http on loopback is allowed, too.
     pub fn from_discovery(
         document: &[u8],
         issuer: &str,
         environment: Option<Environment>,
     ) -> Result<Self, ProviderError> {
-        let document: Document = serde_json::from_slice(document)
-            .map_err(|_| ProviderError::Discovery("it is not the JSON of a discovery document"))?;
+        let document = Document::parse(document).ok_or(ProviderError::InvalidDiscovery)?;
         if without_slash(&document.issuer) != without_slash(issuer) {
             return Err(ProviderError::IssuerMismatch);
         }
@@ -121,67 +146,47 @@ impl ProviderMetadata {
         document: Document,
         environment: Option<Environment>,
     ) -> Result<Self, ProviderError> {
-        let known = environment.map(Self::from_environment);
-        let known = known.as_ref();
-        let required = |said: Option<Url>, known: Option<&Url>, missing| {
-            said.or_else(|| known.cloned())
-                .ok_or(ProviderError::Discovery(missing))
+        let documented = environment.map(Self::from_environment);
+        let documented = documented.as_ref();
+        let required = |named: Option<Url>, fallback: Option<&Url>, name| {
+            named
+                .or_else(|| fallback.cloned())
+                .ok_or(ProviderError::MissingEndpoint(name))
         };
-        let documented = Features::documented();
         Ok(Self {
             issuer: document.issuer,
             authorization_endpoint: required(
                 document.authorization_endpoint,
-                known.map(Self::authorization_endpoint),
-                "`authorization_endpoint` is missing",
+                documented.map(Self::authorization_endpoint),
+                "authorization_endpoint",
             )?,
             token_endpoint: required(
                 document.token_endpoint,
-                known.map(Self::token_endpoint),
-                "`token_endpoint` is missing",
+                documented.map(Self::token_endpoint),
+                "token_endpoint",
             )?,
             jwks_uri: required(
                 document.jwks_uri,
-                known.map(Self::jwks_uri),
-                "`jwks_uri` is missing",
+                documented.map(Self::jwks_uri),
+                "jwks_uri",
             )?,
             userinfo_endpoint: document
                 .userinfo_endpoint
-                .or_else(|| known?.userinfo_endpoint.clone()),
-            token_validation_endpoint: known.and_then(|k| k.token_validation_endpoint.clone()),
+                .or_else(|| documented?.userinfo_endpoint.clone()),
+            token_validation_endpoint: documented
+                .and_then(|documented| documented.token_validation_endpoint.clone()),
             end_session_endpoint: document.end_session_endpoint,
             revocation_endpoint: document.revocation_endpoint,
             authorization_response_iss_parameter_supported: document
                 .authorization_response_iss_parameter_supported,
-            features: Features {
-                scopes: document.scopes_supported.unwrap_or(documented.scopes),
-                response_types: document
-                    .response_types_supported
-                    .unwrap_or(documented.response_types),
-                grant_types: document
-                    .grant_types_supported
-                    .unwrap_or(documented.grant_types),
-                code_challenge_methods: document
-                    .code_challenge_methods_supported
-                    .unwrap_or(documented.code_challenge_methods),
-                token_endpoint_auth_methods: document
-                    .token_endpoint_auth_methods_supported
-                    .unwrap_or(documented.token_endpoint_auth_methods),
-                claims: document.claims_supported.unwrap_or(documented.claims),
-                id_token_signing_algs: document
-                    .id_token_signing_alg_values_supported
-                    .unwrap_or(documented.id_token_signing_algs),
-            },
+            features: document.features,
         })
     }
 
-    /// Every endpoint must be https; that of an issuer on loopback may also be http on loopback.
     fn require_https(&self, issuer: &str) -> Result<(), ProviderError> {
         let local = Url::parse(issuer).is_ok_and(|issuer| is_loopback(&issuer));
-        let is_safe = |url: &Url| match url.scheme() {
-            "https" => true,
-            "http" => local && is_loopback(url),
-            _ => false,
+        let is_secure = |url: &Url| {
+            url.scheme() == "https" || url.scheme() == "http" && local && is_loopback(url)
         };
         let endpoints = [
             ("authorization_endpoint", Some(&self.authorization_endpoint)),
@@ -191,130 +196,135 @@ impl ProviderMetadata {
             ("end_session_endpoint", self.end_session_endpoint.as_ref()),
             ("revocation_endpoint", self.revocation_endpoint.as_ref()),
         ];
-        let unsafe_one = endpoints
+        let insecure = endpoints
             .into_iter()
-            .find(|(_, url)| url.is_some_and(|url| !is_safe(url)));
-        match unsafe_one {
+            .find(|(_, url)| url.is_some_and(|url| !is_secure(url)));
+        match insecure {
             Some((name, _)) => Err(ProviderError::InsecureEndpoint(name)),
             None => Ok(()),
         }
     }
 
-    /// The issuer as the provider spells it: the `aud` of request objects, the `iss` of tokens.
+    /// The issuer in the provider's spelling: the `aud` of request objects, the `iss` of tokens.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// Where browsers are sent to sign in.
+    /// The endpoint that browsers are redirected to for a sign-in (RFC 6749 section 3.1).
     #[must_use]
     pub fn authorization_endpoint(&self) -> &Url {
         &self.authorization_endpoint
     }
 
-    /// Where codes and refresh tokens are exchanged.
+    /// The endpoint that exchanges codes and refresh tokens (RFC 6749 section 3.2).
     #[must_use]
     pub fn token_endpoint(&self) -> &Url {
         &self.token_endpoint
     }
 
-    /// Where the provider's public keys are.
+    /// The address of the provider's JWK set (RFC 7517 section 5).
     #[must_use]
     pub fn jwks_uri(&self) -> &Url {
         &self.jwks_uri
     }
 
-    /// Where claims about a user can be asked for with an access token.
+    /// The endpoint that returns claims about the user for an access token (OpenID Connect Core
+    /// section 5.3).
     #[must_use]
     pub fn userinfo_endpoint(&self) -> Option<&Url> {
         self.userinfo_endpoint.as_ref()
     }
 
-    /// Where Oten tells whether an access token is still good. Never part of discovery.
+    /// Oten's endpoint that validates an access token. Never part of discovery.
     #[must_use]
     pub fn token_validation_endpoint(&self) -> Option<&Url> {
         self.token_validation_endpoint.as_ref()
     }
 
-    /// Where a browser is sent to sign out (OpenID Connect RP-Initiated Logout).
+    /// The endpoint that browsers are redirected to for a sign-out (OpenID Connect RP-Initiated
+    /// Logout section 2.1).
     #[must_use]
     pub fn end_session_endpoint(&self) -> Option<&Url> {
         self.end_session_endpoint.as_ref()
     }
 
-    /// Where tokens are revoked (RFC 7009).
+    /// The endpoint that revokes tokens (RFC 7009).
     #[must_use]
     pub fn revocation_endpoint(&self) -> Option<&Url> {
         self.revocation_endpoint.as_ref()
     }
 
-    /// Whether every authorization response carries `iss` (RFC 9207).
+    /// Whether every authorization response carries `iss` (RFC 9207 section 3).
     #[must_use]
     pub fn authorization_response_iss_parameter_supported(&self) -> bool {
         self.authorization_response_iss_parameter_supported
     }
 
-    /// The scopes the provider knows.
+    /// The scopes that the provider supports.
     #[must_use]
     pub fn scopes_supported(&self) -> &[String] {
-        &self.features.scopes
+        &self.features.scopes_supported
     }
 
-    /// The response types the provider knows; `code` is the one used here.
+    /// The response types that the provider supports; this crate uses `code`.
     #[must_use]
     pub fn response_types_supported(&self) -> &[String] {
-        &self.features.response_types
+        &self.features.response_types_supported
     }
 
-    /// The grant types the provider knows.
+    /// The grant types that the provider supports; this crate uses `authorization_code` and
+    /// `refresh_token`.
     #[must_use]
     pub fn grant_types_supported(&self) -> &[String] {
-        &self.features.grant_types
+        &self.features.grant_types_supported
     }
 
-    /// The PKCE methods the provider knows; `S256` is the one used here.
+    /// The PKCE methods that the provider supports (RFC 7636 section 4.3); this crate uses `S256`.
     #[must_use]
     pub fn code_challenge_methods_supported(&self) -> &[String] {
-        &self.features.code_challenge_methods
+        &self.features.code_challenge_methods_supported
     }
 
-    /// The client authentication methods the provider knows; `client_secret_post` is the one
-    /// used here.
+    /// The client authentication methods that the token endpoint supports; this crate uses
+    /// `client_secret_post`.
     #[must_use]
     pub fn token_endpoint_auth_methods_supported(&self) -> &[String] {
-        &self.features.token_endpoint_auth_methods
+        &self.features.token_endpoint_auth_methods_supported
     }
 
-    /// The claims the provider can tell about a user.
+    /// The claims that the provider may return about a user.
     #[must_use]
     pub fn claims_supported(&self) -> &[String] {
-        &self.features.claims
+        &self.features.claims_supported
     }
 
-    /// The algorithms the provider signs ID tokens with; `EdDSA` is the one believed here.
+    /// The algorithms that the provider signs ID tokens with; this crate accepts `EdDSA` only.
     #[must_use]
     pub fn id_token_signing_alg_values_supported(&self) -> &[String] {
-        &self.features.id_token_signing_algs
+        &self.features.id_token_signing_alg_values_supported
     }
 }
 
-impl Features {
-    fn documented() -> Self {
-        let list = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-        Self {
-            scopes: list(&["openid", "profile", "email"]),
-            response_types: list(&["code"]),
-            grant_types: list(&["authorization_code", "refresh_token"]),
-            code_challenge_methods: list(&["S256", "plain"]),
-            token_endpoint_auth_methods: list(&["client_secret_post"]),
-            claims: list(&["sub", "name", "email"]),
-            id_token_signing_algs: list(&["EdDSA"]),
-        }
+impl Document {
+    fn parse(document: &[u8]) -> Option<Self> {
+        let mut members: Map<String, Value> = serde_json::from_slice(document).ok()?;
+        // A member that is `null` counts as absent.
+        members.retain(|_, value| !value.is_null());
+        serde_json::from_value(members.into()).ok()
     }
 }
 
-/// An issuer without one trailing slash, which the samples write and discovery does not.
-pub(super) fn without_slash(issuer: &str) -> &str {
+/// Returns the address of the discovery document (OpenID Connect Discovery section 4).
+pub(crate) fn discovery_url(issuer: &str) -> Result<Url, ProviderError> {
+    let issuer = without_slash(issuer);
+    Url::parse(&format!("{issuer}/.well-known/openid-configuration"))
+        .map_err(|_| ProviderError::InvalidIssuer)
+}
+
+/// Returns the issuer without one trailing slash: sample configurations have one, Oten's discovery
+/// document does not.
+fn without_slash(issuer: &str) -> &str {
     issuer.strip_suffix('/').unwrap_or(issuer)
 }
 
@@ -332,29 +342,30 @@ mod tests {
     }
 
     #[test]
-    fn what_discovery_leaves_out_comes_from_the_table() {
+    fn omitted_endpoints_are_completed_from_the_documented_ones() {
         let metadata = discover(&json!({
             "issuer": SANDBOX,
             "token_endpoint": "https://account.sbx.oten.dev/v2/token",
         }))
         .unwrap();
-        let table = ProviderMetadata::from_environment(Environment::Sandbox);
+        let documented = ProviderMetadata::from_environment(Environment::Sandbox);
         assert_eq!(metadata.token_endpoint().path(), "/v2/token");
-        assert_eq!(metadata.jwks_uri(), table.jwks_uri());
-        assert_eq!(metadata.userinfo_endpoint(), table.userinfo_endpoint());
+        assert_eq!(metadata.jwks_uri(), documented.jwks_uri());
+        assert_eq!(metadata.userinfo_endpoint(), documented.userinfo_endpoint());
         assert_eq!(metadata.end_session_endpoint(), None);
     }
 
     #[test]
-    fn a_custom_issuer_has_no_table() {
+    fn a_custom_issuer_has_no_documented_endpoints() {
         let document = json!({ "issuer": "https://id.example" }).to_string();
-        let refusal =
+        let rejected =
             ProviderMetadata::from_discovery(document.as_bytes(), "https://id.example", None);
-        assert!(matches!(refusal, Err(ProviderError::Discovery(_))));
+        let missing = ProviderError::MissingEndpoint("authorization_endpoint");
+        assert_eq!(rejected, Err(missing));
     }
 
     #[test]
-    fn one_trailing_slash_makes_no_difference_and_discovery_decides_the_spelling() {
+    fn one_trailing_slash_is_ignored_and_discovery_decides_the_spelling() {
         let with = json!({ "issuer": format!("{SANDBOX}/") });
         assert_eq!(discover(&with).unwrap().issuer(), format!("{SANDBOX}/"));
         let two = json!({ "issuer": format!("{SANDBOX}//") });
@@ -362,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn d2_another_issuer_is_refused() {
+    fn d2_another_issuer_is_rejected() {
         let document = json!({ "issuer": "https://account.oten.com" });
         assert!(matches!(
             discover(&document),
@@ -371,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn d2_a_plain_http_endpoint_is_refused() {
+    fn d2_a_plain_http_endpoint_is_rejected() {
         for name in [
             "authorization_endpoint",
             "token_endpoint",
@@ -389,13 +400,47 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_is_no_metadata_is_refused() {
+    fn a_document_that_is_not_metadata_is_rejected() {
         for document in ["", "[]", "<html>", r#"{"issuer": 5}"#] {
-            let refusal = ProviderMetadata::from_discovery(document.as_bytes(), SANDBOX, None);
-            assert!(
-                matches!(refusal, Err(ProviderError::Discovery(_))),
-                "{document}"
-            );
+            let rejected = ProviderMetadata::from_discovery(document.as_bytes(), SANDBOX, None);
+            assert_eq!(rejected, Err(ProviderError::InvalidDiscovery), "{document}");
+        }
+    }
+
+    #[test]
+    fn every_documented_endpoint_is_an_https_url() {
+        for environment in Environment::ALL {
+            let metadata = ProviderMetadata::from_environment(environment);
+            for url in [
+                metadata.authorization_endpoint(),
+                metadata.token_endpoint(),
+                metadata.jwks_uri(),
+                metadata.userinfo_endpoint().unwrap(),
+                metadata.token_validation_endpoint().unwrap(),
+            ] {
+                assert_eq!(url.scheme(), "https");
+                assert!(url.as_str().starts_with(environment.issuer()));
+            }
+        }
+    }
+
+    #[test]
+    fn the_well_known_path_follows_the_issuers_path() {
+        for (issuer, url) in [
+            (
+                "https://id.example",
+                "https://id.example/.well-known/openid-configuration",
+            ),
+            (
+                "https://id.example/",
+                "https://id.example/.well-known/openid-configuration",
+            ),
+            (
+                "http://127.0.0.1:3000/oten",
+                "http://127.0.0.1:3000/oten/.well-known/openid-configuration",
+            ),
+        ] {
+            assert_eq!(discovery_url(issuer).unwrap().as_str(), url);
         }
     }
 }

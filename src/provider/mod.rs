@@ -1,55 +1,62 @@
-//! Where Oten's endpoints and keys are: static tables, discovery, JWK sets.
+//! The provider's endpoints and keys: documented tables, discovery, JWK sets.
 //!
 //! ```
 //! use axum_oten::{config::Environment, provider::ProviderMetadata};
 //!
-//! // What is known about an environment while discovery cannot be reached:
+//! // The documented endpoints of an environment stand in while discovery is unreachable:
 //! let sandbox = ProviderMetadata::from_environment(Environment::Sandbox);
 //! assert_eq!(sandbox.issuer(), "https://account.sbx.oten.dev");
 //! assert!(sandbox.code_challenge_methods_supported().iter().any(|method| method == "S256"));
 //!
-//! // Discovery is believed only if it speaks for the issuer that was asked:
+//! // A discovery document of another issuer is rejected:
 //! let document = br#"{"issuer": "https://account.example"}"#;
 //! assert!(ProviderMetadata::from_discovery(document, "https://account.sbx.oten.dev", None).is_err());
 //! ```
 
 mod budget;
 mod cache;
-mod discovery;
-mod environment;
 mod error;
-mod jwks;
 mod metadata;
 
 pub use self::{error::ProviderError, metadata::ProviderMetadata};
 
-pub(crate) use self::budget::Budget;
-#[cfg(feature = "check")]
-pub(crate) use self::discovery::discovery_url;
+pub(crate) use self::{budget::Budget, metadata::discovery_url};
 
 use std::sync::Arc;
 
+use time::Duration;
 use url::Url;
 
-use self::{discovery::Discovery, jwks::KeyCache};
+use self::cache::Cache;
 use crate::{
     clock::Clock,
-    config::Config,
-    http::{Answer, Call, HttpClient, HttpError, HttpOptions},
-    jose::{Algorithm, VerifyingKey},
-    metric::Endpoint,
+    config::{Config, Issuer},
+    http::{HttpClient, HttpError, HttpOptions, HttpRequest, HttpResponse},
+    jose::{Algorithm, JwkSet, VerifyingKey},
+    metric::{self, Endpoint, Fetch},
 };
 
-/// The provider as this process knows it: cached metadata and cached keys.
+/// Metadata and keys that are older are fetched again in the background, so that a key the
+/// provider has withdrawn expires.
+const MAX_AGE: Duration = Duration::hours(1);
+
+/// A provider that responded within this time counts as reachable.
+const REACHABLE_FOR: Duration = Duration::seconds(30);
+
+/// How often an unknown `kid` may cause the keys to be fetched again.
+const KEY_REFETCH_INTERVAL: Duration = Duration::minutes(1);
+
+/// The configured provider, with its metadata and keys cached in this process.
 #[derive(Debug)]
 pub(crate) struct Provider {
+    issuer: Issuer,
     http: HttpClient,
-    discovery: Discovery,
-    keys: KeyCache,
+    metadata: Arc<Cache<ProviderMetadata>>,
+    keys: Arc<Cache<JwkSet>>,
 }
 
 impl Provider {
-    /// Nothing is fetched here: an app starts while the provider is down.
+    /// Returns the provider without calling it, so that an app starts while the provider is down.
     pub(crate) fn new(config: &Config, clock: Clock) -> Result<Self, HttpError> {
         let issuer = config.issuer().clone();
         let http = HttpClient::new(&HttpOptions {
@@ -58,9 +65,10 @@ impl Provider {
             proxy: config.proxy().clone(),
         })?;
         Ok(Self {
-            discovery: Discovery::new(issuer, http.clone(), clock.clone()),
-            keys: KeyCache::new(http.clone(), clock),
+            issuer,
             http,
+            metadata: Arc::new(Cache::new(clock.clone())),
+            keys: Arc::new(Cache::new(clock)),
         })
     }
 
@@ -69,41 +77,147 @@ impl Provider {
         &self.http
     }
 
-    /// The endpoints and features; from the cache where there is one.
+    /// Returns the metadata from the cache, or else from the provider.
+    ///
+    /// Metadata that is too old is fetched again in the background. While one of Oten's environments
+    /// is unreachable and nothing is cached, its documented endpoints stand in.
     pub(crate) async fn metadata(&self) -> Result<Arc<ProviderMetadata>, ProviderError> {
-        self.discovery.metadata().await
+        if let Some(cached) = self.metadata.get(MAX_AGE, self.fetch_metadata()) {
+            return Ok(cached);
+        }
+        let is_fresh = |_: &_, age| age < MAX_AGE;
+        let fetched = self.metadata.refresh(is_fresh, self.fetch_metadata()).await;
+        fetched.or_else(|error| documented(&self.issuer, error))
     }
 
-    /// Whether the provider answers: it did less than 30 seconds ago, or does now.
-    pub(crate) async fn reach(&self) -> Result<(), ProviderError> {
-        self.discovery.reach().await
+    /// Succeeds if the provider has responded within the last 30 seconds, or does so now.
+    pub(crate) async fn check_reachable(&self) -> Result<(), ProviderError> {
+        let is_recent = |_: &_, age| age < REACHABLE_FOR;
+        let fetched = self.metadata.refresh(is_recent, self.fetch_metadata());
+        fetched.await.map(drop)
     }
 
-    /// The key for a token's header.
+    /// Returns the key for a token's `kid` and `alg`. An unknown `kid` fetches the keys again, at
+    /// most once a minute.
     pub(crate) async fn key(
         &self,
         metadata: &ProviderMetadata,
         key_id: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<VerifyingKey, ProviderError> {
-        self.keys.find(metadata.jwks_uri(), key_id, algorithm).await
+        let fetch =
+            |is_refetch| fetch_keys(self.http.clone(), metadata.jwks_uri().clone(), is_refetch);
+        let cached = self.keys.get(MAX_AGE, fetch(true));
+        let key = cached
+            .as_ref()
+            .and_then(|keys| keys.find(key_id, algorithm));
+        if let Some(key) = key {
+            return Ok(key.clone());
+        }
+        let wanted = key_id.map(str::to_owned);
+        let is_known_or_recent = move |keys: &JwkSet, age| {
+            keys.find(wanted.as_deref(), algorithm).is_some() || age < KEY_REFETCH_INTERVAL
+        };
+        let fetched = self
+            .keys
+            .refresh(is_known_or_recent, fetch(cached.is_some()));
+        let keys = fetched.await?;
+        let key = keys.find(key_id, algorithm);
+        key.cloned().ok_or(ProviderError::UnknownKey)
+    }
+
+    fn fetch_metadata(
+        &self,
+    ) -> impl Future<Output = Result<ProviderMetadata, ProviderError>> + use<> {
+        let (http, issuer) = (self.http.clone(), self.issuer.clone());
+        async move {
+            let (issuer, environment) = match &issuer {
+                Issuer::Environment(environment) => (environment.issuer(), Some(*environment)),
+                Issuer::Custom(url) => (url.as_str(), None),
+            };
+            let url = discovery_url(issuer)?;
+            let response =
+                fetch(&http, Endpoint::Discovery, &url, "the discovery document").await?;
+            ProviderMetadata::from_discovery(response.body(), issuer, environment)
+        }
     }
 }
 
-/// Reads a document of the provider's.
+impl ProviderMetadata {
+    /// Fetches the metadata of the configured provider.
+    ///
+    /// While one of Oten's environments is unreachable, its documented endpoints stand in. An app
+    /// with an [`Oten`](crate::Oten) calls
+    /// [`Oten::provider_metadata`](crate::Oten::provider_metadata), which caches.
+    ///
+    /// # Errors
+    ///
+    /// [`ProviderError`] when the provider is unreachable or its discovery document is rejected.
+    pub async fn discover(config: &Config) -> Result<Arc<Self>, ProviderError> {
+        let provider = Provider::new(config, Clock::system())
+            .map_err(|error| ProviderError::unreachable("the discovery document", &error))?;
+        provider.metadata().await
+    }
+}
+
+/// Returns the environment's documented endpoints if `error` is transient. A document that is
+/// wrong is not replaced.
+fn documented(
+    issuer: &Issuer,
+    error: ProviderError,
+) -> Result<Arc<ProviderMetadata>, ProviderError> {
+    match issuer {
+        Issuer::Environment(environment) if error.is_transient() => {
+            Ok(Arc::new(ProviderMetadata::from_environment(*environment)))
+        }
+        _ => Err(error),
+    }
+}
+
+async fn fetch_keys(
+    http: HttpClient,
+    jwks_uri: Url,
+    is_refetch: bool,
+) -> Result<JwkSet, ProviderError> {
+    let response = fetch(&http, Endpoint::Jwks, &jwks_uri, "the key set").await;
+    let keys = response
+        .and_then(|response| JwkSet::from_json(response.body()).map_err(ProviderError::KeySet));
+    if is_refetch {
+        metric::jwks_refetched(match keys {
+            Ok(_) => Fetch::Success,
+            Err(_) => Fetch::Failed,
+        });
+    }
+    keys
+}
+
 async fn fetch(
     http: &HttpClient,
     endpoint: Endpoint,
     url: &Url,
     document: &'static str,
-) -> Result<Answer, ProviderError> {
-    let answer = http
-        .send(&Call::get(endpoint, url))
+) -> Result<HttpResponse, ProviderError> {
+    let response = http
+        .send(&HttpRequest::get(endpoint, url))
         .await
         .map_err(|error| ProviderError::unreachable(document, &error))?;
-    if answer.status.is_success() {
-        Ok(answer)
+    if response.status.is_success() {
+        Ok(response)
     } else {
-        Err(ProviderError::status(document, &answer))
+        Err(ProviderError::status(document, &response))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    #[test]
+    fn d2_documented_endpoints_stand_in_for_an_unreachable_provider_only() {
+        let issuer = Issuer::Environment(Environment::Sandbox);
+        let unreachable = ProviderError::unreachable("x", &HttpError::TimedOut);
+        assert!(documented(&issuer, unreachable).is_ok());
+        assert!(documented(&issuer, ProviderError::IssuerMismatch).is_err());
     }
 }

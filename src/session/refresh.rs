@@ -15,8 +15,8 @@ use crate::{
     audit::{EventKind, TARGET},
     error::with_causes,
     protocol::{
-        ErrorCode, Expected, IdTokenCheckError, IdTokenError, TokenError, TokenResponse,
-        check_id_token, refresh_tokens,
+        ErrorCode, ExpectedIdToken, IdTokenError, TokenEndpoint, TokenError, TokenResponse,
+        verify_id_token,
     },
     provider::{ProviderError, ProviderMetadata},
     secret::random_bytes,
@@ -50,14 +50,14 @@ impl Failure {
     fn ends_the_sign_in(&self) -> bool {
         matches!(
             self,
-            Self::Token(TokenError::Refused(ErrorCode::InvalidGrant)) | Self::IdToken(_)
+            Self::Token(TokenError::ErrorResponse(ErrorCode::InvalidGrant)) | Self::IdToken(_)
         )
     }
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Budget(retry_after) => Some(*retry_after),
-            Self::Token(TokenError::Busy { retry_after }) => *retry_after,
+            Self::Token(TokenError::RateLimited { retry_after }) => *retry_after,
             Self::Provider(error) => error.retry_after(),
             _ => None,
         }
@@ -167,13 +167,12 @@ async fn call(
             .refresh()
             .map_err(|exhausted| Failure::Budget(exhausted.retry_after))?;
     }
-    let mut response = refresh_tokens(
-        parts.provider.http(),
-        metadata.token_endpoint(),
-        &parts.client,
-        &refresh_token.0,
-    )
-    .await?;
+    let endpoint = TokenEndpoint {
+        http: parts.provider.http(),
+        url: metadata.token_endpoint(),
+        client: &parts.client,
+    };
+    let mut response = endpoint.refresh(&refresh_token.0).await?;
     if !is_id_token_good(parts, request, metadata, &response).await? {
         response.id_token = None;
     }
@@ -193,7 +192,7 @@ async fn is_id_token_good(
     if response.id_token.is_none() {
         return Ok(false);
     }
-    let expected = Expected {
+    let expected = ExpectedIdToken {
         issuer: metadata.issuer(),
         client_id: parts.client.id(),
         subject: Some(request.user.subject()),
@@ -203,14 +202,11 @@ async fn is_id_token_good(
         now: parts.sessions.records.clock().unix_now(),
     };
     let id_token = response.id_token.as_ref();
-    let check = check_id_token(&parts.provider, metadata, id_token, &expected);
+    let check = verify_id_token(&parts.provider, metadata, id_token, &expected);
     match timeout(KEY_PATIENCE, check).await {
         Ok(Ok(_)) => Ok(true),
-        Ok(Err(IdTokenCheckError::IdToken(error))) => Err(error),
-        Ok(Err(IdTokenCheckError::Provider(ProviderError::UnknownKey))) => {
-            Err(IdTokenError::UnknownKey)
-        }
-        Ok(Err(IdTokenCheckError::Provider(_))) | Err(_) => {
+        Ok(Err(error @ IdTokenError::Provider(ProviderError::UnknownKey))) => Err(error),
+        Ok(Err(IdTokenError::Provider(_))) | Err(_) => {
             tracing::warn!(
                 target: TARGET,
                 correlation_id = request.correlation_id,
@@ -218,6 +214,7 @@ async fn is_id_token_good(
             );
             Ok(false)
         }
+        Ok(Err(error)) => Err(error),
     }
 }
 

@@ -20,7 +20,7 @@ use super::{
     security_headers::protect_page,
 };
 use crate::{
-    protocol::{ExpectedLogout, LogoutTokenError, check_logout_token},
+    protocol::{ExpectedLogoutToken, LogoutTokenError, verify_logout_token},
     session::LogoutTarget,
 };
 
@@ -52,11 +52,11 @@ async fn log_out(context: &RequestContext, request: Request<Body>) -> Result<(),
     let inner = context.inner();
     let token = logout_token(request).await?;
     let metadata = inner.provider.metadata().await.map_err(Error::Provider)?;
-    let expected = ExpectedLogout {
+    let expected = ExpectedLogoutToken {
         client_id: inner.config.client().id(),
         now: inner.clock.unix_now(),
     };
-    let claims = check_logout_token(&inner.provider, &metadata, &token, &expected).await?;
+    let claims = verify_logout_token(&inner.provider, &metadata, &token, &expected).await?;
 
     let (issuer, jti) = (metadata.issuer(), &claims.jti);
     let used = &inner.used_logout_tokens;
@@ -77,9 +77,13 @@ async fn log_out(context: &RequestContext, request: Request<Body>) -> Result<(),
     };
     event::back_channel_logout(context, subject, ended.count);
     // Only now: if the store fails before, the provider sends the same token again.
-    let ends_at = OffsetDateTime::from_unix_timestamp(claims.ends_at)
-        .map_err(|_| refused(LogoutTokenError::Misshapen("iat")))?;
-    if used.add(issuer, jti, ends_at).await.map_err(Error::Store)? {
+    let expires_at = OffsetDateTime::from_unix_timestamp(claims.expires_at)
+        .map_err(|_| refused(LogoutTokenError::InvalidClaim("iat")))?;
+    if used
+        .add(issuer, jti, expires_at)
+        .await
+        .map_err(Error::Store)?
+    {
         Ok(())
     } else {
         Err(refused(LogoutTokenError::Replayed))

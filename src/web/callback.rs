@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     protocol::{
-        CallbackParameters, Expected, TokenError, TokenResponse, check_id_token, exchange_code,
+        CallbackParameters, ExpectedIdToken, TokenEndpoint, TokenError, TokenResponse,
+        verify_id_token,
     },
     provider::ProviderMetadata,
     secret::Secret,
@@ -112,21 +113,20 @@ async fn complete(
     )?;
     if let Some(budget) = &inner.budget {
         budget.sign_in().map_err(|exhausted| {
-            Error::Token(TokenError::Busy {
+            Error::Token(TokenError::RateLimited {
                 retry_after: Some(exhausted.retry_after),
             })
         })?;
     }
-    let tokens = exchange_code(
-        inner.provider.http(),
-        metadata.token_endpoint(),
-        inner.config.client(),
-        inner.config.redirect_uri(),
-        &code,
-        &attempt.code_verifier,
-    )
-    .await
-    .map_err(Error::Token)?;
+    let endpoint = TokenEndpoint {
+        http: inner.provider.http(),
+        url: metadata.token_endpoint(),
+        client: inner.config.client(),
+    };
+    let tokens = endpoint
+        .exchange_code(inner.config.redirect_uri(), &code, &attempt.code_verifier)
+        .await
+        .map_err(Error::Token)?;
     let identity = verify(context, &metadata, &tokens, attempt).await?;
     let tokens = Tokens::new(tokens, inner.clock.now());
     let (id, user) = inner
@@ -149,7 +149,7 @@ async fn verify(
     attempt: &LoginAttempt,
 ) -> Result<Identity, Error> {
     let inner = context.inner();
-    let expected = Expected {
+    let expected = ExpectedIdToken {
         issuer: metadata.issuer(),
         client_id: inner.config.client().id(),
         subject: None,
@@ -158,7 +158,7 @@ async fn verify(
         max_age: inner.config.max_age(),
         now: inner.clock.unix_now(),
     };
-    let claims = check_id_token(
+    let claims = verify_id_token(
         &inner.provider,
         metadata,
         tokens.id_token.as_ref(),
@@ -167,7 +167,7 @@ async fn verify(
     .await?;
     Ok(Identity {
         issuer: metadata.issuer().to_owned(),
-        auth_time: claims.auth_time(),
+        auth_time: claims.auth_time,
         subject: claims.sub,
         claims: claims.other,
     })

@@ -9,10 +9,7 @@ use crate::{
     audit::Reason,
     error::with_causes,
     jose::JoseError,
-    protocol::{
-        CallbackError, ErrorCode, IdTokenCheckError, IdTokenError, LogoutTokenCheckError,
-        LogoutTokenError, TokenError,
-    },
+    protocol::{CallbackError, ErrorCode, IdTokenError, LogoutTokenError, TokenError},
     provider::ProviderError,
     store::StoreError,
 };
@@ -75,7 +72,7 @@ pub(super) enum Error {
     #[error("the code cannot be exchanged")]
     Token(#[source] TokenError),
     #[error("the provider's answer is not believed")]
-    IdToken(#[from] IdTokenError),
+    IdToken(#[source] IdTokenError),
     #[error("the provider took more than {} seconds to complete the sign-in", .0.as_secs())]
     TooSlow(Duration),
     #[error(transparent)]
@@ -123,20 +120,20 @@ const TRY_AGAIN: Remedy = Remedy::SignIn("Try again");
 const UNTRUSTED: &str =
     "The answer that came from Oten could not be trusted, so you have not been signed in.";
 
-impl From<IdTokenCheckError> for Error {
-    fn from(error: IdTokenCheckError) -> Self {
+impl From<IdTokenError> for Error {
+    fn from(error: IdTokenError) -> Self {
         match error {
-            IdTokenCheckError::Provider(error) => Self::Provider(error),
-            IdTokenCheckError::IdToken(error) => Self::IdToken(error),
+            IdTokenError::Provider(error) => Self::Provider(error),
+            error => Self::IdToken(error),
         }
     }
 }
 
-impl From<LogoutTokenCheckError> for Error {
-    fn from(error: LogoutTokenCheckError) -> Self {
+impl From<LogoutTokenError> for Error {
+    fn from(error: LogoutTokenError) -> Self {
         match error {
-            LogoutTokenCheckError::Provider(error) => Self::Provider(error),
-            LogoutTokenCheckError::LogoutToken(error) => Self::BackChannel(error.into()),
+            LogoutTokenError::Provider(error) => Self::Provider(error),
+            error => Self::BackChannel(error.into()),
         }
     }
 }
@@ -278,7 +275,7 @@ impl Description {
 }
 
 fn provider(error: &ProviderError) -> Description {
-    if error.may_pass() {
+    if error.is_transient() {
         return Description::down(
             error.reason(),
             "Oten does not answer",
@@ -298,8 +295,8 @@ fn provider(error: &ProviderError) -> Description {
 
 fn callback(error: &CallbackError) -> Description {
     match error {
-        CallbackError::Refused(code) => refused(code),
-        CallbackError::ForeignIssuer => Description::of(
+        CallbackError::ErrorResponse(code) => refused(code),
+        CallbackError::Iss => Description::of(
             StatusCode::BAD_REQUEST,
             error.reason(),
             "Sign-in failed",
@@ -343,14 +340,14 @@ fn token(error: &TokenError) -> Description {
             "Oten could not be reached to complete the sign-in. Please try again in a moment.",
         )
         .remedy(TRY_AGAIN),
-        TokenError::Busy { retry_after } => Description::down(
+        TokenError::RateLimited { retry_after } => Description::down(
             error.reason(),
             "Oten is busy",
             "Many people are signing in right now. Please try again in a moment.",
         )
         .retry_after(*retry_after)
         .remedy(TRY_AGAIN),
-        TokenError::Refused(code) => refused(code),
+        TokenError::ErrorResponse(code) => refused(code),
         TokenError::Status(_) | TokenError::Malformed | TokenError::NotBearer => Description::of(
             StatusCode::BAD_GATEWAY,
             error.reason(),

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     audit::Reason,
     metric::{self, Login},
-    protocol::{AuthorizationRequest, authorization_url},
+    protocol::AuthorizationRequest,
     session::{LoginAttempt, ReturnTo},
 };
 
@@ -81,16 +81,16 @@ pub(super) async fn start(
     let inner = context.inner();
     let metadata = inner.provider.metadata().await.map_err(Error::Provider)?;
     let now = inner.clock.now();
-    let request = AuthorizationRequest::new(
-        &inner.config,
-        metadata.issuer(),
-        &attempt.state,
-        &attempt.nonce,
-        &attempt.code_verifier,
-        now.unix_timestamp(),
-    );
-    let url = authorization_url(metadata.authorization_endpoint(), &request)
-        .map_err(Error::RequestObject)?;
+    let request = AuthorizationRequest {
+        config: &inner.config,
+        issuer: metadata.issuer(),
+        state: &attempt.state,
+        nonce: &attempt.nonce,
+        code_verifier: &attempt.code_verifier,
+        now: now.unix_timestamp(),
+    };
+    let url = request.url(metadata.authorization_endpoint());
+    let url = url.map_err(Error::RequestObject)?;
     let state = attempt.state.clone();
     let id = inner.attempts.open(attempt).await.map_err(Error::Store)?;
 

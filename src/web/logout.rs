@@ -15,11 +15,7 @@ use super::{
     request_context::{RequestContext, redirect},
     same_origin::is_same_origin,
 };
-use crate::{
-    protocol::{LogoutRequest, end_session_url},
-    secret::Secret,
-    session::EndedSession,
-};
+use crate::{protocol::LogoutRequest, secret::Secret, session::EndedSession};
 
 /// Who signs out does not wait longer for the provider's endpoints to be known.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -117,9 +113,9 @@ fn to_provider(context: &RequestContext, endpoint: &Url, ended: &[EndedSession])
     let request = LogoutRequest {
         client_id: inner.config.client().id(),
         id_token_hint: id_token.map(|stored| &stored.0),
-        back: back.map(|uri| (uri, &state)),
+        return_to: back.map(|uri| (uri, &state)),
     };
-    let mut response = redirect(end_session_url(endpoint, &request).as_str());
+    let mut response = redirect(request.url(endpoint).as_str());
     if back.is_some() {
         let cookie = inner.cookies.logout(&state);
         response.headers_mut().append(header::SET_COOKIE, cookie);

@@ -149,7 +149,7 @@ async fn probe(records: &Records) -> Health {
 }
 
 async fn reach(provider: &Provider) -> Health {
-    match timeout(PROVIDER_PATIENCE, provider.reach()).await {
+    match timeout(PROVIDER_PATIENCE, provider.check_reachable()).await {
         Ok(Ok(())) => Health::Ok,
         // Why is in the log already.
         Ok(Err(_)) | Err(_) => Health::Unreachable,

@@ -385,7 +385,7 @@ async fn d4_no_call_takes_longer_than_ten_seconds() {
         assert_the_whole_callback_is_given_up(),
     );
     let text = log.text();
-    assert!(text.contains("no complete answer came within 10 seconds"));
+    assert!(text.contains("no complete response within 10 seconds"));
 }
 
 async fn assert_a_hanging_token_endpoint_is_given_up() {

@@ -78,10 +78,18 @@ async fn b3_a_wrong_certificate_is_told_with_its_cure() {
         params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
     });
     for (emulator, message, help) in [
-        (wrong_name.await, "for another host name", "stands between"),
+        (
+            wrong_name.await,
+            "for another host name",
+            "suspect interception",
+        ),
         (expired.await, "has expired", "clock is right"),
         (early.await, "is not valid yet", "clock is right"),
-        (for_clients.await, "is refused", "a server's certificate"),
+        (
+            for_clients.await,
+            "is not acceptable",
+            "a server certificate",
+        ),
     ] {
         let said = complaint(emulator.config().ca_file(emulator.ca_file())).await;
         assert!(said.contains(message) && said.contains(help), "{said}");
@@ -98,7 +106,7 @@ async fn b3_a_port_without_tls_is_told_with_its_cure() {
         .client_secret(crate::common::SECRET)
         .redirect_uri(TlsEmulator::REDIRECT_URI);
     let said = complaint(config).await;
-    assert!(said.contains("no https is spoken"), "{said}");
+    assert!(said.contains("does not speak TLS"), "{said}");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::refusal::{Refusal, refuse};
-use crate::http::{CaCertificates, NoCertificates};
+use crate::http::{CaCertificateError, CaCertificates};
 
 /// The rule for what the file at `path` holds.
 pub(super) fn certificates(pem: &str, path: &Path) -> Result<CaCertificates, Refusal> {
@@ -10,14 +10,14 @@ pub(super) fn certificates(pem: &str, path: &Path) -> Result<CaCertificates, Ref
         Err(fault) => fault,
     };
     let (message, help) = match fault {
-        NoCertificates::Empty => ("an empty file".to_owned(), EXPORT),
-        NoCertificates::NotPem => ("a file that is not PEM".to_owned(), CONVERT),
-        NoCertificates::PrivateKey => (
+        CaCertificateError::Empty => ("an empty file".to_owned(), EXPORT),
+        CaCertificateError::NotPem => ("a file that is not PEM".to_owned(), CONVERT),
+        CaCertificateError::PrivateKey => (
             "a file with a private key".to_owned(),
             "Name one with certificates only, and let nobody else have the key.",
         ),
-        NoCertificates::None => ("a file without a certificate".to_owned(), EXPORT),
-        NoCertificates::Broken(place) => (
+        CaCertificateError::NoCertificate => ("a file without a certificate".to_owned(), EXPORT),
+        CaCertificateError::Malformed(place) => (
             format!("a file whose certificate {place} is cut off or not a certificate"),
             EXPORT,
         ),

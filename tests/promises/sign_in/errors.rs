@@ -102,7 +102,7 @@ const CODES: [(&str, u16, &str, &str); 18] = [
         "interaction_required",
         403,
         "interaction_required",
-        "needs something from you",
+        "needs more information from you",
     ),
     (
         "a_code_of_tomorrow",

@@ -64,7 +64,7 @@ async fn plain_http_at_an_https_address_is_told() {
     let patient = Patient::healthy().await;
     let https = patient.emulator.issuer().replace("http:", "https:");
     let patient = patient.set("OTEN_ISSUER", &https);
-    assert_untrusted(&patient, "no https is spoken").await;
+    assert_untrusted(&patient, "does not speak TLS").await;
 }
 
 /// Who has a client id and a secret, and does what `oten check` says, has a site that works.

@@ -1,0 +1,355 @@
+//! The only HTTP client for calls to the provider: time-outs, no redirects, a body limit, retries
+//! and TLS errors that name their fix.
+
+mod proxy;
+mod tls;
+
+pub use self::proxy::Proxy;
+pub(crate) use self::tls::{CaCertificateError, CaCertificates, TlsError};
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode, header};
+use serde::de::DeserializeOwned;
+#[cfg(feature = "check")]
+use time::OffsetDateTime;
+use tokio::time::{Instant, sleep, timeout_at};
+use url::{Url, form_urlencoded};
+use zeroize::Zeroizing;
+
+use crate::{
+    metric::{self, Endpoint, Outcome},
+    secret::random_bytes,
+};
+
+/// Limit for establishing a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Limit for a call: a request and all its retries.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Limit for a response body, counted after decompression.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// How often a request is sent at most.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// The pause before the first retry; it doubles with each further one.
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+
+/// Longer values of `Retry-After` are shortened to this one.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// A client for the endpoints of one provider.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpClient {
+    client: reqwest::Client,
+    /// Whether the configuration names a proxy.
+    through_proxy: bool,
+}
+
+/// The network path to a provider. Defaults to a provider on the open network.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HttpOptions {
+    /// Whether the provider is on this machine: plain http is allowed, and the system's proxy is
+    /// not used because it could not reach the provider.
+    pub(crate) loopback: bool,
+    /// Certificates trusted in addition to the system's.
+    pub(crate) ca_certificates: CaCertificates,
+    pub(crate) proxy: Proxy,
+}
+
+/// A request and the rules for retrying it.
+pub(crate) struct HttpRequest<'a> {
+    method: Method,
+    /// The endpoint that metrics name; `None` for a request that is not counted.
+    endpoint: Option<Endpoint>,
+    url: &'a Url,
+    form: Option<Zeroizing<String>>,
+    /// Whether a response shows that the provider did not act on the request, so that a retry is
+    /// safe.
+    retry_on: fn(&HttpResponse) -> bool,
+    /// Whether a request without a response may be retried.
+    idempotent: bool,
+}
+
+impl<'a> HttpRequest<'a> {
+    /// Returns a request for a document. Retried after every transient failure.
+    pub(crate) fn get(endpoint: Endpoint, url: &'a Url) -> Self {
+        Self {
+            method: Method::GET,
+            endpoint: Some(endpoint),
+            url,
+            form: None,
+            retry_on: HttpResponse::is_transient_failure,
+            idempotent: true,
+        }
+    }
+
+    /// Returns a request that posts a form. Retried if no connection could be established or
+    /// `retry_on` accepts the response, never if the outcome is unknown.
+    pub(crate) fn post(
+        endpoint: Endpoint,
+        url: &'a Url,
+        form: &[(&str, &str)],
+        retry_on: fn(&HttpResponse) -> bool,
+    ) -> Self {
+        let form = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(form)
+            .finish();
+        Self {
+            method: Method::POST,
+            endpoint: Some(endpoint),
+            url,
+            form: Some(form.into()),
+            retry_on,
+            idempotent: false,
+        }
+    }
+
+    /// Returns a request that finds out whether a server responds at all. Retried only if no
+    /// connection could be established.
+    #[cfg(feature = "check")]
+    pub(crate) fn probe(method: Method, url: &'a Url) -> Self {
+        Self {
+            method,
+            endpoint: None,
+            url,
+            form: None,
+            retry_on: |_| false,
+            idempotent: false,
+        }
+    }
+}
+
+/// A complete response of any status.
+pub(crate) struct HttpResponse {
+    pub(crate) status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+    /// How long the last attempt took, from sending the request to the end of the response.
+    #[cfg(feature = "check")]
+    pub(crate) took: Duration,
+}
+
+impl HttpResponse {
+    /// Returns the body as JSON, or `None` if it does not fit `T`.
+    pub(crate) fn json<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_slice(&self.body).ok()
+    }
+
+    pub(crate) fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Whether a retry may succeed: any 5xx, or 429.
+    pub(crate) fn is_transient_failure(&self) -> bool {
+        self.status.is_server_error() || self.status == StatusCode::TOO_MANY_REQUESTS
+    }
+
+    /// `Retry-After` in seconds (RFC 9110 section 10.2.3), at most an hour. Oten does not use the
+    /// form with a date.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let seconds = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
+        let wait = Duration::from_secs(seconds.trim().parse().ok()?);
+        Some(wait.min(MAX_RETRY_AFTER))
+    }
+
+    /// The provider's time when it sent the response: `Date` (RFC 9110 section 6.6.1) plus the
+    /// `Age` that a cache adds (RFC 9111 section 5.1).
+    #[cfg(feature = "check")]
+    pub(crate) fn date(&self) -> Option<OffsetDateTime> {
+        date(&self.headers)
+    }
+}
+
+/// Error returned when a call has no complete response.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HttpError {
+    #[error("the HTTP client could not be set up")]
+    Setup(#[source] reqwest::Error),
+    #[error("no connection could be established")]
+    Connect(#[source] reqwest::Error),
+    #[error(
+        "no connection could be established through the proxy; check `proxy`, and that the proxy \
+         may connect to the provider"
+    )]
+    Proxy(#[source] reqwest::Error),
+    #[error("{0}")]
+    Tls(TlsError, #[source] reqwest::Error),
+    #[error("no complete response within {} seconds", CALL_TIMEOUT.as_secs())]
+    TimedOut,
+    #[error("the connection broke before the response was complete")]
+    Interrupted(#[source] reqwest::Error),
+    #[error("the response is larger than {} MiB", MAX_BODY_BYTES / 1024 / 1024)]
+    TooLarge,
+}
+
+impl HttpClient {
+    /// Returns a client that takes the given network path.
+    pub(crate) fn new(options: &HttpOptions) -> Result<Self, HttpError> {
+        let through_proxy = matches!(options.proxy, Proxy::Url(_));
+        let certificates = options.ca_certificates.to_reqwest();
+        let builder = reqwest::Client::builder()
+            .user_agent(concat!("axum-oten/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_TIMEOUT)
+            // `send` retries: reqwest does not know which requests are safe to repeat.
+            .retry(reqwest::retry::never())
+            .tls_certs_merge(certificates.map_err(HttpError::Setup)?)
+            // A proxy can read plain http.
+            .https_only(!options.loopback || through_proxy);
+        let builder = match &options.proxy {
+            Proxy::System if !options.loopback => builder,
+            Proxy::System | Proxy::Direct => builder.no_proxy(),
+            Proxy::Url(url) => {
+                let proxy = reqwest::Proxy::all(url.expose());
+                // The error may quote the URL, which may contain a password.
+                builder.proxy(proxy.map_err(|error| HttpError::Setup(error.without_url()))?)
+            }
+        };
+        Ok(Self {
+            client: builder.build().map_err(HttpError::Setup)?,
+            through_proxy,
+        })
+    }
+
+    /// Sends a request, and again where [`HttpRequest`] allows a retry, within [`CALL_TIMEOUT`].
+    pub(crate) async fn send(&self, request: &HttpRequest<'_>) -> Result<HttpResponse, HttpError> {
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        let mut attempt = 1;
+        loop {
+            let started = Instant::now();
+            let result = timeout_at(deadline, self.send_once(request))
+                .await
+                .unwrap_or(Err(HttpError::TimedOut));
+            if let Some(endpoint) = request.endpoint {
+                metric::provider_called(endpoint, outcome(&result), started.elapsed());
+            }
+            let pause = match &result {
+                Ok(response) if (request.retry_on)(response) => {
+                    backoff(attempt).max(response.retry_after().unwrap_or_default())
+                }
+                Err(HttpError::Connect(_) | HttpError::Proxy(_)) => backoff(attempt),
+                Err(HttpError::Interrupted(_)) if request.idempotent => backoff(attempt),
+                _ => return result,
+            };
+            let remaining = deadline.saturating_duration_since(Instant::now());
+            if attempt == MAX_ATTEMPTS || pause >= remaining {
+                return result;
+            }
+            let url = request.url.as_str();
+            tracing::debug!(url, attempt, ?pause, "retrying a request to the provider");
+            sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    async fn send_once(&self, request: &HttpRequest<'_>) -> Result<HttpResponse, HttpError> {
+        #[cfg(feature = "check")]
+        let started = Instant::now();
+        let mut builder = self
+            .client
+            .request(request.method.clone(), request.url.clone())
+            .header(header::ACCEPT, "application/json");
+        if let Some(form) = &request.form {
+            builder = builder
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form.as_bytes().to_vec());
+        }
+        let mut response = builder.send().await.map_err(|error| self.classify(error))?;
+        let mut body = BytesMut::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| self.classify(error))?
+        {
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(HttpError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(HttpResponse {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            body: body.freeze(),
+            #[cfg(feature = "check")]
+            took: started.elapsed(),
+        })
+    }
+
+    fn classify(&self, error: reqwest::Error) -> HttpError {
+        let error = error.without_url();
+        if error.is_connect() {
+            return match TlsError::find(&error) {
+                Some(tls) => HttpError::Tls(tls, error),
+                None if self.through_proxy => HttpError::Proxy(error),
+                None => HttpError::Connect(error),
+            };
+        }
+        if error.is_timeout() {
+            return HttpError::TimedOut;
+        }
+        HttpError::Interrupted(error)
+    }
+}
+
+/// The value of the metric's `outcome` label.
+fn outcome(result: &Result<HttpResponse, HttpError>) -> Outcome {
+    match result {
+        Ok(response) if response.status.is_success() => Outcome::Success,
+        Ok(response) if response.status.is_server_error() => Outcome::Failed,
+        Ok(_) => Outcome::Refused,
+        Err(_) => Outcome::Unreachable,
+    }
+}
+
+#[cfg(feature = "check")]
+fn date(headers: &HeaderMap) -> Option<OffsetDateTime> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let date = httpdate::parse_http_date(text(header::DATE)?).ok()?;
+    let age = text(header::AGE).and_then(|age| age.trim().parse::<u32>().ok());
+    let age = time::Duration::seconds(age.unwrap_or_default().into());
+    // A date beyond the calendar is a wrong clock, too, and must be reported as one.
+    Some(OffsetDateTime::from(date).saturating_add(age))
+}
+
+/// A random pause between half and the whole of 200 ms, 400 ms, 800 ms, so that machines that
+/// failed at the same time do not retry at the same time.
+fn backoff(attempt: u32) -> Duration {
+    let full = FIRST_BACKOFF * 2_u32.saturating_pow(attempt - 1);
+    let [jitter] = *random_bytes::<1>();
+    full / 2 + full / 2 * u32::from(jitter) / 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(feature = "check")]
+    #[test]
+    fn a_date_beyond_the_calendar_saturates() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(date(&headers), None);
+        let mut dated = |name, value: &'static str| {
+            headers.insert(name, value.parse().unwrap());
+            date(&headers)
+        };
+        assert_eq!(dated(header::DATE, "soon"), None);
+        let end = dated(header::DATE, "Fri, 31 Dec 9999 23:59:59 GMT");
+        assert_eq!(end.map(OffsetDateTime::year), Some(9999));
+        let aged = dated(header::AGE, "4294967295");
+        assert_eq!(aged.map(OffsetDateTime::year), Some(9999));
+    }
+
+    #[test]
+    fn the_pause_doubles_and_never_exceeds_its_maximum() {
+        for (attempt, full) in [(1, 200), (2, 400), (3, 800)] {
+            for _ in 0..100 {
+                let pause = backoff(attempt).as_millis();
+                assert!((full / 2..=full).contains(&pause), "{attempt}: {pause}");
+            }
+        }
+    }
+}

@@ -1,0 +1,315 @@
+use std::time::Duration;
+
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use crate::{
+    clock::Clock,
+    config::{ClientType, Config, Jar},
+    jose::{Header, JoseError, SigningKey},
+    provider::ProviderMetadata,
+    secret::{Secret, exposed},
+};
+
+/// The longest lifetime of a request object that Oten accepts.
+const MAX_LIFETIME: Duration = Duration::from_secs(300);
+
+/// The prefix of a `state` that belongs to no sign-in, so that it is recognized in logs.
+const THROWAWAY: &str = "throwaway-";
+
+/// Returns an authorization URL like those of sign-ins, for support cases.
+///
+/// Its `state`, `nonce` and `code_verifier` are discarded, so no callback for it is accepted.
+///
+/// ```
+/// use axum_oten::{Clock, Config, Secret, config::Environment, protocol, provider::ProviderMetadata};
+///
+/// let metadata = ProviderMetadata::from_environment(Environment::Sandbox);
+/// let config = Config::builder()
+///     .environment(Environment::Sandbox)
+///     .client_id("my-site")
+///     .redirect_uri("https://app.example.com/callback");
+/// let names = |config: &Config| {
+///     let url = protocol::throwaway_authorization_url(config, &metadata, &Clock::system())?;
+///     let names = url.query_pairs().map(|(name, _)| name.into_owned());
+///     Ok::<Vec<_>, axum_oten::jose::JoseError>(names.collect())
+/// };
+///
+/// // The request of a confidential client is signed:
+/// let confidential = config.clone().client_secret(Secret::random()).build()?;
+/// assert_eq!(names(&confidential)?, ["client_id", "request"]);
+/// // The request of a public client is not:
+/// assert!(!names(&config.public_client().build()?)?.contains(&"request".to_owned()));
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+///
+/// [`JoseError`] when the request object cannot be signed.
+#[doc(hidden)]
+pub fn throwaway_authorization_url(
+    config: &Config,
+    metadata: &ProviderMetadata,
+    clock: &Clock,
+) -> Result<Url, JoseError> {
+    let request = AuthorizationRequest {
+        config,
+        issuer: metadata.issuer(),
+        state: &format!("{THROWAWAY}{}", Secret::random().expose()).into(),
+        nonce: &Secret::random(),
+        code_verifier: &CodeVerifier::random(),
+        now: clock.unix_now(),
+    };
+    request.url(metadata.authorization_endpoint())
+}
+
+/// An authorization request: what the configuration says, and the secrets of one sign-in.
+#[derive(Debug)]
+pub(crate) struct AuthorizationRequest<'a> {
+    pub(crate) config: &'a Config,
+    /// The issuer in the provider's spelling.
+    pub(crate) issuer: &'a str,
+    pub(crate) state: &'a Secret,
+    pub(crate) nonce: &'a Secret,
+    pub(crate) code_verifier: &'a CodeVerifier,
+    /// Seconds since the Unix epoch.
+    pub(crate) now: i64,
+}
+
+impl AuthorizationRequest<'_> {
+    /// Returns the URL to redirect the browser to.
+    ///
+    /// The URL of a confidential client carries exactly `client_id` and `request` (RFC 9101 section
+    /// 5). The URL of a public client, or of one with JAR switched off, carries plain parameters.
+    pub(crate) fn url(&self, authorization_endpoint: &Url) -> Result<Url, JoseError> {
+        let key = match self.config.client().kind() {
+            ClientType::Public | ClientType::Confidential { jar: Jar::Off, .. } => None,
+            ClientType::Confidential {
+                jar: Jar::Hs256,
+                secret,
+            } => Some(SigningKey::hs256(secret)),
+            ClientType::Confidential {
+                jar: Jar::EdDsa(pair),
+                ..
+            } => Some(SigningKey::from(pair.clone())),
+        };
+        let parameters = match key {
+            Some(key) => vec![
+                ("client_id", self.config.client().id().to_owned()),
+                ("request", self.request_object(&key)?),
+            ],
+            None => self.parameters(),
+        };
+        let mut url = authorization_endpoint.clone();
+        url.query_pairs_mut().extend_pairs(parameters);
+        Ok(url)
+    }
+
+    /// Returns the request object (RFC 9101 section 4): the parameters as claims, with the provider
+    /// as the audience, for one use.
+    fn request_object(&self, key: &SigningKey) -> Result<String, JoseError> {
+        let lifetime = self.config.request_object_lifetime().min(MAX_LIFETIME);
+        let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or_default();
+        let parameters = self.parameters().into_iter();
+        let mut claims: Map<String, Value> = parameters
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
+        let mut insert = |name: &str, value| claims.insert(name.to_owned(), value);
+        insert("iss", self.config.client().id().into());
+        insert("aud", self.issuer.into());
+        insert("iat", self.now.into());
+        insert("nbf", self.now.into());
+        insert("exp", self.now.saturating_add(lifetime).into());
+        insert("jti", Secret::random().expose().into());
+        if let Some(max_age) = self.config.max_age() {
+            // The only parameter that is a number in a request object (RFC 9101 section 4).
+            insert("max_age", max_age.as_secs().into());
+        }
+        key.sign(&Header::new("JWT"), &claims)
+    }
+
+    /// Returns the parameters of RFC 6749 section 4.1.1, RFC 7636 section 4.3 and OpenID Connect
+    /// Core section 3.1.2.1.
+    fn parameters(&self) -> Vec<(&'static str, String)> {
+        let config = self.config;
+        let mut parameters = vec![
+            ("client_id", config.client().id().to_owned()),
+            ("redirect_uri", config.redirect_uri().to_string()),
+            ("response_type", "code".to_owned()),
+            ("scope", config.scopes().join(" ")),
+            ("state", self.state.expose().to_owned()),
+            ("nonce", self.nonce.expose().to_owned()),
+            ("code_challenge", self.code_verifier.challenge()),
+            ("code_challenge_method", "S256".to_owned()),
+        ];
+        let optional = [
+            ("prompt", config.prompt().map(str::to_owned)),
+            (
+                "max_age",
+                config.max_age().map(|age| age.as_secs().to_string()),
+            ),
+            ("ui_locales", config.ui_locales().map(str::to_owned)),
+        ];
+        for (name, value) in optional {
+            parameters.extend(value.map(|value| (name, value)));
+        }
+        parameters
+    }
+}
+
+/// A PKCE code verifier (RFC 7636 section 4.1). The method is always `S256`, because `plain` would
+/// reveal the verifier in the authorization request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct CodeVerifier(#[serde(with = "exposed")] Secret);
+
+impl CodeVerifier {
+    /// Returns a new verifier of 256 random bits.
+    pub(crate) fn random() -> Self {
+        Self(Secret::random())
+    }
+
+    /// Returns the verifier, which only the token endpoint may receive.
+    pub(crate) fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// Returns `BASE64URL(SHA256(verifier))` (RFC 7636 section 4.2).
+    fn challenge(&self) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(self.expose()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        config::{ConfigBuilder, Environment},
+        jose::{Algorithm, CompactJws, Ed25519KeyPair, VerifyingKey},
+    };
+
+    const ISSUER: &str = "https://account.sbx.oten.dev";
+    const CLIENT_SECRET: &str = "0123456789abcdef0123456789abcdef";
+    const NOW: i64 = 1_800_000_000;
+
+    fn client() -> ConfigBuilder {
+        Config::builder()
+            .environment(Environment::Sandbox)
+            .client_id("client")
+            .redirect_uri("https://app.example/callback")
+            .scopes(["openid", "email"])
+            .prompt("login")
+            .max_age(Duration::from_secs(600))
+            .ui_locales("de en")
+            .request_object_lifetime(Duration::from_secs(120))
+    }
+
+    fn confidential() -> ConfigBuilder {
+        client().client_secret(CLIENT_SECRET)
+    }
+
+    fn url_for(config: ConfigBuilder) -> (Url, CodeVerifier) {
+        let verifier = CodeVerifier::random();
+        let request = AuthorizationRequest {
+            config: &config.build().unwrap(),
+            issuer: ISSUER,
+            state: &"the-state".into(),
+            nonce: &"the-nonce".into(),
+            code_verifier: &verifier,
+            now: NOW,
+        };
+        let endpoint = format!("{ISSUER}/v1/oauth/authorize").parse().unwrap();
+        (request.url(&endpoint).unwrap(), verifier)
+    }
+
+    fn query(url: &Url) -> BTreeMap<String, String> {
+        url.query_pairs().into_owned().collect()
+    }
+
+    #[test]
+    fn s2_the_url_of_a_confidential_client_carries_client_id_and_request_only() {
+        let signed = confidential().jar_eddsa(Ed25519KeyPair::generate());
+        for client in [confidential(), signed] {
+            let (url, _) = url_for(client);
+            let names: Vec<_> = query(&url).into_keys().collect();
+            assert_eq!(names, ["client_id", "request"]);
+        }
+    }
+
+    #[test]
+    fn s2_the_request_object_has_the_claims_of_the_profile() {
+        let pair = Ed25519KeyPair::generate().with_key_id("registered");
+        let hs256 = VerifyingKey::hs256(&CLIENT_SECRET.into());
+        let eddsa = pair.verifying_key();
+        for (client, key, kid) in [
+            (confidential(), hs256, None),
+            (confidential().jar_eddsa(pair), eddsa, Some("registered")),
+        ] {
+            let (url, verifier) = url_for(client);
+            let request = query(&url).remove("request").unwrap();
+            let jws = CompactJws::parse(&request).unwrap();
+            assert_eq!(jws.typ(), Some("JWT"));
+            assert_eq!(jws.key_id(), kid);
+            let claims = jws
+                .verify::<Map<String, Value>>(&key, &[Algorithm::Hs256, Algorithm::EdDsa])
+                .unwrap()
+                .into_claims();
+            assert!(claims["jti"].as_str().unwrap().len() >= 22);
+            let expected = serde_json::json!({
+                "iss": "client", "aud": ISSUER, "client_id": "client",
+                "iat": NOW, "nbf": NOW, "exp": NOW + 120, "jti": claims["jti"],
+                "redirect_uri": "https://app.example/callback", "response_type": "code",
+                "scope": "openid email", "state": "the-state", "nonce": "the-nonce",
+                "code_challenge": verifier.challenge(), "code_challenge_method": "S256",
+                "prompt": "login", "max_age": 600, "ui_locales": "de en",
+            });
+            assert_eq!(Value::Object(claims), expected);
+        }
+    }
+
+    #[test]
+    fn s2_every_request_object_has_a_jti_of_its_own() {
+        let url = || url_for(confidential()).0;
+        assert_ne!(query(&url()), query(&url()));
+    }
+
+    #[test]
+    fn s3_a_public_client_sends_plain_parameters_with_pkce_and_no_secret() {
+        let (url, verifier) = url_for(client().public_client());
+        let query = query(&url);
+        assert!(!query.contains_key("request") && !query.contains_key("client_secret"));
+        assert_eq!(query["code_challenge"], verifier.challenge());
+        assert_eq!(query["code_challenge_method"], "S256");
+        assert_eq!(query["state"], "the-state");
+        assert_eq!(query["nonce"], "the-nonce");
+    }
+
+    #[test]
+    fn a_client_without_jar_sends_plain_parameters() {
+        let (url, _) = url_for(confidential().jar_off());
+        assert_eq!(query(&url)["response_type"], "code");
+        assert!(!url.as_str().contains("0123456789abcdef"));
+    }
+
+    #[test]
+    fn rfc7636_appendix_b() {
+        let verifier = CodeVerifier("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk".into());
+        assert_eq!(
+            verifier.challenge(),
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+        );
+    }
+
+    #[test]
+    fn a_verifier_has_the_alphabet_and_length_of_the_rfc() {
+        let verifier = CodeVerifier::random();
+        assert!((43..=128).contains(&verifier.expose().len()));
+        let unreserved = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+        assert!(verifier.expose().chars().all(unreserved));
+    }
+}
