@@ -1,8 +1,9 @@
-//! What a protected request of a live session costs, against the same handler on bare tower-sessions
-//! (promise R4): `cargo bench --all-features --bench session`, with `REDIS_URL` set also on Redis.
+//! Compares a protected request with a live session to the same handler on plain tower-sessions
+//! (promise R4). Run it with `cargo bench --all-features --bench session`. Set `REDIS_URL` to include
+//! Redis.
 //!
-//! The floor reads one record of the same store, decodes it and hands a user to the handler; it
-//! checks nothing. Both are asked in turn, batch by batch, and the medians are compared.
+//! The baseline reads one record from the same store, decodes it and passes the user to the handler
+//! without any checks. Both apps get alternating batches of requests; the medians are compared.
 
 use std::{
     collections::HashMap,
@@ -32,14 +33,14 @@ use tower_sessions::{
     session_store,
 };
 
-type Bad = Box<dyn Error>;
+type BoxError = Box<dyn Error>;
 
 const REDIRECT_URI: &str = "http://127.0.0.1:3000/callback";
 const BATCHES: usize = 60;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Bad> {
-    println!("store        floor       ours   ratio  difference  allocations");
+async fn main() -> Result<(), BoxError> {
+    println!("store     baseline       oten   ratio  difference  allocations");
     let folder = std::env::temp_dir().join(format!("axum-oten-bench-{}", std::process::id()));
     compare("memory", Arc::new(MemoryStore::default()), 400).await?;
     let sqlite = SqliteStore::open(folder.join("sessions.sqlite")).await?;
@@ -52,27 +53,28 @@ async fn main() -> Result<(), Bad> {
     Ok(())
 }
 
-async fn compare(name: &str, store: Arc<dyn OtenStore>, requests: u32) -> Result<(), Bad> {
-    let (ours, our_cookie) = ours(Arc::clone(&store)).await?;
-    let (floor, floor_cookie) = floor(store).await?;
-    let (mut our_times, mut floor_times) = (Vec::new(), Vec::new());
+async fn compare(name: &str, store: Arc<dyn OtenStore>, requests: u32) -> Result<(), BoxError> {
+    let (oten, oten_cookie) = oten_app(Arc::clone(&store)).await?;
+    let (baseline, baseline_cookie) = baseline_app(store).await?;
+    let (mut oten_times, mut baseline_times) = (Vec::new(), Vec::new());
     for _ in 0..BATCHES {
-        floor_times.push(batch(&floor, &floor_cookie, requests).await?);
-        our_times.push(batch(&ours, &our_cookie, requests).await?);
+        baseline_times.push(batch(&baseline, &baseline_cookie, requests).await?);
+        oten_times.push(batch(&oten, &oten_cookie, requests).await?);
     }
-    let (floor_time, our_time) = (median(floor_times), median(our_times));
-    let more = allocations(&ours, &our_cookie).await - allocations(&floor, &floor_cookie).await;
+    let (baseline_time, oten_time) = (median(baseline_times), median(oten_times));
+    let more =
+        allocations(&oten, &oten_cookie).await - allocations(&baseline, &baseline_cookie).await;
     println!(
         "{name:8} {:8.2} us {:7.2} us  {:6.3}  {:+7.2} us  {more:+}",
-        floor_time.as_secs_f64() * 1e6,
-        our_time.as_secs_f64() * 1e6,
-        our_time.as_secs_f64() / floor_time.as_secs_f64(),
-        (our_time.as_secs_f64() - floor_time.as_secs_f64()) * 1e6,
+        baseline_time.as_secs_f64() * 1e6,
+        oten_time.as_secs_f64() * 1e6,
+        oten_time.as_secs_f64() / baseline_time.as_secs_f64(),
+        (oten_time.as_secs_f64() - baseline_time.as_secs_f64()) * 1e6,
     );
     Ok(())
 }
 
-async fn batch(app: &Router, cookie: &str, requests: u32) -> Result<Duration, Bad> {
+async fn batch(app: &Router, cookie: &str, requests: u32) -> Result<Duration, BoxError> {
     let start = Instant::now();
     for _ in 0..requests {
         request(app, cookie).await;
@@ -82,23 +84,23 @@ async fn batch(app: &Router, cookie: &str, requests: u32) -> Result<Duration, Ba
 
 async fn request(app: &Router, cookie: &str) {
     let request = Request::get("/").header(header::COOKIE, cookie);
-    let request = request.body(Body::empty()).expect("the request is whole");
-    let answer = app
+    let request = request.body(Body::empty()).expect("the request is valid");
+    let response = app
         .clone()
         .oneshot(request)
         .await
-        .expect("routers do not fail");
-    assert_eq!(answer.status(), StatusCode::OK);
+        .expect("a router is infallible");
+    assert_eq!(response.status(), StatusCode::OK);
 }
 
-/// The allocations of one request on this thread.
+/// Returns the number of allocations of one request on the current thread.
 async fn allocations(app: &Router, cookie: &str) -> i64 {
     let (app, cookie) = (app.clone(), cookie.to_owned());
     let count = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
-            .expect("a runtime can be made");
+            .expect("the runtime starts");
         runtime.block_on(request(&app, &cookie));
         allocation_counter::measure(|| runtime.block_on(request(&app, &cookie))).count_total
     });
@@ -110,7 +112,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
     times[times.len() / 2]
 }
 
-async fn ours(store: Arc<dyn OtenStore>) -> Result<(Router, String), Bad> {
+async fn oten_app(store: Arc<dyn OtenStore>) -> Result<(Router, String), BoxError> {
     let client = EmulatedClient::public("bench").redirect_uri(REDIRECT_URI);
     let emulator = Emulator::builder().client(client).start().await?;
     let config = Config::builder()
@@ -130,14 +132,14 @@ async fn ours(store: Arc<dyn OtenStore>) -> Result<(Router, String), Bad> {
         .oneshot(Request::get("/login").body(Body::empty())?)
         .await?;
     let callback = emulator.approve(login.headers()[header::LOCATION].to_str()?, "alice")?;
-    let back = Request::get(&callback[url::Position::BeforePath..])
+    let callback = Request::get(&callback[url::Position::BeforePath..])
         .header(header::COOKIE, cookie(&login)?)
         .body(Body::empty())?;
-    let signed_in = app.clone().oneshot(back).await?;
+    let signed_in = app.clone().oneshot(callback).await?;
     Ok((app, cookie(&signed_in)?))
 }
 
-async fn floor(store: Arc<dyn OtenStore>) -> Result<(Router, String), Bad> {
+async fn baseline_app(store: Arc<dyn OtenStore>) -> Result<(Router, String), BoxError> {
     let id = Id::default();
     let user = json!({
         "iss": "http://127.0.0.1:1", "sub": "alice", "signed_in_at": 0, "session_ends_at": 0,
@@ -145,9 +147,9 @@ async fn floor(store: Arc<dyn OtenStore>) -> Result<(Router, String), Bad> {
     });
     let data = serde_json::to_vec(&HashMap::from([("user", user)]))?;
     let end = OffsetDateTime::now_utc() + time::Duration::DAY;
-    let key = RecordKey::new("floor", &id.to_string());
+    let key = RecordKey::new("baseline", &id.to_string());
     store.insert(&key, &data, end).await?;
-    let layer = SessionManagerLayer::new(Floor(store)).with_secure(false);
+    let layer = SessionManagerLayer::new(BaselineStore(store)).with_secure(false);
     let handler = async |session: Session| -> String {
         let user: Value = session.get("user").await.ok().flatten().unwrap_or_default();
         user["sub"].as_str().unwrap_or_default().to_owned()
@@ -156,18 +158,18 @@ async fn floor(store: Arc<dyn OtenStore>) -> Result<(Router, String), Bad> {
     Ok((app, format!("id={id}")))
 }
 
-/// tower-sessions on one record of the same store.
+/// Serves tower-sessions with one record of the same store.
 #[derive(Clone, Debug)]
-struct Floor(Arc<dyn OtenStore>);
+struct BaselineStore(Arc<dyn OtenStore>);
 
 #[async_trait]
-impl SessionStore for Floor {
+impl SessionStore for BaselineStore {
     async fn save(&self, _: &Record) -> session_store::Result<()> {
         Ok(())
     }
 
     async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
-        let key = RecordKey::new("floor", &id.to_string());
+        let key = RecordKey::new("baseline", &id.to_string());
         let found = self.0.load(&key).await;
         let found = found.map_err(|error| session_store::Error::Backend(error.to_string()))?;
         Ok(found.and_then(|found| {
@@ -184,7 +186,7 @@ impl SessionStore for Floor {
     }
 }
 
-fn cookie(response: &axum::response::Response) -> Result<String, Bad> {
+fn cookie(response: &axum::response::Response) -> Result<String, BoxError> {
     let set = response.headers()[header::SET_COOKIE].to_str()?;
     Ok(set.split(';').next().unwrap_or_default().to_owned())
 }

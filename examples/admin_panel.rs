@@ -1,5 +1,4 @@
-//! Pages for some users only: a guest is sent to sign in, a user without the right gets 403 and is
-//! not sent round in circles.
+//! Pages for some users: guests are redirected to sign in, users without permission get 403.
 //!
 //! ```console
 //! $ export OTEN_ENVIRONMENT=sandbox OTEN_CLIENT_ID=... OTEN_CLIENT_SECRET=...
@@ -24,11 +23,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// `admins` are subjects, separated by commas: they never change hands, addresses and names do.
+/// `admins` is a comma-separated list of subjects. Unlike a name or an email address, a subject always
+/// identifies the same user.
 fn app(oten: &Oten, admins: &str) -> Router {
     let admins: HashSet<String> = admins
         .split(',')
-        .map(|name| name.trim().to_owned())
+        .map(|subject| subject.trim().to_owned())
         .collect();
     let admin = Router::new()
         .route("/admin", get(panel))
@@ -45,7 +45,7 @@ fn app(oten: &Oten, admins: &str) -> Router {
 }
 
 async fn panel(user: User) -> String {
-    format!("Welcome to work, {}", user.name().unwrap_or(user.subject()))
+    format!("Welcome, {}", user.name().unwrap_or(user.subject()))
 }
 
 #[cfg(test)]
@@ -60,13 +60,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn alice_is_an_admin_and_bob_is_told_that_he_is_not() {
+    async fn alice_is_an_admin_and_bob_gets_403() {
         let (app, emulator) = site().await;
         for (user, status) in [("alice", StatusCode::OK), ("bob", StatusCode::FORBIDDEN)] {
             let cookie = sign_in(&app, &emulator, user).await;
             for path in ["/admin", "/admin/users"] {
-                let answer = get(&app, path, &cookie).await;
-                assert_eq!(answer.status(), status, "{user} {path}");
+                let response = get(&app, path, &cookie).await;
+                assert_eq!(response.status(), status, "{user} {path}");
             }
         }
         let guest = get(&app, "/admin", "").await;
@@ -99,7 +99,7 @@ mod tests {
         app.clone().oneshot(request.unwrap()).await.unwrap()
     }
 
-    /// The session's cookie.
+    /// Signs in and returns the session cookie.
     async fn sign_in(app: &Router, emulator: &Emulator, user: &str) -> String {
         let cookie = |response: &axum::response::Response| {
             let set = response.headers()[header::SET_COOKIE].to_str().unwrap();

@@ -1,5 +1,5 @@
-//! An API for the scripts of the site's own pages: a guest gets 401 as problem details (RFC 9457)
-//! with the address to sign in at, and handlers call another API on the user's behalf.
+//! A JSON API for the site's own pages. Guests get 401 with problem details (RFC 9457) and the URL of
+//! the login route. A handler calls another API on behalf of the user.
 //!
 //! ```console
 //! $ export OTEN_ENVIRONMENT=sandbox OTEN_CLIENT_ID=... OTEN_CLIENT_SECRET=...
@@ -23,7 +23,7 @@ use tokio::net::TcpListener;
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt::init();
     let oten = Oten::new(Config::from_env()?, MemoryStore::default())?;
-    // Oten's own userinfo stands for the API that the token is good for.
+    // Oten's userinfo endpoint stands in for your API.
     let upstream = Upstream {
         client: reqwest::Client::new(),
         url: format!("{}/v1/userinfo", oten.config().issuer()),
@@ -34,7 +34,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The API that is called for users.
+/// The API to call on behalf of users.
 #[derive(Clone)]
 struct Upstream {
     client: reqwest::Client,
@@ -57,7 +57,7 @@ async fn me(user: User) -> String {
     user.subject().to_owned()
 }
 
-/// `AccessToken` is refused like a guest when it has ended, so that what arrives here works.
+/// The extractor rejects expired tokens, so `token` is valid for the call.
 async fn details(
     token: AccessToken,
     State(upstream): State<Upstream>,
@@ -66,11 +66,11 @@ async fn details(
         .client
         .get(&upstream.url)
         .header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
-    let answer = request
+    let response = request
         .send()
         .await
         .and_then(reqwest::Response::error_for_status);
-    let text = answer.map_err(|_| StatusCode::BAD_GATEWAY)?.text().await;
+    let text = response.map_err(|_| StatusCode::BAD_GATEWAY)?.text().await;
     text.map_err(|_| StatusCode::BAD_GATEWAY)
 }
 
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_script_is_told_to_sign_in_and_a_user_gets_details_from_upstream() {
+    async fn guests_get_401_and_users_get_details_from_upstream() {
         let redirect_uri = "http://localhost:3000/callback";
         let client = EmulatedClient::public("api").redirect_uri(redirect_uri);
         let emulator = Emulator::builder().client(client).start().await.unwrap();

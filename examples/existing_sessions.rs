@@ -1,5 +1,5 @@
-//! An app that has tower-sessions already: its sessions and those of the sign-in live side by
-//! side, each with a cookie and a store of its own. `Session` in a handler is the app's.
+//! An app that already uses tower-sessions. The app's sessions and the sign-in sessions have separate
+//! cookies and stores. The `Session` extractor returns the app's session.
 //!
 //! ```console
 //! $ export OTEN_ENVIRONMENT=sandbox OTEN_CLIENT_ID=... OTEN_CLIENT_SECRET=...
@@ -33,31 +33,31 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn app(oten: &Oten, store: AppStore) -> Router {
-    // The app's own cookie may be `SameSite=Strict`, as here by default. Ours stays `Lax`: browsers
-    // withhold a strict one on the way back from the provider.
+    // The app's cookie can be `SameSite=Strict`, the default here. The sign-in cookie is `Lax`, because
+    // browsers do not send strict cookies with the redirect from the provider.
     let sessions = SessionManagerLayer::new(store).with_secure(oten.config().secure_cookies());
     Router::new()
         .route("/", get(visits))
         .merge(oten.routes())
         .layer(oten.layer())
-        .layer(sessions) // inside or outside of `oten.layer()`, both work
+        .layer(sessions) // works before or after `oten.layer()`
 }
 
 async fn visits(user: Option<User>, session: Session) -> Result<String, String> {
     let text = |error: SessionError| error.to_string();
     let visits: u32 = session.get("visits").await.map_err(text)?.unwrap_or(0) + 1;
     session.insert("visits", visits).await.map_err(text)?;
-    let who = user.map_or("guest".to_owned(), |user| user.subject().to_owned());
-    Ok(format!("{who}: {visits}"))
+    let name = user.map_or("guest".to_owned(), |user| user.subject().to_owned());
+    Ok(format!("{name}: {visits}"))
 }
 
-/// Any store of tower-sessions; this one is in memory.
+/// A tower-sessions store in memory; use any other.
 #[derive(Clone, Debug, Default)]
 struct AppStore(Arc<Mutex<HashMap<Id, Record>>>);
 
 impl AppStore {
-    fn with<T>(&self, use_it: impl FnOnce(&mut HashMap<Id, Record>) -> T) -> T {
-        use_it(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with<T>(&self, f: impl FnOnce(&mut HashMap<Id, Record>) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn the_apps_sessions_go_on_as_before() {
+    async fn the_app_keeps_its_own_sessions() {
         let config = Config::builder()
             .environment(Environment::Sandbox)
             .client_id("my-site")
@@ -103,10 +103,10 @@ mod tests {
         for expected in ["guest: 1", "guest: 2", "guest: 3"] {
             let request = Request::get("/").header(header::COOKIE, &cookie);
             let request = request.body(Body::empty()).unwrap();
-            let answer = app.clone().oneshot(request).await.unwrap();
-            let set = answer.headers()[header::SET_COOKIE].to_str().unwrap();
+            let response = app.clone().oneshot(request).await.unwrap();
+            let set = response.headers()[header::SET_COOKIE].to_str().unwrap();
             cookie = set.split(';').next().unwrap().to_owned();
-            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            let body = response.into_body().collect().await.unwrap().to_bytes();
             assert_eq!(body, expected);
         }
     }

@@ -1,4 +1,4 @@
-//! The smallest site: a page for everybody, a page for those who signed in.
+//! A minimal app: a public page and a page for signed-in users.
 //!
 //! ```console
 //! $ export OTEN_ENVIRONMENT=sandbox OTEN_CLIENT_ID=... OTEN_CLIENT_SECRET=...
@@ -25,12 +25,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 fn app(oten: &Oten) -> Router {
     let members = Router::new()
         .route("/members", get(members))
-        .route_layer(oten.require_login()); // guests go to /login and come back
+        .route_layer(oten.require_login()); // redirects guests to /login
     Router::new()
         .route("/", get(home))
         .merge(members)
         .merge(oten.routes()) // /login, /callback, /logout
-        .layer(oten.layer()) // outside of everything that asks for a user
+        .layer(oten.layer()) // around all routes that use the session
 }
 
 async fn home(user: Option<User>) -> Html<&'static str> {
@@ -59,8 +59,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn guests_see_the_home_page_and_are_sent_to_sign_in_elsewhere() {
-        // No network: nothing is asked of Oten before somebody signs in.
+    async fn guests_see_the_home_page_and_are_redirected_from_members() {
+        // Needs no network: the app calls Oten when a user signs in.
         let config = Config::builder()
             .environment(Environment::Sandbox)
             .client_id("my-site")

@@ -1,12 +1,12 @@
-//! Several processes of one site behind a load balancer, their sessions in one Redis.
+//! Several instances of an app behind a load balancer, with sessions in Redis.
 //!
-//! A user who signs in at one is signed in at all of them. However many requests of a session wait
-//! for its tokens to be renewed, on however many machines, one call is made.
+//! A user who signs in at one instance is signed in at all of them. For each session, one instance at a
+//! time refreshes the tokens.
 //!
 //! ```sh
 //! export OTEN_SESSION_STORE=redis://127.0.0.1:6379
-//! export OTEN_SESSION_KEY=$(openssl rand -base64 32)   # the same everywhere
-//! export OTEN_INSTANCES=2                              # share Oten's limit of token requests
+//! export OTEN_SESSION_KEY=$(openssl rand -base64 32)   # the same on every machine
+//! export OTEN_INSTANCES=2                              # divides Oten's limit of token requests
 //! export OTEN_ENVIRONMENT=sandbox OTEN_CLIENT_ID=… OTEN_CLIENT_SECRET=…
 //! export OTEN_REDIRECT_URI=http://localhost:3000/callback
 //! cargo run --example several_machines --features emulator,redis
@@ -23,22 +23,22 @@ use tokio::net::TcpListener;
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt::init();
     let config = Config::from_env()?;
-    // A Redis that is down is no error here: requests get 503 until it is up.
+    // Succeeds even if Redis is down; requests get 503 until it is up.
     let store = store::open(config.session_store()).await?;
     let oten = Oten::new(config, store)?;
     let listener = TcpListener::bind(oten.config().listen()).await?;
     println!("{}/account", oten.config().origin());
     axum::serve(listener, app(&oten))
-        .with_graceful_shutdown(stop())
+        .with_graceful_shutdown(shutdown_signal())
         .await?;
-    // Renewals under way are finished, so that nobody has to sign in again for a restart.
+    // Finish token refreshes, so that a restart does not force users to sign in again.
     oten.shutdown().await;
     Ok(())
 }
 
-async fn stop() {
+async fn shutdown_signal() {
     if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::error!(%error, "the signal to stop cannot be heard");
+        tracing::error!(%error, "cannot listen for Ctrl-C");
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn who_signs_in_at_one_is_signed_in_at_the_other() {
+    async fn a_user_who_signs_in_at_one_instance_is_signed_in_at_the_other() {
         const REDIRECT_URI: &str = "http://localhost:3000/callback";
         let client = EmulatedClient::public("site").redirect_uri(REDIRECT_URI);
         let emulator = Emulator::builder().client(client).start().await.unwrap();
@@ -85,9 +85,9 @@ mod tests {
             .redirect_uri(REDIRECT_URI)
             .build()
             .unwrap();
-        // Copies of a memory store are one store, as connections to one Redis are.
+        // Clones of a memory store share their records, like connections to one Redis.
         let store = MemoryStore::default();
-        let [one, other] = [0, 1].map(|_| Oten::new(config.clone(), store.clone()).unwrap());
+        let [first, second] = [0, 1].map(|_| Oten::new(config.clone(), store.clone()).unwrap());
         let get = |path: &str, cookie: &str| {
             let request = Request::get(path).header("cookie", cookie);
             request.body(Body::empty()).unwrap()
@@ -97,14 +97,14 @@ mod tests {
             set.split(';').next().unwrap().to_owned()
         };
 
-        let login = app(&one).oneshot(get("/login", "")).await.unwrap();
+        let login = app(&first).oneshot(get("/login", "")).await.unwrap();
         let location = login.headers()["location"].to_str().unwrap();
         let callback = emulator.approve(location, "alice").unwrap();
         let callback = &callback[url::Position::BeforePath..];
-        // The browser comes back to the other machine.
-        let back = app(&other).oneshot(get(callback, &cookie(&login)));
-        let session = cookie(&back.await.unwrap());
-        for oten in [&one, &other] {
+        // The callback reaches the other instance.
+        let signed_in = app(&second).oneshot(get(callback, &cookie(&login)));
+        let session = cookie(&signed_in.await.unwrap());
+        for oten in [&first, &second] {
             let account = app(oten).oneshot(get("/account", &session)).await.unwrap();
             assert_eq!(account.status(), StatusCode::OK);
         }

@@ -1,5 +1,5 @@
-//! How an app tests what it does around signing in, without network and without real accounts:
-//! somebody signs in, changes their mind, the provider lies, the provider is down.
+//! Tests of an app's sign-in with the emulator: a sign-in, a cancelled sign-in, an ID token for another
+//! client, and a provider that is down. They need no network and no account.
 //!
 //! ```console
 //! $ cargo test --features emulator --example test_with_emulator
@@ -47,47 +47,47 @@ mod tests {
     const SECRET: &str = "a client secret of 32 bytes or more";
 
     #[tokio::test]
-    async fn who_signs_in_comes_back_to_the_page_they_wanted() {
+    async fn a_user_returns_to_the_requested_page_after_sign_in() {
         let site = Site::start().await;
         let guest = site.get("/orders", "").await;
         let (url, attempt) = site.login(location(&guest)).await;
         let callback = site.emulator.approve(&url, "alice").unwrap();
-        let answer = site.get(callback.as_str(), &attempt).await;
-        assert_eq!(location(&answer), "/orders");
-        let orders = site.get("/orders", &cookie(&answer)).await;
+        let response = site.get(callback.as_str(), &attempt).await;
+        assert_eq!(location(&response), "/orders");
+        let orders = site.get("/orders", &cookie(&response)).await;
         let body = orders.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(body, "Orders of alice");
     }
 
     #[tokio::test]
-    async fn who_changes_their_mind_sees_a_page_and_stays_a_guest() {
+    async fn a_user_who_cancels_sees_a_page_and_stays_a_guest() {
         let site = Site::start().await;
         let (url, attempt) = site.login("/login").await;
         let callback = site.emulator.deny(&url).unwrap();
-        let answer = site.get(callback.as_str(), &attempt).await;
-        assert_eq!(answer.status(), StatusCode::OK);
-        assert!(!answer.headers().contains_key(header::SET_COOKIE));
+        let response = site.get(callback.as_str(), &attempt).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(!response.headers().contains_key(header::SET_COOKIE));
     }
 
     #[tokio::test]
-    async fn a_token_for_another_site_signs_nobody_in() {
+    async fn an_id_token_for_another_client_is_rejected() {
         let site = Site::start().await;
         site.emulator
             .deviate(Deviation::Claim("aud", json!("another-site")));
         let (url, attempt) = site.login("/login").await;
         let callback = site.emulator.approve(&url, "alice").unwrap();
-        let answer = site.get(callback.as_str(), &attempt).await;
-        assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
-        assert!(!answer.headers().contains_key(header::SET_COOKIE));
+        let response = site.get(callback.as_str(), &attempt).await;
+        assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
+        assert!(!response.headers().contains_key(header::SET_COOKIE));
     }
 
     #[tokio::test]
-    async fn while_the_provider_is_down_the_site_says_so() {
+    async fn the_login_route_answers_503_while_the_provider_is_down() {
         let site = Site::start().await;
         site.emulator.fault(Endpoint::Discovery, Fault::Status(503));
-        let answer = site.get("/login", "").await;
-        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert!(!answer.headers().contains_key(header::SET_COOKIE));
+        let response = site.get("/login", "").await;
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert!(!response.headers().contains_key(header::SET_COOKIE));
     }
 
     struct Site {
@@ -117,19 +117,19 @@ mod tests {
             self.app.clone().oneshot(request).await.unwrap()
         }
 
-        /// Where the provider is, and the cookie of the attempt to sign in.
+        /// Returns the authorization URL and the cookie of the login attempt.
         async fn login(&self, path: &str) -> (String, String) {
-            let answer = self.get(path, "").await;
-            (location(&answer).to_owned(), cookie(&answer))
+            let response = self.get(path, "").await;
+            (location(&response).to_owned(), cookie(&response))
         }
     }
 
-    fn location(answer: &Response<Body>) -> &str {
-        answer.headers()[header::LOCATION].to_str().unwrap()
+    fn location(response: &Response<Body>) -> &str {
+        response.headers()[header::LOCATION].to_str().unwrap()
     }
 
-    fn cookie(answer: &Response<Body>) -> String {
-        let set = answer.headers()[header::SET_COOKIE].to_str().unwrap();
+    fn cookie(response: &Response<Body>) -> String {
+        let set = response.headers()[header::SET_COOKIE].to_str().unwrap();
         set.split(';').next().unwrap().to_owned()
     }
 }

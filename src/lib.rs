@@ -111,12 +111,14 @@
 //! | crate | types |
 //! |---|---|
 //! | [`axum` 0.8](https://docs.rs/axum/0.8) | `Router`, `Response`, extractor traits |
-//! | [`http` 1](https://docs.rs/http/1) | `Request`, `Uri`, `Extensions` |
+//! | [`bytes` 1](https://docs.rs/bytes/1), [`http-body` 1](https://docs.rs/http-body/1) | `Bytes`, `Body` as bounds of the layers |
+//! | [`http` 1](https://docs.rs/http/1) | `Request`, `Uri` |
+//! | [`serde` 1](https://docs.rs/serde/1), [`serde_json` 1](https://docs.rs/serde_json/1) | `Serialize`, `Deserialize`, `Value`, `Map` |
+//! | [`time` 0.3](https://docs.rs/time/0.3) | `OffsetDateTime` |
 //! | [`tower` 0.5](https://docs.rs/tower/0.5) | `Layer`, `Service` |
 //! | [`tower-sessions` 0.14](https://docs.rs/tower-sessions/0.14) | `Session`, `SessionStore` |
-//! | [`time` 0.3](https://docs.rs/time/0.3) | `OffsetDateTime` |
 //! | [`url` 2](https://docs.rs/url/2) | `Url` |
-//! | [`serde` 1](https://docs.rs/serde/1), [`serde_json` 1](https://docs.rs/serde_json/1) | `Serialize`, `Deserialize`, `Value` |
+//! | [`zeroize` 1](https://docs.rs/zeroize/1) | `Zeroizing` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod audit;
