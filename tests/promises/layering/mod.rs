@@ -53,8 +53,8 @@ static PROGRAM: LazyLock<Crate> = LazyLock::new(|| Crate::read("src/bin/oten", "
 
 #[test]
 fn modules_use_lower_layers_only() {
-    let violations = violations(|user, used| match (layer_of(user), layer_of(used)) {
-        (Some(user), Some(used)) => used < user,
+    let violations = violations(|from, to| match (layer_of(from), layer_of(to)) {
+        (Some(from), Some(to)) => to < from,
         (Some(_), None) => false,
         (None, _) => true,
     });
@@ -64,18 +64,18 @@ fn modules_use_lower_layers_only() {
 #[test]
 fn the_emulator_uses_foundations_only() {
     // It must not share the client's bugs.
-    let is_foundation = |used: &str| layer_of(used).is_some_and(|layer| layer < FOUNDATIONS);
-    let violations = violations(|user, used| user != "emulator" || is_foundation(used));
+    let is_foundation = |to: &str| layer_of(to).is_some_and(|layer| layer < FOUNDATIONS);
+    let violations = violations(|from, to| from != "emulator" || is_foundation(to));
     assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
 /// The imports from one module of the library to another that `is_allowed` denies.
 fn violations(is_allowed: impl Fn(&str, &str) -> bool) -> Vec<String> {
     let imports = LIBRARY.imports();
-    let modules = |(user, used): &Edge| (module_of(user), module_of(used));
+    let modules = |(from, to): &Edge| (module_of(from), module_of(to));
     let denied = imports.iter().filter(|(edge, _)| {
-        let (user, used) = modules(edge);
-        user != used && !is_allowed(&user, &used)
+        let (from, to) = modules(edge);
+        from != to && !is_allowed(&from, &to)
     });
     denied.map(|(edge, names)| describe(edge, names)).collect()
 }
@@ -99,7 +99,7 @@ fn files_import_each_other_in_no_circle() {
     let mut circles = Vec::new();
     for mut imports in [LIBRARY.imports(), PROGRAM.imports()] {
         let is_known = |path: &Path| KNOWN_CIRCLES.iter().any(|known| path.starts_with(known));
-        imports.retain(|(user, used), _| !(is_known(user) && is_known(used)));
+        imports.retain(|(from, to), _| !(is_known(from) && is_known(to)));
         circles.extend(circles_in(&imports));
     }
     assert!(circles.is_empty(), "{}", circles.join("\n"));
@@ -149,13 +149,13 @@ fn module_of(path: &Path) -> String {
         .to_owned()
 }
 
-fn describe((user, used): &Edge, names: &BTreeSet<String>) -> String {
+fn describe((from, to): &Edge, names: &BTreeSet<String>) -> String {
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     format!(
         "{} uses {} of {}",
-        user.display(),
+        from.display(),
         names.join(", "),
-        used.display()
+        to.display()
     )
 }
 
@@ -163,12 +163,12 @@ fn describe((user, used): &Edge, names: &BTreeSet<String>) -> String {
 fn circles_in(imports: &Imports) -> Vec<String> {
     let reachable: BTreeMap<_, _> = imports
         .keys()
-        .map(|(user, _)| (user, reached_from(user, imports)))
+        .map(|(from, _)| (from, reached_from(from, imports)))
         .collect();
-    let is_circular = |(user, used): &Edge| {
+    let is_circular = |(from, to): &Edge| {
         reachable
-            .get(used)
-            .is_some_and(|reached| reached.contains(user))
+            .get(to)
+            .is_some_and(|reached| reached.contains(from))
     };
     let mut circles: BTreeMap<_, Vec<String>> = BTreeMap::new();
     for (edge, names) in imports.iter().filter(|(edge, _)| is_circular(edge)) {
@@ -187,11 +187,8 @@ fn circles_in(imports: &Imports) -> Vec<String> {
 fn reached_from<'a>(file: &'a PathBuf, imports: &'a Imports) -> BTreeSet<&'a PathBuf> {
     let (mut reached, mut to_visit) = (BTreeSet::new(), vec![file]);
     while let Some(file) = to_visit.pop() {
-        let used = imports
-            .keys()
-            .filter(|(user, _)| user == file)
-            .map(|(_, used)| used);
-        to_visit.extend(used.filter(|used| reached.insert(*used)));
+        let imported = imports.keys().filter(|(from, _)| from == file);
+        to_visit.extend(imported.map(|(_, to)| to).filter(|to| reached.insert(*to)));
     }
     reached
 }

@@ -199,7 +199,7 @@ impl File {
         }
         for segment in path.iter_mut().take(self.inline_modules) {
             if segment == "super" {
-                *segment = "self".to_owned();
+                "self".clone_into(segment);
             }
         }
         if !is_reexport {
