@@ -1,24 +1,27 @@
-//! This machine's clock against the provider's.
+//! Check of this machine's clock against the provider's.
 
 use time::Duration;
 
-use super::{Finding, checks::CLOCK, discovery::Heard};
+use super::{
+    discovery::ResponseTiming,
+    finding::{CLOCK, Finding},
+};
 
-/// What networks and `Date`'s whole seconds may make of two clocks that agree.
-const AGREES: Duration = Duration::seconds(5);
+/// A smaller skew passes: it can come from the network and from rounding in `Date`.
+const MAX_PASSED: Duration = Duration::seconds(5);
 
-/// Past this, tokens are refused: the leeway for theirs.
-const TOLERABLE: Duration = Duration::seconds(60);
+/// A larger skew fails, because tokens are rejected: their times are checked with this leeway.
+const MAX_WARNING: Duration = Duration::seconds(60);
 
-const HELP: &str = "Set this machine's clock, best by NTP: `timedatectl set-ntp true`. Request \
-                    objects and tokens are good for a short time by two clocks.";
+const HELP: &str = "Synchronize this machine's clock, preferably with NTP: `timedatectl set-ntp \
+                    true`. Otherwise request objects and tokens are rejected as expired.";
 
-pub(super) fn check(heard: Option<Heard>) -> Finding {
-    let Some(heard) = heard else {
-        return CLOCK.skipped("the provider did not answer");
+pub(super) fn check(timing: Option<ResponseTiming>) -> Finding {
+    let Some(timing) = timing else {
+        return CLOCK.skipped("the provider did not respond");
     };
-    let Some(skew) = skew(heard) else {
-        return CLOCK.skipped("the provider's answer does not tell its time");
+    let Some(skew) = skew(timing) else {
+        return CLOCK.skipped("the provider's response has no `Date`");
     };
     let direction = if skew.is_positive() {
         "ahead of"
@@ -27,23 +30,28 @@ pub(super) fn check(heard: Option<Heard>) -> Finding {
     };
     let message = format!(
         "this machine's clock is {} {direction} the provider's",
-        amount(skew.abs())
+        format_skew(skew.abs())
     );
     match skew.abs() {
-        skew if skew <= AGREES => CLOCK.passed("this machine's clock agrees with the provider's"),
-        skew if skew <= TOLERABLE => CLOCK.warning(message, HELP),
+        skew if skew <= MAX_PASSED => {
+            CLOCK.passed("this machine's clock agrees with the provider's")
+        }
+        skew if skew <= MAX_WARNING => CLOCK.warning(message, HELP),
         _ => CLOCK.failed(message, HELP),
     }
 }
 
-/// By how much our clock is ahead at least, whenever in between the provider looked at its own:
-/// `Date` is cut to the second, and the answer took its time.
-fn skew(heard: Heard) -> Option<Duration> {
-    let date = heard.date?;
-    // A provider may claim to live at the end of time, which must not overflow.
-    let took = Duration::try_from(heard.took).unwrap_or(Duration::MAX);
-    let earliest = heard.at.saturating_sub(took) - date.saturating_add(Duration::SECOND);
-    let latest = heard.at - date;
+/// Returns by how much this machine's clock is ahead at least.
+///
+/// The provider read its clock at an unknown time during the request, and `Date` is rounded down to
+/// the second.
+fn skew(timing: ResponseTiming) -> Option<Duration> {
+    let date = timing.date?;
+    // A date near the end of the calendar must not overflow.
+    let duration = Duration::try_from(timing.duration).unwrap_or(Duration::MAX);
+    let sent_at = timing.received_at.saturating_sub(duration);
+    let earliest = sent_at - date.saturating_add(Duration::SECOND);
+    let latest = timing.received_at - date;
     Some(if earliest.is_positive() {
         earliest
     } else if latest.is_negative() {
@@ -53,7 +61,7 @@ fn skew(heard: Heard) -> Option<Duration> {
     })
 }
 
-fn amount(skew: Duration) -> String {
+fn format_skew(skew: Duration) -> String {
     match skew.whole_seconds() {
         seconds if seconds < 120 => format!("{seconds} seconds"),
         seconds if seconds < 7_200 => format!("{} minutes", (seconds + 30) / 60),
@@ -69,17 +77,17 @@ mod tests {
     use super::*;
     use crate::check::Status;
 
-    fn heard(ahead: Duration, took: std::time::Duration) -> Finding {
+    fn check_ahead(ahead: Duration, duration: std::time::Duration) -> Finding {
         let date = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
-        check(Some(Heard {
-            at: date + ahead,
-            took,
+        check(Some(ResponseTiming {
+            received_at: date + ahead,
+            duration,
             date: Some(date),
         }))
     }
 
     #[test]
-    fn each_skew_has_its_verdict_direction_and_amount() {
+    fn findings_have_status_direction_and_amount_of_the_skew() {
         for (ahead, status, words) in [
             (0, Status::Passed, "agrees"),
             (6, Status::Passed, "agrees"),
@@ -94,7 +102,7 @@ mod tests {
             (36_000, Status::Failed, "10 hours ahead of"),
             (-864_000, Status::Failed, "10 days behind"),
         ] {
-            let finding = heard(Duration::seconds(ahead), std::time::Duration::ZERO);
+            let finding = check_ahead(Duration::seconds(ahead), std::time::Duration::ZERO);
             assert_eq!(finding.status, status, "{ahead}");
             assert!(finding.message.contains(words), "{}", finding.message);
             assert_eq!(finding.help.is_some(), status != Status::Passed);
@@ -102,18 +110,27 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_answer_is_no_wrong_clock() {
+    fn a_slow_response_is_not_a_wrong_clock() {
         let slow = std::time::Duration::from_secs(9);
-        assert_eq!(heard(Duration::seconds(9), slow).status, Status::Passed);
-        assert_eq!(heard(Duration::seconds(600), slow).status, Status::Failed);
-        assert_eq!(heard(Duration::seconds(-600), slow).status, Status::Failed);
+        assert_eq!(
+            check_ahead(Duration::seconds(9), slow).status,
+            Status::Passed
+        );
+        assert_eq!(
+            check_ahead(Duration::seconds(600), slow).status,
+            Status::Failed
+        );
+        assert_eq!(
+            check_ahead(Duration::seconds(-600), slow).status,
+            Status::Failed
+        );
     }
 
     #[test]
-    fn a_date_at_the_end_of_time_is_a_wrong_clock() {
+    fn a_date_at_the_end_of_the_calendar_is_a_wrong_clock() {
         let end = httpdate::parse_http_date("Fri, 31 Dec 9999 23:59:59 GMT").unwrap();
         let now = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
-        for (at, took) in [
+        for (received_at, duration) in [
             (now, std::time::Duration::ZERO),
             (now, std::time::Duration::MAX),
             (
@@ -121,9 +138,9 @@ mod tests {
                 std::time::Duration::from_secs(1),
             ),
         ] {
-            let finding = check(Some(Heard {
-                at,
-                took,
+            let finding = check(Some(ResponseTiming {
+                received_at,
+                duration,
                 date: Some(end.into()),
             }));
             assert_eq!(finding.status, Status::Failed);
@@ -132,13 +149,13 @@ mod tests {
     }
 
     #[test]
-    fn without_a_date_nothing_is_claimed() {
+    fn without_a_date_the_check_is_skipped() {
         assert_eq!(check(None).status, Status::Skipped);
-        let heard = Heard {
-            at: OffsetDateTime::UNIX_EPOCH,
-            took: std::time::Duration::ZERO,
+        let timing = ResponseTiming {
+            received_at: OffsetDateTime::UNIX_EPOCH,
+            duration: std::time::Duration::ZERO,
             date: None,
         };
-        assert_eq!(check(Some(heard)).status, Status::Skipped);
+        assert_eq!(check(Some(timing)).status, Status::Skipped);
     }
 }

@@ -1,13 +1,15 @@
-//! The discovery document: whether it is there, and whether it may be believed.
+//! Checks of the discovery document.
 
+use std::time::Duration;
+
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
+use url::Url;
 
 use super::{
-    Finding,
-    checks::{DISCOVERY, ENDPOINTS, ISSUER, REQUIRED_FIELDS, TLS},
-    document::Document,
-    report::Reporter,
-    text::{list, no_answer, quoted, unfit_answer},
+    checker::Reporter,
+    finding::{DISCOVERY, ENDPOINTS, Finding, ISSUER, REQUIRED_FIELDS, TLS},
+    text::{list, no_response, quoted, unexpected_status},
 };
 use crate::{
     clock::Clock,
@@ -17,7 +19,7 @@ use crate::{
     provider::{ProviderError, ProviderMetadata, discovery_url},
 };
 
-/// What Oten documents as required.
+/// The fields that Oten documents as required.
 const REQUIRED: [&str; 6] = [
     "issuer",
     "authorization_endpoint",
@@ -27,29 +29,35 @@ const REQUIRED: [&str; 6] = [
     "response_types_supported",
 ];
 
-const REFUSED: &str = "no discovery document, see `discovery`";
+const CHECK_ISSUER: &str = "Check the issuer. If it is right, report the document to its provider.";
 
-/// What was found out.
-#[derive(Debug, Default)]
+pub(super) const SEE_DISCOVERY: &str = "no discovery document, see `discovery`";
+
+/// The results that other checks need.
+#[derive(Debug)]
 pub(super) struct Discovered {
     pub(super) document: Option<Document>,
-    /// Where to go on; only what may be believed.
+    /// The provider's endpoints, if they can be trusted.
     pub(super) metadata: Option<ProviderMetadata>,
-    pub(super) heard: Option<Heard>,
+    pub(super) timing: Option<ResponseTiming>,
 }
 
-/// When an answer came, for comparing clocks.
+/// When a response arrived, for comparing clocks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Heard {
-    /// By our clock, when the answer was complete.
-    pub(super) at: OffsetDateTime,
-    /// From asking until then.
-    pub(super) took: std::time::Duration,
-    /// By the provider's clock.
+pub(super) struct ResponseTiming {
+    /// When the response was complete, by this machine's clock.
+    pub(super) received_at: OffsetDateTime,
+    /// The time from the request to the complete response.
+    pub(super) duration: Duration,
+    /// The provider's clock, from the response header `Date`.
     pub(super) date: Option<OffsetDateTime>,
 }
 
-/// Asks for the document and looks at all that is needed for going on.
+/// A discovery document as received, without defaults for missing fields.
+#[derive(Debug)]
+pub(super) struct Document(Map<String, Value>);
+
+/// Fetches and checks the document.
 pub(super) async fn check(
     http: &HttpClient,
     issuer: &Issuer,
@@ -57,162 +65,156 @@ pub(super) async fn check(
     report: &mut Reporter<'_>,
 ) -> Discovered {
     let name = issuer.to_string();
+    // While the document is unavailable, sign-ins use the environment's documented endpoints.
+    let fallback = issuer.environment().map(ProviderMetadata::from_environment);
     let url = match discovery_url(&name) {
         Ok(url) => url,
         Err(error) => {
-            let help = "Correct the issuer.";
-            return undiscovered(DISCOVERY.failed(error.to_string(), help), issuer, report);
+            report.found(TLS.skipped("no connection"));
+            let finding = DISCOVERY.failed(error.to_string(), "Correct the issuer.");
+            return without_document(finding, fallback, None, report);
         }
     };
-    let outcome = http
-        .send(&HttpRequest::get(Endpoint::Discovery, &url))
-        .await;
-    let at = clock.now();
-    report.found(tls(issuer, &outcome));
-    let answer = match outcome {
-        Ok(answer) => answer,
+    let request = HttpRequest::get(Endpoint::Discovery, &url);
+    let outcome = http.send(&request).await;
+    let received_at = clock.now();
+    report.found(tls(&url, &outcome));
+    let response = match outcome {
+        Ok(response) => response,
+        Err(HttpError::Tls(..)) => {
+            let finding = DISCOVERY.skipped("no trusted connection, see `tls`");
+            return without_document(finding, None, None, report);
+        }
         Err(error) => {
-            if matches!(error, HttpError::Tls(..)) {
-                let finding = DISCOVERY.skipped("no trusted connection, see `tls`");
-                return Discovered {
-                    metadata: None,
-                    ..undiscovered(finding, issuer, report)
-                };
-            }
-            let (message, help) = no_answer(&error);
-            let finding = DISCOVERY.failed(format!("{url}: {message}"), help);
-            return undiscovered(finding, issuer, report);
+            let finding = DISCOVERY.failed_at(url, no_response(&error));
+            return without_document(finding, fallback, None, report);
         }
     };
-    let heard = Some(Heard {
-        at,
-        took: answer.took,
-        date: answer.date(),
+    let timing = Some(ResponseTiming {
+        received_at,
+        duration: response.took,
+        date: response.date(),
     });
-    if !answer.status.is_success() {
-        let (message, help) = unfit_answer(&answer);
-        let finding = DISCOVERY.failed(format!("{url}: {message}"), help);
-        return Discovered {
-            heard,
-            ..undiscovered(finding, issuer, report)
-        };
+    if !response.status.is_success() {
+        let finding = DISCOVERY.failed_at(url, unexpected_status(&response));
+        return without_document(finding, fallback, timing, report);
     }
-    let Some(document) = Document::from_json(answer.body()) else {
+    let Ok(document) = serde_json::from_slice(response.body()) else {
         let finding = DISCOVERY.failed(
-            format!("{url}: the answer is no JSON object"),
-            "Check the issuer, and that no log-in page of a network or proxy answers instead.",
+            format!("{url}: the response is not a JSON object"),
+            "Check the issuer, and that no captive portal or proxy responds instead.",
         );
-        return Discovered {
-            heard,
-            // Whoever answers so is not the provider, and its table does not stand in.
-            metadata: None,
-            ..undiscovered(finding, issuer, report)
-        };
+        // The server is not the provider, so the documented endpoints are not used either.
+        return without_document(finding, None, timing, report);
     };
-    let took = answer.took.as_millis();
-    report.found(DISCOVERY.passed(format!("{url} answered in {took} ms")));
-    report.found(is_for(&document, &name));
+    let document = Document(document);
+    let duration = response.took.as_millis();
+    report.found(DISCOVERY.passed(format!("{url} answered in {duration} ms")));
+    report.found(names_issuer(&document, &name));
     report.found(required_fields(&document));
-    let metadata = believe(&answer, issuer);
+    let metadata = ProviderMetadata::from_discovery(response.body(), &name, issuer.environment());
     report.found(endpoints(&metadata));
     Discovered {
         document: Some(document),
         metadata: metadata.ok(),
-        heard,
+        timing,
     }
 }
 
-fn tls(issuer: &Issuer, outcome: &Result<HttpResponse, HttpError>) -> Finding {
+/// Skips the checks of the document.
+fn without_document(
+    finding: Finding,
+    metadata: Option<ProviderMetadata>,
+    timing: Option<ResponseTiming>,
+    report: &mut Reporter<'_>,
+) -> Discovered {
+    report.found(finding);
+    for check in [&ISSUER, &REQUIRED_FIELDS, &ENDPOINTS] {
+        report.found(check.skipped(SEE_DISCOVERY));
+    }
+    Discovered {
+        document: None,
+        metadata,
+        timing,
+    }
+}
+
+fn tls(url: &Url, outcome: &Result<HttpResponse, HttpError>) -> Finding {
     match outcome {
         Err(error @ HttpError::Tls(..)) => {
-            let (message, help) = no_answer(error);
+            let (message, help) = no_response(error);
             TLS.failed(message, help)
         }
         Err(_) => TLS.skipped("no connection"),
-        Ok(_) if issuer.to_string().starts_with("https:") => {
-            TLS.passed("the provider's certificate is trusted")
-        }
-        Ok(_) => TLS.passed("not needed: plain http that does not leave this machine"),
+        Ok(_) if url.scheme() == "https" => TLS.passed("the provider's certificate is trusted"),
+        Ok(_) => TLS.passed("not needed: plain http on this machine"),
     }
 }
 
-/// Without a document, and while nothing says that it would lie, the environment's documented
-/// endpoints stand in, as they do for signing in.
-fn undiscovered(finding: Finding, issuer: &Issuer, report: &mut Reporter<'_>) -> Discovered {
-    if !report.has(&TLS) {
-        report.found(TLS.skipped("no connection"));
-    }
-    report.found(finding);
-    for check in [&ISSUER, &REQUIRED_FIELDS, &ENDPOINTS] {
-        report.found(check.skipped(REFUSED));
-    }
-    Discovered {
-        metadata: match issuer {
-            Issuer::Environment(environment) => {
-                Some(ProviderMetadata::from_environment(*environment))
-            }
-            Issuer::Custom(_) => None,
-        },
-        ..Discovered::default()
-    }
-}
-
-fn is_for(document: &Document, issuer: &str) -> Finding {
-    let without_slash = |text: &str| text.strip_suffix('/').unwrap_or(text).to_owned();
+fn names_issuer(document: &Document, issuer: &str) -> Finding {
+    let without_slash = |url: &str| url.strip_suffix('/').unwrap_or(url).to_owned();
     match document.text("issuer") {
         Some(named) if without_slash(named) == without_slash(issuer) => {
-            ISSUER.passed("the document speaks for the configured issuer")
+            ISSUER.passed("the document names the configured issuer")
         }
         Some(named) => ISSUER.failed(
-            format!(
-                "the document speaks for {}, not for {issuer}",
-                quoted(named)
-            ),
-            "Check the issuer's spelling. If it is right, something stands between this machine \
-             and the provider: do not sign in through it.",
+            format!("the document names {}, not {issuer}", quoted(named)),
+            "Check the spelling of the issuer. If it is right, suspect interception, and do not \
+             sign in.",
         ),
-        None => ISSUER.failed(
-            "the document does not say whom it speaks for",
-            "Check the issuer; its provider is to correct the document.",
-        ),
+        None => ISSUER.failed("the document has no `issuer`", CHECK_ISSUER),
     }
 }
 
 fn required_fields(document: &Document) -> Finding {
     let missing: Vec<_> = REQUIRED
         .into_iter()
-        .filter(|name| !document.says(name))
+        .filter(|name| !document.has(name))
         .map(|name| format!("`{name}`"))
         .collect();
     if missing.is_empty() {
-        return REQUIRED_FIELDS.passed("all are there");
+        return REQUIRED_FIELDS.passed("all required fields are present");
     }
-    REQUIRED_FIELDS.failed(
-        format!("missing: {}", list(&missing)),
-        "Check the issuer; its provider is to complete the document.",
-    )
-}
-
-fn believe(answer: &HttpResponse, issuer: &Issuer) -> Result<ProviderMetadata, ProviderError> {
-    let environment = match issuer {
-        Issuer::Environment(environment) => Some(*environment),
-        Issuer::Custom(_) => None,
-    };
-    ProviderMetadata::from_discovery(answer.body(), &issuer.to_string(), environment)
+    REQUIRED_FIELDS.failed(format!("missing: {}", list(&missing)), CHECK_ISSUER)
 }
 
 fn endpoints(metadata: &Result<ProviderMetadata, ProviderError>) -> Finding {
-    let theirs = "Check the issuer; its provider is to correct the document.";
     match metadata {
         Ok(metadata) if metadata.token_endpoint().scheme() == "https" => {
-            ENDPOINTS.passed("all are https")
+            ENDPOINTS.passed("all endpoints are https")
         }
-        Ok(_) => ENDPOINTS.passed("none leaves this machine without https"),
+        Ok(_) => ENDPOINTS.passed("all endpoints are https or on this machine"),
         Err(ProviderError::IssuerMismatch) => ENDPOINTS.skipped("see `issuer`"),
         Err(error @ ProviderError::InsecureEndpoint(_)) => ENDPOINTS.failed(
-            format!("{error}: codes and secrets would be sent in plain"),
-            theirs,
+            format!("{error}: codes and secrets would be sent unencrypted"),
+            CHECK_ISSUER,
         ),
-        Err(error) => ENDPOINTS.failed(error.to_string(), theirs),
+        Err(error) => ENDPOINTS.failed(error.to_string(), CHECK_ISSUER),
+    }
+}
+
+impl Document {
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.0.get(name).and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    /// Returns the strings of an array.
+    pub(super) fn list(&self, name: &str) -> Option<Vec<&str>> {
+        let items = self.0.get(name)?.as_array()?;
+        Some(items.iter().filter_map(Value::as_str).collect())
+    }
+
+    /// Returns whether the field is present and not empty.
+    pub(super) fn has(&self, name: &str) -> bool {
+        match self.0.get(name) {
+            None | Some(Value::Null) => false,
+            Some(Value::String(text)) => !text.is_empty(),
+            Some(Value::Array(items)) => !items.is_empty(),
+            Some(_) => true,
+        }
     }
 }

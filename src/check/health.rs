@@ -1,4 +1,4 @@
-//! Whether the provider's endpoints, or the site's own, answer now.
+//! Health of the endpoints that sign-ins need, and of the app itself.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -7,8 +7,7 @@ use std::{
 
 use http::{Method, StatusCode};
 use serde::Serialize;
-use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::{join, time::timeout};
 use url::Url;
 
 use super::{Status, text};
@@ -18,49 +17,54 @@ use crate::{
     provider::{ProviderMetadata, discovery_url},
 };
 
-/// An endpoint that takes longer is down.
-const LIMIT: Duration = Duration::from_secs(5);
+/// An endpoint that takes longer to respond has failed.
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The site itself is near, and whoever asks for it asks often.
-const OWN_LIMIT: Duration = Duration::from_secs(3);
+/// The app is on the same machine, and container health checks run often.
+const OWN_TIMEOUT: Duration = Duration::from_secs(3);
 
+const DISCOVERY: &str = "discovery";
+const KEY_SET: &str = "key_set";
+const AUTHORIZATION: &str = "authorization";
 const SITE: &str = "site";
 
-/// How the endpoints are that a sign-in needs.
+/// The health of the endpoints that sign-ins need.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Health {
-    /// The worst of the endpoints'.
+    /// The worst status of all endpoints.
     pub status: Status,
-    /// Each endpoint.
+    /// The endpoints.
     pub endpoints: Vec<EndpointHealth>,
 }
 
-/// How one endpoint is.
+/// The health of one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct EndpointHealth {
     /// `discovery`, `key_set`, `authorization` or `site`.
     pub name: &'static str,
-    /// Its address, if it is known.
+    /// The URL, if known.
     pub url: Option<String>,
-    /// Passed if it answers as it should, a warning if with another status, failed if it does not
-    /// answer or says that it is down (5xx); the site itself also fails with another status.
+    /// [`Status::Failed`] if the endpoint did not respond or responded with a server error (5xx),
+    /// [`Status::Warning`] for any other unexpected response. For `site`, any unexpected response is
+    /// a failure.
     pub status: Status,
-    /// What was answered, or why nothing was.
+    /// The response, or why there was none.
     pub message: String,
-    /// How long the answer took.
+    /// The time until the response was complete.
     pub milliseconds: Option<u64>,
-    /// What to do about it, where nothing was answered.
+    /// How to fix it, if there was no response.
     pub help: Option<String>,
 }
 
-/// Asks the provider's endpoints at the same time, 5 seconds long each. No client is needed: all but
-/// the issuer and the way to it may be missing.
+/// Probes the provider's endpoints, with a timeout of 5 seconds each.
+///
+/// The settings need an issuer. A client is not required.
 ///
 /// # Errors
 ///
-/// [`ConfigError`] when it is not known whom to ask.
+/// Returns a [`ConfigError`] if the issuer or the connection settings are missing or invalid.
 pub async fn health(settings: Result<ConfigBuilder, ConfigError>) -> Result<Health, ConfigError> {
     let settings = settings?.examine();
     let Some((issuer, options)) = settings.issuer.clone().zip(settings.http.as_ref()) else {
@@ -69,82 +73,60 @@ pub async fn health(settings: Result<ConfigBuilder, ConfigError>) -> Result<Heal
     let http = match HttpClient::new(options) {
         Ok(http) => http,
         Err(error) => {
-            return Ok(Health::of(vec![EndpointHealth::unanswered(
-                "discovery",
-                None,
-                &error,
-            )]));
+            let discovery = EndpointHealth::unreachable(DISCOVERY, None, &error);
+            return Ok(Health::new(vec![discovery]));
         }
     };
-    let discovery = discovery(&http, &issuer);
-    let table = match issuer {
-        Issuer::Environment(environment) => Some(ProviderMetadata::from_environment(environment)),
-        Issuer::Custom(_) => None,
+    let (discovery, [key_set, authorization]) = if let Some(environment) = issuer.environment() {
+        // The other endpoints are documented, so they are probed at the same time.
+        let metadata = ProviderMetadata::from_environment(environment);
+        let ((discovery, _), others) = join!(
+            probe_discovery(&http, &issuer),
+            probe_others(&http, Some(metadata))
+        );
+        (discovery, others)
+    } else {
+        let (discovery, metadata) = probe_discovery(&http, &issuer).await;
+        (discovery, probe_others(&http, metadata).await)
     };
-    let endpoints = match table {
-        // Known beforehand: they need not wait.
-        Some(table) => {
-            let others = others(&http, &table);
-            let (discovery, _) = discovery.await;
-            vec![
-                discovery,
-                others.0.finished().await,
-                others.1.finished().await,
-            ]
-        }
-        None => match discovery.await {
-            (discovery, Some(metadata)) => {
-                let others = others(&http, &metadata);
-                vec![
-                    discovery,
-                    others.0.finished().await,
-                    others.1.finished().await,
-                ]
-            }
-            (discovery, None) => vec![
-                discovery,
-                EndpointHealth::unknown("key_set"),
-                EndpointHealth::unknown("authorization"),
-            ],
-        },
-    };
-    Ok(Health::of(endpoints))
+    Ok(Health::new(vec![discovery, key_set, authorization]))
 }
 
-/// Asks the site itself for `/healthz`, 3 seconds long, at the address where it listens. For a
-/// container's health check; all settings but `listen` and `base_path` may be missing.
+/// Probes the app's own `/healthz`, with a timeout of 3 seconds, at the address in `listen`.
+///
+/// Intended for health checks of containers. All settings but `listen` and `base_path` are ignored.
 ///
 /// # Errors
 ///
-/// [`ConfigError`] when one of the two is wrong.
+/// Returns a [`ConfigError`] if `listen` or `base_path` is invalid.
 pub async fn own_health(
     settings: Result<ConfigBuilder, ConfigError>,
 ) -> Result<Health, ConfigError> {
     let settings = settings?.examine();
-    let Some((listen, base_path)) = settings.listen.zip(settings.base_path.clone()) else {
+    let url = settings.listen.zip(settings.base_path.as_ref());
+    let url = url.and_then(|(listen, base_path)| {
+        Url::parse(&format!("http://{}{base_path}/healthz", reachable(listen))).ok()
+    });
+    let Some(url) = url else {
         return Err(settings.refusal(&["listen", "base_path"]));
     };
-    let url = format!("http://{}{base_path}/healthz", reachable(listen));
-    let Ok(url) = Url::parse(&url) else {
-        return Err(settings.refusal(&["listen", "base_path"]));
-    };
-    let here = HttpOptions {
+    let options = HttpOptions {
         loopback: true,
         ..HttpOptions::default()
     };
-    let endpoint = match HttpClient::new(&here) {
+    let endpoint = match HttpClient::new(&options) {
         Ok(http) => {
-            let call = HttpRequest::probe(Method::GET, &url);
-            let outcome = timeout(OWN_LIMIT, http.send(&call)).await;
-            EndpointHealth::new(SITE, &url, outcome.unwrap_or(Err(HttpError::TimedOut)))
+            let outcome = send(&http, Method::GET, &url, OWN_TIMEOUT).await;
+            EndpointHealth::new(SITE, &url, outcome)
         }
-        Err(error) => EndpointHealth::unanswered(SITE, Some(&url), &error),
+        Err(error) => EndpointHealth::unreachable(SITE, Some(&url), &error),
     };
-    Ok(Health::of(vec![endpoint]))
+    Ok(Health::new(vec![endpoint]))
 }
 
-/// The address as it is reached from this machine: `0.0.0.0` is for listening only.
-fn reachable(listen: SocketAddr) -> SocketAddr {
+/// Returns the address to connect to for a listener: loopback for `0.0.0.0` and `[::]`.
+#[must_use]
+pub fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         ip if !ip.is_unspecified() => ip,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -153,82 +135,63 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-async fn discovery(
+async fn probe_discovery(
     http: &HttpClient,
     issuer: &Issuer,
 ) -> (EndpointHealth, Option<ProviderMetadata>) {
     let name = issuer.to_string();
     let Ok(url) = discovery_url(&name) else {
-        return (EndpointHealth::unknown("discovery"), None);
+        return (EndpointHealth::unknown(DISCOVERY), None);
     };
-    let outcome = ask(http, Method::GET, &url).await;
+    let outcome = send(http, Method::GET, &url, TIMEOUT).await;
     let metadata = match &outcome {
-        Ok(answer) if answer.status.is_success() => {
-            ProviderMetadata::from_discovery(answer.body(), &name, environment(issuer)).ok()
+        Ok(response) if response.status.is_success() => {
+            ProviderMetadata::from_discovery(response.body(), &name, issuer.environment()).ok()
         }
         _ => None,
     };
-    let is_document = metadata.is_some();
-    let mut health = EndpointHealth::new("discovery", &url, outcome);
-    if health.status == Status::Passed && !is_document {
+    let mut health = EndpointHealth::new(DISCOVERY, &url, outcome);
+    if health.status == Status::Passed && metadata.is_none() {
         health.status = Status::Warning;
         health
             .message
-            .push_str(", no discovery document of this issuer; see `oten check`");
+            .push_str(", but not a discovery document of this issuer; run `oten check`");
     }
     (health, metadata)
 }
 
-fn environment(issuer: &Issuer) -> Option<crate::config::Environment> {
-    match issuer {
-        Issuer::Environment(environment) => Some(*environment),
-        Issuer::Custom(_) => None,
-    }
-}
-
-/// A question under way.
-struct Asked {
-    name: &'static str,
-    url: Url,
-    outcome: AbortOnDropHandle<Result<HttpResponse, HttpError>>,
-}
-
-fn others(http: &HttpClient, metadata: &ProviderMetadata) -> (Asked, Asked) {
-    let start = |name, method, url: &Url| {
-        let (http, url) = (http.clone(), url.clone());
-        let asked = url.clone();
-        let outcome = tokio::spawn(async move { ask(&http, method, &asked).await });
-        Asked {
-            name,
-            url,
-            outcome: AbortOnDropHandle::new(outcome),
-        }
+/// Probes the key set and the authorization endpoint.
+async fn probe_others(
+    http: &HttpClient,
+    metadata: Option<ProviderMetadata>,
+) -> [EndpointHealth; 2] {
+    let Some(metadata) = metadata else {
+        return [KEY_SET, AUTHORIZATION].map(EndpointHealth::unknown);
     };
-    (
-        start("key_set", Method::GET, metadata.jwks_uri()),
-        start(
-            "authorization",
-            Method::HEAD,
-            metadata.authorization_endpoint(),
-        ),
-    )
+    let (jwks_uri, authorization) = (metadata.jwks_uri(), metadata.authorization_endpoint());
+    let (key_set_outcome, authorization_outcome) = join!(
+        send(http, Method::GET, jwks_uri, TIMEOUT),
+        send(http, Method::HEAD, authorization, TIMEOUT)
+    );
+    [
+        EndpointHealth::new(KEY_SET, jwks_uri, key_set_outcome),
+        EndpointHealth::new(AUTHORIZATION, authorization, authorization_outcome),
+    ]
 }
 
-impl Asked {
-    async fn finished(self) -> EndpointHealth {
-        let outcome = self.outcome.await.unwrap_or(Err(HttpError::TimedOut));
-        EndpointHealth::new(self.name, &self.url, outcome)
-    }
-}
-
-async fn ask(http: &HttpClient, method: Method, url: &Url) -> Result<HttpResponse, HttpError> {
-    timeout(LIMIT, http.send(&HttpRequest::probe(method, url)))
+async fn send(
+    http: &HttpClient,
+    method: Method,
+    url: &Url,
+    limit: Duration,
+) -> Result<HttpResponse, HttpError> {
+    timeout(limit, http.send(&HttpRequest::probe(method, url)))
         .await
         .unwrap_or(Err(HttpError::TimedOut))
 }
 
 impl Health {
-    fn of(endpoints: Vec<EndpointHealth>) -> Self {
+    fn new(endpoints: Vec<EndpointHealth>) -> Self {
         let statuses = endpoints.iter().map(|endpoint| endpoint.status);
         Self {
             status: statuses.max().unwrap_or(Status::Skipped),
@@ -236,7 +199,7 @@ impl Health {
         }
     }
 
-    /// Whether an endpoint does not answer, or says that it is down.
+    /// Returns whether any endpoint failed.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.status == Status::Failed
@@ -245,32 +208,30 @@ impl Health {
 
 impl EndpointHealth {
     fn new(name: &'static str, url: &Url, outcome: Result<HttpResponse, HttpError>) -> Self {
-        let answer = match outcome {
-            Ok(answer) => answer,
-            Err(error) => return Self::unanswered(name, Some(url), &error),
+        let response = match outcome {
+            Ok(response) => response,
+            Err(error) => return Self::unreachable(name, Some(url), &error),
         };
-        let (status, message) = verdict(name, answer.status);
+        let (status, message) = verdict(name, response.status);
         Self {
             name,
             url: Some(url.to_string()),
             status,
             message,
-            milliseconds: u64::try_from(answer.took.as_millis()).ok(),
+            milliseconds: u64::try_from(response.took.as_millis()).ok(),
             help: None,
         }
     }
 
-    fn unanswered(name: &'static str, url: Option<&Url>, error: &HttpError) -> Self {
-        let (message, help) = match text::no_answer(error) {
-            (_, help) if matches!(error, HttpError::TimedOut) => {
-                ("no answer in time".to_owned(), help)
-            }
-            told => told,
-        };
-        let help = match name {
-            SITE => "Start the site, or set `listen` and `base_path` to where it is.".to_owned(),
-            _ => help,
-        };
+    fn unreachable(name: &'static str, url: Option<&Url>, error: &HttpError) -> Self {
+        let (mut message, mut help) = text::no_response(error);
+        if matches!(error, HttpError::TimedOut) {
+            // The error names the timeout of other calls.
+            "no response in time".clone_into(&mut message);
+        }
+        if name == SITE {
+            "Start the site, or correct `listen` and `base_path`.".clone_into(&mut help);
+        }
         Self {
             name,
             url: url.map(ToString::to_string),
@@ -286,15 +247,16 @@ impl EndpointHealth {
             name,
             url: None,
             status: Status::Skipped,
-            message: "its address is not known without the discovery document".to_owned(),
+            message: "the URL is unknown without the discovery document".to_owned(),
             milliseconds: None,
             help: None,
         }
     }
 }
 
-/// Asked without a request, the authorization endpoint may well refuse: it is up all the same. The
-/// site's own answer leaves no choice.
+/// Returns the status and message for a response.
+///
+/// The authorization endpoint may reject the probe, which is not an authorization request.
 fn verdict(name: &str, status: StatusCode) -> (Status, String) {
     let code = status.as_u16();
     if status.is_success() {
@@ -303,7 +265,7 @@ fn verdict(name: &str, status: StatusCode) -> (Status, String) {
         (Status::Failed, format!("down ({status})"))
     } else if name == SITE {
         (Status::Failed, format!("not this site ({status})"))
-    } else if name == "authorization" && status != StatusCode::NOT_FOUND {
+    } else if name == AUTHORIZATION && status != StatusCode::NOT_FOUND {
         (Status::Passed, format!("up ({code})"))
     } else {
         (Status::Warning, status.to_string())
@@ -315,17 +277,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_status_has_its_verdict() {
+    fn responses_are_judged_by_endpoint_and_status() {
         for (name, code, status) in [
-            ("discovery", 200, Status::Passed),
-            ("discovery", 404, Status::Warning),
-            ("discovery", 302, Status::Warning),
-            ("key_set", 503, Status::Failed),
-            ("authorization", 400, Status::Passed),
-            ("authorization", 405, Status::Passed),
-            ("authorization", 302, Status::Passed),
-            ("authorization", 404, Status::Warning),
-            ("authorization", 500, Status::Failed),
+            (DISCOVERY, 200, Status::Passed),
+            (DISCOVERY, 404, Status::Warning),
+            (DISCOVERY, 302, Status::Warning),
+            (KEY_SET, 503, Status::Failed),
+            (AUTHORIZATION, 400, Status::Passed),
+            (AUTHORIZATION, 405, Status::Passed),
+            (AUTHORIZATION, 302, Status::Passed),
+            (AUTHORIZATION, 404, Status::Warning),
+            (AUTHORIZATION, 500, Status::Failed),
             (SITE, 200, Status::Passed),
             (SITE, 404, Status::Failed),
         ] {
@@ -335,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_for_listening_only_is_reached_on_loopback() {
+    fn an_unspecified_address_is_reachable_on_loopback() {
         for (listen, address) in [
             ("0.0.0.0:3000", "127.0.0.1:3000"),
             ("[::]:3000", "[::1]:3000"),

@@ -1,13 +1,12 @@
-//! The keys that ID tokens are checked with.
+//! Checks of the keys that ID tokens are verified with.
 
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
 use super::{
-    Finding,
-    checks::KEY_SET,
-    text::{count, no_answer, unfit_answer},
+    finding::{Finding, KEY_SET},
+    text::{count, no_response, unexpected_status},
 };
 use crate::{
     http::{HttpClient, HttpRequest},
@@ -15,26 +14,20 @@ use crate::{
     metric::Endpoint,
 };
 
-const THEIRS: &str = "Check the issuer: without such a key nobody can sign in.";
+const CHECK_ISSUER: &str = "Check the issuer: without such a key users cannot sign in.";
 
 pub(super) async fn check(http: HttpClient, jwks_uri: Url) -> Finding {
-    match http
-        .send(&HttpRequest::get(Endpoint::Jwks, &jwks_uri))
-        .await
-    {
-        Err(error) => {
-            let (message, help) = no_answer(&error);
-            KEY_SET.failed(format!("{jwks_uri}: {message}"), help)
+    let request = HttpRequest::get(Endpoint::Jwks, &jwks_uri);
+    match http.send(&request).await {
+        Err(error) => KEY_SET.failed_at(jwks_uri, no_response(&error)),
+        Ok(response) if !response.status.is_success() => {
+            KEY_SET.failed_at(jwks_uri, unexpected_status(&response))
         }
-        Ok(answer) if !answer.status.is_success() => {
-            let (message, help) = unfit_answer(&answer);
-            KEY_SET.failed(format!("{jwks_uri}: {message}"), help)
-        }
-        Ok(answer) => usable(answer.body()),
+        Ok(response) => verdict(response.body()),
     }
 }
 
-fn usable(document: &[u8]) -> Finding {
+fn verdict(document: &[u8]) -> Finding {
     #[derive(Deserialize)]
     struct AllKeys {
         keys: Vec<Value>,
@@ -43,30 +36,30 @@ fn usable(document: &[u8]) -> Finding {
         serde_json::from_slice::<AllKeys>(document),
         JwkSet::from_json(document),
     ) else {
-        return KEY_SET.failed("the answer is no JSON Web Key Set", THEIRS);
+        return KEY_SET.failed("the response is not a JSON Web Key Set", CHECK_ISSUER);
     };
     if all.keys.is_empty() {
-        return KEY_SET.failed("the key set is empty", THEIRS);
+        return KEY_SET.failed("the key set is empty", CHECK_ISSUER);
     }
     if set.keys().is_empty() {
         let keys = count(all.keys.len(), "key");
-        let message = format!("{keys}, none of them an Ed25519 signature key that can be used");
-        return KEY_SET.failed(message, THEIRS);
+        let message = format!("{keys}, none of them a usable Ed25519 signature key");
+        return KEY_SET.failed(message, CHECK_ISSUER);
     }
-    // As a token's header asks for it.
-    let found = |key_id| set.find(key_id, Algorithm::EdDsa).is_some();
+    // Keys are looked up as for the header of an ID token.
+    let is_found = |key_id| set.find(key_id, Algorithm::EdDsa).is_some();
     let keys = set.keys().iter();
     let named = keys
-        .filter(|key| key.key_id().is_some() && found(key.key_id()))
+        .filter(|key| key.key_id().is_some() && is_found(key.key_id()))
         .count();
     match named {
-        0 if found(None) => KEY_SET.warning(
+        0 if is_found(None) => KEY_SET.warning(
             "the only Ed25519 key has no `kid`",
-            "It works while it is the only one; the provider is to name it before it changes keys.",
+            "Report it to the provider: sign-ins fail as soon as it publishes a second key.",
         ),
         0 => KEY_SET.failed(
-            "no Ed25519 key has a `kid` of its own, so none can be chosen",
-            THEIRS,
+            "no Ed25519 key has a unique `kid`, so none can be selected",
+            CHECK_ISSUER,
         ),
         named => KEY_SET.passed(format!("{} with a `kid`", count(named, "Ed25519 key"))),
     }
@@ -80,7 +73,7 @@ mod tests {
     use crate::{check::Status, jose::Ed25519KeyPair};
 
     #[test]
-    fn each_set_has_its_verdict() {
+    fn key_sets_are_judged_by_their_ed25519_keys() {
         let jwk = |key_id: Option<&str>| {
             let mut jwk = Ed25519KeyPair::generate().public_jwk();
             match key_id {
@@ -98,23 +91,23 @@ mod tests {
                 "2 Ed25519 keys",
             ),
             (vec![], Status::Failed, "empty"),
-            (vec![rsa], Status::Failed, "none of them an Ed25519"),
+            (vec![rsa], Status::Failed, "none of them a usable Ed25519"),
             (vec![jwk(None)], Status::Warning, "no `kid`"),
             (
                 vec![jwk(None), jwk(None)],
                 Status::Failed,
-                "none can be chosen",
+                "none can be selected",
             ),
             (
                 vec![jwk(Some("a")), jwk(Some("a"))],
                 Status::Failed,
-                "none can be chosen",
+                "none can be selected",
             ),
         ] {
-            let finding = usable(json!({ "keys": keys }).to_string().as_bytes());
+            let finding = verdict(json!({ "keys": keys }).to_string().as_bytes());
             assert_eq!(finding.status, status, "{words}");
             assert!(finding.message.contains(words), "{}", finding.message);
         }
-        assert_eq!(usable(b"<html>").status, Status::Failed);
+        assert_eq!(verdict(b"<html>").status, Status::Failed);
     }
 }

@@ -1,8 +1,15 @@
-//! The doctor: everything that can be wrong between an app, its configuration, its store and the
-//! provider, found out and told with the help. `oten check` and `oten health` print what it finds.
+//! Checks of an app's configuration, provider, client and store, behind `oten check` and `oten health`.
+//!
+//! A [`Checker`] runs all checks and returns a [`Report`]. Each [`Finding`] says what is wrong and how
+//! to fix it. [`Check`] lists the checks.
+//!
+//! # Example
 //!
 //! ```
-//! use axum_oten::{check::{Checkup, Status}, config::ConfigBuilder};
+//! use axum_oten::{
+//!     check::{Checker, Status},
+//!     config::ConfigBuilder,
+//! };
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
 //! let settings = "environment = 'sandbox'\n\
@@ -10,14 +17,14 @@
 //!     client_secret = 'a-secret-of-at-least-32-bytes-as-Oten-makes-them'\n\
 //!     redirect_uri = 'http://localhost:3000/callback'";
 //!
-//! // Nothing is wrong with these settings. Offline, the provider is not asked.
-//! let good = Checkup::new(ConfigBuilder::from_toml("good.toml", settings)).offline();
-//! assert!(!good.run(|_| {}).await.has_failed());
+//! // With `offline`, the checker does not call the provider.
+//! let checker = Checker::new(ConfigBuilder::from_toml("good.toml", settings)).offline();
+//! assert!(!checker.run(|_| {}).await.has_failed());
 //!
-//! // A name that is no setting is a finding with its help, and the rest is examined all the same.
+//! // An unknown setting is a failed finding. The other checks still run.
 //! let settings = format!("{settings}\nclient_secrets = 'x'");
-//! let bad = Checkup::new(ConfigBuilder::from_toml("bad.toml", &settings)).offline();
-//! let report = bad.run(|_| {}).await;
+//! let checker = Checker::new(ConfigBuilder::from_toml("bad.toml", &settings)).offline();
+//! let report = checker.run(|_| {}).await;
 //! let failed = report.findings.iter().find(|finding| finding.status == Status::Failed).unwrap();
 //! assert_eq!(failed.check.name(), "configuration");
 //! assert_eq!(failed.setting.as_deref(), Some("client_secrets"));
@@ -25,30 +32,28 @@
 //! # }
 //! ```
 
-mod checks;
-mod checkup;
-mod client_authentication;
+mod checker;
+mod client;
 mod clock_skew;
-mod configuration;
 mod discovery;
-mod document;
-mod features;
 mod finding;
 mod health;
 mod key_set;
 mod provider;
-mod report;
-mod request_object;
 mod separation;
+mod settings;
 mod store;
 mod store_place;
 mod text;
-mod writable;
 
 pub use self::{
-    checks::Check,
-    checkup::{Checkup, Progress},
-    finding::{Finding, Status},
+    checker::{Checker, Progress, Report, Summary},
+    finding::{Check, Finding, Status},
     health::{EndpointHealth, Health, health, own_health},
-    report::{Report, Summary},
 };
+
+#[doc(hidden)]
+pub use self::health::reachable;
+
+#[cfg(any(doc, test))]
+pub(crate) use self::finding::check_table;

@@ -1,48 +1,43 @@
-//! What only the provider can answer.
+//! Checks that call the provider, and of the features in its discovery document.
 
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Check, Finding,
-    checks::{
-        AUTHENTICATION_METHOD, CLIENT_AUTHENTICATION, CLOCK, CODE_FLOW, DISCOVERY, ENDPOINTS,
-        ID_TOKEN_ALGORITHM, ISSUER, KEY_SET, PKCE, REFRESH, REQUIRED_FIELDS, SCOPES, SIGN_OUT, TLS,
+    checker::Reporter,
+    client, clock_skew,
+    discovery::{self, Document, SEE_DISCOVERY},
+    finding::{
+        AUTHENTICATION_METHOD, CLIENT_AUTHENTICATION, CODE_FLOW, Check, Finding,
+        ID_TOKEN_ALGORITHM, KEY_SET, PKCE, REFRESH, REQUEST_OBJECT, SCOPES, SIGN_OUT, TLS,
     },
-    client_authentication, clock_skew, discovery, features, key_set,
-    report::Reporter,
-    text::{SEE_CONFIGURATION, no_answer},
+    key_set,
+    text::{SEE_CONFIGURATION, list, no_response, quoted},
 };
-use crate::{clock::Clock, config::Partial, http::HttpClient, provider::ProviderMetadata};
+use crate::{
+    clock::Clock,
+    config::{Client, ClientType, Partial},
+    http::HttpClient,
+    jose::Algorithm,
+    provider::ProviderMetadata,
+};
 
-static ALL: [&Check; 15] = [
-    &TLS,
-    &DISCOVERY,
-    &ISSUER,
-    &REQUIRED_FIELDS,
-    &ENDPOINTS,
-    &CODE_FLOW,
-    &PKCE,
-    &SCOPES,
-    &AUTHENTICATION_METHOD,
-    &ID_TOKEN_ALGORITHM,
-    &REFRESH,
-    &SIGN_OUT,
-    &CLOCK,
-    &KEY_SET,
-    &CLIENT_AUTHENTICATION,
+/// A check of a feature in the discovery document.
+type FeatureCheck = (&'static Check, fn(&Document, &Partial) -> Finding);
+
+/// The checks of features, in the order of their findings.
+const FEATURES: [FeatureCheck; 7] = [
+    (&CODE_FLOW, code_flow),
+    (&PKCE, pkce),
+    (&SCOPES, scopes),
+    (&AUTHENTICATION_METHOD, authentication_method),
+    (&ID_TOKEN_ALGORITHM, id_token_algorithm),
+    (&REFRESH, refresh),
+    (&SIGN_OUT, sign_out),
 ];
 
-pub(super) fn skip(reason: &str, report: &mut Reporter<'_>) {
-    for check in ALL
-        .iter()
-        .filter(|check| !report.has(check))
-        .collect::<Vec<_>>()
-    {
-        report.found(check.skipped(reason));
-    }
-}
+const CHECK_ISSUER: &str = "Check the issuer: users cannot sign in with this provider.";
 
-/// Asks the provider everything; what may be believed of its metadata is the answer.
+/// Runs the checks, and returns the provider's metadata if it can be trusted.
 pub(super) async fn check(
     settings: &Partial,
     clock: &Clock,
@@ -55,16 +50,16 @@ pub(super) async fn check(
     let http = match HttpClient::new(options) {
         Ok(http) => http,
         Err(error) => {
-            let (message, help) = no_answer(&error);
+            let (message, help) = no_response(&error);
             report.found(TLS.failed(message, help));
             skip("see `tls`", report);
             return None;
         }
     };
-    report.waits_for("the provider's discovery document");
+    report.waiting_for("the provider's discovery document");
     let discovered = discovery::check(&http, issuer, clock, report).await;
     let metadata = discovered.metadata;
-    // These do not wait for each other; they are told one after the other.
+    // These two run at the same time and are reported one after the other.
     let key_set = metadata.as_ref().map(|metadata| {
         let url = metadata.jwks_uri().clone();
         spawn(key_set::check(http.clone(), url))
@@ -73,24 +68,42 @@ pub(super) async fn check(
         .as_ref()
         .zip(settings.client.as_ref().zip(settings.redirect_uri.as_ref()))
         .map(|(metadata, (client, redirect_uri))| {
-            spawn(client_authentication::check(
+            spawn(client::check_authentication(
                 http,
                 metadata.token_endpoint().clone(),
                 client.clone(),
                 redirect_uri.clone(),
             ))
         });
-    features::check(discovered.document.as_ref(), settings, report);
-    report.found(clock_skew::check(discovered.heard));
-    report.waits_for("the provider's key set");
-    report.found(answer(key_set, &KEY_SET, "the provider's endpoints are not known").await);
-    report.waits_for("the provider's token endpoint");
+    for (check, run) in FEATURES {
+        report.found(match &discovered.document {
+            Some(document) => run(document, settings),
+            None => check.skipped(SEE_DISCOVERY),
+        });
+    }
+    report.found(clock_skew::check(discovered.timing));
+    report.waiting_for("the provider's key set");
+    report.found(join(key_set, &KEY_SET, "the provider's endpoints are not known").await);
+    report.waiting_for("the provider's token endpoint");
     let reason = match metadata {
         Some(_) => SEE_CONFIGURATION,
-        None => "no secret is sent to a provider that is not known for certain",
+        None => "the secret is not sent, because the provider's endpoints are not known",
     };
-    report.found(answer(client, &CLIENT_AUTHENTICATION, reason).await);
+    report.found(join(client, &CLIENT_AUTHENTICATION, reason).await);
     metadata
+}
+
+/// Skips all checks of the provider that have no finding yet.
+pub(super) fn skip(reason: &str, report: &mut Reporter<'_>) {
+    let checks = Check::all().iter();
+    let checks = checks
+        .skip_while(|check| **check != &TLS)
+        .take_while(|check| **check != &REQUEST_OBJECT);
+    for check in checks {
+        if !report.has(check) {
+            report.found(check.skipped(reason));
+        }
+    }
 }
 
 type Task = AbortOnDropHandle<Finding>;
@@ -99,10 +112,141 @@ fn spawn(check: impl Future<Output = Finding> + Send + 'static) -> Task {
     AbortOnDropHandle::new(tokio::spawn(check))
 }
 
-async fn answer(task: Option<Task>, check: &'static Check, otherwise: &str) -> Finding {
+async fn join(task: Option<Task>, check: &'static Check, skip_reason: &str) -> Finding {
     let Some(task) = task else {
-        return check.skipped(otherwise);
+        return check.skipped(skip_reason);
     };
     task.await
-        .unwrap_or_else(|_| check.skipped("the process is ending"))
+        .unwrap_or_else(|_| check.skipped("the process exits"))
+}
+
+fn code_flow(document: &Document, _: &Partial) -> Finding {
+    match require(document, "response_types_supported", "code") {
+        Ok(()) => CODE_FLOW.passed("`code` is supported"),
+        Err(message) => CODE_FLOW.failed(message, CHECK_ISSUER),
+    }
+}
+
+fn pkce(document: &Document, _: &Partial) -> Finding {
+    match require(document, "code_challenge_methods_supported", "S256") {
+        Ok(()) => PKCE.passed("S256 is supported"),
+        Err(message) => PKCE.failed(message, CHECK_ISSUER),
+    }
+}
+
+fn scopes(document: &Document, settings: &Partial) -> Finding {
+    let required: Vec<&str> = match &settings.scopes {
+        Some(scopes) => scopes.iter().map(String::as_str).collect(),
+        None => vec!["openid"],
+    };
+    let offered = document.list("scopes_supported").unwrap_or_default();
+    let missing: Vec<_> = required
+        .iter()
+        .filter(|scope| !offered.contains(scope))
+        .map(|scope| quoted(scope))
+        .collect();
+    if !missing.is_empty() {
+        return SCOPES.failed(
+            format!(
+                "the provider does not offer {}; it offers {}",
+                list(&missing),
+                words(&offered)
+            ),
+            "Remove it from `scopes`, or check the issuer.",
+        );
+    }
+    if settings.scopes.is_none() {
+        return SCOPES.skipped(SEE_CONFIGURATION);
+    }
+    SCOPES.passed(format!("{} are offered", required.join(" ")))
+}
+
+fn authentication_method(document: &Document, settings: &Partial) -> Finding {
+    let kind = settings.client.as_ref().map(Client::kind);
+    if matches!(kind, Some(ClientType::Public)) {
+        return AUTHENTICATION_METHOD.passed("not needed: a public client has no secret");
+    }
+    let field = "token_endpoint_auth_methods_supported";
+    match require(document, field, "client_secret_post") {
+        Ok(()) => AUTHENTICATION_METHOD.passed("`client_secret_post` is supported"),
+        Err(message) => AUTHENTICATION_METHOD.failed(message, CHECK_ISSUER),
+    }
+}
+
+fn id_token_algorithm(document: &Document, _: &Partial) -> Finding {
+    let field = "id_token_signing_alg_values_supported";
+    let names = document.list(field).unwrap_or_default();
+    let is_eddsa = |name: &&str| Algorithm::from_name(name) == Some(Algorithm::EdDsa);
+    if names.iter().any(is_eddsa) {
+        ID_TOKEN_ALGORITHM.passed("EdDSA is supported")
+    } else {
+        ID_TOKEN_ALGORITHM.failed(lacks(document, field, "EdDSA"), CHECK_ISSUER)
+    }
+}
+
+fn refresh(document: &Document, _: &Partial) -> Finding {
+    // Without the field, only the code grant is supported (OpenID Connect Discovery section 3).
+    match require(document, "grant_types_supported", "refresh_token") {
+        Ok(()) => REFRESH.passed("token refresh is supported"),
+        Err(message) => REFRESH.warning(
+            message,
+            "Set a short `session_lifetime`: users who are disabled at the provider stay signed in \
+             until their session expires.",
+        ),
+    }
+}
+
+fn sign_out(document: &Document, settings: &Partial) -> Finding {
+    let config = settings.config.as_ref();
+    let has_end_session = config.is_some_and(|config| config.end_session_endpoint.is_some());
+    let has_revocation = config.is_some_and(|config| config.revocation_endpoint.is_some());
+    let kinds = [
+        (
+            "sign-out at the provider",
+            has_end_session || document.has("end_session_endpoint"),
+        ),
+        (
+            "revocation",
+            has_revocation || document.has("revocation_endpoint"),
+        ),
+        (
+            "back-channel logout",
+            document.flag("backchannel_logout_supported"),
+        ),
+    ];
+    let names = |is_supported: bool| {
+        let kinds = kinds.iter().filter(|(_, has)| *has == is_supported);
+        list(&kinds.map(|(name, _)| *name).collect::<Vec<_>>())
+    };
+    SIGN_OUT.passed(match (names(true), names(false)) {
+        (supported, _) if supported.is_empty() => {
+            "in this app only: the provider announces nothing for sign-out".to_owned()
+        }
+        (supported, missing) if missing.is_empty() => supported,
+        (supported, missing) => format!("{supported}; not announced: {missing}"),
+    })
+}
+
+/// Returns an error message unless the array `field` contains `value`.
+fn require(document: &Document, field: &str, value: &str) -> Result<(), String> {
+    match document.list(field) {
+        Some(list) if list.contains(&value) => Ok(()),
+        _ => Err(lacks(document, field, value)),
+    }
+}
+
+fn lacks(document: &Document, field: &str, value: &str) -> String {
+    match document.list(field) {
+        Some(list) if !list.is_empty() => {
+            format!("`{field}` lacks `{value}`; it has {}", words(&list))
+        }
+        _ => format!("`{field}` is missing, so `{value}` is not supported"),
+    }
+}
+
+fn words(words: &[&str]) -> String {
+    match words {
+        [] => "none".to_owned(),
+        words => quoted(&words.join(" ")),
+    }
 }

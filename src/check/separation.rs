@@ -1,26 +1,28 @@
-//! Another environment's configuration beside this one: what must not be the same in both.
+//! Checks that the settings of another environment share nothing with these that they must not share.
 
-use super::{Finding, checks::SEPARATION, report::Reporter, store_place::StorePlace, text::list};
-use crate::{
-    config::{Partial, Problem, SealingKey, StoreUrl},
-    secret::Secret,
+use super::{
+    checker::Reporter,
+    finding::{Finding, SEPARATION},
+    store_place::StorePlace,
+    text::list,
 };
+use crate::config::{Partial, Problem, SealingKey};
 
-/// `other` was read without the environment variables, which are this one's.
+/// Compares the settings. `other` must be read without environment variables, which belong to `this`.
 pub(super) fn check(this: &Partial, other: &Partial, report: &mut Reporter<'_>) {
     if other.issuer.is_none() {
         let problem = other.problems.first().map(Problem::describe);
         report.found(SEPARATION.failed(
             format!(
                 "the other file cannot be compared: {}",
-                problem.as_deref().unwrap_or("its issuer is not known")
+                problem.as_deref().unwrap_or("its issuer is unknown")
             ),
-            "Correct that file: as it is, nobody knows whether secrets are shared.",
+            "Correct that file. Until then, shared secrets are not detected.",
         ));
         return;
     }
     let shared = shared(this, other);
-    let is_clean = shared.is_empty();
+    let is_separate = shared.is_empty();
     for finding in shared {
         report.found(finding);
     }
@@ -28,125 +30,93 @@ pub(super) fn check(this: &Partial, other: &Partial, report: &mut Reporter<'_>) 
     if !unknown.is_empty() {
         report.found(SEPARATION.warning(
             format!("could not be compared: {}", list(&unknown)),
-            "Set them in both: in the other file as `…_file`, since the environment's variables \
-             count for this configuration only.",
+            "Set them in both files, in the other one as `…_file`: environment variables apply to \
+             this configuration only.",
         ));
-    } else if is_clean {
-        report.found(SEPARATION.passed("no secret, no store and no client is shared"));
+    } else if is_separate {
+        report.found(SEPARATION.passed("no secret, store or client is shared"));
     }
 }
 
 fn shared(this: &Partial, other: &Partial) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut failed = |setting: &str, message: &str, help: &str| {
-        findings.push(Finding {
+    let issuer = |settings: &Partial| settings.issuer.as_ref().map(ToString::to_string);
+    let place = |settings: &Partial| settings.session_store.as_ref().and_then(StorePlace::of);
+    let places = place(this).zip(place(other));
+    let mut request_keys = this.request_keys.iter();
+    let values = [
+        (
+            "environment",
+            this.issuer.is_some() && issuer(this) == issuer(other),
+            "both configurations have the same provider",
+            "Name the file of another environment.",
+        ),
+        (
+            "client_id",
+            this.client_id.is_some() && this.client_id == other.client_id,
+            "both configurations have the same client ID, which exists in one environment only",
+            "Register a client in each environment.",
+        ),
+        (
+            "client_secret",
+            this.client_secret.is_some() && this.client_secret == other.client_secret,
+            "both configurations have the same client secret, so a leak affects both",
+            "Create a client secret for each environment in Oten's developer portal.",
+        ),
+        (
+            "jar_key_file",
+            request_keys.any(|key| {
+                other
+                    .request_keys
+                    .iter()
+                    .any(|other| key.is_same_key(other))
+            }),
+            "both configurations sign their requests with the same private key",
+            "Create a key for each environment with `oten keygen ed25519`.",
+        ),
+        (
+            "session_key",
+            share_session_key(&this.session_keys, &other.session_keys),
+            "both configurations have the same session key, so a leak opens the records of both",
+            "Create a key for each environment with `openssl rand -base64 32`.",
+        ),
+        (
+            "session_store",
+            places.is_some_and(|(this, other)| this.is(&other)),
+            "both configurations keep their sessions in the same place",
+            "Give each environment its own store, or at least its own database.",
+        ),
+    ];
+    let shared = values.into_iter().filter(|(_, is_shared, ..)| *is_shared);
+    shared
+        .map(|(setting, _, message, help)| Finding {
             setting: Some(setting.to_owned()),
             ..SEPARATION.failed(message, help)
-        });
-    };
-    let both = this.issuer.as_ref().zip(other.issuer.as_ref());
-    if both.is_some_and(|(this, other)| this.to_string() == other.to_string()) {
-        failed(
-            "environment",
-            "both configurations sign in with the same provider",
-            "Name the file of another environment.",
-        );
-    }
-    let both = this.client_id.as_ref().zip(other.client_id.as_ref());
-    if both.is_some_and(|(this, other)| this == other) {
-        failed(
-            "client_id",
-            "both have the same client id, which exists in one environment only",
-            "Register a client in each environment.",
-        );
-    }
-    let both = this
-        .client_secret
-        .as_ref()
-        .zip(other.client_secret.as_ref());
-    if both.is_some_and(|(this, other): (&Secret, &Secret)| this == other) {
-        failed(
-            "client_secret",
-            "both have the same client secret: whoever sees the one has the other",
-            "Have Oten make a secret for each environment.",
-        );
-    }
-    let mut keys = this.request_keys.iter();
-    if keys.any(|this| {
-        other
-            .request_keys
-            .iter()
-            .any(|other| this.is_same_key(other))
-    }) {
-        failed(
-            "jar_key_file",
-            "both sign their requests with the same private key",
-            "Make a key for each environment with `oten keygen ed25519`.",
-        );
-    }
-    if share_a_key(&this.session_keys, &other.session_keys) {
-        failed(
-            "session_key",
-            "both have the same session key: whoever sees the one opens the records of the other",
-            "Make a key for each environment with `openssl rand -base64 32`.",
-        );
-    }
-    let both = this
-        .session_store
-        .as_ref()
-        .zip(other.session_store.as_ref());
-    if both.is_some_and(|(this, other)| is_one_place(this, other)) {
-        failed(
-            "session_store",
-            "both keep their sessions in the same place",
-            "Give each environment a store of its own, at least a database of its own.",
-        );
-    }
-    findings
+        })
+        .collect()
 }
 
-/// Every pair is compared, so that the time tells nothing.
-fn share_a_key(these: &[SealingKey], others: &[SealingKey]) -> bool {
+/// Compares all pairs, so that the duration does not reveal which one matches.
+fn share_session_key(these: &[SealingKey], others: &[SealingKey]) -> bool {
     let pairs = these
         .iter()
         .flat_map(|this| others.iter().map(move |other| this.is(other)));
     pairs.fold(false, |shared, same| shared | same)
 }
 
-/// By server, database or file, whoever connects to it.
-fn is_one_place(this: &StoreUrl, other: &StoreUrl) -> bool {
-    let both = StorePlace::of(this).zip(StorePlace::of(other));
-    both.is_some_and(|(this, other)| this.is(&other))
-}
-
-/// What only one of the two has, though both need it.
+/// Returns the settings that only one of the two has, although both need them.
 fn unknown(this: &Partial, other: &Partial) -> Vec<String> {
-    let mut unknown = Vec::new();
-    for (name, this_has, other_has) in [
-        (
-            "`environment`",
-            this.issuer.is_some(),
-            other.issuer.is_some(),
-        ),
-        (
-            "`client_id`",
-            this.client_id.is_some(),
-            other.client_id.is_some(),
-        ),
-        (
-            "`client_secret`",
-            this.client_secret.is_some(),
-            other.client_secret.is_some(),
-        ),
-        (
-            "`session_key`",
-            !this.session_keys.is_empty(),
-            !other.session_keys.is_empty(),
-        ),
-    ] {
-        if this_has != other_has {
-            unknown.push(name.to_owned());
-        }
-    }
-    unknown
+    let present = |settings: &Partial| {
+        [
+            settings.issuer.is_some(),
+            settings.client_id.is_some(),
+            settings.client_secret.is_some(),
+            !settings.session_keys.is_empty(),
+        ]
+    };
+    ["environment", "client_id", "client_secret", "session_key"]
+        .into_iter()
+        .zip(present(this).into_iter().zip(present(other)))
+        .filter(|(_, (this, other))| this != other)
+        .map(|(name, _)| format!("`{name}`"))
+        .collect()
 }

@@ -1,42 +1,45 @@
-//! The session store.
+//! Checks of the session store and its sealing.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    fs::{self, OpenOptions},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
-    Finding,
-    checks::{SEALING, STORE},
-    text::{SEE_CONFIGURATION, count, told},
-    writable::can_be_made,
+    finding::{Finding, SEALING, STORE},
+    text::{SEE_CONFIGURATION, count, error_line},
 };
 use crate::{
     clock::Clock,
     config::{Partial, SealingKey, StoreUrl},
     seal::Sealer,
-    store::{OtenStore, StoreError, open},
-    store::{ProbeError, Records, Sealed},
+    secret::Secret,
+    store::{OtenStore, ProbeError, Records, Sealed, StoreError, open},
 };
 
-/// Each step is bounded in itself; this is for all of them.
-const LIMIT: Duration = Duration::from_secs(15);
+/// Limit for opening a store, whose steps each have a limit of their own.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Otherwise such a store is refused, file or not.
-const SQLITE_IS_ON: bool = cfg!(feature = "sqlite");
+const CREATE_KEY: &str = "Set `session_key` or OTEN_SESSION_KEY to the output of `openssl rand \
+                          -base64 32`, or name a file that contains it.";
 
-/// What is looked at.
-pub(super) struct Subject {
-    /// Opened already, by the app.
+/// The checks of a session store.
+pub(super) struct StoreCheck {
+    /// The app's own store, if it has one.
     store: Option<Arc<dyn OtenStore>>,
     url: Option<StoreUrl>,
     keys: Vec<SealingKey>,
-    /// Something is wrong with a key.
-    keys_are_wrong: bool,
+    has_invalid_key: bool,
     client_id: String,
     clock: Clock,
 }
 
-impl Subject {
+impl StoreCheck {
     pub(super) fn new(
         settings: &Partial,
         store: Option<Arc<dyn OtenStore>>,
@@ -44,119 +47,87 @@ impl Subject {
     ) -> Self {
         let mut problems = settings.problems.iter();
         Self {
+            url: settings.session_store.clone().filter(|_| store.is_none()),
             store,
-            url: settings.session_store.clone(),
             keys: settings.session_keys.clone(),
-            keys_are_wrong: problems.any(|problem| problem.key() == "session_key"),
+            has_invalid_key: problems.any(|problem| problem.key() == "session_key"),
             client_id: settings.client_id.clone().unwrap_or_default(),
             clock: clock.clone(),
         }
     }
 
-    /// The findings of [`STORE`] and [`SEALING`].
-    pub(super) async fn check(self) -> [Finding; 2] {
+    /// Returns the findings of [`STORE`] and [`SEALING`].
+    pub(super) async fn run(self) -> [Finding; 2] {
         let store = match (&self.store, &self.url) {
             (Some(store), _) => Arc::clone(store),
-            (None, Some(StoreUrl::Sqlite(path))) if SQLITE_IS_ON && !path.exists() => {
-                return [self.to_be_made(path).await, self.sealing(true, None)];
+            (None, Some(StoreUrl::Sqlite(path))) if cfg!(feature = "sqlite") && !path.exists() => {
+                return [self.missing_file(path).await, self.sealing(true, None)];
             }
-            (None, Some(url)) => match open_in_time(url).await {
-                Ok(store) => store,
-                Err(error) => {
-                    let (message, help) = self.trouble(&ProbeError::Store(error));
-                    let sealing = SEALING.skipped("see `store`");
-                    return [STORE.failed(message, help), sealing];
+            (None, Some(url)) => {
+                let opened = timeout(OPEN_TIMEOUT, open(url)).await;
+                match opened.unwrap_or(Err(StoreError::TimedOut)) {
+                    Ok(store) => store,
+                    Err(error) => {
+                        return [self.failed(&error.into()), SEALING.skipped("see `store`")];
+                    }
                 }
-            },
+            }
             (None, None) => {
                 return [&STORE, &SEALING].map(|check| check.skipped(SEE_CONFIGURATION));
             }
         };
         let sealer = Sealer::new(&self.keys, &self.client_id);
         let records = Records::new(Arc::clone(&store), self.clock.clone()).with_sealer(sealer);
-        let outcome = records.probe().await;
-        let sealing = self.sealing(store.is_external(), outcome.as_ref().ok().copied());
-        [self.store(store.is_external(), &outcome), sealing]
+        let is_external = store.is_external();
+        match records.probe().await {
+            Ok(outcome) => [
+                self.working(is_external),
+                self.sealing(is_external, Some(outcome)),
+            ],
+            Err(error) => [self.failed(&error), self.sealing(is_external, None)],
+        }
     }
 
-    /// Who only looks makes no file: it would belong to whoever looked, and not to whom the site runs
-    /// as.
-    async fn to_be_made(&self, path: &Path) -> Finding {
+    /// Checks that a SQLite file can be created, but does not create it: it would belong to the user
+    /// that runs the check, not to the one that runs the app.
+    async fn missing_file(&self, path: &Path) -> Finding {
         let file = path.to_owned();
-        let tried = spawn_blocking(move || can_be_made(&file)).await;
-        match tried.unwrap_or_else(|ended| Err(ended.into())) {
+        let outcome = spawn_blocking(move || try_create(&file)).await;
+        match outcome.unwrap_or_else(|error| Err(error.into())) {
             Ok(()) => STORE.passed(format!(
-                "sqlite:{}: is not there yet, and will be made at the first start",
-                path.display()
+                "{}: does not exist yet, and will be created at the first start",
+                self.place()
             )),
-            Err(error) => {
-                let error = StoreError::Backend(Box::new(error));
-                let (message, help) = self.trouble(&ProbeError::Store(error));
-                STORE.failed(message, help)
-            }
+            Err(error) => self.failed(&StoreError::Backend(Box::new(error)).into()),
         }
     }
 
-    fn store(&self, is_external: bool, outcome: &Result<Sealed, ProbeError>) -> Finding {
-        let place = match (&self.store, &self.url) {
-            (None, Some(url)) => url.to_string(),
-            _ => "the app's own store".to_owned(),
-        };
-        match outcome {
-            Err(error) => {
-                let (message, help) = self.trouble(error);
-                STORE.failed(message, help)
-            }
-            Ok(_) if is_external => {
-                STORE.passed(format!("{place}: a record was written, read and removed"))
-            }
-            Ok(_) => STORE.warning(
-                format!(
-                    "{place}: works, and forgets every session when the process ends; no second \
-                     process sees them"
-                ),
-                "Set `session_store` to `sqlite:PATH`, `redis://…` or `postgres://…` before real \
-                 users come.",
+    fn working(&self, is_external: bool) -> Finding {
+        let place = self.place();
+        if is_external {
+            return STORE.passed(format!("{place}: a record was written, read and removed"));
+        }
+        STORE.warning(
+            format!(
+                "{place}: works, but forgets all sessions when the process exits and is not shared \
+                 with other processes"
             ),
-        }
+            "Set `session_store` to `sqlite:PATH`, `redis://…` or `postgres://…` before going to \
+             production.",
+        )
     }
 
-    fn sealing(&self, is_external: bool, outcome: Option<Sealed>) -> Finding {
-        let help = "Set `session_key` or OTEN_SESSION_KEY to the output of `openssl rand -base64 \
-                    32`, or name a file with it.";
-        match (is_external, self.keys.is_empty()) {
-            (_, true) if self.keys_are_wrong => SEALING.skipped(SEE_CONFIGURATION),
-            (true, true) => SEALING.failed(
-                "the store is outside of this process, and no key seals the tokens in it",
-                help,
-            ),
-            (false, true) => SEALING.passed("not needed: nothing leaves this process"),
-            (_, false) => match outcome {
-                Some(Sealed::Yes) => {
-                    let keys = count(self.keys.len(), "key");
-                    SEALING.passed(format!("a record was sealed and opened ({keys})"))
-                }
-                Some(Sealed::No) => {
-                    SEALING.failed("a record lies in the store as it was written", help)
-                }
-                None => SEALING.skipped("no record was written, see `store`"),
-            },
-        }
-    }
-
-    fn trouble(&self, error: &ProbeError) -> (String, String) {
-        let place = self.url.as_ref().map(ToString::to_string);
-        let place = place.unwrap_or_else(|| "the app's own store".to_owned());
+    fn failed(&self, error: &ProbeError) -> Finding {
         let help = match (error, &self.url) {
             (ProbeError::Lost | ProbeError::Kept, _) => {
-                "Do not use this store: it does not do what it says."
+                "Do not use this store: it does not keep or remove records reliably."
             }
             (ProbeError::Store(StoreError::FeatureOff { .. }), _) => {
                 "Choose another `session_store`, or a build with that feature."
             }
             (ProbeError::Store(StoreError::Address(_)), _) => "Correct `session_store`.",
             (_, Some(StoreUrl::Sqlite(_))) => {
-                "Let this user write the file and its folder, or correct the path in \
+                "Allow this user to write to the file and its folder, or correct the path in \
                  `session_store`."
             }
             (_, Some(StoreUrl::Redis(_))) => {
@@ -166,14 +137,75 @@ impl Subject {
                 "Start the server, or correct host, port, user, password and database in \
                  `session_store`."
             }
-            _ => "See to the store.",
+            _ => "Check the app's store.",
         };
-        (format!("{place}: {}", told(error)), help.to_owned())
+        STORE.failed_at(self.place(), (error_line(error), help.to_owned()))
+    }
+
+    fn sealing(&self, is_external: bool, outcome: Option<Sealed>) -> Finding {
+        match (is_external, self.keys.is_empty()) {
+            (_, true) if self.has_invalid_key => SEALING.skipped(SEE_CONFIGURATION),
+            (true, true) => SEALING.failed(
+                "the store is external, and no key is set to seal the tokens in it",
+                CREATE_KEY,
+            ),
+            (false, true) => SEALING.passed("not needed: records do not leave this process"),
+            (_, false) => match outcome {
+                Some(Sealed::Yes) => {
+                    let keys = count(self.keys.len(), "key");
+                    SEALING.passed(format!("a record was sealed and opened ({keys})"))
+                }
+                Some(Sealed::No) => SEALING.failed("a record is readable in the store", CREATE_KEY),
+                None => SEALING.skipped("no record was written, see `store`"),
+            },
+        }
+    }
+
+    /// Returns the store's address without secrets.
+    fn place(&self) -> String {
+        let url = self.url.as_ref().map(ToString::to_string);
+        url.unwrap_or_else(|| "the app's own store".to_owned())
     }
 }
 
-async fn open_in_time(url: &StoreUrl) -> Result<Arc<dyn OtenStore>, StoreError> {
-    timeout(LIMIT, open(url))
-        .await
-        .unwrap_or(Err(StoreError::TimedOut))
+/// Tests whether a file and its folder can be created, with another file that is removed again.
+fn try_create(path: &Path) -> io::Result<()> {
+    let probe = existing_folder(path).join(format!(".oten-{}", Secret::random().expose()));
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(&probe)?;
+    fs::remove_file(probe)
+}
+
+/// Returns the closest folder of the file that exists.
+fn existing_folder(path: &Path) -> PathBuf {
+    let mut folders = path.ancestors().skip(1);
+    match folders.find(|folder| *folder == Path::new("") || folder.exists()) {
+        Some(folder) if folder != Path::new("") => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_tested_without_being_created() {
+        let folder = std::env::temp_dir().join(Secret::random().expose());
+        fs::create_dir(&folder).unwrap();
+        let names = || fs::read_dir(&folder).unwrap().count();
+        try_create(&folder.join("a.db")).unwrap();
+        try_create(&folder.join("b/c/a.db")).unwrap();
+        assert_eq!(names(), 0);
+        // A file in place of the folder.
+        fs::write(folder.join("file"), "").unwrap();
+        assert!(try_create(&folder.join("file/a.db")).is_err());
+        assert!(try_create(&folder.join("file/b/a.db")).is_err());
+        assert_eq!(names(), 1);
+        fs::remove_dir_all(folder).unwrap();
+        assert_eq!(existing_folder("a.db".as_ref()), Path::new("."));
+    }
 }

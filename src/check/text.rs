@@ -1,4 +1,6 @@
-//! How what others sent, and why they could not be asked, is told.
+//! Messages about errors and responses, with their help.
+
+use std::error::Error;
 
 use http::StatusCode;
 
@@ -7,85 +9,87 @@ use crate::{
     http::{HttpError, HttpResponse},
 };
 
-/// What was received is repeated up to this many characters.
-const LONGEST_QUOTE: usize = 120;
+/// Received text is cut to this many characters.
+const MAX_QUOTE_CHARS: usize = 120;
 
 pub(super) const SEE_CONFIGURATION: &str = "see `configuration`";
 
-/// Text from elsewhere: on one line, without anything a terminal would act on, and not too long.
+pub(super) const CHECK_FOR_PROXY: &str =
+    "Check the issuer, and that no proxy responds in place of the provider.";
+
+/// Quotes received text: on one line, without control characters, and not too long.
 pub(super) fn quoted(text: &str) -> String {
     let mut quote: String = text
         .chars()
-        .take(LONGEST_QUOTE)
+        .take(MAX_QUOTE_CHARS)
         .flat_map(char::escape_debug)
         .collect();
-    if text.chars().nth(LONGEST_QUOTE).is_some() {
+    if text.chars().nth(MAX_QUOTE_CHARS).is_some() {
         quote.push('…');
     }
     format!("`{quote}`")
 }
 
-/// An error and its causes in one line, which may quote what others sent.
-pub(super) fn told(error: &dyn std::error::Error) -> String {
-    let line = with_causes(error);
-    line.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
+/// Formats an error and its causes in one line. They may contain received text.
+pub(super) fn error_line(error: &dyn Error) -> String {
+    with_causes(error).replace(char::is_control, " ")
 }
 
-/// Why there is no answer, and what to do about it.
-pub(super) fn no_answer(error: &HttpError) -> (String, String) {
+/// Returns why a request got no response, and the help.
+pub(super) fn no_response(error: &HttpError) -> (String, String) {
     let help = match error {
-        HttpError::Setup(_) => "Let this user read the system's certificates.",
+        HttpError::Setup(_) => "Allow this user to read the system's certificates.",
         HttpError::Connect(_) => {
-            "Check the address, that this machine's network and firewall let it through, and \
-             whether a `proxy` is needed."
+            "Check the address, this machine's network and firewall, and whether a `proxy` is needed."
         }
         HttpError::Proxy(_) => {
-            "Check `proxy`, and that the proxy lets this machine reach the provider."
+            "Check `proxy`, and that the proxy allows connections to the provider."
         }
-        HttpError::Tls(fault, _) => return parts(&fault.to_string()),
+        HttpError::Tls(fault, _) => {
+            let line = fault.to_string();
+            let (message, help) = line
+                .split_once("; ")
+                .unwrap_or((&line, "check the address"));
+            return (message.to_owned(), sentence(help));
+        }
         HttpError::TimedOut => {
-            "Try again; if it goes on, check the network between this machine and the provider."
+            "Try again. If it persists, check the network between this machine and the provider."
         }
         HttpError::Interrupted(_) => {
-            "Try again; if it goes on, look for what stands between this machine and the provider."
+            "Try again. If it persists, look for a proxy or firewall that closes connections."
         }
         HttpError::TooLarge => "Check that the address is the provider's.",
     };
-    (told(error), help.to_owned())
+    (error_line(error), help.to_owned())
 }
 
-/// What is wrong and its help, of a line that says "what; help".
-fn parts(line: &str) -> (String, String) {
-    let (message, help) = line.split_once("; ").unwrap_or((line, "check the address"));
-    (message.to_owned(), sentence(help))
+/// Returns the message and help for a response with an unexpected status.
+pub(super) fn unexpected_status(response: &HttpResponse) -> (String, String) {
+    let help = match response.status {
+        StatusCode::NOT_FOUND => "Check the spelling of the issuer.",
+        StatusCode::TOO_MANY_REQUESTS => "Try again in a minute.",
+        status if status.is_redirection() => {
+            "Set the issuer to the address it redirects to; redirects are not followed."
+        }
+        status if status.is_server_error() => {
+            "Try again. If it persists, see the provider's status page."
+        }
+        _ => CHECK_FOR_PROXY,
+    };
+    (
+        format!("the response is {}", response.status),
+        help.to_owned(),
+    )
 }
 
-/// An help as a sentence.
-pub(super) fn sentence(help: &str) -> String {
-    let mut letters = help.chars();
+/// Formats a clause as a sentence.
+pub(super) fn sentence(clause: &str) -> String {
+    let mut letters = clause.chars();
     let first = letters.next().map(|first| first.to_ascii_uppercase());
     first.into_iter().chain(letters).chain(['.']).collect()
 }
 
-/// An answer with another status than expected, and what to do about it.
-pub(super) fn unfit_answer(answer: &HttpResponse) -> (String, String) {
-    let help = match answer.status {
-        StatusCode::NOT_FOUND => "Check the spelling of the issuer.",
-        StatusCode::TOO_MANY_REQUESTS => "Try again in a minute.",
-        status if status.is_redirection() => {
-            "Set the issuer to the address it leads to: redirections are not followed."
-        }
-        status if status.is_server_error() => {
-            "Try again; if it goes on, look at the provider's status page."
-        }
-        _ => "Check the issuer, and that nothing stands between this machine and the provider.",
-    };
-    (format!("the answer is {}", answer.status), help.to_owned())
-}
-
-/// "a, b and c".
+/// Formats a list such as `a, b and c`.
 pub(super) fn list<T: AsRef<str>>(items: &[T]) -> String {
     match items {
         [] => String::new(),
@@ -97,7 +101,7 @@ pub(super) fn list<T: AsRef<str>>(items: &[T]) -> String {
     }
 }
 
-/// "1 key", "2 keys".
+/// Formats a number of things, such as `1 key` and `2 keys`.
 pub(super) fn count(number: usize, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{plural}")
@@ -108,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_others_sent_cannot_act_on_the_terminal() {
+    fn quotes_are_short_and_contain_no_control_characters() {
         let quote = quoted("a\u{1b}[31m\nb");
         assert_eq!(quote, "`a\\u{1b}[31m\\nb`");
         assert!(quoted(&"x".repeat(1_000)).chars().count() < 130);

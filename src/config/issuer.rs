@@ -59,6 +59,15 @@ impl fmt::Display for Environment {
 }
 
 impl Issuer {
+    /// Returns the environment, or `None` for a custom issuer.
+    #[cfg(feature = "check")]
+    pub(crate) fn environment(&self) -> Option<Environment> {
+        match self {
+            Self::Environment(environment) => Some(*environment),
+            Self::Custom(_) => None,
+        }
+    }
+
     /// Whether this is Oten's production, where real users sign in and the rules are strict.
     #[must_use]
     pub fn is_production(&self) -> bool {

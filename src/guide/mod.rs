@@ -33,6 +33,7 @@ pub mod signing_out {}
 pub mod errors {}
 
 #[doc = include_str!("operations.md")]
+#[doc = crate::check::check_table!()]
 pub mod operations {}
 
 #[doc = include_str!("production.md")]

@@ -49,7 +49,7 @@ macro_rules! metrics {
         /// |---|---|---|---|
         $(#[doc = concat!(
             "| `", $name, "` | ", stringify!($kind), " | ",
-            $("`", $label, "` ", $("(", $("`", $text, "` ",)* ") ",)?)*
+            $("`", $label, "`", $(": ", $("`", $text, "` ",)*)? "<br>",)*
             "| ", $description, " |"
         )])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,8 +1,8 @@
-//! The doctor as an app calls it, with a store and a clock of its own.
+//! The checker as an app calls it, with its own store and clock.
 
 use axum_oten::{
     Clock, MemoryStore,
-    check::{Checkup, Progress, Report, Status},
+    check::{Checker, Progress, Report, Status},
     config::ConfigBuilder,
     emulator::{EmulatedClient, Emulator},
 };
@@ -19,8 +19,8 @@ fn settings(more: &str) -> String {
     )
 }
 
-fn checkup(more: &str) -> Checkup {
-    Checkup::new(ConfigBuilder::from_toml("test.toml", &settings(more))).offline()
+fn checker(more: &str) -> Checker {
+    Checker::new(ConfigBuilder::from_toml("test.toml", &settings(more))).offline()
 }
 
 fn status(report: &Report, check: &str) -> Status {
@@ -30,38 +30,38 @@ fn status(report: &Report, check: &str) -> Status {
 }
 
 #[tokio::test]
-async fn l7_an_apps_own_store_must_be_sealed() {
+async fn l7_an_external_store_of_the_app_must_be_sealed() {
     let store = OutsideStore::new(MemoryStore::default());
-    let report = checkup("").store(store.clone()).run(|_| {}).await;
+    let report = checker("").store(store.clone()).run(|_| {}).await;
     assert_eq!(status(&report, "store"), Status::Passed);
     assert_eq!(status(&report, "sealing"), Status::Failed);
 
     let store = OutsideStore::new(MemoryStore::default());
-    let report = checkup(KEY).store(store.clone()).run(|_| {}).await;
+    let report = checker(KEY).store(store.clone()).run(|_| {}).await;
     assert_eq!(status(&report, "sealing"), Status::Passed);
     let written = store.written("probe");
     assert_eq!(written.len(), 1);
-    assert_ne!(written[0].1[0], b'"', "no JSON lies there");
+    assert_ne!(written[0].1[0], b'"', "the record is readable JSON");
 }
 
 #[tokio::test]
-async fn l8_a_store_that_does_not_do_all_it_must_fails() {
+async fn l8_a_failing_or_hanging_store_fails_the_check() {
     for asked in [Asked::Insert, Asked::Load, Asked::Take] {
         let store = WatchedStore::new(MemoryStore::default());
         store.fails(&[asked]);
-        let report = checkup("").store(store).run(|_| {}).await;
+        let report = checker("").store(store).run(|_| {}).await;
         assert_eq!(status(&report, "store"), Status::Failed, "{asked:?}");
     }
     let store = WatchedStore::new(MemoryStore::default());
     store.hangs(&[Asked::Load]);
     let since = std::time::Instant::now();
-    let report = checkup("").store(store).run(|_| {}).await;
+    let report = checker("").store(store).run(|_| {}).await;
     assert_eq!(status(&report, "store"), Status::Failed);
-    assert!(since.elapsed() < Duration::from_secs(10), "it ends");
+    assert!(since.elapsed() < Duration::from_secs(10), "the check hangs");
 }
 
 #[tokio::test]
-async fn a_clock_that_is_ahead_is_told() {
+async fn a_clock_that_is_ahead_fails_the_check() {
     let emulator = Emulator::builder()
         .client(
             EmulatedClient::confidential("test-site", SECRET)
@@ -73,8 +73,8 @@ async fn a_clock_that_is_ahead_is_told() {
     let settings = settings("").replace("http://127.0.0.1:1'", &format!("{}'", emulator.issuer()));
     let clock = Clock::manual();
     clock.advance(Duration::from_secs(600));
-    let checkup = Checkup::new(ConfigBuilder::from_toml("test.toml", &settings)).clock(clock);
-    let report = checkup.run(|_| {}).await;
+    let checker = Checker::new(ConfigBuilder::from_toml("test.toml", &settings)).clock(clock);
+    let report = checker.run(|_| {}).await;
     let failed: Vec<_> = report
         .findings
         .iter()
@@ -89,16 +89,16 @@ async fn a_clock_that_is_ahead_is_told() {
 }
 
 #[tokio::test]
-async fn findings_are_told_as_they_come_and_again_at_the_end() {
-    let told = Mutex::new(Vec::new());
-    let report = checkup("")
+async fn findings_are_observed_and_reported() {
+    let observed = Mutex::new(Vec::new());
+    let report = checker("")
         .run(|progress| {
             if let Progress::Found(finding) = progress {
-                told.lock().unwrap().push(finding.clone());
+                observed.lock().unwrap().push(finding.clone());
             }
         })
         .await;
-    assert_eq!(*told.lock().unwrap(), report.findings);
+    assert_eq!(*observed.lock().unwrap(), report.findings);
     let summary = report.summary;
     let all = summary.passed + summary.warnings + summary.failed + summary.skipped;
     assert_eq!(all, report.findings.len());

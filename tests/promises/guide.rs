@@ -2,16 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
-use axum_oten::check::Check;
-
 use crate::program::process;
-
-#[test]
-fn the_guide_lists_every_check() {
-    let row = |check: &&Check| format!("| `{}` | {} |", check.name(), check.description());
-    let rows: Vec<_> = Check::all().iter().map(row).collect();
-    assert_table("operations", "check", &rows);
-}
 
 #[tokio::test]
 async fn the_guide_lists_every_command_with_its_options() {
@@ -110,18 +101,6 @@ fn functions(folder: &Path, names: &mut BTreeSet<String>) {
             );
         }
     }
-}
-
-/// Compares a table of the guide with what it should be, and shows that if it is not.
-pub(crate) fn assert_table(name: &str, title: &str, expected: &[String]) {
-    let page = page(name);
-    let found = rows(&page, title);
-    assert_eq!(
-        found,
-        expected,
-        "src/guide/{name}.md: the table should be\n{}\n",
-        expected.join("\n")
-    );
 }
 
 /// The rows of the table whose first column has this title, without its head.

@@ -1,26 +1,26 @@
 use std::process::ExitCode;
 
-use axum_oten::check::{Check, Checkup, Finding, Progress, Report, Status};
+use axum_oten::check::{Check, Checker, Finding, Progress, Report, Status};
 
 use crate::{cli, failure::Failure, print, settings, wait::Wait};
 
 /// Finds out what is wrong, and prints each finding as it comes.
 pub(crate) async fn run(arguments: cli::Check) -> Result<ExitCode, Failure> {
     let settings = settings::read(arguments.config.as_deref())?;
-    let mut checkup = Checkup::new(settings::as_served(settings)?);
+    let mut checker = Checker::new(settings::as_served(settings)?);
     if let Some(file) = &arguments.against {
-        checkup = checkup.against(settings::as_served(settings::read_alone(file)?)?);
+        checker = checker.against(settings::as_served(settings::read_alone(file)?)?);
     }
     if arguments.offline {
-        checkup = checkup.offline();
+        checker = checker.offline();
     }
     let report = if arguments.json {
-        let report = watch(checkup, |_| {}).await;
+        let report = watch(checker, |_| {}).await;
         print::json(&report).map_err(Failure::Runtime)?;
         report
     } else {
         let table = print::Table::new(Check::all().iter().map(|check| check.name()));
-        let report = watch(checkup, |finding| {
+        let report = watch(checker, |finding| {
             if finding.status != Status::Skipped {
                 let (name, help) = (finding.check.name(), finding.help.as_deref());
                 table.row(finding.status, name, &finding.message, help);
@@ -41,15 +41,15 @@ pub(crate) async fn run(arguments: cli::Check) -> Result<ExitCode, Failure> {
     })
 }
 
-/// Runs the checkup and shows on a terminal what it waits for.
-async fn watch(checkup: Checkup, found: impl Fn(&Finding) + Send + Sync) -> Report {
+/// Runs the checker and shows on a terminal what it waits for.
+async fn watch(checker: Checker, found: impl Fn(&Finding) + Send + Sync) -> Report {
     let wait = Wait::new();
     let observe = |progress: Progress<'_>| match progress {
-        Progress::WaitsFor(what) => wait.waits_for(what),
+        Progress::WaitingFor(what) => wait.waits_for(what),
         Progress::Found(finding) => wait.aside(|| found(finding)),
         _ => {}
     };
-    checkup.run(observe).await
+    checker.run(observe).await
 }
 
 /// What could not be looked at, by the reason: one row each would bury what is wrong.

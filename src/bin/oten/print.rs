@@ -87,7 +87,7 @@ fn mark(status: Status) -> (char, Style) {
         Status::Passed => ('✓', AnsiColor::Green),
         Status::Warning => ('!', AnsiColor::Yellow),
         Status::Failed => ('✗', AnsiColor::Red),
-        Status::Skipped => ('–', AnsiColor::BrightBlack),
+        _ => ('–', AnsiColor::BrightBlack),
     };
     let style = Style::new().fg_color(Some(Color::Ansi(color)));
     (

@@ -107,7 +107,7 @@ async fn a_store_that_is_not_there_yet_is_not_made() {
             let mut check = patient.check(&["--json"]);
             let ended = run(check.env("OTEN_SESSION_STORE", url)).await;
             assert_eq!(ended.status.code(), Some(0), "{}", ended.stdout);
-            let words = "will be made at the first start";
+            let words = "will be created at the first start";
             assert!(ended.stdout.contains(words), "{}", ended.stdout);
             let names = patient.folder.names();
             assert_eq!(names.iter().find(|name| is_new(name)), None);

@@ -42,7 +42,7 @@ async fn credentials() {
     let patient = Patient::healthy().await;
     for (error, words) in [
         ("unauthorized_client", "OTEN_CLIENT_TYPE"),
-        ("invalid_request", "client type"),
+        ("invalid_request", "matches the registration"),
     ] {
         patient.emulator.clear_faults();
         patient
@@ -58,7 +58,7 @@ async fn credentials() {
     patient.emulator.clear_faults();
     patient.emulator.fault(Endpoint::Token, body);
     let patient = patient.hides("for-anybody");
-    assert_fails(&patient, &["client_authentication"], &["made-up code"]).await;
+    assert_fails(&patient, &["client_authentication"], &["invalid code"]).await;
 }
 
 #[tokio::test]
@@ -187,11 +187,11 @@ async fn missing_fields() {
 async fn answers_that_are_no_discovery_document() {
     let patient = Patient::healthy().await;
     for (fault, words) in [
-        (Fault::Html, "no JSON object"),
-        (Fault::Empty, "no JSON object"),
+        (Fault::Html, "not a JSON object"),
+        (Fault::Empty, "not a JSON object"),
         (Fault::Status(404), "404"),
         (Fault::Status(500), "500"),
-        (Fault::Huge, "longer than"),
+        (Fault::Huge, "larger than 1 MiB"),
         (Fault::Redirect("https://example.com/".into()), "307"),
     ] {
         patient.emulator.clear_faults();
@@ -221,8 +221,8 @@ async fn keys_of_the_provider() {
         bytes: text.into(),
     };
     for (fault, words) in [
-        (body(rsa.to_string()), "none of them an Ed25519"),
-        (Fault::Html, "no JSON Web Key Set"),
+        (body(rsa.to_string()), "none of them a usable Ed25519"),
+        (Fault::Html, "not a JSON Web Key Set"),
         (Fault::Status(404), "404"),
     ] {
         patient.emulator.clear_faults();
