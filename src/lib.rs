@@ -156,8 +156,11 @@ pub use self::{
     secret::Secret,
     session::User,
     store::MemoryStore,
-    web::{AccessToken, Oten, RedactedUri},
+    web::{AccessToken, Oten, RedactedUri, UserSession},
 };
+
+/// The crate whose [`Session`](tower_sessions::Session) the layer gives each request.
+pub use tower_sessions;
 
 /// The README's examples, compiled.
 #[cfg(doctest)]

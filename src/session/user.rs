@@ -1,13 +1,15 @@
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 /// The signed-in user of a request.
 ///
-/// As an extractor it refuses guests: a page navigation is sent to sign in and comes back, anything
-/// else gets 401. `Option<User>` is `None` for a guest.
+/// As an extractor, `User` rejects a request without a signed-in user: a browser navigation is
+/// redirected to the login route and returns after the sign-in, any other request gets 401.
+/// `Option<User>` is `None` instead. See [`UserRejection`](crate::web::UserRejection) for all
+/// responses.
 ///
 /// ```
 /// use axum_oten::User;
@@ -36,64 +38,102 @@ pub struct User {
 }
 
 impl User {
-    /// The user's id at the provider (`sub`). Together with [`issuer`](Self::issuer) it never
-    /// belongs to anybody else; a name or an email address may.
+    /// The user's subject identifier at the provider (`sub`).
+    ///
+    /// Together with the [`issuer`](Self::issuer) it identifies the user and is never reassigned to
+    /// another one. A name or an email address may be.
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.subject
     }
 
-    /// The provider that vouches for the user (`iss`).
+    /// The issuer of the ID token (`iss`).
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// The full name, with the scope `profile`.
+    /// The full name (`name`). Requires the scope `profile`.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.text_claim("name")
     }
 
-    /// The email address, with the scope `email`. Oten does not say whether it was verified: do not
-    /// use it as an identifier.
+    /// The email address (`email`). Requires the scope `email`.
+    ///
+    /// Do not use it as an identifier: Oten does not say whether the address is verified.
     #[must_use]
     pub fn email(&self) -> Option<&str> {
         self.text_claim("email")
     }
 
-    /// The URL of a picture, if the provider supplies one.
+    /// The URL of the profile picture (`picture`), if the provider sends one.
     #[must_use]
     pub fn picture(&self) -> Option<&str> {
         self.text_claim("picture")
     }
 
-    /// Any other claim of the ID token that is about the user; those of the protocol itself (`aud`,
-    /// `exp`, `nonce` and so on) are not among them.
+    /// A claim of the ID token about the user. Protocol claims such as `sub`, `aud`, `exp` and `nonce`
+    /// are not included.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.claims.get(name)
     }
 
-    /// When the user came back from the provider to this site.
+    /// Deserializes the claims of [`claim`](Self::claim) into a type of the app.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a claim is missing or has another type than the field.
+    ///
+    /// ```
+    /// use axum_oten::User;
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Staff {
+    ///     workspace: String,
+    ///     #[serde(default)]
+    ///     roles: Vec<String>,
+    /// }
+    ///
+    /// fn is_admin(user: &User) -> Result<bool, serde_json::Error> {
+    ///     let staff: Staff = user.claims()?;
+    ///     Ok(staff.workspace == "example" && staff.roles.iter().any(|role| role == "admin"))
+    /// }
+    /// # let user = |claims: serde_json::Value| -> User {
+    /// #     serde_json::from_value(serde_json::json!({
+    /// #         "iss": "https://account.oten.com", "sub": "alice", "claims": claims,
+    /// #         "signed_in_at": 0, "session_ends_at": 0,
+    /// #     })).unwrap()
+    /// # };
+    /// # assert!(is_admin(&user(serde_json::json!({"workspace": "example", "roles": ["admin"]}))).unwrap());
+    /// # assert!(!is_admin(&user(serde_json::json!({"workspace": "example"}))).unwrap());
+    /// # assert!(is_admin(&user(serde_json::json!({}))).is_err());
+    /// ```
+    pub fn claims<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        T::deserialize(&self.claims)
+    }
+
+    /// The time of the sign-in to this site.
     #[must_use]
     pub fn signed_in_at(&self) -> OffsetDateTime {
         self.signed_in_at
     }
 
-    /// When the user proved their identity to the provider (`auth_time`), if the provider tells.
+    /// The time of the user's authentication at the provider (`auth_time`), if the provider sends it.
     #[must_use]
     pub fn authenticated_at(&self) -> Option<OffsetDateTime> {
         OffsetDateTime::from_unix_timestamp(self.auth_time?).ok()
     }
 
-    /// When the session ends, however active the user is.
+    /// The time at which the session expires even if the user is active.
     #[must_use]
     pub fn session_ends_at(&self) -> OffsetDateTime {
         self.session_ends_at
     }
 
-    /// Whether this is the same person at the same provider.
+    /// Whether subject and issuer are equal.
     pub(crate) fn is_same_person(&self, other: &Self) -> bool {
         self.subject == other.subject && self.issuer == other.issuer
     }
@@ -103,7 +143,7 @@ impl User {
     }
 }
 
-/// Subject and issuer; the claims are private.
+/// Prints subject and issuer only: the claims are private.
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("User")

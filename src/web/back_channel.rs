@@ -1,5 +1,6 @@
-//! `POST /backchannel-logout` (OpenID Connect Back-Channel Logout 1.0): the provider says whose
-//! sessions it ended. No browser is there, so no cookie and no origin counts: the token does.
+//! `POST /backchannel-logout` (OpenID Connect Back-Channel Logout 1.0): the provider names sessions
+//! that it has ended. The request does not come from a browser: the logout token authenticates it,
+//! not a cookie or an origin.
 
 use std::time::Duration;
 
@@ -7,111 +8,103 @@ use axum::{
     body::{Body, to_bytes},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::{
-    error::{BackChannelError, Error},
-    event,
-    request_context::{RequestContext, keep_private},
-    security_headers::protect_page,
+    context::RequestContext,
+    error::{BackChannelError, DEADLINE, Error},
+    rejection::ErrorResponse,
+    response::{forbid_caching, protect_page},
 };
 use crate::{
+    audit::EventKind,
     protocol::{ExpectedLogoutToken, LogoutTokenError, verify_logout_token},
     session::LogoutTarget,
 };
 
-/// A logout token has 16 KiB at most.
+/// Maximum size of the request body. A logout token has at most 16 KiB.
 const MAX_BODY_BYTES: usize = 32 * 1024;
 
-/// What has to be read and asked is given up together after this time.
-const DEADLINE: Duration = Duration::from_secs(11);
-
-/// When to send a token again where nobody says so.
+/// `Retry-After` of an error that names no time.
 const RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// Ends the sessions that a logout token names. The answer is 200 once they are gone, 400 for a token
-/// that is not believed, and 5xx for one that may be sent again.
+/// Ends the sessions that a logout token names. The status is 200 when they have ended, 400 for a
+/// rejected token, and 5xx if the provider may send the token again.
 pub(super) async fn post(context: RequestContext, request: Request<Body>) -> Response {
-    let outcome = timeout(DEADLINE, log_out(&context, request))
+    let result = timeout(DEADLINE, log_out(&context, request))
         .await
-        .unwrap_or(Err(BackChannelError::TooSlow(DEADLINE).into()));
-    let mut response = match outcome {
+        .unwrap_or(Err(BackChannelError::TooSlow.into()));
+    let mut response = match result {
         Ok(()) => StatusCode::OK.into_response(),
-        Err(error) => refuse(&context, &error),
+        Err(error) => error_response(&context, error),
     };
     protect_page(response.headers_mut());
-    keep_private(response.headers_mut());
+    forbid_caching(response.headers_mut());
     response
 }
 
 async fn log_out(context: &RequestContext, request: Request<Body>) -> Result<(), Error> {
-    let inner = context.inner();
-    let token = logout_token(request).await?;
-    let metadata = inner.provider.metadata().await.map_err(Error::Provider)?;
+    let state = context.state();
+    let token = read_logout_token(request).await?;
+    let metadata = state.provider.metadata().await?;
     let expected = ExpectedLogoutToken {
-        client_id: inner.config.client().id(),
-        now: inner.clock.unix_now(),
+        client_id: state.config.client().id(),
+        now: state.clock.unix_now(),
     };
-    let claims = verify_logout_token(&inner.provider, &metadata, &token, &expected).await?;
+    let claims = verify_logout_token(&state.provider, &metadata, &token, &expected).await?;
 
     let (issuer, jti) = (metadata.issuer(), &claims.jti);
-    let used = &inner.used_logout_tokens;
-    if used.contains(issuer, jti).await.map_err(Error::Store)? {
-        return Err(refused(LogoutTokenError::Replayed));
+    let used = &state.used_logout_tokens;
+    if used.contains(issuer, jti).await? {
+        return Err(LogoutTokenError::Replayed.into());
     }
     let target = LogoutTarget {
         issuer: issuer.to_owned(),
         sub: claims.sub.clone(),
         sid: claims.sid.clone(),
     };
-    let ended = inner.sessions.end_named(target).await;
-    let ended = ended.map_err(Error::Store)?;
+    let ended = state.sessions.end_named(target).await?;
     let subject = match (&ended.user, &claims.sub) {
-        (Some(owner), _) => Some(inner.trail.pseudonym(owner.issuer(), owner.subject())),
-        (None, Some(sub)) => Some(inner.trail.pseudonym(issuer, sub)),
+        (Some(user), _) => Some(state.trail.pseudonym(user.issuer(), user.subject())),
+        (None, Some(sub)) => Some(state.trail.pseudonym(issuer, sub)),
         (None, None) => None,
     };
-    event::back_channel_logout(context, subject, ended.count);
-    // Only now: if the store fails before, the provider sends the same token again.
+    let event = context.event(EventKind::BackChannelLogout);
+    context.record(&event.with_subject(subject).with_sessions(ended.count));
+    // Last, so that the provider can send the same token again if the store fails before.
     let expires_at = OffsetDateTime::from_unix_timestamp(claims.expires_at)
-        .map_err(|_| refused(LogoutTokenError::InvalidClaim("iat")))?;
-    if used
-        .add(issuer, jti, expires_at)
-        .await
-        .map_err(Error::Store)?
-    {
+        .map_err(|_| LogoutTokenError::InvalidClaim("iat"))?;
+    if used.add(issuer, jti, expires_at).await? {
         Ok(())
     } else {
-        Err(refused(LogoutTokenError::Replayed))
+        Err(LogoutTokenError::Replayed.into())
     }
 }
 
-fn refused(error: LogoutTokenError) -> Error {
-    Error::BackChannel(error.into())
+fn malformed(problem: &'static str) -> Error {
+    Error::BackChannel(BackChannelError::Request(problem))
 }
 
-fn malformed(why: &'static str) -> Error {
-    Error::BackChannel(BackChannelError::Request(why))
-}
-
-/// The token of a form that has exactly one (section 2.5). Other parameters are nobody's.
-async fn logout_token(request: Request<Body>) -> Result<String, Error> {
+/// Reads a form with exactly one logout token (section 2.5). Ignores other parameters.
+async fn read_logout_token(request: Request<Body>) -> Result<String, Error> {
     let (parts, body) = request.into_parts();
     if !is_form(&parts.headers) {
-        return Err(malformed("it is not application/x-www-form-urlencoded"));
+        return Err(malformed(
+            "the content type is not application/x-www-form-urlencoded",
+        ));
     }
     let body = to_bytes(body, MAX_BODY_BYTES)
         .await
-        .map_err(|_| malformed("its body is longer than 32 KiB or incomplete"))?;
+        .map_err(|_| malformed("the body is incomplete or longer than 32 KiB"))?;
     let mut given = form_urlencoded::parse(&body).filter(|(name, _)| name == "logout_token");
     match (given.next(), given.next()) {
         (Some((_, token)), None) => Ok(token.into_owned()),
-        (None, _) => Err(malformed("it has no `logout_token`")),
-        _ => Err(malformed("it has two `logout_token`s")),
+        (None, _) => Err(malformed("`logout_token` is missing")),
+        _ => Err(malformed("`logout_token` is repeated")),
     }
 }
 
@@ -128,29 +121,28 @@ fn is_form(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The answer to a program (section 2.8), which says which rule was broken and nothing else.
-fn refuse(context: &RequestContext, error: &Error) -> Response {
-    event::refused(context, error);
-    let description = error.description();
-    let code = if description.status.is_client_error() {
+/// Returns the error as JSON (section 2.8). It names the rule that the request broke and nothing else.
+fn error_response(context: &RequestContext, error: Error) -> Response {
+    let error = ErrorResponse::new(context, error);
+    error.record();
+    let page = error.page();
+    let code = if page.status.is_client_error() {
         "invalid_request"
     } else {
         "temporarily_unavailable"
     };
     let body = json!({
         "error": code,
-        "error_description": format!("{} ({})", description.sentence, description.reason),
+        "error_description": format!("{} ({})", page.text, page.reason),
         "correlation_id": context.correlation_id(),
     });
-    let mut response = (description.status, body.to_string()).into_response();
-    let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json"),
-    );
-    if description.status.is_server_error() {
-        let after = description.retry_after.unwrap_or(RETRY_AFTER);
-        headers.insert(header::RETRY_AFTER, after.as_secs().max(1).into());
+    let content_type = [(header::CONTENT_TYPE, "application/json")];
+    let mut response = (page.status, content_type, body.to_string()).into_response();
+    response.extensions_mut().insert(error.details());
+    if page.status.is_server_error() {
+        let after = page.retry_after.unwrap_or(RETRY_AFTER);
+        let seconds = after.as_secs().max(1).into();
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
     response
 }

@@ -1,66 +1,22 @@
-//! Who the client is, where proxies stand before the site.
+//! The client's address behind trusted proxies.
 //!
-//! Each proxy adds the address it was called from to the right of what is there already, so the
-//! way back is walked from the right: from the peer, which is beyond doubt, through the proxies that
-//! are trusted to the first address that is not one of theirs. What is to the left of it anybody
-//! may have written, and it is not even looked at.
+//! Each proxy appends the address of its own client to the header, so the header is read from the
+//! right: from the peer, whose address is certain, through trusted proxies to the first address that
+//! is not one of them. Entries to the left of it may be forged and are ignored.
 
 use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
-use http::{Extensions, HeaderMap, HeaderName, Request, header};
+use http::{Extensions, HeaderMap, HeaderName, header};
 
-use super::Oten;
 use crate::config::Config;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
-/// More proxies than this stand before nobody.
+/// Maximum number of entries that are read.
 const MAX_HOPS: usize = 16;
 
-impl Oten {
-    /// Who sent a request: the address that connects, or, if that is one of the configured
-    /// [`trusted_proxies`](crate::config::ConfigBuilder::trusted_proxies), the one it names in
-    /// `Forwarded` (RFC 7239) or `X-Forwarded-For`. `None` where the app does not tell who
-    /// connects: serve it with
-    /// [`into_make_service_with_connect_info::<SocketAddr>()`](axum::Router::into_make_service_with_connect_info).
-    ///
-    /// Two headers that do not agree are both not believed: let the proxy remove the one it does
-    /// not write. It is for logs and limits; nothing in this crate is decided by it.
-    ///
-    /// ```
-    /// use axum::{extract::ConnectInfo, http::Request};
-    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
-    /// use std::net::SocketAddr;
-    ///
-    /// # let config = Config::builder()
-    /// #     .environment(Environment::Sandbox)
-    /// #     .client_id("my-site")
-    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
-    /// #     .redirect_uri("http://localhost:3000/callback");
-    /// let config = config.trusted_proxies(["10.0.0.0/8"]).build()?;
-    /// let oten = Oten::new(config, MemoryStore::default())?;
-    /// let request = |peer: &str| {
-    ///     let peer: SocketAddr = peer.parse().unwrap();
-    ///     let forwarded = ("x-forwarded-for", "192.0.2.1, 203.0.113.9");
-    ///     Request::get("/").header(forwarded.0, forwarded.1).extension(ConnectInfo(peer)).body(())
-    /// };
-    ///
-    /// // A proxy of ours says who called it; what the caller said before that counts for nothing.
-    /// let through_proxy = oten.client_address(&request("10.0.0.7:4711")?);
-    /// assert_eq!(through_proxy, Some("203.0.113.9".parse()?));
-    /// // Anybody else is who they are.
-    /// let spoofed = oten.client_address(&request("198.51.100.4:4711")?);
-    /// assert_eq!(spoofed, Some("198.51.100.4".parse()?));
-    /// # Ok::<_, Box<dyn std::error::Error>>(())
-    /// ```
-    #[must_use]
-    pub fn client_address<B>(&self, request: &Request<B>) -> Option<IpAddr> {
-        of_request(self.config(), request.extensions(), request.headers())
-    }
-}
-
-/// The client's address, if who connects is known.
+/// Returns the client's address, or `None` if the app does not provide the peer's.
 pub(super) fn of_request(
     config: &Config,
     extensions: &Extensions,
@@ -79,7 +35,7 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusts: impl Fn(IpAddr) -> 
     let hops = |name: &str| {
         let lines = headers.get_all(name).iter().rev();
         let elements = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
-        // Nobody's name: it ends the walk like anything else that cannot be read.
+        // `?` is not an address and ends the walk.
         elements.map(|element| str::from_utf8(element).unwrap_or("?"))
     };
     let forwarded = || {
@@ -97,34 +53,38 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusts: impl Fn(IpAddr) -> 
         (false, false) => peer,
         (true, false) => forwarded(),
         (false, true) => x_forwarded_for(),
-        // A proxy that writes one of them lets the other through as the client wrote it.
+        // A proxy that sets one header passes on the other one as its client sent it.
         (true, true) => {
-            let (one, other) = (forwarded(), x_forwarded_for());
-            if one == other { one } else { peer }
+            let address = forwarded();
+            if address == x_forwarded_for() {
+                address
+            } else {
+                peer
+            }
         }
     }
 }
 
-/// Follows the trusted proxies away from us. A hop that is unknown, hidden or nonsense ends the walk
-/// at the last address that one of them vouched for.
+/// Follows the trusted proxies from the peer to the client. An entry that is not an address ends the
+/// walk at the last address that a trusted proxy named.
 fn walk(
     peer: IpAddr,
     hops: impl Iterator<Item = Option<IpAddr>>,
     trusts: &impl Fn(IpAddr) -> bool,
 ) -> IpAddr {
-    let mut known = peer;
+    let mut last = peer;
     for hop in hops.take(MAX_HOPS) {
         let Some(address) = hop else { break };
-        known = address;
+        last = address;
         if !trusts(address) {
             break;
         }
     }
-    known
+    last
 }
 
-/// The address in one element of `Forwarded` (RFC 7239 section 4), if it follows the grammar and
-/// has one. All of it is read: with half of a quoted string nobody must be anybody.
+/// Returns the address in one element of `Forwarded` (RFC 7239 section 4). The whole element must
+/// follow the grammar: a comma within a quoted string must not forge an element.
 fn forwarded_for(element: &str) -> Option<IpAddr> {
     let mut rest = trim(element);
     let mut found = None;
@@ -145,13 +105,13 @@ fn forwarded_for(element: &str) -> Option<IpAddr> {
     node(found?)
 }
 
-/// A token or a quoted string, and what follows. One with an escape in it holds no address, and
-/// is read as far as its end.
+/// Splits a token or a quoted string from the rest. Escapes stay in the value, because an address
+/// has none.
 fn value(text: &str) -> Option<(&str, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ' ', '\t']).unwrap_or(text.len());
         let (token, after) = text.split_at(end);
-        // A colon is not allowed without quotes, and common all the same.
+        // A colon requires quotes, but many proxies omit them.
         let is_value = is_token(&token.replace(':', ""));
         return is_value.then_some((token, after));
     };
@@ -164,8 +124,8 @@ fn value(text: &str) -> Option<(&str, &str)> {
     Some((&quoted[..end], &quoted[end + 1..]))
 }
 
-/// `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:4711`. `unknown`
-/// and names like `_hidden` are no addresses.
+/// Parses `192.0.2.1`, `192.0.2.1:4711`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:4711`.
+/// `unknown` and names like `_hidden` are not addresses.
 fn node(text: &str) -> Option<IpAddr> {
     let text = trim(text);
     let address = match text.strip_prefix('[') {
@@ -186,7 +146,7 @@ fn node(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// A port, or a name for one that is kept secret (RFC 7239 section 6).
+/// A port, or an obfuscated one (RFC 7239 section 6).
 fn is_port(text: &str) -> bool {
     match text.strip_prefix('_') {
         Some(hidden) => is_token(hidden),
@@ -194,7 +154,7 @@ fn is_port(text: &str) -> bool {
     }
 }
 
-/// `token` of RFC 9110 section 5.6.2, which a header's name is (section 5.1).
+/// `token` of RFC 9110 section 5.6.2, the grammar of a header's name (section 5.1).
 fn is_token(text: &str) -> bool {
     HeaderName::from_bytes(text.as_bytes()).is_ok()
 }
@@ -204,4 +164,193 @@ fn trim(text: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    /// The trusted proxies are `10.0.0.0/8` and `2001:db8::/32`.
+    fn trusts(address: IpAddr) -> bool {
+        ["10.0.0.0/8", "2001:db8::/32"]
+            .map(|network| network.parse::<ipnet::IpNet>().unwrap())
+            .iter()
+            .any(|network| network.contains(&address))
+    }
+
+    fn of(peer: &str, headers: &[(&str, &str)]) -> String {
+        let map = headers
+            .iter()
+            .map(|(name, value)| {
+                let value = HeaderValue::from_bytes(value.as_bytes()).unwrap();
+                (name.parse::<HeaderName>().unwrap(), value)
+            })
+            .collect();
+        client_address(peer.parse().unwrap(), &map, trusts).to_string()
+    }
+
+    /// The peer is the trusted proxy 10.0.0.1.
+    #[track_caller]
+    fn assert_behind_proxy(headers: &[(&str, &str)], expected: &str) {
+        assert_eq!(of("10.0.0.1", headers), expected, "{headers:?}");
+    }
+
+    #[test]
+    fn b4_headers_of_an_untrusted_peer_are_ignored() {
+        for peer in ["192.0.2.1", "2001:db9::1", "::ffff:192.0.2.1", "127.0.0.1"] {
+            for header in [
+                ("x-forwarded-for", "203.0.113.9"),
+                ("x-forwarded-for", "10.0.0.1"),
+                ("forwarded", "for=203.0.113.9"),
+                ("x-real-ip", "203.0.113.9"),
+            ] {
+                let plain = peer.parse::<IpAddr>().unwrap().to_canonical();
+                assert_eq!(of(peer, &[header]), plain.to_string(), "{header:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn b4_x_forwarded_for_is_read_from_the_right() {
+        for (value, expected) in [
+            ("203.0.113.9", "203.0.113.9"),
+            // The client sent an entry; the proxy appended the real address.
+            ("1.1.1.1, 203.0.113.9", "203.0.113.9"),
+            ("10.0.0.9, 203.0.113.9", "203.0.113.9"),
+            ("garbage, <script>,, 203.0.113.9", "203.0.113.9"),
+            // Two trusted proxies.
+            ("1.1.1.1, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
+            ("203.0.113.9,2001:db8::7,10.0.0.2", "203.0.113.9"),
+            // Every address is trusted: the leftmost one.
+            ("10.0.0.3, 10.0.0.2", "10.0.0.3"),
+            // Ports and brackets, as some proxies write them.
+            ("203.0.113.9:4711", "203.0.113.9"),
+            ("2001:db9::1", "2001:db9::1"),
+            ("[2001:db9::1]", "2001:db9::1"),
+            ("[2001:db9::1]:4711", "2001:db9::1"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            ("[::ffff:10.0.0.2]", "10.0.0.2"),
+            (" \t203.0.113.9 ", "203.0.113.9"),
+            // An unreadable entry ends the walk.
+            ("203.0.113.9, unknown", "10.0.0.1"),
+            ("203.0.113.9, unknown, 10.0.0.2", "10.0.0.2"),
+            ("203.0.113.9, _hidden", "10.0.0.1"),
+            ("203.0.113.9,", "10.0.0.1"),
+            ("", "10.0.0.1"),
+            ("203.0.113.9.", "10.0.0.1"),
+            ("203.0.113.009", "10.0.0.1"),
+            ("203.0.113.9:", "10.0.0.1"),
+            ("203.0.113.9:+80", "10.0.0.1"),
+            ("203.0.113.9:99999", "10.0.0.1"),
+            ("203.0.113.9 x", "10.0.0.1"),
+            ("\"203.0.113.9\"", "10.0.0.1"),
+            ("[203.0.113.9]", "10.0.0.1"),
+            ("[2001:db9::1", "10.0.0.1"),
+            ("[2001:db9::1]4711", "10.0.0.1"),
+            ("fe80::1%eth0", "10.0.0.1"),
+            ("app.example.com", "10.0.0.1"),
+            ("1.1.1.1, ümlaut", "10.0.0.1"),
+            ("ümlaut, 203.0.113.9", "203.0.113.9"),
+        ] {
+            assert_behind_proxy(&[("x-forwarded-for", value)], expected);
+        }
+    }
+
+    #[test]
+    fn b4_forwarded_is_read_from_the_right() {
+        for (value, expected) in [
+            ("for=203.0.113.9", "203.0.113.9"),
+            ("For=203.0.113.9;proto=https;by=10.0.0.1", "203.0.113.9"),
+            (
+                "proto=https; host=app.example ; FOR=203.0.113.9",
+                "203.0.113.9",
+            ),
+            ("for=1.1.1.1, for=203.0.113.9", "203.0.113.9"),
+            ("for=1.1.1.1, for=203.0.113.9, for=10.0.0.2", "203.0.113.9"),
+            ("for=\"203.0.113.9:4711\"", "203.0.113.9"),
+            ("for=203.0.113.9:4711", "203.0.113.9"),
+            ("for=\"[2001:db9::1]\"", "2001:db9::1"),
+            ("for=\"[2001:db9::1]:4711\"", "2001:db9::1"),
+            ("for=\"[2001:db9::1]:_port\"", "2001:db9::1"),
+            ("for=10.0.0.3, for=\"[2001:db8::2]\"", "10.0.0.3"),
+            // An unclosed quote of the client does not hide the entry after it.
+            ("for=\"1.1.1.1, for=203.0.113.9", "203.0.113.9"),
+            ("secret=\"\\\", for=203.0.113.9", "203.0.113.9"),
+            // Elements without an address end the walk.
+            ("for=1.1.1.1, for=unknown", "10.0.0.1"),
+            ("for=1.1.1.1, for=_SEVKISEK", "10.0.0.1"),
+            ("for=1.1.1.1, for=\"_gazonk\", for=10.0.0.2", "10.0.0.2"),
+            ("for=1.1.1.1, proto=https", "10.0.0.1"),
+            // The proxy quotes the client's `Host`, which contains a comma.
+            ("for=203.0.113.9;host=\"x, for=1.1.1.1\"", "10.0.0.1"),
+            (
+                "for=203.0.113.9;host=\"x, for=1.1.1.1;a=\\\"b\"",
+                "10.0.0.1",
+            ),
+            ("for=203.0.113.9;host=\"x, for=1.1.1.1;a=\";b=c", "10.0.0.1"),
+            // Malformed elements.
+            ("for=1.1.1.1;for=203.0.113.9", "10.0.0.1"),
+            ("203.0.113.9", "10.0.0.1"),
+            ("for", "10.0.0.1"),
+            ("for=", "10.0.0.1"),
+            ("for=\"", "10.0.0.1"),
+            ("for=\"203.0.113.9", "10.0.0.1"),
+            ("for=\"203.0.113.9\\\"", "10.0.0.1"),
+            ("for=\"203.0.113.9\"x", "10.0.0.1"),
+            ("for=203.0.113.9;", "10.0.0.1"),
+            ("for =203.0.113.9", "10.0.0.1"),
+            ("for= 203.0.113.9", "10.0.0.1"),
+            ("for=[2001:db9::1]", "10.0.0.1"),
+            ("for=\"[203.0.113.9]\"", "10.0.0.1"),
+            ("", "10.0.0.1"),
+            (";,;", "10.0.0.1"),
+        ] {
+            assert_behind_proxy(&[("forwarded", value)], expected);
+        }
+    }
+
+    #[test]
+    fn b4_repeated_headers_are_one_list() {
+        for name in ["x-forwarded-for", "forwarded"] {
+            let hop = |address: &str| match name {
+                "forwarded" => format!("for={address}"),
+                _ => address.to_owned(),
+            };
+            let (spoofed, client, proxy) = (hop("1.1.1.1"), hop("203.0.113.9"), hop("10.0.0.2"));
+            assert_behind_proxy(&[(name, &spoofed), (name, &client)], "203.0.113.9");
+            let both = format!("{client}, {proxy}");
+            assert_behind_proxy(&[(name, &spoofed), (name, &both)], "203.0.113.9");
+            assert_behind_proxy(&[(name, &client), (name, "")], "10.0.0.1");
+        }
+    }
+
+    #[test]
+    fn b4_two_headers_are_used_only_if_they_agree() {
+        let client = ("x-forwarded-for", "203.0.113.9");
+        for (forwarded, expected) in [
+            ("for=203.0.113.9", "203.0.113.9"),
+            ("for=\"203.0.113.9:80\"", "203.0.113.9"),
+            ("for=1.1.1.1", "10.0.0.1"),
+            ("for=unknown", "10.0.0.1"),
+            ("garbage", "10.0.0.1"),
+        ] {
+            assert_behind_proxy(&[client, ("forwarded", forwarded)], expected);
+        }
+    }
+
+    #[test]
+    fn b4_the_number_of_entries_is_bounded() {
+        let endless = vec!["10.0.0.2"; 10_000].join(",");
+        let spoofed = format!("203.0.113.9,{endless}");
+        assert_behind_proxy(&[("x-forwarded-for", &spoofed)], "10.0.0.2");
+        let elements = vec![String::from("for=10.0.0.2"); MAX_HOPS];
+        let spoofed = format!("for=203.0.113.9,{}", elements.join(","));
+        assert_behind_proxy(&[("forwarded", &spoofed)], "10.0.0.2");
+    }
+
+    #[test]
+    fn an_ipv4_mapped_peer_is_the_same_proxy() {
+        let client = [("x-forwarded-for", "203.0.113.9")];
+        assert_eq!(of("::ffff:10.0.0.1", &client), "203.0.113.9");
+        assert_eq!(of("2001:db8::1", &client), "203.0.113.9");
+    }
+}

@@ -7,24 +7,24 @@ use tower_sessions::session::Id;
 
 use crate::{config::Config, secret::Secret, session::ATTEMPT_LIFETIME};
 
-/// A browser's cookies of ours are read among this many at most.
+/// Maximum number of cookies that are read per request.
 const MAX_COOKIES: usize = 200;
 
 /// The length of the tag in a login cookie's name: 96 bits of a hash.
 const TAG_CHARS: usize = 16;
 
-/// How long somebody may take to sign out at the provider.
+/// Time that the user has to sign out at the provider.
 const LOGOUT_LIFETIME: Duration = Duration::minutes(10);
 
-/// The names and attributes of our cookies.
+/// Names and attributes of the cookies.
 ///
-/// All are `HttpOnly` and `SameSite=Lax`: `Strict` would keep them from the provider's redirect
-/// back. On https they are `Secure` and carry the prefix that lets no other host and no plain http
-/// page set them (RFC 6265bis section 4.1.3).
+/// All cookies are `HttpOnly` and `SameSite=Lax`: browsers withhold `Strict` cookies on the redirect
+/// from the provider. Over https they are `Secure` and have a name prefix that prevents other hosts
+/// and http pages from setting them (RFC 6265bis section 4.1.3).
 #[derive(Debug)]
 pub(super) struct Cookies {
     session_name: String,
-    /// A login attempt's cookie is named this and a tag of its `state`.
+    /// A login cookie's name without the tag of its `state`.
     login_prefix: String,
     logout_name: String,
     path: String,
@@ -32,7 +32,7 @@ pub(super) struct Cookies {
     session_lifetime: Duration,
 }
 
-/// The session cookies a browser sent. There should be one at most.
+/// The session cookies of a request: at most one, unless another site set one.
 #[derive(Debug, Default)]
 pub(super) struct SessionCookies {
     count: usize,
@@ -40,7 +40,8 @@ pub(super) struct SessionCookies {
 }
 
 impl SessionCookies {
-    /// The session, if the browser names one. Two are none: one of them was set by somebody else.
+    /// The session ID, unless the browser sent several session cookies. One of several was set by
+    /// another site.
     pub(super) fn only(&self) -> Option<Id> {
         if self.are_several() {
             None
@@ -49,42 +50,37 @@ impl SessionCookies {
         }
     }
 
-    /// Whether somebody else sets cookies of that name.
     pub(super) fn are_several(&self) -> bool {
         self.count > 1
     }
 
-    /// Every session named, whoever named it.
     pub(super) fn all(&self) -> &[Id] {
         &self.ids
     }
 }
 
-/// The cookie of a login attempt that a browser sent.
+/// The cookie that binds a login attempt to the browser.
 #[derive(Debug)]
 pub(super) struct LoginCookie {
     name: String,
-    /// Under which the attempt is kept.
     pub(super) id: Secret,
-    /// Seconds since the Unix epoch, to tell the oldest.
+    /// Seconds since the Unix epoch.
     started_at: i64,
 }
 
 impl Cookies {
     pub(super) fn new(config: &Config) -> Self {
-        let secure = config.secure_cookies();
-        let prefix = config.cookie_prefix();
-        let name = config.cookie_name();
+        let name = format!("{}{}", config.cookie_prefix(), config.cookie_name());
         let path = match config.base_path() {
             "" => "/",
             base => base,
         };
         Self {
             session_name: config.session_cookie_name(),
-            login_prefix: format!("{prefix}{name}_login_"),
-            logout_name: format!("{prefix}{name}_logout"),
+            login_prefix: format!("{name}_login_"),
+            logout_name: format!("{name}_logout"),
             path: path.to_owned(),
-            secure,
+            secure: config.secure_cookies(),
             session_lifetime: config
                 .session_lifetime()
                 .try_into()
@@ -92,7 +88,6 @@ impl Cookies {
         }
     }
 
-    /// The sessions the browser names.
     pub(super) fn sessions(&self, headers: &HeaderMap) -> SessionCookies {
         let named = pairs(headers).filter(|(name, _)| *name == self.session_name);
         let mut cookies = SessionCookies::default();
@@ -107,24 +102,23 @@ impl Cookies {
         self.header(&self.session_name, &id.to_string(), self.session_lifetime)
     }
 
-    pub(super) fn no_session(&self) -> HeaderValue {
+    pub(super) fn remove_session(&self) -> HeaderValue {
         self.header(&self.session_name, "", Duration::ZERO)
     }
 
-    /// The cookie that binds a login attempt to the browser.
     pub(super) fn login(&self, state: &Secret, id: &Secret, now: OffsetDateTime) -> HeaderValue {
         let value = format!("{}.{}", id.expose(), now.unix_timestamp());
-        // An attempt lives this long twice: until the browser comes back, and from then on.
+        // The attempt is stored for its lifetime until the callback, and again once it is used.
         let lifetime = (2 * ATTEMPT_LIFETIME).try_into().unwrap_or(Duration::ZERO);
         self.header(&self.login_name(state), &value, lifetime)
     }
 
-    pub(super) fn no_login(&self, login: &LoginCookie) -> HeaderValue {
+    pub(super) fn remove_login(&self, login: &LoginCookie) -> HeaderValue {
         self.header(&login.name, "", Duration::ZERO)
     }
 
-    /// The browser's cookie for the attempt with this `state`. Two are none: one of them was set by
-    /// somebody else.
+    /// The cookie of the login attempt with this `state`, unless the browser sent several. One of
+    /// several was set by another site.
     pub(super) fn login_for(&self, headers: &HeaderMap, state: &Secret) -> Option<LoginCookie> {
         let name = self.login_name(state);
         let mut named = self.logins(headers).filter(|login| login.name == name);
@@ -132,16 +126,15 @@ impl Cookies {
         named.next().is_none().then_some(found)
     }
 
-    /// The cookie that knows the `state` of a logout at the provider.
     pub(super) fn logout(&self, state: &Secret) -> HeaderValue {
         self.header(&self.logout_name, state.expose(), LOGOUT_LIFETIME)
     }
 
-    pub(super) fn no_logout(&self) -> HeaderValue {
+    pub(super) fn remove_logout(&self) -> HeaderValue {
         self.header(&self.logout_name, "", Duration::ZERO)
     }
 
-    /// The `state` of the logout that the browser is coming back from. Two are none.
+    /// The `state` of the logout request to the provider, unless the browser sent several.
     pub(super) fn logout_state(&self, headers: &HeaderMap) -> Option<Secret> {
         let mut named = pairs(headers).filter(|(name, _)| *name == self.logout_name);
         let (_, state) = named.next()?;
@@ -149,7 +142,7 @@ impl Cookies {
         is_only.then(|| state.into())
     }
 
-    /// The browser's login attempts, the oldest first.
+    /// The login cookies, oldest first.
     pub(super) fn logins_by_age(&self, headers: &HeaderMap) -> Vec<LoginCookie> {
         let mut logins: Vec<_> = self.logins(headers).collect();
         logins.sort_by_key(|login| login.started_at);
@@ -172,7 +165,7 @@ impl Cookies {
         })
     }
 
-    /// A tag of the state, not the state: a cookie's name is shown in more places than its value.
+    /// Contains a hash of the state: a cookie's name is visible in more places than its value.
     fn login_name(&self, state: &Secret) -> String {
         let tag =
             BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(state.expose())[..TAG_CHARS / 4 * 3]);
@@ -188,7 +181,7 @@ impl Cookies {
             .secure(self.secure)
             .build();
         HeaderValue::from_str(&cookie.to_string())
-            .expect("our names and values are ASCII, and a name that was sent came out of a header")
+            .expect("names and values are ASCII or come from a header")
     }
 }
 
@@ -196,12 +189,12 @@ fn is_base64url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
-/// Whether the browser sent any cookie at all.
+/// Whether the browser sent any cookie.
 pub(super) fn has_any(headers: &HeaderMap) -> bool {
     pairs(headers).next().is_some()
 }
 
-/// The cookies of a request (RFC 6265 section 5.4). One that is not text is passed over.
+/// The cookies of a request (RFC 6265 section 5.4). Ignores those that are not UTF-8.
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     headers
         .get_all(header::COOKIE)
@@ -209,8 +202,8 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
         .flat_map(|header| header.as_bytes().split(|byte| *byte == b';'))
         .filter_map(|pair| {
             let pair = std::str::from_utf8(pair).ok()?;
-            // Not `trim`: to it more characters are white space than to a browser, and a name with
-            // one of them in front of `__Host-` is one that any sibling host may set.
+            // `trim` removes more characters than browsers do. With one of them in front of
+            // `__Host-`, any sibling host may set a cookie of that name.
             pair.trim_matches([' ', '\t']).split_once('=')
         })
         .take(MAX_COOKIES)
@@ -241,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn b4_the_prefix_fits_the_place() {
+    fn b4_the_prefix_follows_scheme_and_base_path() {
         for (redirect_uri, base_path, start, end) in [
             (
                 "https://app.example/callback",
@@ -272,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn two_session_cookies_are_none() {
+    fn two_session_cookies_name_no_session() {
         let cookies = cookies("http://127.0.0.1:3000/callback", "");
         let (a, b) = (
             format!("oten_session={}", Id(1)),
@@ -287,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn b1_hostile_cookies_are_passed_over() {
+    fn b1_hostile_cookies_are_ignored() {
         let cookies = cookies("http://127.0.0.1:3000/callback", "");
         let good = format!("oten_session={}", Id(7));
         for hostile in [
@@ -330,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn b4_white_space_in_front_of_a_prefix_does_not_forge_it() {
+    fn b4_white_space_before_the_prefix_is_not_trimmed() {
         let cookies = cookies("https://app.example/callback", "");
         let name = "__Host-oten_session";
         let id = Id(3).to_string();
@@ -344,7 +337,7 @@ mod tests {
         ] {
             let Ok(header) = HeaderValue::from_bytes(format!("{space}{name}={id}").as_bytes())
             else {
-                continue; // such a request does not get here
+                continue; // no server accepts such a request
             };
             let headers = HeaderMap::from_iter([(header::COOKIE, header)]);
             assert_eq!(cookies.sessions(&headers).only(), None, "{space:?}");
@@ -352,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn s1_an_attempt_is_found_by_its_state_only() {
+    fn s1_a_login_cookie_is_found_by_its_state_only() {
         let cookies = cookies("http://127.0.0.1:3000/callback", "");
         let (state, id) = (Secret::random(), Secret::random());
         let set = cookies.login(&state, &id, OffsetDateTime::UNIX_EPOCH);

@@ -1,22 +1,41 @@
-use tower::Layer;
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use super::{Oten, OtenService};
+use axum::{
+    BoxError,
+    body::{Body, Bytes, HttpBody},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, Request, StatusCode, header, request::Parts};
+use tower::{Layer, Service};
+use tower_sessions::Session;
 
-/// Layer that applies the [`OtenService`] middleware; [`Oten::layer`] makes one.
+use super::{
+    access::RequireLogin, context::RequestContext, error::Error, rejection::ErrorResponse,
+    response::forbid_caching, state::State,
+};
+use crate::{audit::EventKind, session::CookieChange};
+
+/// Layer that gives each request its session and its user, returned by
+/// [`Oten::layer`](crate::Oten::layer).
+///
+/// The store is read only when a handler, an extractor or another layer needs the user or the
+/// session. If the session cannot be saved after the handler, the response is replaced by 503 and
+/// the cookie stays as it is. The inner service's error type is unchanged.
+///
+/// See [`web`](crate::web) for an example.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct OtenLayer {
-    oten: Oten,
+    state: Arc<State>,
 }
 
-impl Oten {
-    /// The layer required by every route that needs to know who is signed in: sessions, and the
-    /// user of each request. Add it outside those routes and outside [`routes`](Self::routes).
-    ///
-    /// It puts tower-sessions' `Session` into each request for the app's own data, unless a
-    /// `SessionManagerLayer` of the app outside of it did so already.
-    pub fn layer(&self) -> OtenLayer {
-        OtenLayer { oten: self.clone() }
+impl OtenLayer {
+    pub(super) fn new(state: Arc<State>) -> Self {
+        Self { state }
     }
 }
 
@@ -24,6 +43,142 @@ impl<S> Layer<S> for OtenLayer {
     type Service = OtenService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        OtenService::new(inner, self.oten.clone())
+        OtenService {
+            inner,
+            middleware: Middleware::Session(Arc::clone(&self.state)),
+        }
     }
+}
+
+impl<S> Layer<S> for RequireLogin {
+    type Service = OtenService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        OtenService {
+            inner,
+            middleware: Middleware::RequireLogin(self.clone()),
+        }
+    }
+}
+
+/// Middleware applied by [`OtenLayer`] and [`RequireLogin`].
+#[derive(Clone, Debug)]
+pub struct OtenService<S> {
+    inner: S,
+    middleware: Middleware,
+}
+
+#[derive(Clone, Debug)]
+enum Middleware {
+    Session(Arc<State>),
+    RequireLogin(RequireLogin),
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for OtenService<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone + Send + 'static,
+    S::Future: Send,
+    ReqBody: Send + 'static,
+    ResBody: HttpBody<Data = Bytes> + Send + 'static,
+    ResBody::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        // `poll_ready` made this service ready, not its clone.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        let middleware = self.middleware.clone();
+        Box::pin(async move {
+            let (mut parts, body) = request.into_parts();
+            let entered = match &middleware {
+                Middleware::Session(state) => enter(state, &mut parts),
+                Middleware::RequireLogin(require_login) => {
+                    if let Err(denied) = require_login.check(&parts.extensions).await {
+                        return Ok(denied.into_response());
+                    }
+                    None
+                }
+            };
+            let request = Request::from_parts(parts, body);
+            let response = inner.call(request).await?.map(Body::new);
+            Ok(match entered {
+                Some(context) => leave(&context, response).await,
+                None => response,
+            })
+        })
+    }
+}
+
+/// Adds the context and the session to a request, unless an outer layer of the same `Oten` did.
+fn enter(state: &Arc<State>, request: &mut Parts) -> Option<RequestContext> {
+    let extensions = &request.extensions;
+    if extensions
+        .get::<RequestContext>()
+        .is_some_and(|context| context.belongs_to(state))
+    {
+        return None;
+    }
+    let context = RequestContext::new(state, request);
+    if request.extensions.get::<Session>().is_none() {
+        let session = context.session().for_app().clone();
+        request.extensions.insert(session);
+    }
+    request.extensions.insert(context.clone());
+    Some(context)
+}
+
+/// Saves the session and sets the response's cookie and cache headers.
+async fn leave(context: &RequestContext, mut response: Response) -> Response {
+    if !context.is_session_written() {
+        match save_session(context, response.status()).await {
+            Ok(None) => {}
+            Ok(Some(cookie)) => {
+                response.headers_mut().append(header::SET_COOKIE, cookie);
+                // A cache would give one user's session to the next.
+                forbid_caching(response.headers_mut());
+            }
+            Err(error) => response = ErrorResponse::new(context, error).into_response(),
+        }
+    }
+    if context.is_personal() {
+        forbid_caching(response.headers_mut());
+    }
+    if context.depends_on_user() {
+        // A cache must not serve a page for guests to a user.
+        let cookie = HeaderValue::from_static("cookie");
+        response.headers_mut().append(header::VARY, cookie);
+    }
+    response
+}
+
+/// Saves what the app changed. Returns the cookie, if it changes.
+async fn save_session(
+    context: &RequestContext,
+    status: StatusCode,
+) -> Result<Option<HeaderValue>, Error> {
+    // Like tower-sessions, discards what a failed request changed.
+    let discard_changes = status.is_server_error();
+    let left = context
+        .session()
+        .finish(context.session_cookies().only(), discard_changes)
+        .await?;
+    if let Some(signed_out) = left.signed_out {
+        context.record_user_event(EventKind::SignedOut, signed_out.user());
+    }
+    let state = context.state();
+    if let Some(tokens) = left.tokens {
+        state.revoker.revoke(&tokens, context.correlation_id());
+    }
+    Ok(match left.cookie {
+        CookieChange::None => None,
+        CookieChange::NewId(id) => Some(state.cookies.session(id)),
+        CookieChange::Removed => Some(state.cookies.remove_session()),
+    })
 }

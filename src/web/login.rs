@@ -1,88 +1,103 @@
-use std::time::Duration;
+//! The login route and the callback (OpenID Connect Core 1.0 section 3.1).
 
-use axum::{extract::RawQuery, response::Response};
+use axum::{
+    extract::RawQuery,
+    response::{IntoResponse, Response},
+};
 use http::{HeaderMap, header};
 use tokio::time::timeout;
 use url::form_urlencoded;
 
 use super::{
-    Oten,
-    error::Error,
-    rejection::refuse,
-    request_context::{RequestContext, redirect},
+    context::RequestContext,
+    cookies,
+    error::{DEADLINE, Error},
+    rejection::ErrorResponse,
+    response::redirect,
+    state::State,
 };
 use crate::{
-    audit::Reason,
+    audit::{EventKind, Reason},
+    config::route,
     metric::{self, Login},
-    protocol::AuthorizationRequest,
-    session::{LoginAttempt, ReturnTo},
+    protocol::{
+        AuthorizationRequest, CallbackParameters, ExpectedIdToken, TokenEndpoint, TokenError,
+        TokenResponse, verify_id_token,
+    },
+    provider::ProviderMetadata,
+    secret::Secret,
+    session::{AttemptState, Identity, LoginAttempt, ReturnTo, Tokens, is_fresh_start},
 };
 
-/// A browser has this many open login attempts at most; the oldest goes.
+/// Maximum number of open login attempts per browser. A new attempt replaces the oldest.
 const MAX_ATTEMPTS: usize = 8;
 
-/// A browser cannot make us forget more than this many at a time.
-const MAX_FORGOTTEN: usize = 16;
+/// Maximum number of attempts that one request removes, however many cookies it has.
+const MAX_REMOVALS: usize = 16;
 
-/// What has to be asked on the way is given up together after this time.
-const DEADLINE: Duration = Duration::from_secs(11);
-
-/// `GET /login`: away to the provider.
-pub(super) async fn get(
+/// `GET /login`: starts a login attempt and redirects the browser to the provider.
+pub(super) async fn login(
     context: RequestContext,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let return_to = return_to(context.oten(), query.as_deref().unwrap_or_default());
+    let return_to = return_to(context.state(), query.as_deref().unwrap_or_default());
     let attempt = LoginAttempt::new(return_to.clone(), false);
-    let outcome = timeout(DEADLINE, start(&context, &headers, attempt))
+    let response = timeout(DEADLINE, start(&context, &headers, attempt))
         .await
-        .unwrap_or(Err(Error::TooSlow(DEADLINE)));
-    match outcome {
-        Ok(response) => response,
-        Err(error) => fail(&context, error, return_to.as_ref()),
-    }
+        .unwrap_or(Err(Error::TooSlow));
+    response.unwrap_or_else(|error| failure(&context, error, return_to))
 }
 
-/// A sign-in comes to nothing.
-pub(super) fn fail(
-    context: &RequestContext,
-    error: Error,
-    return_to: Option<&ReturnTo>,
+/// `GET` of the redirect URI: completes a login attempt with the provider's response.
+pub(super) async fn callback(
+    context: RequestContext,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
 ) -> Response {
-    metric::login(match error.description().reason {
+    let query = query.unwrap_or_default();
+    let mut return_to = None;
+    let response = finish(&context, &headers, &query, &mut return_to);
+    let response = timeout(DEADLINE, response)
+        .await
+        .unwrap_or(Err(Error::TooSlow));
+    response.unwrap_or_else(|error| failure(&context, error, return_to))
+}
+
+fn failure(context: &RequestContext, error: Error, return_to: Option<ReturnTo>) -> Response {
+    let response = ErrorResponse::new(context, error).return_to(return_to);
+    metric::login(match response.reason() {
         Reason::Cancelled => Login::Cancelled,
         _ => Login::Refused,
     });
-    refuse(context, error, return_to)
+    response.into_response()
 }
 
-/// The page to come back to: a local path, given once, and not one of our own routes, which would
-/// lead in circles; or nothing.
-fn return_to(oten: &Oten, query: &str) -> Option<ReturnTo> {
+/// Returns the path to return to after the sign-in: local, given once, and not a route of this
+/// module, which would start over.
+fn return_to(state: &State, query: &str) -> Option<ReturnTo> {
     let mut given =
         form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "return_to");
-    let (_, path) = given.next()?;
-    if given.next().is_some() {
+    let (Some((_, path)), None) = (given.next(), given.next()) else {
         return None;
-    }
+    };
     let return_to = ReturnTo::parse(&path)?;
-    let callback = oten.config().redirect_uri().path();
-    let ours = [&*oten.login_path(), &*oten.logout_path(), callback];
-    (!ours.contains(&return_to.path())).then_some(return_to)
+    let (login, logout) = (state.path(route::LOGIN), state.path(route::LOGOUT));
+    let excluded = [&*login, &*logout, state.config.redirect_uri().path()];
+    (!excluded.contains(&return_to.path())).then_some(return_to)
 }
 
-/// Keeps the attempt, ties it to the browser and sends the browser to the provider.
-pub(super) async fn start(
+/// Stores the attempt, binds it to the browser by a cookie and redirects the browser to the provider.
+async fn start(
     context: &RequestContext,
     headers: &HeaderMap,
     attempt: LoginAttempt,
 ) -> Result<Response, Error> {
-    let inner = context.inner();
-    let metadata = inner.provider.metadata().await.map_err(Error::Provider)?;
-    let now = inner.clock.now();
+    let state = context.state();
+    let metadata = state.provider.metadata().await?;
+    let now = state.clock.now();
     let request = AuthorizationRequest {
-        config: &inner.config,
+        config: &state.config,
         issuer: metadata.issuer(),
         state: &attempt.state,
         nonce: &attempt.nonce,
@@ -91,22 +106,147 @@ pub(super) async fn start(
     };
     let url = request.url(metadata.authorization_endpoint());
     let url = url.map_err(Error::RequestObject)?;
-    let state = attempt.state.clone();
-    let id = inner.attempts.open(attempt).await.map_err(Error::Store)?;
+    let attempt_state = attempt.state.clone();
+    let id = state.attempts.open(attempt).await?;
 
     let mut response = redirect(url.as_str());
-    let cookies = &inner.cookies;
-    let open = cookies.logins_by_age(headers);
+    let open = state.cookies.logins_by_age(headers);
     let surplus = (open.len() + 1).saturating_sub(MAX_ATTEMPTS);
-    for oldest in open.iter().take(surplus.min(MAX_FORGOTTEN)) {
-        if inner.attempts.forget(&oldest.id).await.is_err() {
-            break; // it ends by itself
+    for oldest in open.iter().take(surplus.min(MAX_REMOVALS)) {
+        if state.attempts.forget(&oldest.id).await.is_err() {
+            break; // the attempt expires
         }
-        let gone = cookies.no_login(oldest);
-        response.headers_mut().append(header::SET_COOKIE, gone);
+        let removed = state.cookies.remove_login(oldest);
+        response.headers_mut().append(header::SET_COOKIE, removed);
     }
-    let cookie = cookies.login(&state, &id, now);
+    let cookie = state.cookies.login(&attempt_state, &id, now);
     response.headers_mut().append(header::SET_COOKIE, cookie);
     metric::login_started();
     Ok(response)
+}
+
+/// Checks the state before it calls the provider; then `iss`, `error` and `code`.
+async fn finish(
+    context: &RequestContext,
+    headers: &HeaderMap,
+    query: &str,
+    return_to: &mut Option<ReturnTo>,
+) -> Result<Response, Error> {
+    if context.session_cookies().are_several() {
+        // The browser would keep both session cookies after the sign-in, and both would be ignored.
+        return Err(Error::SeveralSessionCookies);
+    }
+    let parameters = CallbackParameters::parse(query)?;
+    let state = parameters.state()?;
+    match find_attempt(context, headers, state).await? {
+        AttemptState::Taken(attempt) => {
+            return_to.clone_from(&attempt.return_to);
+            complete(context, parameters, &attempt).await
+        }
+        AttemptState::Used { return_to: path } => {
+            return_to.clone_from(&path);
+            restart(context, headers, state, path).await
+        }
+        AttemptState::Unknown => restart(context, headers, state, None).await,
+    }
+}
+
+async fn find_attempt(
+    context: &RequestContext,
+    headers: &HeaderMap,
+    state: &Secret,
+) -> Result<AttemptState, Error> {
+    match context.state().cookies.login_for(headers, state) {
+        Some(cookie) => Ok(context.state().attempts.take(&cookie.id, state).await?),
+        None => Ok(AttemptState::Unknown),
+    }
+}
+
+/// Handles a callback that matches no open login attempt of this browser: repeated, reached with the
+/// back button, too late, without cookies, or forged. It never signs a user in or out. A signed-in
+/// user continues to the page; for a guest the login restarts once.
+async fn restart(
+    context: &RequestContext,
+    headers: &HeaderMap,
+    state: &Secret,
+    return_to: Option<ReturnTo>,
+) -> Result<Response, Error> {
+    if context.signed_in().await?.is_some() {
+        return Ok(redirect_back(context, return_to.as_ref()));
+    }
+    if is_fresh_start(state) {
+        return Err(Error::UnknownAttempt {
+            any_cookie: cookies::has_any(headers),
+        });
+    }
+    context.record(&context.event(EventKind::FreshStart));
+    start(context, headers, LoginAttempt::new(return_to, true)).await
+}
+
+/// Exchanges the code, verifies the ID token and signs the user in.
+async fn complete(
+    context: &RequestContext,
+    parameters: CallbackParameters,
+    attempt: &LoginAttempt,
+) -> Result<Response, Error> {
+    let state = context.state();
+    let metadata = state.provider.metadata().await?;
+    let code = parameters.into_code(
+        metadata.issuer(),
+        metadata.authorization_response_iss_parameter_supported(),
+    )?;
+    if let Some(budget) = &state.budget {
+        budget
+            .sign_in()
+            .map_err(|exhausted| TokenError::RateLimited {
+                retry_after: Some(exhausted.retry_after),
+            })?;
+    }
+    let endpoint = TokenEndpoint {
+        http: state.provider.http(),
+        url: metadata.token_endpoint(),
+        client: state.config.client(),
+    };
+    let tokens = endpoint
+        .exchange_code(state.config.redirect_uri(), &code, &attempt.code_verifier)
+        .await?;
+    let identity = verify(state, &metadata, &tokens, attempt).await?;
+    let tokens = Tokens::new(tokens, state.clock.now());
+    let previous = context.session_cookies().only();
+    let (id, user) = state.sessions.sign_in(previous, identity, tokens).await?;
+    context.mark_session_written();
+    context.record_user_event(EventKind::SignedIn, &user);
+    let mut response = redirect_back(context, attempt.return_to.as_ref());
+    let cookie = state.cookies.session(id);
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    Ok(response)
+}
+
+async fn verify(
+    state: &State,
+    metadata: &ProviderMetadata,
+    tokens: &TokenResponse,
+    attempt: &LoginAttempt,
+) -> Result<Identity, Error> {
+    let expected = ExpectedIdToken {
+        issuer: metadata.issuer(),
+        client_id: state.config.client().id(),
+        subject: None,
+        nonce: Some(&attempt.nonce),
+        access_token: &tokens.access_token,
+        max_age: state.config.max_age(),
+        now: state.clock.unix_now(),
+    };
+    let id_token = tokens.id_token.as_ref();
+    let claims = verify_id_token(&state.provider, metadata, id_token, &expected).await?;
+    Ok(Identity {
+        issuer: metadata.issuer().to_owned(),
+        auth_time: claims.auth_time,
+        subject: claims.sub,
+        claims: claims.other,
+    })
+}
+
+fn redirect_back(context: &RequestContext, return_to: Option<&ReturnTo>) -> Response {
+    redirect(return_to.map_or(context.state().config.home(), ReturnTo::as_str))
 }

@@ -1,124 +1,255 @@
+//! Signing out: the logout route and [`UserSession`].
+
 use std::time::Duration;
 
 use axum::{
-    extract::RawQuery,
+    extract::{FromRequestParts, RawQuery},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, header};
+use http::{HeaderMap, header, request::Parts};
 use tokio::time::timeout;
 use url::{Url, form_urlencoded};
 
 use super::{
+    context::RequestContext,
     error::Error,
-    event, page,
-    rejection::Refusal,
-    request_context::{RequestContext, redirect},
-    same_origin::is_same_origin,
+    rejection::ErrorResponse,
+    response::{confirm_sign_out_page, redirect, signed_out_page},
 };
-use crate::{protocol::LogoutRequest, secret::Secret, session::EndedSession};
+use crate::{
+    audit::EventKind, config::route, protocol::LogoutRequest, secret::Secret,
+    session::EndedSession, store::StoreError,
+};
 
-/// Who signs out does not wait longer for the provider's endpoints to be known.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// Extractor for the session of the request, to sign the user out in a handler.
+///
+/// ```
+/// use axum::{
+///     Router, body::Body, http::{Request, StatusCode}, response::Redirect, routing::post,
+/// };
+/// use axum_oten::{User, web::{ErrorResponse, UserSession}};
+/// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+/// # use tower::ServiceExt;
+///
+/// async fn close_account(user: User, session: UserSession) -> Result<Redirect, ErrorResponse> {
+///     // … delete the account of `user.subject()`
+/// #   let _ = user;
+///     session.sign_out().await?;
+///     Ok(Redirect::to("/goodbye"))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let config = Config::builder()
+/// #     .environment(Environment::Sandbox)
+/// #     .client_id("my-site")
+/// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+/// #     .redirect_uri("http://localhost:3000/callback")
+/// #     .build()?;
+/// # let oten = Oten::new(config, MemoryStore::default())?;
+/// let app: Router = Router::new()
+///     .route("/close-account", post(close_account))
+///     .layer(oten.layer());
+///
+/// // Without a signed-in user, the extractor `User` denies the request.
+/// let request = Request::post("/close-account").body(Body::empty())?;
+/// assert_eq!(app.oneshot(request).await?.status(), StatusCode::UNAUTHORIZED);
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct UserSession(RequestContext);
 
-/// `GET /logout`: a button for who is signed in, a farewell for who is not. Never acts, so that an
-/// image or a link on another site signs nobody out.
+impl UserSession {
+    /// Signs the user out of this site: removes the session and its tokens from the store, revokes the
+    /// refresh token at the provider in the background, and removes the browser's cookie. Does nothing
+    /// if no user is signed in.
+    ///
+    /// The user stays signed in at the provider. To sign out there as well, let the browser send
+    /// `POST /logout` instead.
+    ///
+    /// The session ends even if the response is an error.
+    ///
+    /// # Errors
+    ///
+    /// Returns a 503 response if the store is down; the user is still signed in then.
+    pub async fn sign_out(self) -> Result<(), ErrorResponse> {
+        let Self(context) = self;
+        let result = sign_out_here(&context).await;
+        result.map_err(|error| ErrorResponse::new(&context, error))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for UserSession {
+    type Rejection = ErrorResponse;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ErrorResponse> {
+        let context = RequestContext::from_request_parts(parts, state).await?;
+        Ok(Self(context))
+    }
+}
+
+async fn sign_out_here(context: &RequestContext) -> Result<(), Error> {
+    if context.signed_in().await?.is_some() {
+        let flushed = context.session().for_app().flush().await;
+        // The layer completes the sign-out after the handler.
+        flushed.map_err(|error| StoreError::Backend(error.into()))?;
+    }
+    Ok(())
+}
+
+/// Time limit for the discovery document, so that signing out does not wait for the provider.
+const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `GET /logout`: shows a sign-out button to a user, and to a guest that the user is signed out. It
+/// never signs out: an image or a link on another site can cause this request.
 pub(super) async fn get(
     context: RequestContext,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Response {
-    let comes_back = comes_back(&context, &headers, query.as_deref().unwrap_or_default());
+    let state = context.state();
+    let from_provider =
+        comes_from_provider(&context, &headers, query.as_deref().unwrap_or_default());
     let mut response = match context.signed_in().await {
-        Ok(Some(_)) => page::sign_out(context.oten()),
-        Ok(None) if comes_back => page::signed_out_at_provider(context.oten()),
-        Ok(None) => page::signed_out(context.oten()),
-        Err(error) => return Refusal::new(&context, error).into_response(),
+        Ok(Some(_)) => confirm_sign_out_page(state),
+        Ok(None) => signed_out_page(state, from_provider),
+        Err(error) => return ErrorResponse::new(&context, error).into_response(),
     };
-    if comes_back {
-        let gone = context.inner().cookies.no_logout();
-        response.headers_mut().append(header::SET_COOKIE, gone);
+    if from_provider {
+        let removed = state.cookies.remove_logout();
+        response.headers_mut().append(header::SET_COOKIE, removed);
     }
     response
 }
 
-/// Whether the browser comes back from the provider: with the `state` that it was sent away with.
-fn comes_back(context: &RequestContext, headers: &HeaderMap, query: &str) -> bool {
+/// Whether the provider redirected the browser here, with the `state` of the logout request.
+fn comes_from_provider(context: &RequestContext, headers: &HeaderMap, query: &str) -> bool {
     let mut given = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "state");
     let (Some((_, state)), None) = (given.next(), given.next()) else {
         return false;
     };
-    let sent = context.inner().cookies.logout_state(headers);
-    sent.is_some_and(|sent| sent == Secret::from(&*state))
+    let expected = context.state().cookies.logout_state(headers);
+    expected.is_some_and(|expected| expected == Secret::from(&*state))
 }
 
-/// `POST /logout`: ends the session on the server, then in the browser, then at the provider.
+/// `POST /logout`: ends the session in the store, then in the browser, then at the provider.
 pub(super) async fn post(context: RequestContext, headers: HeaderMap) -> Response {
-    match sign_out(&context, &headers).await {
-        Ok(response) => response,
-        Err(error) => Refusal::new(&context, error).into_response(),
-    }
+    sign_out(&context, &headers)
+        .await
+        .unwrap_or_else(|error| ErrorResponse::new(&context, error).into_response())
 }
 
 async fn sign_out(context: &RequestContext, headers: &HeaderMap) -> Result<Response, Error> {
-    let inner = context.inner();
-    if !is_same_origin(headers, &inner.config.origin()) {
+    let state = context.state();
+    if !is_same_origin(headers, &state.config.origin()) {
         return Err(Error::CrossSite);
     }
     let signed_in = context.signed_in().await?;
-    // All of them: if a neighbour set one, it must not be what the browser is left with.
+    // Ends all sessions that the browser names, so that none is left if a neighboring site set one.
     let named = context.session_cookies().all().to_vec();
-    let ended = inner
+    let ended = state
         .sessions
-        .sign_out(named, &inner.revoker, context.correlation_id())
-        .await
-        .map_err(Error::Store)?;
-    context.settle();
+        .sign_out(named, &state.revoker, context.correlation_id())
+        .await?;
+    context.mark_session_written();
     if let Some(signed_in) = signed_in {
-        event::signed_out(context, signed_in.user());
+        context.record_user_event(EventKind::SignedOut, signed_in.user());
     }
     let mut response = match end_session_endpoint(context).await {
-        Some(endpoint) => to_provider(context, &endpoint, &ended),
-        None => match inner.config.post_logout_redirect_uri() {
+        Some(endpoint) => redirect_to_provider(context, &endpoint, &ended),
+        None => match state.config.post_logout_redirect_uri() {
             Some(uri) => redirect(uri.as_str()),
-            None => redirect(&context.oten().logout_path()),
+            None => redirect(&state.path(route::LOGOUT)),
         },
     };
-    let gone = inner.cookies.no_session();
-    response.headers_mut().append(header::SET_COOKIE, gone);
+    let removed = state.cookies.remove_session();
+    response.headers_mut().append(header::SET_COOKIE, removed);
     Ok(response)
 }
 
-/// Where the provider signs browsers out, if that is known or can be known soon.
+/// Whether the request's headers say that it comes from a page of this site: `Sec-Fetch-Site`, or
+/// `Origin` if the browser does not send Fetch Metadata.
+fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
+    match headers.get("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => headers
+            .get(header::ORIGIN)
+            .is_some_and(|sent| sent == origin),
+    }
+}
+
 async fn end_session_endpoint(context: &RequestContext) -> Option<Url> {
-    let inner = context.inner();
-    if let Some(configured) = inner.config.end_session_endpoint() {
+    let state = context.state();
+    if let Some(configured) = state.config.end_session_endpoint() {
         return Some(configured.clone());
     }
-    let metadata = timeout(PATIENCE, inner.provider.metadata()).await;
+    let metadata = timeout(DISCOVERY_TIMEOUT, state.provider.metadata()).await;
     metadata.ok()?.ok()?.end_session_endpoint().cloned()
 }
 
-/// Sends the browser to the provider. A guest goes there as well: after a second click on the button
-/// it is the second answer that the browser follows.
-fn to_provider(context: &RequestContext, endpoint: &Url, ended: &[EndedSession]) -> Response {
-    let inner = context.inner();
-    // Of two sessions one is somebody else's, and so would be the hint.
+/// Redirects a guest as well: after a second click on the button, the browser follows the second
+/// response.
+fn redirect_to_provider(
+    context: &RequestContext,
+    endpoint: &Url,
+    ended: &[EndedSession],
+) -> Response {
+    let state = context.state();
+    // If the browser sent two session cookies, either session may belong to another user.
     let ended = match context.session_cookies().only() {
         Some(_) => ended.first(),
         None => None,
     };
     let id_token = ended.and_then(|session| session.tokens.as_ref()?.id_token.as_ref());
-    let state = Secret::random();
-    let back = inner.config.post_logout_redirect_uri();
+    let logout_state = Secret::random();
+    let back = state.config.post_logout_redirect_uri();
     let request = LogoutRequest {
-        client_id: inner.config.client().id(),
+        client_id: state.config.client().id(),
         id_token_hint: id_token.map(|stored| &stored.0),
-        return_to: back.map(|uri| (uri, &state)),
+        return_to: back.map(|uri| (uri, &logout_state)),
     };
     let mut response = redirect(request.url(endpoint).as_str());
     if back.is_some() {
-        let cookie = inner.cookies.logout(&state);
+        let cookie = state.cookies.logout(&logout_state);
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn o1_only_a_page_of_this_site_has_the_same_origin() {
+        for (headers, expected) in [
+            (&[("sec-fetch-site", "same-origin")][..], true),
+            (&[("sec-fetch-site", "same-site")], false),
+            (&[("sec-fetch-site", "cross-site")], false),
+            (&[("sec-fetch-site", "none")], false),
+            (&[("sec-fetch-site", "")], false),
+            (&[("origin", "https://app.example")], true),
+            (&[("origin", "https://app.example:8443")], false),
+            (&[("origin", "http://app.example")], false),
+            (&[("origin", "https://evil.example")], false),
+            (&[("origin", "null")], false),
+            (&[], false),
+            (
+                &[
+                    ("sec-fetch-site", "cross-site"),
+                    ("origin", "https://app.example"),
+                ],
+                false,
+            ),
+        ] {
+            let map = headers
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect();
+            assert_eq!(
+                is_same_origin(&map, "https://app.example"),
+                expected,
+                "{headers:?}"
+            );
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! What axum sees of this crate: a layer, routes, extractors, pages.
+//! The axum integration: layers, routes, extractors and error responses.
 //!
 //! ```
 //! use axum::{Router, body::Body, http::{Request, StatusCode, header}, routing::get};
@@ -22,65 +22,78 @@
 //!     .merge(oten.routes())
 //!     .layer(oten.layer());
 //!
-//! // Open to all:
-//! let open = app.clone().oneshot(Request::get("/").body(Body::empty())?).await?;
-//! assert_eq!(open.status(), StatusCode::OK);
+//! // A public page:
+//! let response = app.clone().oneshot(Request::get("/").body(Body::empty())?).await?;
+//! assert_eq!(response.status(), StatusCode::OK);
 //!
-//! // A guest's browser is sent to sign in, a guest's program is told so:
-//! let page = Request::get("/admin").header(header::ACCEPT, "text/html").body(Body::empty())?;
-//! let refused = app.clone().oneshot(page).await?;
-//! assert_eq!(refused.status(), StatusCode::SEE_OTHER);
-//! assert_eq!(refused.headers()[header::LOCATION], "/login?return_to=%2Fadmin");
-//! let call = Request::get("/admin").body(Body::empty())?;
-//! assert_eq!(app.oneshot(call).await?.status(), StatusCode::UNAUTHORIZED);
+//! // A browser that is not signed in is redirected to the login route:
+//! let request = Request::get("/admin").header(header::ACCEPT, "text/html").body(Body::empty())?;
+//! let response = app.clone().oneshot(request).await?;
+//! assert_eq!(response.status(), StatusCode::SEE_OTHER);
+//! assert_eq!(response.headers()[header::LOCATION], "/login?return_to=%2Fadmin");
+//!
+//! // An API client that is not signed in gets 401:
+//! let request = Request::get("/admin").body(Body::empty())?;
+//! assert_eq!(app.oneshot(request).await?.status(), StatusCode::UNAUTHORIZED);
 //! # Ok(()) }
 //! ```
 //!
+//! # Request kinds
+//!
+//! Error responses depend on the request:
+//!
+//! - **Page**: a browser navigates with `GET` or `HEAD`. If the user is not signed in, the browser is
+//!   redirected to the login route; other errors are shown as a page.
+//! - **Form**: a browser submits a form. It gets a page and is never redirected, because the redirect
+//!   would lose the form's data.
+//! - **API**: any other request. It gets problem details (RFC 9457).
+//!
+//! Fetch Metadata request headers decide; without them, a request that accepts HTML comes from a
+//! browser.
+//!
+//! # Replacing error responses
+//!
+//! Every error response of this crate carries [`ErrorDetails`] in its extensions. An outer layer can
+//! replace the response; see [`ErrorDetails`] for an example. A handler that wants to decide itself
+//! extracts a `Result`: `Result<User, UserRejection>`.
+//!
 //! # Signing out
 //!
-//! `POST /logout` destroys the session and its tokens on the server. Then, where the provider has the
-//! endpoints, the refresh token is revoked (RFC 7009) and the browser goes on to the provider to be
-//! signed out there, too (OpenID Connect RP-Initiated Logout 1.0). It comes back to the
-//! `post_logout_redirect_uri`; the best one is the logout route itself, which then knows what the
-//! browser comes from. Whatever is wrong with the provider, the user is signed out here.
+//! `POST /logout` removes the session and its tokens from the store. If the provider has the
+//! endpoints, the refresh token is revoked (RFC 7009) and the browser is redirected to the provider,
+//! which signs the user out there as well (OpenID Connect RP-Initiated Logout 1.0). The provider
+//! redirects back to the `post_logout_redirect_uri`; the logout route itself is a good choice for it.
+//! A failure of the provider does not prevent signing out of this site.
 //!
-//! The provider ends sessions with `POST /backchannel-logout`, from server to server (OpenID Connect
-//! Back-Channel Logout 1.0). Front-channel logout is not there: the provider would load a page of
-//! this site in a frame, and browsers send no `SameSite=Lax` cookie there, so that nobody would be
-//! signed out by it.
+//! A handler signs the user out with [`UserSession::sign_out`].
+//!
+//! The provider ends sessions with `POST /backchannel-logout` (OpenID Connect Back-Channel Logout
+//! 1.0). Front-channel logout is not supported: it loads a page of this site in a frame of the
+//! provider's page, and browsers do not send `SameSite=Lax` cookies there.
 
-mod access_token;
+mod access;
 mod back_channel;
-mod callback;
 mod client_address;
+mod context;
 mod cookies;
 mod error;
-mod event;
-mod extract;
-mod jwks;
 mod layer;
 mod login;
 mod logout;
 mod oten;
-mod page;
 mod readiness;
 mod redacted_uri;
 mod rejection;
-mod request_context;
-mod request_kind;
-mod require_login;
-mod routes;
-mod same_origin;
-mod security_headers;
-mod service;
+mod response;
+mod state;
 
 pub use self::{
-    access_token::AccessToken,
-    layer::OtenLayer,
-    oten::{Oten, OtenBuilder, SetupError},
-    readiness::{Health, Readiness},
+    access::{AccessToken, RequireLogin},
+    layer::{OtenLayer, OtenService},
+    logout::UserSession,
+    oten::{Oten, OtenBuilder},
+    readiness::{DependencyStatus, Readiness},
     redacted_uri::RedactedUri,
-    rejection::{AccessTokenRejection, Refusal, UserRejection},
-    require_login::{RequireLogin, RequireLoginService},
-    service::OtenService,
+    rejection::{AccessTokenRejection, ErrorDetails, ErrorResponse, UserRejection},
+    state::SetupError,
 };

@@ -1,129 +1,57 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
+use axum::{
+    Router,
+    body::Bytes,
+    response::{IntoResponse, Response},
+    routing::{MethodRouter, get, post},
+};
+use http::{Request, header};
+use serde_json::{Value, json};
 use tokio::time::timeout;
-use tokio_util::task::TaskTracker;
 
-use super::{cookies::Cookies, readiness::Prober};
+use super::{
+    access::RequireLogin,
+    back_channel, client_address,
+    context::RequestContext,
+    error::Error,
+    layer::OtenLayer,
+    login, logout,
+    readiness::Readiness,
+    rejection::ErrorResponse,
+    state::{SetupError, State},
+};
 use crate::{
-    audit::{AuditLog, AuditTrail, TARGET},
+    audit::{AuditLog, TARGET},
     clock::Clock,
-    config::{ClientType, Config, Jar, route},
-    metric,
-    provider::{Budget, Provider, ProviderError, ProviderMetadata},
-    seal::Sealer,
-    session::{
-        LEASE_LIFETIME, Lifetimes, LoginAttempts, Revoker, Sessions, TokenRefresher,
-        TokenRefresherParts, UsedLogoutTokens,
-    },
-    store::{OtenStore, Records},
+    config::{Config, route},
+    jose::Ed25519PublicKey,
+    provider::{ProviderError, ProviderMetadata},
+    session::LEASE_LIFETIME,
+    store::OtenStore,
 };
 
-/// Sign in with Oten: the configuration, the store, and what is known about the provider.
+/// Sign in with Oten for one app: the configuration, the session store and the provider.
 ///
-/// One value serves the whole app; clones share their state. See the [crate's example](crate).
+/// Creates the [layer](Self::layer), the [routes](Self::routes) and the layer for
+/// [protected routes](Self::require_login). Clones share their state. See the
+/// [crate's example](crate).
 #[derive(Clone)]
-pub struct Oten(Arc<Inner>);
-
-pub(super) struct Inner {
-    pub(super) config: Config,
-    pub(super) clock: Clock,
-    pub(super) provider: Arc<Provider>,
-    pub(super) sessions: Sessions,
-    pub(super) attempts: LoginAttempts,
-    pub(super) cookies: Cookies,
-    pub(super) budget: Option<Arc<Budget>>,
-    pub(super) refresher: TokenRefresher,
-    pub(super) revoker: Revoker,
-    pub(super) prober: Prober,
-    pub(super) trail: AuditTrail,
-    pub(super) used_logout_tokens: UsedLogoutTokens,
-    /// Work that nobody waits for, until the end.
-    tasks: TaskTracker,
-}
-
-/// Why [`Oten`] cannot be set up.
-///
-/// ```
-/// use axum_oten::{Config, MemoryStore, Oten, config::Environment};
-/// # use axum_oten::{store::{OtenStore, RecordKey, StoreError, StoredRecord}, web::SetupError};
-/// # #[derive(Debug)]
-/// # struct SharedStore(MemoryStore);
-/// # #[async_trait::async_trait]
-/// # impl OtenStore for SharedStore {
-/// #     async fn insert(&self, key: &RecordKey, value: &[u8], end: time::OffsetDateTime)
-/// #         -> Result<bool, StoreError> { self.0.insert(key, value, end).await }
-/// #     async fn load(&self, key: &RecordKey)
-/// #         -> Result<Option<StoredRecord>, StoreError> { self.0.load(key).await }
-/// #     async fn replace(&self, key: &RecordKey, version: Option<u64>, value: &[u8],
-/// #         end: time::OffsetDateTime) -> Result<bool, StoreError>
-/// #         { self.0.replace(key, version, value, end).await }
-/// #     async fn touch(&self, key: &RecordKey, end: time::OffsetDateTime)
-/// #         -> Result<bool, StoreError> { self.0.touch(key, end).await }
-/// #     async fn take(&self, key: &RecordKey)
-/// #         -> Result<Option<Vec<u8>>, StoreError> { self.0.take(key).await }
-/// #     async fn remove_if(&self, key: &RecordKey, value: &[u8])
-/// #         -> Result<bool, StoreError> { self.0.remove_if(key, value).await }
-/// #     async fn add_member(&self, set: &RecordKey, member: &str, end: time::OffsetDateTime)
-/// #         -> Result<(), StoreError> { self.0.add_member(set, member, end).await }
-/// #     async fn members(&self, set: &RecordKey)
-/// #         -> Result<Vec<String>, StoreError> { self.0.members(set).await }
-/// #     async fn remove_member(&self, set: &RecordKey, member: &str)
-/// #         -> Result<(), StoreError> { self.0.remove_member(set, member).await }
-/// # }
-/// # let shared_store = || SharedStore(MemoryStore::default());
-///
-/// let config = Config::builder()
-///     .environment(Environment::Sandbox)
-///     .client_id("my-site")
-///     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
-///     .redirect_uri("http://localhost:3000/callback");
-///
-/// // Tokens may lie in this process as they are, and nowhere else.
-/// assert!(Oten::new(config.clone().build()?, MemoryStore::default()).is_ok());
-/// let refused = Oten::new(config.clone().build()?, shared_store());
-/// assert!(matches!(refused, Err(SetupError::NoSessionKey)));
-///
-/// let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="; // from a file or the environment
-/// assert!(Oten::new(config.session_key(key).build()?, shared_store()).is_ok());
-/// # Ok::<_, Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SetupError {
-    /// The HTTP client for calls to the provider cannot be made.
-    #[error(
-        "the client for calls to the provider cannot be set up; are the system's certificates readable?"
-    )]
-    HttpClient(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The store keeps records outside this process, and no
-    /// [`session_key`](crate::config::ConfigBuilder::session_key) seals the tokens in them.
-    #[error(
-        "the session store is outside of this process, and no key seals the tokens in it; make a \
-         key with `oten keygen session` or `openssl rand -base64 32` and set OTEN_SESSION_KEY to it"
-    )]
-    NoSessionKey,
-    /// In production the store keeps its records in this process
-    /// ([`is_external`](OtenStore::is_external)).
-    #[error(
-        "the session store is in this process, so a restart signs everybody out and a second \
-         process knows nobody; production demands one outside: open one with `store::open`, such \
-         as `sqlite:PATH`, `postgres://…` or `redis://…`"
-    )]
-    StoreInProcess,
-}
+pub struct Oten(Arc<State>);
 
 impl Oten {
-    /// Sets up signing in. Nothing is fetched: the app starts while the provider is down.
+    /// Sets up signing in. Makes no calls to the provider: the app starts even if the provider is
+    /// down.
     ///
     /// # Errors
     ///
-    /// [`SetupError`] when the machine lacks something that is needed, or the store a key, and in
-    /// production when the store is in this process.
+    /// Returns [`SetupError`] if the HTTP client cannot be set up, an external store is used without
+    /// a session key, or an in-process store is used in production.
     pub fn new(config: Config, store: impl OtenStore) -> Result<Self, SetupError> {
         Self::builder(config, store).build()
     }
 
-    /// Sets up signing in, with another clock if need be.
+    /// Returns a builder that also takes a clock and an audit log.
     pub fn builder(config: Config, store: impl OtenStore) -> OtenBuilder {
         OtenBuilder {
             config,
@@ -133,85 +61,268 @@ impl Oten {
         }
     }
 
+    /// Returns the layer that gives each request its session and its user.
+    ///
+    /// The extractors, [`require_login`](Self::require_login) and [`routes`](Self::routes) need it:
+    /// add it to the router after them.
+    ///
+    /// The layer inserts tower-sessions' [`Session`](tower_sessions::Session) for the app's own data
+    /// into each request, unless an outer `SessionManagerLayer` of the app already did.
+    pub fn layer(&self) -> OtenLayer {
+        OtenLayer::new(Arc::clone(&self.0))
+    }
+
+    /// Returns the routes `/login`, `/logout`, `/backchannel-logout` and the callback, whose path is
+    /// that of the redirect URI.
+    ///
+    /// - `GET /login?return_to=/path` starts the sign-in. Afterwards the browser returns to the local
+    ///   path, or to the configured home if `return_to` is missing, repeated or not local.
+    /// - `POST /logout` signs the user out, here and at the provider if it has an end-session endpoint
+    ///   (OpenID Connect RP-Initiated Logout 1.0). The request must come from a page of this site:
+    ///   it is denied with 403 unless `Sec-Fetch-Site` is `same-origin` or, if the browser does not
+    ///   send that header, `Origin` is this site's.
+    /// - `GET /logout` shows a page with a button that signs the user out.
+    /// - `POST /backchannel-logout` receives the provider's logout tokens (OpenID Connect Back-Channel
+    ///   Logout 1.0). It responds with 200 when the sessions have ended, 400 if it rejects the token,
+    ///   and 5xx if the provider may send the token again.
+    ///
+    /// Other methods, `HEAD` included, get 405.
+    ///
+    /// A sign-out button on a page of the app:
+    ///
+    /// ```html
+    /// <form method="post" action="/logout"><button>Sign out</button></form>
+    /// ```
+    ///
+    /// If that page has a content security policy with `form-action`, the policy must allow the origin
+    /// of the end-session endpoint: browsers apply it to redirects after the form as well.
+    pub fn routes<S>(&self) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let logout = get(logout::get).post(logout::post);
+        Router::new()
+            .route(route::LOGIN, only(get(login::login), "GET"))
+            .route(
+                self.config().callback_path(),
+                only(get(login::callback), "GET"),
+            )
+            .route(route::LOGOUT, only(logout, "GET, POST"))
+            .route(
+                route::BACK_CHANNEL_LOGOUT,
+                only(post(back_channel::post), "POST"),
+            )
+    }
+
+    /// Returns the layer for routes that require a signed-in user, for
+    /// [`Router::route_layer`](axum::Router::route_layer).
+    ///
+    /// See [`RequireLogin`] for an example.
+    pub fn require_login(&self) -> RequireLogin {
+        RequireLogin::new(Arc::clone(&self.0))
+    }
+
+    /// The path of the login route as the browser sees it: `/login` under the base path.
+    #[must_use]
+    pub fn login_path(&self) -> String {
+        self.0.path(route::LOGIN)
+    }
+
+    /// The path of the logout route as the browser sees it: `/logout` under the base path.
+    #[must_use]
+    pub fn logout_path(&self) -> String {
+        self.0.path(route::LOGOUT)
+    }
+
+    /// The path of the back-channel logout route: `/backchannel-logout` under the base path.
+    ///
+    /// With the site's origin in front it is the `backchannel_logout_uri` to register with Oten
+    /// (OpenID Connect Back-Channel Logout 1.0 section 2.2).
+    #[must_use]
+    pub fn back_channel_logout_path(&self) -> String {
+        self.0.path(route::BACK_CHANNEL_LOGOUT)
+    }
+
+    /// The path of [`jwks_route`](Self::jwks_route): `/.well-known/jwks.json` under the base path.
+    ///
+    /// [`Config::jwks_uri`] is the whole URL to register with Oten.
+    #[must_use]
+    pub fn jwks_path(&self) -> String {
+        self.0.path(route::JWKS)
+    }
+
     /// The configuration in use.
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.0.config
     }
 
-    /// The path of the login route as a browser sees it, `/login` under the base path.
-    #[must_use]
-    pub fn login_path(&self) -> String {
-        self.path(route::LOGIN)
-    }
-
-    /// The path of the logout route as a browser sees it, `/logout` under the base path.
-    #[must_use]
-    pub fn logout_path(&self) -> String {
-        self.path(route::LOGOUT)
-    }
-
-    /// The provider's endpoints and features, discovered if they are not known yet.
+    /// Returns the provider's endpoints and features. Fetches the discovery document if no valid one
+    /// is cached.
     ///
     /// # Errors
     ///
-    /// [`ProviderError`] when they are not known and cannot be had now.
+    /// Returns [`ProviderError`] if no valid document is cached and none can be fetched.
     pub async fn provider_metadata(&self) -> Result<Arc<ProviderMetadata>, ProviderError> {
         self.0.provider.metadata().await
     }
 
-    /// The path of the back-channel logout route, `/backchannel-logout` under the base path. With
-    /// the site's origin before it, it is the `backchannel_logout_uri` to register with Oten (OpenID
-    /// Connect Back-Channel Logout 1.0 section 2.2).
-    #[must_use]
-    pub fn back_channel_logout_path(&self) -> String {
-        self.path(route::BACK_CHANNEL_LOGOUT)
-    }
-
-    /// The path of [`jwks_route`](Self::jwks_route) as a browser sees it, `/.well-known/jwks.json`
-    /// under the base path. [`Config::jwks_uri`] is the whole URL, to be registered with Oten.
-    #[must_use]
-    pub fn jwks_path(&self) -> String {
-        self.path(route::JWKS)
-    }
-
-    /// Waits until no tokens are being renewed or revoked, 15 seconds at most. Call it when the
-    /// server has stopped and before the process ends: a renewal that is cut off costs its user a
-    /// new sign-in.
+    /// Waits until all token refreshes and revocations have finished, at most 15 seconds.
+    ///
+    /// Call it after the server has stopped and before the process exits. A refresh that is cut off
+    /// forces its user to sign in again.
     pub async fn shutdown(&self) {
-        self.0.tasks.close();
-        // What began before has ended by then, or another process may have taken it over.
-        if timeout(LEASE_LIFETIME, self.0.tasks.wait()).await.is_err() {
+        let tasks = &self.0.tasks;
+        tasks.close();
+        // A refresh that takes longer has lost its lease, so another process may have taken over.
+        if timeout(LEASE_LIFETIME, tasks.wait()).await.is_err() {
             tracing::warn!(
                 target: TARGET,
-                tasks = self.0.tasks.len(),
-                "tokens were still being renewed or revoked when there was no more time"
+                tasks = tasks.len(),
+                "the process exits before all token refreshes and revocations have finished"
             );
         }
     }
 
-    fn path(&self, route: &str) -> String {
-        format!("{}{route}", self.0.config.base_path())
+    /// Returns the client's address: the address of the peer or, if the peer is one of the configured
+    /// [`trusted_proxies`](crate::config::ConfigBuilder::trusted_proxies), the address in `Forwarded`
+    /// (RFC 7239) or `X-Forwarded-For`.
+    ///
+    /// Returns `None` if the peer is unknown. Serve the app with
+    /// [`into_make_service_with_connect_info::<SocketAddr>()`](axum::Router::into_make_service_with_connect_info)
+    /// to make it known.
+    ///
+    /// If the two headers disagree, both are ignored; configure the proxy to strip the one it does not
+    /// set. The address is for logs and limits; this crate bases no decision on it.
+    ///
+    /// ```
+    /// use axum::{extract::ConnectInfo, http::Request};
+    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+    /// use std::net::SocketAddr;
+    ///
+    /// # let config = Config::builder()
+    /// #     .environment(Environment::Sandbox)
+    /// #     .client_id("my-site")
+    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+    /// #     .redirect_uri("http://localhost:3000/callback");
+    /// let config = config.trusted_proxies(["10.0.0.0/8"]).build()?;
+    /// let oten = Oten::new(config, MemoryStore::default())?;
+    /// let request = |peer: &str| {
+    ///     let peer: SocketAddr = peer.parse().unwrap();
+    ///     let forwarded = ("x-forwarded-for", "192.0.2.1, 203.0.113.9");
+    ///     Request::get("/").header(forwarded.0, forwarded.1).extension(ConnectInfo(peer)).body(())
+    /// };
+    ///
+    /// // The trusted proxy appended the address of its client; the entry before it may be forged.
+    /// let proxied = oten.client_address(&request("10.0.0.7:4711")?);
+    /// assert_eq!(proxied, Some("203.0.113.9".parse()?));
+    /// // The headers of any other peer are ignored.
+    /// let direct = oten.client_address(&request("198.51.100.4:4711")?);
+    /// assert_eq!(direct, Some("198.51.100.4".parse()?));
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn client_address<B>(&self, request: &Request<B>) -> Option<IpAddr> {
+        client_address::of_request(self.config(), request.extensions(), request.headers())
     }
 
-    pub(super) fn inner(&self) -> &Inner {
-        &self.0
+    /// Checks whether the store and the provider are available.
+    ///
+    /// Takes at most 2 seconds. The result is reused for 1 second, so frequent probes cause no more
+    /// than one check per second.
+    ///
+    /// ```
+    /// use axum_oten::web::DependencyStatus;
+    /// # use axum_oten::{Config, MemoryStore, Oten};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = Config::builder()
+    /// #     .issuer("http://127.0.0.1:1") // nothing listens on this port
+    /// #     .client_id("my-site")
+    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+    /// #     .redirect_uri("http://localhost:3000/callback");
+    /// let oten = Oten::new(config.build()?, MemoryStore::default())?;
+    /// let readiness = oten.readiness().await;
+    /// assert_eq!(readiness.store, DependencyStatus::Ok);
+    /// // While the provider is down, signed-in users keep their sessions: the app is ready.
+    /// assert_eq!(readiness.provider, DependencyStatus::Unreachable);
+    /// assert!(readiness.is_ready());
+    /// # Ok(()) }
+    /// ```
+    pub async fn readiness(&self) -> Readiness {
+        self.0.readiness.run(&self.0.provider).await
     }
 
-    pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    /// Returns the route `GET /.well-known/jwks.json`, which publishes the client's public keys as a
+    /// JWK set (RFC 7517 section 5).
+    ///
+    /// Mount it if the provider fetches the keys from a URI. The set is empty unless request objects
+    /// are signed with an Ed25519 key. The route needs no layer and no session; caches may keep the
+    /// response for 5 minutes.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, http::{Request, StatusCode}};
+    /// use axum_oten::{Config, MemoryStore, Oten, Secret, config::Environment, jose::Ed25519KeyPair};
+    /// use tower::ServiceExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let config = Config::builder()
+    ///     .environment(Environment::Sandbox)
+    ///     .client_id("my-site")
+    ///     .client_secret(Secret::random())
+    ///     .redirect_uri("http://localhost:3000/callback")
+    ///     .jar_eddsa(Ed25519KeyPair::generate())
+    ///     .build()?;
+    /// let oten = Oten::new(config, MemoryStore::default())?;
+    /// let app: Router = oten.routes().layer(oten.layer()).merge(oten.jwks_route());
+    ///
+    /// let read = Request::get("/.well-known/jwks.json").body(Body::empty())?;
+    /// assert_eq!(app.clone().oneshot(read).await?.status(), StatusCode::OK);
+    /// let write = Request::post("/.well-known/jwks.json").body(Body::empty())?;
+    /// assert_eq!(app.oneshot(write).await?.status(), StatusCode::METHOD_NOT_ALLOWED);
+    /// # Ok(()) }
+    /// ```
+    pub fn jwks_route<S>(&self) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let keys = self.config().client().published_keys();
+        let keys: Vec<Value> = keys.iter().map(Ed25519PublicKey::to_jwk).collect();
+        let document = Bytes::from(json!({ "keys": keys }).to_string());
+        let headers = [
+            // Clients accept it more widely than `application/jwk-set+json` (RFC 7517 section 8.5.1).
+            (header::CONTENT_TYPE, "application/json"),
+            // A new key must be published for longer than `max-age` before it signs.
+            (header::CACHE_CONTROL, "public, max-age=300"),
+        ];
+        Router::new().route(route::JWKS, get(async move || (headers, document)))
     }
 }
 
 impl fmt::Debug for Oten {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Oten")
-            .field("config", &self.0.config)
-            .finish_non_exhaustive()
+        self.0.fmt(f)
     }
 }
 
-/// A builder of [`Oten`].
+/// Builder of [`Oten`], returned by [`Oten::builder`].
+///
+/// ```
+/// # use axum_oten::{Clock, Config, MemoryStore, Oten, config::Environment};
+/// # let config = Config::builder()
+/// #     .environment(Environment::Sandbox)
+/// #     .client_id("my-site")
+/// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+/// #     .redirect_uri("http://localhost:3000/callback")
+/// #     .build()?;
+/// let clock = Clock::manual(); // a test advances it
+/// let oten = Oten::builder(config, MemoryStore::default())
+///     .clock(clock.clone())
+///     .audit(|event: &axum_oten::audit::Event| println!("{}", event.kind().name()))
+///     .build()?;
+/// # drop(oten);
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
 #[must_use]
 pub struct OtenBuilder {
     config: Config,
@@ -221,15 +332,16 @@ pub struct OtenBuilder {
 }
 
 impl OtenBuilder {
-    /// Takes the time from `clock`; by default from the system's.
+    /// Sets the clock. Defaults to the system clock.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Hands every event to `log` as well. By default events are in the log of `tracing` only.
+    /// Sets the audit log, which receives every event. Defaults to none: events are written to
+    /// `tracing` only.
     ///
-    /// See [`audit`](crate::audit) for an example. **It must not block.**
+    /// The log must not block; see [`audit`](crate::audit) for an example.
     pub fn audit(mut self, log: impl AuditLog) -> Self {
         self.audit = Some(Arc::new(log));
         self
@@ -239,72 +351,10 @@ impl OtenBuilder {
     ///
     /// # Errors
     ///
-    /// [`SetupError`] when the machine lacks something that is needed, or the store a key, and in
-    /// production when the store is in this process.
+    /// Returns the same errors as [`Oten::new`].
     pub fn build(self) -> Result<Oten, SetupError> {
-        let Self {
-            config,
-            store,
-            clock,
-            audit,
-        } = self;
-        if config.issuer().is_production() && !store.is_external() {
-            return Err(SetupError::StoreInProcess);
-        }
-        let sealer = Sealer::new(config.session_keys(), config.client().id());
-        if sealer.is_none() && store.is_external() {
-            return Err(SetupError::NoSessionKey);
-        }
-        let provider = Provider::new(&config, clock.clone())
-            .map_err(|error| SetupError::HttpClient(error.into()))?;
-        metric::describe();
-        announce(&config);
-        let trail = AuditTrail::new(clock.clone(), metric::count_event)
-            .with_audit_log(audit)
-            .with_plain_subjects(config.log_subjects());
-        let records = Records::new(store, clock.clone())
-            .with_sealer(sealer)
-            .with_trail(trail.clone());
-        let lifetimes = Lifetimes {
-            idle: config.session_idle(),
-            absolute: config.session_lifetime(),
-        };
-        let provider = Arc::new(provider);
-        let client_id = config.client().id();
-        let sessions = Sessions::new(records.clone(), lifetimes, client_id);
-        let tasks = TaskTracker::new();
-        let revoker = Revoker {
-            provider: Arc::clone(&provider),
-            client: config.client().clone(),
-            endpoint: config.revocation_endpoint().cloned(),
-            tasks: tasks.clone(),
-            trail: trail.clone(),
-        };
-        let budget = config.token_budget().map(Budget::new).map(Arc::new);
-        let refresher = TokenRefresher::new(TokenRefresherParts {
-            sessions: sessions.clone(),
-            provider: Arc::clone(&provider),
-            client: config.client().clone(),
-            budget: budget.clone(),
-            revoker: revoker.clone(),
-            tasks: tasks.clone(),
-            trail: trail.clone(),
-        });
-        Ok(Oten(Arc::new(Inner {
-            provider,
-            sessions,
-            used_logout_tokens: UsedLogoutTokens::new(records.clone(), client_id),
-            prober: Prober::new(records.clone()),
-            attempts: LoginAttempts::new(records),
-            cookies: Cookies::new(&config),
-            budget,
-            refresher,
-            revoker,
-            trail,
-            tasks,
-            clock,
-            config,
-        })))
+        let state = State::new(self.config, self.store, self.clock, self.audit)?;
+        Ok(Oten(Arc::new(state)))
     }
 }
 
@@ -318,27 +368,17 @@ impl fmt::Debug for OtenBuilder {
     }
 }
 
-fn announce(config: &Config) {
-    let (client_type, jar) = match config.client().kind() {
-        ClientType::Public => ("public", "none"),
-        ClientType::Confidential { jar, .. } => (
-            "confidential",
-            match jar {
-                Jar::Hs256 => "HS256",
-                Jar::EdDsa(_) => "EdDSA",
-                Jar::Off => "off",
-            },
-        ),
-    };
-    tracing::info!(
-        target: TARGET,
-        issuer = %config.issuer(),
-        client_id = config.client().id(),
-        client_type,
-        jar,
-        "signing in with Oten is set up"
-    );
-    for warning in config.warnings() {
-        tracing::warn!(target: TARGET, "{warning}");
-    }
+/// Answers other methods with 405. `HEAD` is one of them: a link preview must not use up a callback.
+fn only<S>(methods: MethodRouter<S>, allowed: &'static str) -> MethodRouter<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
+    let reject = async move |context| method_not_allowed(&context, allowed);
+    methods.head(reject).fallback(reject)
+}
+
+/// RFC 9110 section 15.5.6 requires `Allow`.
+fn method_not_allowed(context: &RequestContext, allowed: &'static str) -> Response {
+    let response = ErrorResponse::new(context, Error::MethodNotAllowed);
+    ([(header::ALLOW, allowed)], response).into_response()
 }

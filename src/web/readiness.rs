@@ -7,48 +7,41 @@ use tokio::{
     time::timeout,
 };
 
-use super::Oten;
 use crate::{audit::TARGET, clock::Clock, error::with_causes, provider::Provider, store::Records};
 
-/// An answer serves everybody who asks within this time: a storm of probes is one probe.
-const KEPT_FOR: Duration = Duration::from_secs(1);
-
-/// A provider that answers later is asked on in the background: nobody is kept waiting for what is
-/// not fatal.
-const PROVIDER_PATIENCE: Duration = Duration::from_millis(500);
-
-/// Whether the site can do its work: what a load balancer wants to know.
-///
-/// [`Oten::readiness`] finds it out.
+/// Whether the app can serve requests, for a load balancer. Returned by
+/// [`Oten::readiness`](crate::Oten::readiness).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Readiness {
-    /// The session store: a record was written, read and removed.
-    pub store: Health,
-    /// The provider: its discovery document was read less than 30 seconds ago, or now.
-    pub provider: Health,
+    /// The session store: the check writes, reads and removes a record.
+    pub store: DependencyStatus,
+    /// The provider: the check fetches the discovery document if the cached one is 30 seconds old.
+    pub provider: DependencyStatus,
 }
 
-/// How something is that the site depends on.
+/// Status of a service that the app depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Health {
-    /// It answers as it should.
+pub enum DependencyStatus {
+    /// The service responds as expected.
     Ok,
-    /// It does not answer in time, or not as it should; the log says why.
+    /// The service does not respond in time or not as expected; the log has the cause.
     Unreachable,
 }
 
 impl Readiness {
-    /// Whether requests should be sent here. The provider does not decide it: while it is away,
-    /// whoever is signed in goes on, and every other process of the site is no better off.
+    /// Whether the load balancer should send requests to this process.
+    ///
+    /// The provider does not count. While it is down, signed-in users keep their sessions, and other
+    /// processes of the app are affected as well.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.store == Health::Ok
+        self.store == DependencyStatus::Ok
     }
 }
 
-impl Health {
+impl DependencyStatus {
     /// `ok` or `unreachable`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -59,43 +52,22 @@ impl Health {
     }
 }
 
-impl Oten {
-    /// Whether the site can do its work. It takes 2 seconds at most, and asks once a second at
-    /// most, however often it is called.
-    ///
-    /// ```
-    /// use axum_oten::web::Health;
-    /// # use axum_oten::{Config, MemoryStore, Oten};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let config = Config::builder()
-    /// #     .issuer("http://127.0.0.1:1") // nobody listens there
-    /// #     .client_id("my-site")
-    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
-    /// #     .redirect_uri("http://localhost:3000/callback");
-    /// let oten = Oten::new(config.build()?, MemoryStore::default())?;
-    /// let readiness = oten.readiness().await;
-    /// assert!(readiness.is_ready());
-    /// // Here the provider is away: nobody can sign in, and that is no reason to leave.
-    /// assert_eq!(readiness.provider, Health::Unreachable);
-    /// # Ok(()) }
-    /// ```
-    pub async fn readiness(&self) -> Readiness {
-        let inner = self.inner();
-        inner.prober.readiness(&inner.provider).await
-    }
-}
+/// How long a result is reused, so that frequent probes cause few checks.
+const REUSE: Duration = Duration::from_secs(1);
 
-/// Finds out, one at a time.
-pub(super) struct Prober {
+/// Time limit for the provider. A check that takes longer continues in the background.
+const PROVIDER_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Checks the dependencies, one check at a time.
+pub(super) struct ReadinessCheck {
     records: Records,
-    /// Held while one finds out.
+    /// Locked during a check.
     last: Arc<Mutex<Last>>,
 }
 
 type Last = Option<(OffsetDateTime, Readiness)>;
 
-impl Prober {
+impl ReadinessCheck {
     pub(super) fn new(records: Records) -> Self {
         Self {
             records,
@@ -103,55 +75,54 @@ impl Prober {
         }
     }
 
-    async fn readiness(&self, provider: &Arc<Provider>) -> Readiness {
+    pub(super) async fn run(&self, provider: &Arc<Provider>) -> Readiness {
         let last = Arc::clone(&self.last).lock_owned().await;
-        if let Some((at, readiness)) = *last
-            && is_recent(self.records.clock(), at)
+        if let Some((checked_at, readiness)) = *last
+            && is_recent(self.records.clock(), checked_at)
         {
             return readiness;
         }
-        // Whoever asked may hang up: what lies in the store is still removed, and the next one has
-        // the answer.
-        let found = find_out(self.records.clone(), Arc::clone(provider), last);
-        tokio::spawn(found).await.unwrap_or(Readiness {
-            store: Health::Unreachable,
-            provider: Health::Unreachable,
+        // A task, so that the test record is removed even if the caller stops waiting.
+        let check = check(self.records.clone(), Arc::clone(provider), last);
+        tokio::spawn(check).await.unwrap_or(Readiness {
+            store: DependencyStatus::Unreachable,
+            provider: DependencyStatus::Unreachable,
         })
     }
 }
 
-async fn find_out(
+async fn check(
     records: Records,
     provider: Arc<Provider>,
     mut last: OwnedMutexGuard<Last>,
 ) -> Readiness {
-    let (store, provider) = join!(probe(&records), reach(&provider));
+    let (store, provider) = join!(check_store(&records), check_provider(&provider));
     let readiness = Readiness { store, provider };
     *last = Some((records.clock().now(), readiness));
     readiness
 }
 
-/// A clock that was set back makes nothing recent.
-fn is_recent(clock: &Clock, at: OffsetDateTime) -> bool {
-    let age = clock.now() - at;
-    !age.is_negative() && age < KEPT_FOR
+/// A time in the future is not recent: the clock was set back.
+fn is_recent(clock: &Clock, time: OffsetDateTime) -> bool {
+    let age = clock.now() - time;
+    !age.is_negative() && age < REUSE
 }
 
-async fn probe(records: &Records) -> Health {
+async fn check_store(records: &Records) -> DependencyStatus {
     match records.probe().await {
-        Ok(_) => Health::Ok,
+        Ok(_) => DependencyStatus::Ok,
         Err(error) => {
             let cause = with_causes(&error);
             tracing::warn!(target: TARGET, cause, "the session store is not ready");
-            Health::Unreachable
+            DependencyStatus::Unreachable
         }
     }
 }
 
-async fn reach(provider: &Provider) -> Health {
-    match timeout(PROVIDER_PATIENCE, provider.check_reachable()).await {
-        Ok(Ok(())) => Health::Ok,
-        // Why is in the log already.
-        Ok(Err(_)) | Err(_) => Health::Unreachable,
+async fn check_provider(provider: &Provider) -> DependencyStatus {
+    match timeout(PROVIDER_TIMEOUT, provider.check_reachable()).await {
+        Ok(Ok(())) => DependencyStatus::Ok,
+        // The provider module logs the cause.
+        Ok(Err(_)) | Err(_) => DependencyStatus::Unreachable,
     }
 }

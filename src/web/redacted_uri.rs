@@ -3,10 +3,9 @@ use std::fmt;
 use http::Uri;
 use url::form_urlencoded;
 
-/// A request's URI for logs: the path, and of the query the names only.
+/// A request's URI for logs: the path and the names of the query parameters, without their values.
 ///
-/// The callback's query carries a code and a state. Give this, not the URI, to the span of a
-/// request:
+/// The callback's query contains a code and a state, which must not be logged.
 ///
 /// ```
 /// use axum_oten::RedactedUri;
@@ -19,7 +18,7 @@ use url::form_urlencoded;
 /// # Ok::<_, axum::http::uri::InvalidUri>(())
 /// ```
 ///
-/// With tower-http's `TraceLayer`:
+/// With tower-http's `TraceLayer`, record it in the request's span:
 ///
 /// ```
 /// # #[cfg(feature = "cli")] fn app() -> axum::Router {
@@ -35,12 +34,12 @@ use url::form_urlencoded;
 #[derive(Clone, Copy)]
 pub struct RedactedUri<'a>(pub &'a Uri);
 
-/// Names are shown up to this length; a longer one is somebody's value without a name.
+/// A longer name is omitted: it may be a value without a name.
 const MAX_NAME_CHARS: usize = 32;
 
 impl fmt::Display for RedactedUri<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `http` lets any byte above ASCII through, also those that move a terminal's cursor.
+        // `http` accepts all non-ASCII bytes, including those that control a terminal.
         write!(f, "{}", self.0.path().escape_default())?;
         let query = self.0.query().unwrap_or_default();
         for (i, (name, value)) in form_urlencoded::parse(query.as_bytes()).enumerate() {
@@ -49,11 +48,9 @@ impl fmt::Display for RedactedUri<'_> {
                 && name
                     .chars()
                     .all(|c| c.is_ascii_alphanumeric() || "_-.[]".contains(c));
-            f.write_str(if is_name && !value.is_empty() {
-                &name
-            } else {
-                ""
-            })?;
+            if is_name && !value.is_empty() {
+                f.write_str(&name)?;
+            }
             f.write_str("=[redacted]")?;
         }
         Ok(())

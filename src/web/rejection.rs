@@ -1,104 +1,305 @@
 use std::fmt;
 
 use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 
 use super::{
-    error::Error,
-    event, page,
-    request_context::{RequestContext, redirect},
-    request_kind::RequestKind,
-    security_headers::protect_page,
+    context::{RequestContext, RequestKind},
+    error::{Error, ErrorPage},
+    response::{error_page, protect_page, redirect},
 };
-use crate::session::ReturnTo;
+use crate::{
+    audit::{AuditTrail, Event, EventKind, Level, Reason},
+    clock::Clock,
+    metric,
+    session::ReturnTo,
+};
 
-/// A refusal that knows how to answer: a guest's page is sent to sign in, everything else gets a
-/// page or problem details (RFC 9457).
-pub struct Refusal(Box<Inner>);
+/// Response to a request that failed or was denied.
+///
+/// By [request kind](crate::web#request-kinds) the response is a redirect to the login route, a page
+/// or problem details (RFC 9457). Its extensions hold [`ErrorDetails`].
+pub struct ErrorResponse(Box<Inner>);
 
 struct Inner {
     error: Error,
+    page: ErrorPage,
+    /// `None` if the request did not pass through the layer.
     context: Option<RequestContext>,
     return_to: Option<ReturnTo>,
 }
 
-impl Refusal {
-    pub(super) fn missing_layer() -> Self {
-        Self(Box::new(Inner {
-            error: Error::MissingLayer,
-            context: None,
-            return_to: None,
-        }))
+/// Description of an [`ErrorResponse`], inserted into the response's extensions.
+///
+/// An outer layer can use it to replace the response. Keep the headers of a response that leaves
+/// [`Oten::layer`](crate::Oten::layer): they may set cookies.
+///
+/// ```
+/// use axum::{
+///     Router, body::Body, http::{Request, StatusCode}, middleware::map_response,
+///     response::{IntoResponse, Response}, routing::get,
+/// };
+/// use axum_oten::{audit::Reason, web::ErrorDetails};
+/// # use axum_oten::{Config, MemoryStore, Oten, User, config::Environment};
+/// # use tower::ServiceExt;
+///
+/// async fn replace_error(response: Response) -> Response {
+///     match response.extensions().get::<ErrorDetails>() {
+///         Some(details) if details.reason() == Reason::NotSignedIn => {
+///             (details.status(), "Members only").into_response()
+///         }
+///         _ => response,
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let config = Config::builder()
+/// #     .environment(Environment::Sandbox)
+/// #     .client_id("my-site")
+/// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+/// #     .redirect_uri("http://localhost:3000/callback")
+/// #     .build()?;
+/// # let oten = Oten::new(config, MemoryStore::default())?;
+/// let app: Router = Router::new()
+///     .route("/", get(async || "Welcome"))
+///     .route("/members", get(async |_: User| "Hello"))
+///     .layer(map_response(replace_error))
+///     .layer(oten.layer());
+///
+/// let allowed = app.clone().oneshot(Request::get("/").body(Body::empty())?).await?;
+/// assert_eq!(allowed.status(), StatusCode::OK);
+/// let denied = app.oneshot(Request::get("/members").body(Body::empty())?).await?;
+/// assert_eq!(denied.status(), StatusCode::UNAUTHORIZED);
+/// let body = axum::body::to_bytes(denied.into_body(), 1024).await?;
+/// assert_eq!(body, "Members only");
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorDetails {
+    status: StatusCode,
+    reason: Reason,
+    correlation_id: Option<String>,
+}
+
+impl ErrorDetails {
+    /// The status of the response: 303 if it redirects to the login route.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
     }
 
+    /// Why the request failed or was denied.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.reason
+    }
+
+    /// The ID that the response shares with its `refused` event. `None` for a redirect to the login
+    /// route, which makes no event, and for a request that did not pass through
+    /// [`Oten::layer`](crate::Oten::layer).
+    #[must_use]
+    pub fn correlation_id(&self) -> Option<&str> {
+        self.correlation_id.as_deref()
+    }
+}
+
+impl ErrorResponse {
     pub(super) fn new(context: &RequestContext, error: Error) -> Self {
+        Self::with_context(Some(context.clone()), error)
+    }
+
+    /// The request did not pass through the layer.
+    pub(super) fn missing_layer() -> Self {
+        Self::with_context(None, Error::MissingLayer)
+    }
+
+    fn with_context(context: Option<RequestContext>, error: Error) -> Self {
         Self(Box::new(Inner {
-            error,
-            context: Some(context.clone()),
-            return_to: None,
-        }))
-    }
-}
-
-/// Answers with an error, and logs it; a retry leads to `return_to`.
-pub(super) fn refuse(
-    context: &RequestContext,
-    error: Error,
-    return_to: Option<&ReturnTo>,
-) -> Response {
-    let mut refusal = Refusal::new(context, error);
-    refusal.0.return_to = return_to.cloned();
-    refusal.into_response()
-}
-
-/// What it is about, nothing of the request.
-impl fmt::Debug for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Refusal").field(&self.0.error).finish()
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let Inner {
+            page: error.page(),
             error,
             context,
-            return_to,
-        } = *self.0;
-        let Some(context) = context else {
-            // Without the layer nothing is known about the site: not even where its pages are.
-            event::refused_without_layer(&error);
-            let description = error.description();
-            let mut response = (description.status, description.sentence).into_response();
-            protect_page(response.headers_mut());
-            return response;
-        };
-        let wants_sign_in = matches!(error, Error::NotSignedIn | Error::AccessTokenEnded);
-        // Being sent to sign in is no refusal: a crawler on protected pages fills no log.
-        if wants_sign_in && context.request_kind() == RequestKind::Page {
-            return redirect(&page::login_url(context.oten(), context.path().as_ref()));
+            return_to: None,
+        }))
+    }
+
+    /// Sets the path that the page's sign-in link returns to.
+    pub(super) fn return_to(mut self, return_to: Option<ReturnTo>) -> Self {
+        self.0.return_to = return_to;
+        self
+    }
+
+    /// The status of the response: 303 if it redirects to the login route.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        if self.redirects_to_login() {
+            StatusCode::SEE_OTHER
+        } else {
+            self.0.page.status
         }
-        event::refused(&context, &error);
-        page::error(&context, &error, return_to.as_ref())
+    }
+
+    /// Why the request failed or was denied.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        self.0.page.reason
+    }
+
+    pub(super) fn page(&self) -> &ErrorPage {
+        &self.0.page
+    }
+
+    pub(super) fn details(&self) -> ErrorDetails {
+        let context = self.0.context.as_ref();
+        let context = context.filter(|_| !self.redirects_to_login());
+        ErrorDetails {
+            status: self.status(),
+            reason: self.reason(),
+            correlation_id: context.map(|context| context.correlation_id().to_owned()),
+        }
+    }
+
+    fn redirects_to_login(&self) -> bool {
+        let Inner { error, context, .. } = &*self.0;
+        matches!(error, Error::NotSignedIn | Error::AccessTokenExpired)
+            && context
+                .as_ref()
+                .is_some_and(|context| context.kind() == RequestKind::Page)
+    }
+
+    /// Records the `refused` event.
+    pub(super) fn record(&self) {
+        let Inner {
+            error,
+            page,
+            context,
+            ..
+        } = &*self.0;
+        let level = match error {
+            Error::NotSignedIn => Level::Debug,
+            // The parameters came through the browser, which can send anything.
+            Error::Callback(_) => Level::Warn,
+            _ if page.status.is_server_error() => Level::Error,
+            _ => Level::Warn,
+        };
+        let record = |trail: &AuditTrail, event: Event| {
+            let event = event.with_refusal(level, page.reason, page.status.as_u16());
+            trail.record(&event.with_cause(error.cause()));
+        };
+        match context {
+            Some(context) => record(&context.state().trail, context.event(EventKind::Refused)),
+            None => {
+                let trail = AuditTrail::new(Clock::system(), metric::count_event);
+                record(&trail, trail.event(EventKind::Refused));
+            }
+        }
     }
 }
 
-/// What a refusal is about, for those who answer it themselves.
+/// Prints the error and nothing of the request.
+impl fmt::Debug for ErrorResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ErrorResponse").field(&self.0.error).finish()
+    }
+}
+
+impl IntoResponse for ErrorResponse {
+    fn into_response(self) -> Response {
+        let Inner {
+            page,
+            context,
+            return_to,
+            ..
+        } = &*self.0;
+        // A redirect to the login route makes no event, so that a crawler does not fill the log.
+        if !self.redirects_to_login() {
+            self.record();
+        }
+        let mut response = match context {
+            Some(context) if self.redirects_to_login() => {
+                redirect(&context.state().login_url(context.path().as_ref()))
+            }
+            Some(context) => error_page(context, page, return_to.as_ref()),
+            // Without the layer, the paths of the site's pages are unknown.
+            None => {
+                let mut response = (page.status, page.text).into_response();
+                protect_page(response.headers_mut());
+                response
+            }
+        };
+        response.extensions_mut().insert(self.details());
+        response
+    }
+}
+
+/// Defines the rejection of an extractor.
 macro_rules! rejection {
     (
         $(#[$meta:meta])*
-        $name:ident { $($(#[$variant_meta:meta])* $variant:ident,)* }
+        $name:ident {
+            $($(#[$variant_meta:meta])* $variant:ident: $error:pat,)*
+        }
     ) => {
         $(#[$meta])*
         #[derive(Debug)]
         #[non_exhaustive]
         pub enum $name {
-            $($(#[$variant_meta])* $variant(Refusal),)*
+            /// [`Oten::layer`](crate::Oten::layer) is missing: 500. The log says where to add it.
+            MissingLayer(ErrorResponse),
+            /// No user is signed in: a page redirects to the login route (303), other requests get
+            /// 401.
+            NotSignedIn(ErrorResponse),
+            /// The session store is down: 503 with `Retry-After`. The session cookie stays as it is.
+            StoreUnavailable(ErrorResponse),
+            /// The provider does not refresh the tokens and the grace period is over: 503 with
+            /// `Retry-After`.
+            NotRefreshed(ErrorResponse),
+            $($(#[$variant_meta])* $variant(ErrorResponse),)*
+        }
+
+        impl $name {
+            /// The status of the response: 303 if it redirects to the login route.
+            #[must_use]
+            pub fn status(&self) -> StatusCode {
+                self.response().status()
+            }
+
+            /// Why the extractor rejects the request.
+            #[must_use]
+            pub fn reason(&self) -> Reason {
+                self.response().reason()
+            }
+
+            fn response(&self) -> &ErrorResponse {
+                match self {
+                    Self::MissingLayer(response)
+                    | Self::NotSignedIn(response)
+                    | Self::StoreUnavailable(response)
+                    | Self::NotRefreshed(response)
+                    $(| Self::$variant(response))* => response,
+                }
+            }
+        }
+
+        impl From<ErrorResponse> for $name {
+            fn from(response: ErrorResponse) -> Self {
+                match &response.0.error {
+                    Error::MissingLayer => Self::MissingLayer(response),
+                    Error::Store(_) => Self::StoreUnavailable(response),
+                    Error::NotRefreshed { .. } => Self::NotRefreshed(response),
+                    $($error => Self::$variant(response),)*
+                    _ => Self::NotSignedIn(response),
+                }
+            }
         }
 
         impl IntoResponse for $name {
             fn into_response(self) -> Response {
                 match self {
-                    $(Self::$variant(refusal) => refusal.into_response(),)*
+                    Self::MissingLayer(response)
+                    | Self::NotSignedIn(response)
+                    | Self::StoreUnavailable(response)
+                    | Self::NotRefreshed(response)
+                    $(| Self::$variant(response))* => response.into_response(),
                 }
             }
         }
@@ -106,55 +307,45 @@ macro_rules! rejection {
 }
 
 rejection! {
-    /// Why there is no [`User`](crate::User) for a handler.
-    UserRejection {
-        /// [`Oten::layer`](crate::Oten::layer) is missing: 500, and the log says where to add it.
-        MissingLayer,
-        /// Nobody is signed in: 303 to sign in for a page, else 401.
-        NotSignedIn,
-        /// The session store does not answer: 503 with `Retry-After`; the cookie is left alone.
-        StoreUnavailable,
-        /// The provider does not renew the tokens and the grace is over: 503 with `Retry-After`.
-        NotRefreshed,
-    }
+    /// Rejection of the extractor [`User`](crate::User).
+    ///
+    /// ```
+    /// use axum::response::{IntoResponse, Response};
+    /// use axum_oten::{User, web::UserRejection};
+    ///
+    /// async fn greeting(user: Result<User, UserRejection>) -> Response {
+    ///     match user {
+    ///         Ok(user) => format!("Hello {}", user.subject()).into_response(),
+    ///         Err(UserRejection::NotSignedIn(_)) => "Hello guest".into_response(),
+    ///         Err(rejection) => {
+    ///             println!("{} {}", rejection.status(), rejection.reason());
+    ///             rejection.into_response()
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    UserRejection {}
 }
 
 rejection! {
-    /// Why there is no [`AccessToken`](crate::AccessToken) for a handler.
+    /// Rejection of the extractor [`AccessToken`](crate::AccessToken).
+    ///
+    /// ```
+    /// use axum::response::{IntoResponse, Response};
+    /// use axum_oten::{AccessToken, web::AccessTokenRejection};
+    ///
+    /// async fn orders(token: Result<AccessToken, AccessTokenRejection>) -> Response {
+    ///     match token {
+    ///         Ok(_token) => "orders from the API".into_response(),
+    ///         Err(AccessTokenRejection::NotSignedIn(_)) => "no orders".into_response(),
+    ///         Err(rejection) => rejection.into_response(),
+    ///     }
+    /// }
+    /// ```
     AccessTokenRejection {
-        /// [`Oten::layer`](crate::Oten::layer) is missing: 500, and the log says where to add it.
-        MissingLayer,
-        /// Nobody is signed in: 303 to sign in for a page, else 401.
-        NotSignedIn,
-        /// The token has ended: 303 to sign in for a page, else 401; 502 if it ended within a minute
-        /// of signing in, because then the next one would, too.
-        Ended,
-        /// The session store does not answer: 503 with `Retry-After`; the cookie is left alone.
-        StoreUnavailable,
-        /// The provider does not renew the tokens and the grace is over: 503 with `Retry-After`.
-        NotRefreshed,
-    }
-}
-
-impl From<Refusal> for UserRejection {
-    fn from(refusal: Refusal) -> Self {
-        match refusal.0.error {
-            Error::MissingLayer => Self::MissingLayer(refusal),
-            Error::Store(_) | Error::StoreShared(_) => Self::StoreUnavailable(refusal),
-            Error::NotRefreshed { .. } => Self::NotRefreshed(refusal),
-            _ => Self::NotSignedIn(refusal),
-        }
-    }
-}
-
-impl From<Refusal> for AccessTokenRejection {
-    fn from(refusal: Refusal) -> Self {
-        match refusal.0.error {
-            Error::MissingLayer => Self::MissingLayer(refusal),
-            Error::Store(_) | Error::StoreShared(_) => Self::StoreUnavailable(refusal),
-            Error::NotRefreshed { .. } => Self::NotRefreshed(refusal),
-            Error::AccessTokenEnded | Error::AccessTokenUseless => Self::Ended(refusal),
-            _ => Self::NotSignedIn(refusal),
-        }
+        /// The token has expired and cannot be refreshed: a page redirects to the login route (303),
+        /// other requests get 401. If it expired within a minute after the sign-in, every request
+        /// gets 502, because signing in again would not help.
+        Expired: Error::AccessTokenExpired | Error::AccessTokenUseless,
     }
 }

@@ -1,0 +1,261 @@
+use std::{fmt, sync::Arc};
+
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use http::{Extensions, request::Parts};
+
+use super::{
+    context::RequestContext,
+    error::Error,
+    rejection::{AccessTokenRejection, ErrorResponse, UserRejection},
+    state::State,
+};
+use crate::{
+    config::RefreshPolicy,
+    secret::Secret,
+    session::{RefreshOutcome, SignedIn, Tokens, User},
+};
+
+/// Layer that requires a signed-in user, returned by
+/// [`Oten::require_login`](crate::Oten::require_login).
+///
+/// Without a user, a browser navigation is redirected to the login route and returns after the
+/// sign-in; any other request gets 401. Add the layer with
+/// [`Router::route_layer`](axum::Router::route_layer) to the routes it protects.
+///
+/// ```
+/// # use axum::{Router, routing::get};
+/// # fn protected(oten: &axum_oten::Oten) -> Router {
+/// Router::new()
+///     .route("/admin", get(async || "for the staff"))
+///     .route_layer(oten.require_login().authorize(|user| {
+///         user.claim("workspace").is_some_and(|workspace| workspace == "staff")
+///     }))
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct RequireLogin {
+    state: Arc<State>,
+    rule: Option<Arc<Rule>>,
+}
+
+type Rule = dyn Fn(&User) -> bool + Send + Sync;
+
+impl RequireLogin {
+    pub(super) fn new(state: Arc<State>) -> Self {
+        Self { state, rule: None }
+    }
+
+    /// Admits only users for whom `rule` returns true; others get 403. If it is called several times,
+    /// all rules must hold.
+    ///
+    /// The rule runs after the user has signed in, so a denied user is not sent to the login route
+    /// again. It is not async: check what needs a database in the handler.
+    pub fn authorize(self, rule: impl Fn(&User) -> bool + Send + Sync + 'static) -> Self {
+        let rule: Arc<Rule> = match self.rule {
+            None => Arc::new(rule),
+            Some(previous) => Arc::new(move |user: &User| previous(user) && rule(user)),
+        };
+        Self {
+            rule: Some(rule),
+            ..self
+        }
+    }
+
+    pub(super) async fn check(&self, extensions: &Extensions) -> Result<(), ErrorResponse> {
+        // A layer of another `Oten` has other sessions.
+        let context = extensions
+            .get::<RequestContext>()
+            .filter(|context| context.belongs_to(&self.state))
+            .ok_or_else(ErrorResponse::missing_layer)?;
+        let signed_in = context
+            .require_user()
+            .await
+            .map_err(|error| ErrorResponse::new(context, error))?;
+        match &self.rule {
+            Some(rule) if !rule(signed_in.user()) => {
+                Err(ErrorResponse::new(context, Error::Forbidden))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for RequireLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequireLogin")
+            .field("has_rule", &self.rule.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An access token of the signed-in user, to call an API on the user's behalf.
+///
+/// The extractor refreshes the token if necessary. It rejects a token that expires within 10 seconds,
+/// because the token would not survive the call; see [`AccessTokenRejection`] for the responses.
+///
+/// ```
+/// use axum_oten::AccessToken;
+///
+/// async fn orders(token: AccessToken) -> String {
+///     let authorization = format!("Bearer {}", token.expose());
+///     // … send it to the API and to no other server
+/// #   authorization
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct AccessToken(Secret);
+
+impl AccessToken {
+    /// The token as text, for an `Authorization: Bearer` header.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+}
+
+/// A token that expires earlier may not survive the call it is for.
+const MIN_TOKEN_LIFETIME: time::Duration = time::Duration::seconds(10);
+
+/// A token that expires within this time after the sign-in would expire so after the next sign-in,
+/// too: signing in again does not help.
+const RECENT_SIGN_IN: time::Duration = time::Duration::minutes(1);
+
+impl RequestContext {
+    /// Returns the signed-in user. Refreshes tokens that are due, so that a user whom the provider
+    /// has signed out is denied.
+    async fn require_user(&self) -> Result<SignedIn, Error> {
+        let signed_in = self.require_session().await?;
+        let state = self.state();
+        if state.config.refresh() != RefreshPolicy::Always
+            || !signed_in.is_refresh_due(state.clock.now())
+        {
+            return Ok(signed_in);
+        }
+        let Refreshed { tokens, failure } = self.refresh(&signed_in).await?;
+        let Some(error) = failure else {
+            return Ok(signed_in);
+        };
+        // The session's due time is never later than the token's expiry.
+        let expires_at = match &tokens {
+            Some(tokens) => Some(tokens.access_token_expires_at),
+            None => signed_in.refresh_due_at(),
+        };
+        let grace = state.config.refresh_grace();
+        if expires_at.is_none_or(|expires_at| state.clock.now() >= expires_at + grace) {
+            return Err(error);
+        }
+        self.count_grace();
+        Ok(signed_in)
+    }
+
+    async fn require_access_token(&self) -> Result<AccessToken, Error> {
+        let signed_in = self.require_session().await?;
+        let now = self.state().clock.now();
+        let token = |tokens: &Tokens| {
+            let is_usable = tokens.access_token_expires_at > now + MIN_TOKEN_LIFETIME;
+            is_usable.then(|| AccessToken(tokens.access_token.clone()))
+        };
+        let expired = || {
+            if signed_in.user().signed_in_at() + RECENT_SIGN_IN > now {
+                Error::AccessTokenUseless
+            } else {
+                Error::AccessTokenExpired
+            }
+        };
+        let stored = self.session().tokens(&signed_in).await?;
+        let stored = stored.ok_or_else(expired)?;
+        if stored.are_fresh(now)
+            && let Some(token) = token(&stored)
+        {
+            return Ok(token);
+        }
+        let Refreshed { tokens, failure } = self.refresh(&signed_in).await?;
+        let token = tokens.and_then(|tokens| token(&tokens));
+        token.ok_or_else(|| failure.unwrap_or_else(expired))
+    }
+
+    async fn require_session(&self) -> Result<SignedIn, Error> {
+        self.signed_in().await?.ok_or(Error::NotSignedIn)
+    }
+
+    /// Refreshes the tokens. Returns an error if the sign-in has ended or the store is down.
+    async fn refresh(&self, signed_in: &SignedIn) -> Result<Refreshed, Error> {
+        let (id, client) = (self.correlation_id(), self.client_address());
+        let Some(request) = self.session().refresh_request(signed_in, id, client) else {
+            return Ok(Refreshed::default());
+        };
+        let failed = |retry_after| Some(Error::NotRefreshed { retry_after });
+        let (tokens, failure) = match self.state().refresher.refresh(request).await {
+            RefreshOutcome::Fresh(tokens) | RefreshOutcome::NotRefreshable(tokens) => {
+                self.session().note_refresh(&tokens);
+                (Some(tokens), None)
+            }
+            RefreshOutcome::Failed {
+                tokens,
+                retry_after,
+            } => (Some(tokens), failed(retry_after)),
+            RefreshOutcome::TimedOut => (None, failed(None)),
+            RefreshOutcome::Ended => return Err(Error::NotSignedIn),
+            RefreshOutcome::StoreDown(error) => return Err(Error::Store(error)),
+        };
+        Ok(Refreshed { tokens, failure })
+    }
+}
+
+/// The tokens of a session after an attempt to refresh them.
+#[derive(Default)]
+struct Refreshed {
+    /// `None` if the session has no tokens or their refresh timed out.
+    tokens: Option<Arc<Tokens>>,
+    /// The error of a refresh that may succeed later.
+    failure: Option<Error>,
+}
+
+impl<S: Sync> FromRequestParts<S> for RequestContext {
+    type Rejection = ErrorResponse;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ErrorResponse> {
+        let context = parts.extensions.get::<Self>().cloned();
+        context.ok_or_else(ErrorResponse::missing_layer)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for User {
+    type Rejection = UserRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let context = RequestContext::from_request_parts(parts, state).await?;
+        match context.require_user().await {
+            Ok(signed_in) => Ok(signed_in.user().clone()),
+            Err(error) => Err(ErrorResponse::new(&context, error).into()),
+        }
+    }
+}
+
+/// `None` if no user is signed in. Rejects the request if the store is down, because a signed-in user
+/// must not be mistaken for a guest.
+impl<S: Send + Sync> OptionalFromRequestParts<S> for User {
+    type Rejection = UserRejection;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &S,
+    ) -> Result<Option<Self>, Self::Rejection> {
+        let context = RequestContext::from_request_parts(parts, state).await?;
+        match context.signed_in().await {
+            Ok(signed_in) => Ok(signed_in.map(|signed_in| signed_in.user().clone())),
+            Err(error) => Err(ErrorResponse::new(&context, error).into()),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for AccessToken {
+    type Rejection = AccessTokenRejection;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Self::Rejection> {
+        let context = RequestContext::from_request_parts(parts, state).await?;
+        let token = context.require_access_token().await;
+        token.map_err(|error| ErrorResponse::new(&context, error).into())
+    }
+}

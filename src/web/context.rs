@@ -1,0 +1,288 @@
+use std::{
+    fmt,
+    net::IpAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use axum::extract::OriginalUri;
+use http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts};
+
+use super::{client_address, cookies::SessionCookies, error::Error, state::State};
+use crate::{
+    audit::{Event, EventKind},
+    metric,
+    secret::{hex, random_bytes},
+    session::{RequestSession, ReturnTo, SignedIn, User},
+};
+
+/// A request in the layer, with its session, its cookies and its kind. An extension of the request.
+#[derive(Clone)]
+pub(super) struct RequestContext(Arc<Inner>);
+
+struct Inner {
+    state: Arc<State>,
+    session: RequestSession,
+    session_cookies: SessionCookies,
+    kind: RequestKind,
+    client_address: Option<IpAddr>,
+    /// The URI outside of `nest`.
+    uri: Uri,
+    correlation_id: OnceLock<String>,
+    depends_on_user: AtomicBool,
+    is_personal: AtomicBool,
+    uses_grace: AtomicBool,
+    is_session_written: AtomicBool,
+}
+
+impl RequestContext {
+    pub(super) fn new(state: &Arc<State>, request: &Parts) -> Self {
+        let Parts {
+            method,
+            uri,
+            headers,
+            extensions,
+            ..
+        } = request;
+        let session_cookies = state.cookies.sessions(headers);
+        let original_uri = extensions.get::<OriginalUri>().map(|original| &original.0);
+        Self(Arc::new(Inner {
+            session: state.sessions.of_request(session_cookies.only()),
+            session_cookies,
+            kind: RequestKind::of(method, headers),
+            client_address: client_address::of_request(&state.config, extensions, headers),
+            uri: original_uri.unwrap_or(uri).clone(),
+            state: Arc::clone(state),
+            correlation_id: OnceLock::new(),
+            depends_on_user: AtomicBool::new(false),
+            is_personal: AtomicBool::new(false),
+            uses_grace: AtomicBool::new(false),
+            is_session_written: AtomicBool::new(false),
+        }))
+    }
+
+    pub(super) fn state(&self) -> &State {
+        &self.0.state
+    }
+
+    /// Whether this is a request in a layer of the same [`Oten`](super::Oten). A request may pass
+    /// through layers of several.
+    pub(super) fn belongs_to(&self, state: &Arc<State>) -> bool {
+        Arc::ptr_eq(&self.0.state, state)
+    }
+
+    pub(super) fn session(&self) -> &RequestSession {
+        &self.0.session
+    }
+
+    /// The sessions that the browser's cookies name, whether they exist or not.
+    pub(super) fn session_cookies(&self) -> &SessionCookies {
+        &self.0.session_cookies
+    }
+
+    pub(super) fn kind(&self) -> RequestKind {
+        self.0.kind
+    }
+
+    /// The request's path and query as the browser sees them, to return to after a sign-in. A proxy
+    /// may have cut off the base path.
+    pub(super) fn path(&self) -> Option<ReturnTo> {
+        let (base, uri) = (self.state().config.base_path(), &self.0.uri);
+        let path = uri.path_and_query()?.as_str();
+        let below_base = uri.path().strip_prefix(base);
+        if below_base.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            ReturnTo::parse(path)
+        } else {
+            ReturnTo::parse(&format!("{base}{path}"))
+        }
+    }
+
+    pub(super) fn client_address(&self) -> Option<IpAddr> {
+        self.0.client_address
+    }
+
+    /// The ID that ties an error page to its events.
+    pub(super) fn correlation_id(&self) -> &str {
+        let id = || hex(random_bytes::<8>().as_ref());
+        self.0.correlation_id.get_or_init(id)
+    }
+
+    /// Reads the session and returns the signed-in user. From then on the response depends on the
+    /// user.
+    pub(super) async fn signed_in(&self) -> Result<Option<SignedIn>, Error> {
+        let signed_in = self.session().signed_in().await?;
+        self.0.depends_on_user.store(true, Ordering::Relaxed);
+        if signed_in.is_some() {
+            self.0.is_personal.store(true, Ordering::Relaxed);
+        }
+        Ok(signed_in)
+    }
+
+    /// Whether the response depends on the user or the absence of one.
+    pub(super) fn depends_on_user(&self) -> bool {
+        self.0.depends_on_user.load(Ordering::Relaxed)
+    }
+
+    /// Whether the response is for a signed-in user.
+    pub(super) fn is_personal(&self) -> bool {
+        self.0.is_personal.load(Ordering::Relaxed)
+    }
+
+    /// Counts that the request continues in the grace period, once even if a layer and a handler
+    /// both need the user.
+    pub(super) fn count_grace(&self) {
+        if !self.0.uses_grace.swap(true, Ordering::Relaxed) {
+            metric::grace_used();
+        }
+    }
+
+    /// Marks the session and its cookie as written by the route, so that the layer does not write
+    /// them.
+    pub(super) fn mark_session_written(&self) {
+        self.0.is_session_written.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_session_written(&self) -> bool {
+        self.0.is_session_written.load(Ordering::Relaxed)
+    }
+
+    /// Returns an event of this request, to be completed and recorded.
+    pub(super) fn event(&self, kind: EventKind) -> Event {
+        let event = self.state().trail.event(kind);
+        event
+            .with_correlation_id(self.correlation_id())
+            .with_client_address(self.client_address())
+    }
+
+    pub(super) fn record(&self, event: &Event) {
+        self.state().trail.record(event);
+    }
+
+    pub(super) fn record_user_event(&self, kind: EventKind, user: &User) {
+        let trail = &self.state().trail;
+        let subject = trail.pseudonym(user.issuer(), user.subject());
+        self.record(&self.event(kind).with_subject(subject));
+    }
+}
+
+/// Without the session's ID and data: rejections print it.
+impl fmt::Debug for RequestContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestContext")
+            .field("correlation_id", &self.correlation_id())
+            .field("kind", &self.kind())
+            .field("path", &self.path())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the response must look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RequestKind {
+    /// A browser navigates to a page: it can be redirected.
+    Page,
+    /// A browser submits a form: it shows a page, but a redirect would lose the form's data.
+    Form,
+    /// A script or another program: it expects JSON.
+    Api,
+}
+
+impl RequestKind {
+    /// Reads the Fetch Metadata headers or, if the browser does not send them, `Accept`.
+    fn of(method: &Method, headers: &HeaderMap) -> Self {
+        if !is_navigation(headers) {
+            Self::Api
+        } else if matches!(*method, Method::GET | Method::HEAD) {
+            Self::Page
+        } else {
+            Self::Form
+        }
+    }
+}
+
+/// Whether the browser will display the response as a page.
+fn is_navigation(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    if text("x-requested-with").is_some_and(|by| by.eq_ignore_ascii_case("XMLHttpRequest")) {
+        return false;
+    }
+    if let Some(dest) = text("sec-fetch-dest")
+        && !matches!(dest, "document" | "frame" | "iframe")
+    {
+        return false;
+    }
+    if let Some(mode) = text("sec-fetch-mode") {
+        return mode == "navigate";
+    }
+    headers.get_all(header::ACCEPT).iter().any(accepts_html)
+}
+
+/// Whether `Accept` names HTML. `*/*` does not count: every program sends it.
+fn accepts_html(accept: &HeaderValue) -> bool {
+    let Ok(accept) = accept.to_str() else {
+        return false;
+    };
+    accept.split(',').any(|range| {
+        let media_type = range.split(';').next().unwrap_or_default().trim();
+        media_type.eq_ignore_ascii_case("text/html")
+            || media_type.eq_ignore_ascii_case("application/xhtml+xml")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request_kind(method: &Method, headers: &[(&'static str, &'static str)]) -> RequestKind {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect();
+        RequestKind::of(method, &headers)
+    }
+
+    #[test]
+    fn r2_headers_determine_the_request_kind() {
+        use RequestKind::{Api, Form, Page};
+        const HTML: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+        const NAVIGATE: (&str, &str) = ("sec-fetch-mode", "navigate");
+        for (method, headers, expected) in [
+            (Method::GET, &[HTML][..], Page),
+            (Method::HEAD, &[HTML], Page),
+            (Method::POST, &[HTML], Form),
+            (Method::GET, &[], Api),
+            (Method::GET, &[("accept", "*/*")], Api),
+            (Method::GET, &[("accept", "application/json")], Api),
+            (Method::GET, &[("accept", "text/htmlx")], Api),
+            (Method::GET, &[HTML, NAVIGATE], Page),
+            (
+                Method::GET,
+                &[NAVIGATE, ("sec-fetch-dest", "document")],
+                Page,
+            ),
+            (Method::GET, &[NAVIGATE, ("sec-fetch-dest", "iframe")], Page),
+            (Method::GET, &[NAVIGATE, ("sec-fetch-dest", "object")], Api),
+            (Method::GET, &[HTML, ("sec-fetch-mode", "cors")], Api),
+            (Method::GET, &[HTML, ("sec-fetch-mode", "no-cors")], Api),
+            (Method::GET, &[HTML, ("sec-fetch-dest", "image")], Api),
+            (
+                Method::GET,
+                &[HTML, ("x-requested-with", "XMLHttpRequest")],
+                Api,
+            ),
+            (
+                Method::POST,
+                &[NAVIGATE, ("sec-fetch-dest", "document")],
+                Form,
+            ),
+        ] {
+            assert_eq!(
+                request_kind(&method, headers),
+                expected,
+                "{method} {headers:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,201 @@
+use std::sync::LazyLock;
+
+use askama::Template;
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::{
+    context::{RequestContext, RequestKind},
+    error::{ErrorPage, NextStep},
+    state::State,
+};
+use crate::{config::route, session::ReturnTo};
+
+/// Redirects the browser with `GET`. The response must not be cached.
+pub(super) fn redirect(to: &str) -> Response {
+    let mut response = Redirect::to(to).into_response();
+    protect(response.headers_mut());
+    forbid_caching(response.headers_mut());
+    response
+}
+
+/// Returns an error as a page or as problem details (RFC 9457), by request kind.
+pub(super) fn error_page(
+    context: &RequestContext,
+    page: &ErrorPage,
+    return_to: Option<&ReturnTo>,
+) -> Response {
+    let mut response = match context.kind() {
+        RequestKind::Api => problem_details(context, page),
+        RequestKind::Page | RequestKind::Form => {
+            let is_error = page.status != StatusCode::OK;
+            html(&Page {
+                action: match page.next_step {
+                    NextStep::SignIn(text) => Action::Link {
+                        text,
+                        href: context.state().login_url(return_to),
+                    },
+                    NextStep::SignOut => sign_out_button(context.state()),
+                    NextStep::None => Action::None,
+                },
+                correlation_id: is_error.then(|| context.correlation_id()),
+                ..Page::new(context.state(), page.title, page.text)
+            })
+        }
+    };
+    *response.status_mut() = page.status;
+    if let Some(retry_after) = page.retry_after {
+        let seconds = HeaderValue::from(retry_after.as_secs().max(1));
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
+}
+
+/// Returns the page on which a signed-in user confirms signing out.
+pub(super) fn confirm_sign_out_page(state: &State) -> Response {
+    html(&Page {
+        action: sign_out_button(state),
+        ..Page::new(state, "Sign out?", "You are signed in to this site.")
+    })
+}
+
+/// Returns the page after signing out. `at_provider` says whether the browser returns from the
+/// provider, where the user was signed out as well.
+pub(super) fn signed_out_page(state: &State, at_provider: bool) -> Response {
+    let text = if at_provider {
+        "You are signed out of this site, and Oten was asked to sign you out there, too."
+    } else {
+        "You are not signed in to this site in this browser."
+    };
+    html(&Page {
+        action: Action::Link {
+            text: "Sign in",
+            href: state.login_url(None),
+        },
+        ..Page::new(state, "You are signed out", text)
+    })
+}
+
+/// Keeps a response that depends on the user out of caches, unless the handler has set
+/// `Cache-Control`.
+pub(super) fn forbid_caching(headers: &mut HeaderMap) {
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
+}
+
+/// Sets the security headers of a page. They isolate it from the window that opened it.
+pub(super) fn protect_page(headers: &mut HeaderMap) {
+    protect(headers);
+    headers.insert(
+        "cross-origin-opener-policy",
+        HeaderValue::from_static("same-origin"),
+    );
+}
+
+/// Sets the security headers of a response without content. The window that opened it stays
+/// connected: an app may sign in in a popup.
+fn protect(headers: &mut HeaderMap) {
+    const SECURITY_HEADERS: [(HeaderName, HeaderValue); 2] = [
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
+        // The callback's URL must not leave this site. `no-referrer` would make browsers send
+        // `Origin: null` with the sign-out form.
+        (
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("same-origin"),
+        ),
+    ];
+    for (name, value) in SECURITY_HEADERS {
+        headers.insert(name, value);
+    }
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(
+            "default-src 'none'; base-uri 'none'; frame-ancestors 'none'",
+        ));
+}
+
+const STYLE: &str = include_str!("../../templates/page.css");
+
+/// Allows the inline style sheet of the pages and nothing else. Has no `form-action`: browsers also
+/// apply it to the redirects after a form, and after signing out these may lead to other origins.
+static PAGE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+    let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
+    let policy = format!(
+        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::from_str(&policy).expect("base64 is valid in a header")
+});
+
+#[derive(Template)]
+#[template(path = "page.html")]
+struct Page<'a> {
+    title: &'a str,
+    text: &'a str,
+    action: Action<'a>,
+    home: &'a str,
+    correlation_id: Option<&'a str>,
+    style: &'static str,
+}
+
+enum Action<'a> {
+    Link { text: &'a str, href: String },
+    Post { text: &'a str, href: String },
+    None,
+}
+
+impl<'a> Page<'a> {
+    fn new(state: &'a State, title: &'a str, text: &'a str) -> Self {
+        Self {
+            title,
+            text,
+            action: Action::None,
+            home: state.config.home(),
+            correlation_id: None,
+            style: STYLE,
+        }
+    }
+}
+
+fn sign_out_button(state: &State) -> Action<'static> {
+    Action::Post {
+        text: "Sign out",
+        href: state.path(route::LOGOUT),
+    }
+}
+
+fn html(page: &Page<'_>) -> Response {
+    let Ok(html) = page.render() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let policy = [(header::CONTENT_SECURITY_POLICY, PAGE_POLICY.clone())];
+    let mut response = (policy, Html(html)).into_response();
+    protect_page(response.headers_mut());
+    forbid_caching(response.headers_mut());
+    response
+}
+
+fn problem_details(context: &RequestContext, page: &ErrorPage) -> Response {
+    let mut problem = json!({
+        "type": "about:blank",
+        "title": page.title,
+        "status": page.status.as_u16(),
+        "detail": page.text,
+        "reason": page.reason,
+        "correlation_id": context.correlation_id(),
+    });
+    if matches!(page.next_step, NextStep::SignIn(_)) {
+        problem["login_url"] = context.state().path(route::LOGIN).into();
+    }
+    let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
+    let mut response = (content_type, problem.to_string()).into_response();
+    protect_page(response.headers_mut());
+    forbid_caching(response.headers_mut());
+    response
+}

@@ -1,0 +1,226 @@
+use std::{fmt, sync::Arc};
+
+use tokio_util::task::TaskTracker;
+use url::form_urlencoded;
+
+use super::{cookies::Cookies, readiness::ReadinessCheck};
+use crate::{
+    audit::{AuditLog, AuditTrail, TARGET},
+    clock::Clock,
+    config::{ClientType, Config, Jar, route},
+    metric,
+    provider::{Budget, Provider},
+    seal::Sealer,
+    session::{
+        Lifetimes, LoginAttempts, ReturnTo, Revoker, Sessions, TokenRefresher, TokenRefresherParts,
+        UsedLogoutTokens,
+    },
+    store::{OtenStore, Records},
+};
+
+/// State shared by the layers, routes and extractors of one [`Oten`](super::Oten).
+pub(super) struct State {
+    pub(super) config: Config,
+    pub(super) clock: Clock,
+    pub(super) provider: Arc<Provider>,
+    pub(super) sessions: Sessions,
+    pub(super) attempts: LoginAttempts,
+    pub(super) cookies: Cookies,
+    pub(super) budget: Option<Arc<Budget>>,
+    pub(super) refresher: TokenRefresher,
+    pub(super) revoker: Revoker,
+    pub(super) readiness: ReadinessCheck,
+    pub(super) trail: AuditTrail,
+    pub(super) used_logout_tokens: UsedLogoutTokens,
+    /// Token refreshes and revocations in the background.
+    pub(super) tasks: TaskTracker,
+}
+
+/// Error returned when [`Oten`](crate::Oten) cannot be set up.
+///
+/// ```
+/// use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+/// # use axum_oten::{store::{OtenStore, RecordKey, StoreError, StoredRecord}, web::SetupError};
+/// # #[derive(Debug)]
+/// # struct SharedStore(MemoryStore);
+/// # #[async_trait::async_trait]
+/// # impl OtenStore for SharedStore {
+/// #     async fn insert(&self, key: &RecordKey, value: &[u8], end: time::OffsetDateTime)
+/// #         -> Result<bool, StoreError> { self.0.insert(key, value, end).await }
+/// #     async fn load(&self, key: &RecordKey)
+/// #         -> Result<Option<StoredRecord>, StoreError> { self.0.load(key).await }
+/// #     async fn replace(&self, key: &RecordKey, version: Option<u64>, value: &[u8],
+/// #         end: time::OffsetDateTime) -> Result<bool, StoreError>
+/// #         { self.0.replace(key, version, value, end).await }
+/// #     async fn touch(&self, key: &RecordKey, end: time::OffsetDateTime)
+/// #         -> Result<bool, StoreError> { self.0.touch(key, end).await }
+/// #     async fn take(&self, key: &RecordKey)
+/// #         -> Result<Option<Vec<u8>>, StoreError> { self.0.take(key).await }
+/// #     async fn remove_if(&self, key: &RecordKey, value: &[u8])
+/// #         -> Result<bool, StoreError> { self.0.remove_if(key, value).await }
+/// #     async fn add_member(&self, set: &RecordKey, member: &str, end: time::OffsetDateTime)
+/// #         -> Result<(), StoreError> { self.0.add_member(set, member, end).await }
+/// #     async fn members(&self, set: &RecordKey)
+/// #         -> Result<Vec<String>, StoreError> { self.0.members(set).await }
+/// #     async fn remove_member(&self, set: &RecordKey, member: &str)
+/// #         -> Result<(), StoreError> { self.0.remove_member(set, member).await }
+/// # }
+/// # let shared_store = || SharedStore(MemoryStore::default());
+///
+/// let config = Config::builder()
+///     .environment(Environment::Sandbox)
+///     .client_id("my-site")
+///     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+///     .redirect_uri("http://localhost:3000/callback");
+///
+/// // An in-process store needs no key, an external store does: it holds tokens.
+/// assert!(Oten::new(config.clone().build()?, MemoryStore::default()).is_ok());
+/// let error = Oten::new(config.clone().build()?, shared_store());
+/// assert!(matches!(error, Err(SetupError::NoSessionKey)));
+///
+/// let key = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="; // from a file or the environment
+/// assert!(Oten::new(config.session_key(key).build()?, shared_store()).is_ok());
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SetupError {
+    /// The HTTP client for calls to the provider cannot be set up.
+    #[error(
+        "the HTTP client for calls to the provider cannot be set up; check that the system's CA \
+         certificates are readable"
+    )]
+    HttpClient(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The store is external and no
+    /// [`session_key`](crate::config::ConfigBuilder::session_key) encrypts the tokens in it.
+    #[error(
+        "the session store is external, and no key encrypts the tokens in it; create a key with \
+         `oten keygen session` or `openssl rand -base64 32` and set OTEN_SESSION_KEY to it"
+    )]
+    NoSessionKey,
+    /// The environment is production and the store keeps its records in this process
+    /// ([`is_external`](OtenStore::is_external)).
+    #[error(
+        "the session store is in-process, so a restart signs every user out and a second process \
+         does not know the sessions; production requires an external store: open one with \
+         `store::open`, such as `sqlite:PATH`, `postgres://…` or `redis://…`"
+    )]
+    StoreInProcess,
+}
+
+impl State {
+    pub(super) fn new(
+        config: Config,
+        store: Arc<dyn OtenStore>,
+        clock: Clock,
+        audit: Option<Arc<dyn AuditLog>>,
+    ) -> Result<Self, SetupError> {
+        if config.issuer().is_production() && !store.is_external() {
+            return Err(SetupError::StoreInProcess);
+        }
+        let sealer = Sealer::new(config.session_keys(), config.client().id());
+        if sealer.is_none() && store.is_external() {
+            return Err(SetupError::NoSessionKey);
+        }
+        let provider = Provider::new(&config, clock.clone())
+            .map(Arc::new)
+            .map_err(|error| SetupError::HttpClient(error.into()))?;
+        metric::describe();
+        log_setup(&config);
+        let trail = AuditTrail::new(clock.clone(), metric::count_event)
+            .with_audit_log(audit)
+            .with_plain_subjects(config.log_subjects());
+        let records = Records::new(store, clock.clone())
+            .with_sealer(sealer)
+            .with_trail(trail.clone());
+        let lifetimes = Lifetimes {
+            idle: config.session_idle(),
+            absolute: config.session_lifetime(),
+        };
+        let client_id = config.client().id();
+        let sessions = Sessions::new(records.clone(), lifetimes, client_id);
+        let tasks = TaskTracker::new();
+        let revoker = Revoker {
+            provider: Arc::clone(&provider),
+            client: config.client().clone(),
+            endpoint: config.revocation_endpoint().cloned(),
+            tasks: tasks.clone(),
+            trail: trail.clone(),
+        };
+        let budget = config.token_budget().map(Budget::new).map(Arc::new);
+        let refresher = TokenRefresher::new(TokenRefresherParts {
+            sessions: sessions.clone(),
+            provider: Arc::clone(&provider),
+            client: config.client().clone(),
+            budget: budget.clone(),
+            revoker: revoker.clone(),
+            tasks: tasks.clone(),
+            trail: trail.clone(),
+        });
+        Ok(Self {
+            provider,
+            sessions,
+            used_logout_tokens: UsedLogoutTokens::new(records.clone(), client_id),
+            readiness: ReadinessCheck::new(records.clone()),
+            attempts: LoginAttempts::new(records),
+            cookies: Cookies::new(&config),
+            budget,
+            refresher,
+            revoker,
+            trail,
+            tasks,
+            clock,
+            config,
+        })
+    }
+
+    /// Returns the path of a route as the browser sees it.
+    pub(super) fn path(&self, route: &str) -> String {
+        format!("{}{route}", self.config.base_path())
+    }
+
+    /// Returns the URL of the login route that returns to `return_to` after the sign-in.
+    pub(super) fn login_url(&self, return_to: Option<&ReturnTo>) -> String {
+        let path = self.path(route::LOGIN);
+        let Some(return_to) = return_to else {
+            return path;
+        };
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("return_to", return_to.as_str())
+            .finish();
+        format!("{path}?{query}")
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Oten")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+fn log_setup(config: &Config) {
+    let (client_type, jar) = match config.client().kind() {
+        ClientType::Public => ("public", "none"),
+        ClientType::Confidential { jar, .. } => (
+            "confidential",
+            match jar {
+                Jar::Hs256 => "HS256",
+                Jar::EdDsa(_) => "EdDSA",
+                Jar::Off => "off",
+            },
+        ),
+    };
+    tracing::info!(
+        target: TARGET,
+        issuer = %config.issuer(),
+        client_id = config.client().id(),
+        client_type,
+        jar,
+        "signing in with Oten is set up"
+    );
+    for warning in config.warnings() {
+        tracing::warn!(target: TARGET, "{warning}");
+    }
+}
