@@ -238,7 +238,7 @@ async fn b1_every_method_gets_an_answer_on_every_route() {
                         Some(allowed),
                         "{method} {path}"
                     );
-                    let plain = "asked in a way it does not understand";
+                    let plain = "does not support what you tried to do";
                     assert!(
                         method == Method::HEAD || answer.body.contains(plain),
                         "{answer:?}"

@@ -470,7 +470,7 @@ async fn s5_a_callback_without_any_cookie_ends_in_a_page_and_a_log_line_with_the
     let log = Log::start();
     let page = browser.get(&callback).await;
     assert_eq!(page.status, StatusCode::BAD_REQUEST);
-    assert!(page.body.contains("keeps no cookies"), "{}", page.body);
+    assert!(page.body.contains("blocks cookies"), "{}", page.body);
     assert!(page.body.contains(r#"href="/login""#));
     assert!(page.set_cookies().is_empty());
     let text = log.text();

@@ -36,7 +36,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 fn assert_down(answer: &Answer) {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
     assert!(answer.header(header::RETRY_AFTER).is_some(), "{answer:?}");
-    assert!(answer.body.contains("<h1>Oten does not answer</h1>"));
+    assert!(answer.body.contains("<h1>Oten is not responding</h1>"));
     assert!(answer.body.contains("try again") || answer.body.contains("Try again"));
 }
 

@@ -107,7 +107,7 @@ async fn r1_a_refusal_tells_the_handler_what_it_is() {
         let token = async |token: Result<AccessToken, AccessTokenRejection>| match token {
             Ok(_) => "token",
             Err(AccessTokenRejection::NotSignedIn(_)) => "guest",
-            Err(AccessTokenRejection::Ended(_)) => "ended",
+            Err(AccessTokenRejection::Expired(_)) => "ended",
             Err(AccessTokenRejection::StoreUnavailable(_)) => "down",
             Err(_) => "other",
         };

@@ -10,7 +10,7 @@ use axum::{
     extract::ConnectInfo,
     http::{HeaderName, Method, Request, StatusCode, header},
 };
-use axum_oten::{emulator::Endpoint::Discovery, web::Health};
+use axum_oten::{emulator::Endpoint::Discovery, web::DependencyStatus};
 
 use crate::common::{Answer, Asked, Browser, Log, TestSite, WatchedStore, app, eventually};
 
@@ -101,7 +101,10 @@ async fn l8_the_store_decides_who_is_ready() {
     let (site, store) = watched().await;
     let ready = site.oten.readiness().await;
     assert!(ready.is_ready());
-    assert_eq!((ready.store, ready.provider), (Health::Ok, Health::Ok));
+    assert_eq!(
+        (ready.store, ready.provider),
+        (DependencyStatus::Ok, DependencyStatus::Ok)
+    );
     assert_eq!(store.asked(), STORE_PROBE);
     for operation in STORE_PROBE {
         site.clock.advance(Duration::from_secs(1));
@@ -110,7 +113,7 @@ async fn l8_the_store_decides_who_is_ready() {
         assert!(!ready.is_ready(), "{operation:?}");
         assert_eq!(
             (ready.store, ready.provider),
-            (Health::Unreachable, Health::Ok)
+            (DependencyStatus::Unreachable, DependencyStatus::Ok)
         );
     }
     store.works();
@@ -170,29 +173,32 @@ async fn b1_a_probe_that_nobody_waits_for_is_finished() {
 #[tokio::test]
 async fn d1_the_provider_is_reported_and_not_fatal() {
     let site = TestSite::start().await;
-    assert_eq!(site.oten.readiness().await.provider, Health::Ok);
+    assert_eq!(site.oten.readiness().await.provider, DependencyStatus::Ok);
     site.emulator.stop().await;
     // What answered a moment ago counts, and no probe asks anew.
     site.clock.advance(Duration::from_secs(29));
-    assert_eq!(site.oten.readiness().await.provider, Health::Ok);
+    assert_eq!(site.oten.readiness().await.provider, DependencyStatus::Ok);
     assert_eq!(site.emulator.calls(Discovery), 1);
     site.clock.advance(Duration::from_secs(1));
     let ready = site.oten.readiness().await;
-    assert_eq!(ready.provider, Health::Unreachable);
+    assert_eq!(ready.provider, DependencyStatus::Unreachable);
     assert!(ready.is_ready());
     site.emulator.resume().await.unwrap();
     site.clock.advance(Duration::from_secs(5));
-    assert_eq!(site.oten.readiness().await.provider, Health::Ok);
+    assert_eq!(site.oten.readiness().await.provider, DependencyStatus::Ok);
 
     // One that does not answer holds nobody up, and is known as soon as it has answered.
     site.clock.advance(Duration::from_secs(30));
     let held = site.emulator.hold(Discovery);
-    assert_eq!(site.oten.readiness().await.provider, Health::Unreachable);
+    assert_eq!(
+        site.oten.readiness().await.provider,
+        DependencyStatus::Unreachable
+    );
     let calls = site.emulator.calls(Discovery);
     held.release();
     eventually(|| site.emulator.calls(Discovery) == calls).await;
     let known = async {
-        while site.oten.readiness().await.provider != Health::Ok {
+        while site.oten.readiness().await.provider != DependencyStatus::Ok {
             site.clock.advance(Duration::from_secs(1));
         }
     };

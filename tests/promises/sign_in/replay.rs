@@ -85,7 +85,7 @@ async fn s5_a_browser_without_cookies_does_not_go_round_in_circles() {
     assert!(end.body.contains("href=\"/login\""));
     let refusal = log.refusal();
     assert_eq!(refusal["reason"], "unknown_sign_in");
-    assert!(refusal["cause"].contains("not sent, nor any other"));
+    assert!(refusal["cause"].contains("the browser sent no cookies"));
     assert_eq!(site.emulator.calls(Endpoint::Token), 0);
 
     // Other cookies tell the operator something else.
@@ -93,7 +93,7 @@ async fn s5_a_browser_without_cookies_does_not_go_round_in_circles() {
     browser.cookies.insert("theme".into(), "dark".into());
     let log = Log::start();
     browser.get(&callback).await;
-    assert!(log.refusal()["cause"].contains("not among the cookies that came"));
+    assert!(log.refusal()["cause"].contains("but not the login cookie"));
 }
 
 #[tokio::test]

@@ -93,14 +93,14 @@ async fn o3_a_wrong_state_changes_nothing() {
         let page = browser.get(&wrong).await;
         assert_eq!(page.status, StatusCode::OK, "{wrong}");
         assert!(
-            page.body.contains("Nobody is signed in to this site"),
+            page.body.contains("You are not signed in to this site"),
             "{wrong}"
         );
         assert!(page.set_cookies().is_empty(), "{wrong}");
     }
     // Nor does it for another browser, or for one that has signed in again.
     let other = site.browser().get(&back).await;
-    assert!(other.body.contains("Nobody is signed in to this site"));
+    assert!(other.body.contains("You are not signed in to this site"));
     browser.sign_in("bob", "/").await;
     let page = browser.get(&back).await;
     assert!(page.body.contains("Sign out?"), "{}", page.body);
