@@ -35,17 +35,13 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct RequireLogin {
-    state: Arc<State>,
-    rule: Option<Arc<Rule>>,
+    pub(super) state: Arc<State>,
+    pub(super) rule: Option<Arc<Rule>>,
 }
 
-type Rule = dyn Fn(&User) -> bool + Send + Sync;
+pub(super) type Rule = dyn Fn(&User) -> bool + Send + Sync;
 
 impl RequireLogin {
-    pub(super) fn new(state: Arc<State>) -> Self {
-        Self { state, rule: None }
-    }
-
     /// Admits only users for whom `rule` returns true; others get 403. If it is called several times,
     /// all rules must hold.
     ///
@@ -126,7 +122,7 @@ impl RequestContext {
     /// has signed out is denied.
     async fn require_user(&self) -> Result<SignedIn, Error> {
         let signed_in = self.require_session().await?;
-        let state = self.state();
+        let state = &self.state;
         if state.config.refresh() != RefreshPolicy::Always
             || !signed_in.is_refresh_due(state.clock.now())
         {
@@ -151,7 +147,7 @@ impl RequestContext {
 
     async fn require_access_token(&self) -> Result<AccessToken, Error> {
         let signed_in = self.require_session().await?;
-        let now = self.state().clock.now();
+        let now = self.state.clock.now();
         let token = |tokens: &Tokens| {
             let is_usable = tokens.access_token_expires_at > now + MIN_TOKEN_LIFETIME;
             is_usable.then(|| AccessToken(tokens.access_token.clone()))
@@ -163,7 +159,7 @@ impl RequestContext {
                 Error::AccessTokenExpired
             }
         };
-        let stored = self.session().tokens(&signed_in).await?;
+        let stored = self.session.tokens(&signed_in).await?;
         let stored = stored.ok_or_else(expired)?;
         if stored.are_fresh(now)
             && let Some(token) = token(&stored)
@@ -181,14 +177,14 @@ impl RequestContext {
 
     /// Refreshes the tokens. Returns an error if the sign-in has ended or the store is down.
     async fn refresh(&self, signed_in: &SignedIn) -> Result<Refreshed, Error> {
-        let (id, client) = (self.correlation_id(), self.client_address());
-        let Some(request) = self.session().refresh_request(signed_in, id, client) else {
+        let (id, client) = (self.correlation_id(), self.client_address);
+        let Some(request) = self.session.refresh_request(signed_in, id, client) else {
             return Ok(Refreshed::default());
         };
         let failed = |retry_after| Some(Error::NotRefreshed { retry_after });
-        let (tokens, failure) = match self.state().refresher.refresh(request).await {
+        let (tokens, failure) = match self.state.refresher.refresh(request).await {
             RefreshOutcome::Fresh(tokens) | RefreshOutcome::NotRefreshable(tokens) => {
-                self.session().note_refresh(&tokens);
+                self.session.note_refresh(&tokens);
                 (Some(tokens), None)
             }
             RefreshOutcome::Failed {

@@ -16,7 +16,7 @@ use url::form_urlencoded;
 
 use super::{
     context::RequestContext,
-    error::{BackChannelError, DEADLINE, Error},
+    error::{DEADLINE, Error},
     rejection::ErrorResponse,
     response::{forbid_caching, protect_page},
 };
@@ -37,7 +37,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(60);
 pub(super) async fn post(context: RequestContext, request: Request<Body>) -> Response {
     let result = timeout(DEADLINE, log_out(&context, request))
         .await
-        .unwrap_or(Err(BackChannelError::TooSlow.into()));
+        .unwrap_or(Err(Error::LogoutTooSlow));
     let mut response = match result {
         Ok(()) => StatusCode::OK.into_response(),
         Err(error) => error_response(&context, error),
@@ -48,7 +48,7 @@ pub(super) async fn post(context: RequestContext, request: Request<Body>) -> Res
 }
 
 async fn log_out(context: &RequestContext, request: Request<Body>) -> Result<(), Error> {
-    let state = context.state();
+    let state = &context.state;
     let token = read_logout_token(request).await?;
     let metadata = state.provider.metadata().await?;
     let expected = ExpectedLogoutToken {
@@ -58,8 +58,8 @@ async fn log_out(context: &RequestContext, request: Request<Body>) -> Result<(),
     let claims = verify_logout_token(&state.provider, &metadata, &token, &expected).await?;
 
     let (issuer, jti) = (metadata.issuer(), &claims.jti);
-    let used = &state.used_logout_tokens;
-    if used.contains(issuer, jti).await? {
+    let used_tokens = &state.used_logout_tokens;
+    if used_tokens.contains(issuer, jti).await? {
         return Err(LogoutTokenError::Replayed.into());
     }
     let target = LogoutTarget {
@@ -78,33 +78,29 @@ async fn log_out(context: &RequestContext, request: Request<Body>) -> Result<(),
     // Last, so that the provider can send the same token again if the store fails before.
     let expires_at = OffsetDateTime::from_unix_timestamp(claims.expires_at)
         .map_err(|_| LogoutTokenError::InvalidClaim("iat"))?;
-    if used.add(issuer, jti, expires_at).await? {
+    if used_tokens.add(issuer, jti, expires_at).await? {
         Ok(())
     } else {
         Err(LogoutTokenError::Replayed.into())
     }
 }
 
-fn malformed(problem: &'static str) -> Error {
-    Error::BackChannel(BackChannelError::Request(problem))
-}
-
 /// Reads a form with exactly one logout token (section 2.5). Ignores other parameters.
 async fn read_logout_token(request: Request<Body>) -> Result<String, Error> {
     let (parts, body) = request.into_parts();
     if !is_form(&parts.headers) {
-        return Err(malformed(
+        return Err(Error::LogoutRequest(
             "the content type is not application/x-www-form-urlencoded",
         ));
     }
     let body = to_bytes(body, MAX_BODY_BYTES)
         .await
-        .map_err(|_| malformed("the body is incomplete or longer than 32 KiB"))?;
-    let mut given = form_urlencoded::parse(&body).filter(|(name, _)| name == "logout_token");
-    match (given.next(), given.next()) {
+        .map_err(|_| Error::LogoutRequest("the body is incomplete or longer than 32 KiB"))?;
+    let mut tokens = form_urlencoded::parse(&body).filter(|(name, _)| name == "logout_token");
+    match (tokens.next(), tokens.next()) {
         (Some((_, token)), None) => Ok(token.into_owned()),
-        (None, _) => Err(malformed("`logout_token` is missing")),
-        _ => Err(malformed("`logout_token` is repeated")),
+        (None, _) => Err(Error::LogoutRequest("`logout_token` is missing")),
+        _ => Err(Error::LogoutRequest("`logout_token` is repeated")),
     }
 }
 
@@ -133,12 +129,12 @@ fn error_response(context: &RequestContext, error: Error) -> Response {
     };
     let body = json!({
         "error": code,
-        "error_description": format!("{} ({})", page.text, page.reason),
+        "error_description": format!("{} ({})", page.text, error.reason()),
         "correlation_id": context.correlation_id(),
     });
     let content_type = [(header::CONTENT_TYPE, "application/json")];
     let mut response = (page.status, content_type, body.to_string()).into_response();
-    response.extensions_mut().insert(error.details());
+    response.extensions_mut().insert(error.details().clone());
     if page.status.is_server_error() {
         let after = page.retry_after.unwrap_or(RETRY_AFTER);
         let seconds = after.as_secs().max(1).into();

@@ -38,30 +38,18 @@ fn client_address(peer: IpAddr, headers: &HeaderMap, trusts: impl Fn(IpAddr) -> 
         // `?` is not an address and ends the walk.
         elements.map(|element| str::from_utf8(element).unwrap_or("?"))
     };
-    let forwarded = || {
-        walk(
-            peer,
-            hops(header::FORWARDED.as_str()).map(forwarded_for),
-            &trusts,
-        )
-    };
-    let x_forwarded_for = || walk(peer, hops(X_FORWARDED_FOR).map(node), &trusts);
+    let forwarded = hops(header::FORWARDED.as_str()).map(forwarded_for);
+    let forwarded = walk(peer, forwarded, &trusts);
+    let x_forwarded_for = walk(peer, hops(X_FORWARDED_FOR).map(node), &trusts);
     match (
         headers.contains_key(header::FORWARDED),
         headers.contains_key(X_FORWARDED_FOR),
     ) {
-        (false, false) => peer,
-        (true, false) => forwarded(),
-        (false, true) => x_forwarded_for(),
+        (true, false) => forwarded,
+        (false, true) => x_forwarded_for,
         // A proxy that sets one header passes on the other one as its client sent it.
-        (true, true) => {
-            let address = forwarded();
-            if address == x_forwarded_for() {
-                address
-            } else {
-                peer
-            }
-        }
+        (true, true) if forwarded == x_forwarded_for => forwarded,
+        _ => peer,
     }
 }
 

@@ -1,6 +1,7 @@
 use std::{
     fmt,
     net::IpAddr,
+    ops::Deref,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -9,6 +10,7 @@ use std::{
 
 use axum::extract::OriginalUri;
 use http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts};
+use url::form_urlencoded;
 
 use super::{client_address, cookies::SessionCookies, error::Error, state::State};
 use crate::{
@@ -22,17 +24,19 @@ use crate::{
 #[derive(Clone)]
 pub(super) struct RequestContext(Arc<Inner>);
 
-struct Inner {
-    state: Arc<State>,
-    session: RequestSession,
-    session_cookies: SessionCookies,
-    kind: RequestKind,
-    client_address: Option<IpAddr>,
+pub(super) struct Inner {
+    pub(super) state: Arc<State>,
+    pub(super) session: RequestSession,
+    /// The sessions that the browser's cookies name, whether they exist or not.
+    pub(super) session_cookies: SessionCookies,
+    pub(super) kind: RequestKind,
+    pub(super) client_address: Option<IpAddr>,
     /// The URI outside of `nest`.
-    uri: Uri,
+    pub(super) uri: Uri,
     correlation_id: OnceLock<String>,
-    depends_on_user: AtomicBool,
-    is_personal: AtomicBool,
+    /// Whether a user is signed in. Unset as long as the session is not needed, so that the response
+    /// depends on it if and only if it is set.
+    pub(super) has_user: OnceLock<bool>,
     uses_grace: AtomicBool,
     is_session_written: AtomicBool,
 }
@@ -56,40 +60,22 @@ impl RequestContext {
             uri: original_uri.unwrap_or(uri).clone(),
             state: Arc::clone(state),
             correlation_id: OnceLock::new(),
-            depends_on_user: AtomicBool::new(false),
-            is_personal: AtomicBool::new(false),
+            has_user: OnceLock::new(),
             uses_grace: AtomicBool::new(false),
             is_session_written: AtomicBool::new(false),
         }))
     }
 
-    pub(super) fn state(&self) -> &State {
-        &self.0.state
-    }
-
     /// Whether this is a request in a layer of the same [`Oten`](super::Oten). A request may pass
     /// through layers of several.
     pub(super) fn belongs_to(&self, state: &Arc<State>) -> bool {
-        Arc::ptr_eq(&self.0.state, state)
-    }
-
-    pub(super) fn session(&self) -> &RequestSession {
-        &self.0.session
-    }
-
-    /// The sessions that the browser's cookies name, whether they exist or not.
-    pub(super) fn session_cookies(&self) -> &SessionCookies {
-        &self.0.session_cookies
-    }
-
-    pub(super) fn kind(&self) -> RequestKind {
-        self.0.kind
+        Arc::ptr_eq(&self.state, state)
     }
 
     /// The request's path and query as the browser sees them, to return to after a sign-in. A proxy
     /// may have cut off the base path.
     pub(super) fn path(&self) -> Option<ReturnTo> {
-        let (base, uri) = (self.state().config.base_path(), &self.0.uri);
+        let (base, uri) = (self.state.config.base_path(), &self.uri);
         let path = uri.path_and_query()?.as_str();
         let below_base = uri.path().strip_prefix(base);
         if below_base.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
@@ -99,41 +85,33 @@ impl RequestContext {
         }
     }
 
-    pub(super) fn client_address(&self) -> Option<IpAddr> {
-        self.0.client_address
+    /// Returns the value of a query parameter that is given exactly once.
+    pub(super) fn query_parameter(&self, name: &str) -> Option<String> {
+        let query = self.uri.query().unwrap_or_default();
+        let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+        match (values.next(), values.next()) {
+            (Some((_, value)), None) => Some(value.into_owned()),
+            _ => None,
+        }
     }
 
     /// The ID that ties an error page to its events.
     pub(super) fn correlation_id(&self) -> &str {
         let id = || hex(random_bytes::<8>().as_ref());
-        self.0.correlation_id.get_or_init(id)
+        self.correlation_id.get_or_init(id)
     }
 
-    /// Reads the session and returns the signed-in user. From then on the response depends on the
-    /// user.
+    /// Reads the session and returns the signed-in user.
     pub(super) async fn signed_in(&self) -> Result<Option<SignedIn>, Error> {
-        let signed_in = self.session().signed_in().await?;
-        self.0.depends_on_user.store(true, Ordering::Relaxed);
-        if signed_in.is_some() {
-            self.0.is_personal.store(true, Ordering::Relaxed);
-        }
+        let signed_in = self.session.signed_in().await?;
+        self.has_user.get_or_init(|| signed_in.is_some());
         Ok(signed_in)
-    }
-
-    /// Whether the response depends on the user or the absence of one.
-    pub(super) fn depends_on_user(&self) -> bool {
-        self.0.depends_on_user.load(Ordering::Relaxed)
-    }
-
-    /// Whether the response is for a signed-in user.
-    pub(super) fn is_personal(&self) -> bool {
-        self.0.is_personal.load(Ordering::Relaxed)
     }
 
     /// Counts that the request continues in the grace period, once even if a layer and a handler
     /// both need the user.
     pub(super) fn count_grace(&self) {
-        if !self.0.uses_grace.swap(true, Ordering::Relaxed) {
+        if !self.uses_grace.swap(true, Ordering::Relaxed) {
             metric::grace_used();
         }
     }
@@ -141,29 +119,37 @@ impl RequestContext {
     /// Marks the session and its cookie as written by the route, so that the layer does not write
     /// them.
     pub(super) fn mark_session_written(&self) {
-        self.0.is_session_written.store(true, Ordering::Relaxed);
+        self.is_session_written.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn is_session_written(&self) -> bool {
-        self.0.is_session_written.load(Ordering::Relaxed)
+        self.is_session_written.load(Ordering::Relaxed)
     }
 
     /// Returns an event of this request, to be completed and recorded.
     pub(super) fn event(&self, kind: EventKind) -> Event {
-        let event = self.state().trail.event(kind);
+        let event = self.state.trail.event(kind);
         event
             .with_correlation_id(self.correlation_id())
-            .with_client_address(self.client_address())
+            .with_client_address(self.client_address)
     }
 
     pub(super) fn record(&self, event: &Event) {
-        self.state().trail.record(event);
+        self.state.trail.record(event);
     }
 
     pub(super) fn record_user_event(&self, kind: EventKind, user: &User) {
-        let trail = &self.state().trail;
+        let trail = &self.state.trail;
         let subject = trail.pseudonym(user.issuer(), user.subject());
         self.record(&self.event(kind).with_subject(subject));
+    }
+}
+
+impl Deref for RequestContext {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
     }
 }
 
@@ -172,7 +158,7 @@ impl fmt::Debug for RequestContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestContext")
             .field("correlation_id", &self.correlation_id())
-            .field("kind", &self.kind())
+            .field("kind", &self.kind)
             .field("path", &self.path())
             .finish_non_exhaustive()
     }

@@ -33,29 +33,25 @@ pub(super) struct Cookies {
 }
 
 /// The session cookies of a request: at most one, unless another site set one.
-#[derive(Debug, Default)]
-pub(super) struct SessionCookies {
-    count: usize,
-    ids: Vec<Id>,
-}
+#[derive(Debug)]
+pub(super) struct SessionCookies(Vec<Option<Id>>);
 
 impl SessionCookies {
     /// The session ID, unless the browser sent several session cookies. One of several was set by
     /// another site.
     pub(super) fn only(&self) -> Option<Id> {
-        if self.are_several() {
-            None
-        } else {
-            self.ids.first().copied()
+        match self.0[..] {
+            [id] => id,
+            _ => None,
         }
     }
 
     pub(super) fn are_several(&self) -> bool {
-        self.count > 1
+        self.0.len() > 1
     }
 
-    pub(super) fn all(&self) -> &[Id] {
-        &self.ids
+    pub(super) fn all(&self) -> Vec<Id> {
+        self.0.iter().copied().flatten().collect()
     }
 }
 
@@ -90,12 +86,7 @@ impl Cookies {
 
     pub(super) fn sessions(&self, headers: &HeaderMap) -> SessionCookies {
         let named = pairs(headers).filter(|(name, _)| *name == self.session_name);
-        let mut cookies = SessionCookies::default();
-        for (_, value) in named {
-            cookies.count += 1;
-            cookies.ids.extend(value.parse::<Id>());
-        }
-        cookies
+        SessionCookies(named.map(|(_, value)| value.parse().ok()).collect())
     }
 
     pub(super) fn session(&self, id: Id) -> HeaderValue {

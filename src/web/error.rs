@@ -6,7 +6,6 @@ use http::StatusCode;
 
 use crate::{
     audit::Reason,
-    error::with_causes,
     jose::JoseError,
     protocol::{CallbackError, ErrorCode, IdTokenError, LogoutTokenError, TokenError},
     provider::ProviderError,
@@ -16,7 +15,7 @@ use crate::{
 /// Time limit of a route for all its calls to the provider and the store together.
 pub(super) const DEADLINE: Duration = Duration::from_secs(11);
 
-/// `Retry-After` of an error that names no time.
+/// `Retry-After` if the error names no time.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
@@ -75,25 +74,18 @@ pub(super) enum Error {
     IdToken(#[source] IdTokenError),
     #[error("the sign-in took more than {} seconds", DEADLINE.as_secs())]
     TooSlow,
-    #[error(transparent)]
-    BackChannel(#[from] BackChannelError),
-}
-
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BackChannelError {
     #[error("the logout request is malformed: {0}")]
-    Request(&'static str),
+    LogoutRequest(&'static str),
     #[error(transparent)]
-    Token(#[from] LogoutTokenError),
+    LogoutToken(LogoutTokenError),
     #[error("the logout took more than {} seconds", DEADLINE.as_secs())]
-    TooSlow,
+    LogoutTooSlow,
 }
 
-/// Description of an error for users and programs.
+/// Description of an error for the user.
 #[derive(Debug)]
 pub(super) struct ErrorPage {
     pub(super) status: StatusCode,
-    pub(super) reason: Reason,
     pub(super) title: &'static str,
     pub(super) text: &'static str,
     pub(super) next_step: NextStep,
@@ -109,12 +101,6 @@ pub(super) enum NextStep {
     SignOut,
     None,
 }
-
-const SIGN_IN: NextStep = NextStep::SignIn("Sign in");
-const TRY_AGAIN: NextStep = NextStep::SignIn("Try again");
-
-const UNTRUSTED: &str =
-    "Oten's response could not be trusted, so you have not been signed in. Please try again.";
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
@@ -135,185 +121,198 @@ impl From<LogoutTokenError> for Error {
     fn from(error: LogoutTokenError) -> Self {
         match error {
             LogoutTokenError::Provider(error) => Self::Provider(error),
-            error => Self::BackChannel(error.into()),
+            error => Self::LogoutToken(error),
         }
     }
 }
 
 impl Error {
-    /// The error with its causes, for the log. Contains no secrets.
-    pub(super) fn cause(&self) -> String {
-        with_causes(self)
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::MissingLayer | Self::RequestObject(_) => Reason::Setup,
+            Self::NotSignedIn => Reason::NotSignedIn,
+            Self::AccessTokenExpired => Reason::AccessTokenEnded,
+            Self::AccessTokenUseless => Reason::AccessTokenUseless,
+            Self::Forbidden => Reason::Forbidden,
+            Self::CrossSite => Reason::CrossSite,
+            Self::MethodNotAllowed => Reason::MethodNotAllowed,
+            Self::Store(_) => Reason::StoreDown,
+            Self::NotRefreshed { .. } => Reason::NotRefreshed,
+            Self::UnknownAttempt { .. } => Reason::UnknownSignIn,
+            Self::SeveralSessionCookies => Reason::SeveralSessionCookies,
+            Self::Provider(error) => error.reason(),
+            Self::Callback(error) => error.reason(),
+            Self::Token(error) => error.reason(),
+            Self::IdToken(error) => error.reason(),
+            Self::TooSlow => Reason::ProviderSlow,
+            Self::LogoutRequest(_) => Reason::LogoutRequest,
+            Self::LogoutToken(error) => error.reason(),
+            Self::LogoutTooSlow => Reason::LogoutSlow,
+        }
     }
 
-    // A table with a row for each error.
-    #[allow(clippy::too_many_lines)]
     pub(super) fn page(&self) -> ErrorPage {
+        let (status, title, text) = self.texts();
+        let retry_after = || self.retry_after().unwrap_or(RETRY_AFTER);
+        ErrorPage {
+            status,
+            title,
+            text,
+            next_step: self.next_step(),
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then(retry_after),
+        }
+    }
+
+    // A table with a row for each page.
+    #[allow(clippy::too_many_lines)]
+    fn texts(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
-            Self::MissingLayer | Self::RequestObject(_) => ErrorPage::new(
+            Self::MissingLayer | Self::RequestObject(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
-                Reason::Setup,
                 "Not set up correctly",
                 "This site is not set up correctly. Please contact the people who run it.",
             ),
-            Self::NotSignedIn => ErrorPage::new(
+            Self::NotSignedIn => (
                 StatusCode::UNAUTHORIZED,
-                Reason::NotSignedIn,
                 "Please sign in",
                 "You need to sign in to continue.",
-            )
-            .next_step(SIGN_IN),
-            Self::AccessTokenExpired => ErrorPage::new(
+            ),
+            Self::AccessTokenExpired => (
                 StatusCode::UNAUTHORIZED,
-                Reason::AccessTokenEnded,
                 "Please sign in again",
                 "Your access has expired. Sign in again to continue.",
-            )
-            .next_step(SIGN_IN),
-            Self::Forbidden => ErrorPage::new(
-                StatusCode::FORBIDDEN,
-                Reason::Forbidden,
-                "Not allowed",
-                "You are signed in, but your account does not have access. If you need it, please \
-                 contact the people who run this site.",
             ),
-            Self::CrossSite => ErrorPage::new(
-                StatusCode::FORBIDDEN,
-                Reason::CrossSite,
-                "Sign out?",
-                "The request to sign out did not come from this site, so you have not been signed \
-                 out. Sign out here if you want to.",
-            )
-            .next_step(NextStep::SignOut),
-            Self::MethodNotAllowed => ErrorPage::new(
-                StatusCode::METHOD_NOT_ALLOWED,
-                Reason::MethodNotAllowed,
-                "This does not work",
-                "This address does not support what you tried to do. Please go back to the site.",
-            ),
-            Self::Store(_) => ErrorPage::unavailable(
-                Reason::StoreDown,
-                "Please try again soon",
-                "This site cannot check your sign-in right now. You have not been signed out; \
-                 please try again in a moment.",
-            ),
-            Self::NotRefreshed { retry_after } => ErrorPage::unavailable(
-                Reason::NotRefreshed,
-                "Please try again soon",
-                "Oten cannot confirm your sign-in right now. You have not been signed out; please \
-                 try again in a moment.",
-            )
-            .retry_after(*retry_after),
-            Self::AccessTokenUseless => ErrorPage::new(
+            Self::AccessTokenUseless => (
                 StatusCode::BAD_GATEWAY,
-                Reason::AccessTokenUseless,
                 "Access expired too soon",
                 "Your access expired right after you signed in. Please contact the people who run \
                  this site.",
             ),
-            Self::UnknownAttempt { .. } => ErrorPage::new(
+            Self::Forbidden => (
+                StatusCode::FORBIDDEN,
+                "Not allowed",
+                "You are signed in, but your account does not have access. If you need it, please \
+                 contact the people who run this site.",
+            ),
+            Self::CrossSite => (
+                StatusCode::FORBIDDEN,
+                "Sign out?",
+                "The request to sign out did not come from this site, so you have not been signed \
+                 out. Sign out here if you want to.",
+            ),
+            Self::MethodNotAllowed => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "This does not work",
+                "This address does not support what you tried to do. Please go back to the site.",
+            ),
+            Self::Store(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Please try again soon",
+                "This site cannot check your sign-in right now. You have not been signed out; \
+                 please try again in a moment.",
+            ),
+            Self::NotRefreshed { .. } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Please try again soon",
+                "Oten cannot confirm your sign-in right now. You have not been signed out; please \
+                 try again in a moment.",
+            ),
+            Self::UnknownAttempt { .. } => (
                 StatusCode::BAD_REQUEST,
-                Reason::UnknownSignIn,
                 "Please sign in again",
                 "Your sign-in took too long, or your browser blocks cookies for this site. Allow \
                  cookies and sign in again.",
-            )
-            .next_step(SIGN_IN),
-            Self::SeveralSessionCookies => ErrorPage::sign_in_failed(
+            ),
+            Self::SeveralSessionCookies => (
                 StatusCode::BAD_REQUEST,
-                Reason::SeveralSessionCookies,
+                "Sign-in failed",
                 "Another site has set a conflicting cookie. Delete this site's cookies in your \
                  browser and sign in again.",
-            )
-            .next_step(SIGN_IN),
-            Self::TooSlow => ErrorPage::unavailable(
-                Reason::ProviderSlow,
+            ),
+            Self::TooSlow => (
+                StatusCode::SERVICE_UNAVAILABLE,
                 "Oten is not responding",
                 "Oten took too long to respond, so you have not been signed in. Please try again.",
-            )
-            .next_step(TRY_AGAIN),
-            Self::Provider(error) if error.is_transient() => ErrorPage::unavailable(
-                error.reason(),
+            ),
+            Self::Provider(error) if error.is_transient() => (
+                StatusCode::SERVICE_UNAVAILABLE,
                 "Oten is not responding",
                 "Signing in does not work right now. Please try again in a moment.",
-            )
-            .retry_after(error.retry_after())
-            .next_step(TRY_AGAIN),
-            Self::Provider(error) => {
-                ErrorPage::sign_in_failed(StatusCode::BAD_GATEWAY, error.reason(), UNTRUSTED)
-            }
-            Self::IdToken(error) => {
-                ErrorPage::sign_in_failed(StatusCode::BAD_GATEWAY, error.reason(), UNTRUSTED)
-            }
+            ),
+            Self::Token(TokenError::Unreachable(_)) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Oten is not responding",
+                "Oten could not be reached to complete the sign-in. Please try again in a moment.",
+            ),
+            Self::Token(TokenError::RateLimited { .. }) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Oten is busy",
+                "Many people are signing in right now. Please try again in a moment.",
+            ),
             Self::Callback(CallbackError::ErrorResponse(code))
-            | Self::Token(TokenError::ErrorResponse(code)) => error_code(code),
-            Self::Callback(error @ CallbackError::Iss) => ErrorPage::sign_in_failed(
+            | Self::Token(TokenError::ErrorResponse(code)) => error_code_texts(code),
+            Self::Callback(CallbackError::Iss) => (
                 StatusCode::BAD_REQUEST,
-                error.reason(),
+                "Sign-in failed",
                 "The response did not come from Oten, so you have not been signed in. Please try \
                  again.",
             ),
-            Self::Callback(error) => ErrorPage::sign_in_failed(
+            Self::Callback(_) => (
                 StatusCode::BAD_REQUEST,
-                error.reason(),
+                "Sign-in failed",
                 "Oten's response was incomplete or damaged. Please try again.",
             ),
-            Self::Token(error @ TokenError::Unreachable(_)) => ErrorPage::unavailable(
-                error.reason(),
-                "Oten is not responding",
-                "Oten could not be reached to complete the sign-in. Please try again in a moment.",
-            )
-            .next_step(TRY_AGAIN),
-            Self::Token(error @ TokenError::RateLimited { retry_after }) => ErrorPage::unavailable(
-                error.reason(),
-                "Oten is busy",
-                "Many people are signing in right now. Please try again in a moment.",
-            )
-            .retry_after(*retry_after)
-            .next_step(TRY_AGAIN),
-            Self::Token(error) => {
-                ErrorPage::sign_in_failed(StatusCode::BAD_GATEWAY, error.reason(), UNTRUSTED)
-            }
-            Self::BackChannel(error) => back_channel(error),
+            Self::Provider(_) | Self::Token(_) | Self::IdToken(_) => (
+                StatusCode::BAD_GATEWAY,
+                "Sign-in failed",
+                "Oten's response could not be trusted, so you have not been signed in. Please try \
+                 again.",
+            ),
+            Self::LogoutRequest(_) => (
+                StatusCode::BAD_REQUEST,
+                "Not signed out",
+                "The logout request is malformed.",
+            ),
+            Self::LogoutToken(_) => (
+                StatusCode::BAD_REQUEST,
+                "Not signed out",
+                "The logout token is rejected.",
+            ),
+            Self::LogoutTooSlow => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Not signed out",
+                "The logout could not be completed in time.",
+            ),
+        }
+    }
+    fn next_step(&self) -> NextStep {
+        match self {
+            Self::NotSignedIn
+            | Self::AccessTokenExpired
+            | Self::UnknownAttempt { .. }
+            | Self::SeveralSessionCookies => NextStep::SignIn("Sign in"),
+            Self::Provider(_)
+            | Self::Callback(_)
+            | Self::Token(_)
+            | Self::IdToken(_)
+            | Self::TooSlow => NextStep::SignIn("Try again"),
+            Self::CrossSite => NextStep::SignOut,
+            _ => NextStep::None,
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::NotRefreshed { retry_after }
+            | Self::Token(TokenError::RateLimited { retry_after }) => *retry_after,
+            Self::Provider(error) => error.retry_after(),
+            _ => None,
         }
     }
 }
 
-impl ErrorPage {
-    fn new(status: StatusCode, reason: Reason, title: &'static str, text: &'static str) -> Self {
-        Self {
-            status,
-            reason,
-            title,
-            text,
-            next_step: NextStep::None,
-            retry_after: None,
-        }
-    }
-
-    fn sign_in_failed(status: StatusCode, reason: Reason, text: &'static str) -> Self {
-        Self::new(status, reason, "Sign-in failed", text).next_step(TRY_AGAIN)
-    }
-
-    fn unavailable(reason: Reason, title: &'static str, text: &'static str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, reason, title, text)
-            .retry_after(Some(RETRY_AFTER))
-    }
-
-    fn next_step(self, next_step: NextStep) -> Self {
-        Self { next_step, ..self }
-    }
-
-    fn retry_after(self, retry_after: Option<Duration>) -> Self {
-        Self {
-            retry_after: retry_after.or(self.retry_after),
-            ..self
-        }
-    }
-}
-
-/// An error code of the provider, from the callback or the token endpoint.
-fn error_code(code: &ErrorCode) -> ErrorPage {
+/// The texts for an error code of the provider, from the callback or the token endpoint.
+fn error_code_texts(code: &ErrorCode) -> (StatusCode, &'static str, &'static str) {
     let (status, title) = match code {
         // The user cancelled the sign-in, which is not an error.
         ErrorCode::AccessDenied => (StatusCode::OK, "Sign-in cancelled"),
@@ -321,29 +320,9 @@ fn error_code(code: &ErrorCode) -> ErrorPage {
             (StatusCode::FORBIDDEN, "Please sign in")
         }
         ErrorCode::InvalidGrant => (StatusCode::BAD_REQUEST, "Please sign in again"),
-        code if code.is_retryable() => {
-            let title = "Oten is not responding";
-            return ErrorPage::unavailable(code.reason(), title, code.sentence())
-                .next_step(TRY_AGAIN);
-        }
+        code if code.is_retryable() => (StatusCode::SERVICE_UNAVAILABLE, "Oten is not responding"),
         ErrorCode::Other(_) => (StatusCode::BAD_GATEWAY, "Sign-in failed"),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "Sign-in failed"),
     };
-    ErrorPage::new(status, code.reason(), title, code.sentence()).next_step(TRY_AGAIN)
-}
-
-fn back_channel(error: &BackChannelError) -> ErrorPage {
-    let title = "Not signed out";
-    let rejected = |reason, text| ErrorPage::new(StatusCode::BAD_REQUEST, reason, title, text);
-    match error {
-        BackChannelError::Request(_) => {
-            rejected(Reason::LogoutRequest, "The logout request is malformed.")
-        }
-        BackChannelError::Token(error) => rejected(error.reason(), "The logout token is rejected."),
-        BackChannelError::TooSlow => ErrorPage::unavailable(
-            Reason::LogoutSlow,
-            title,
-            "The logout could not be completed in time.",
-        ),
-    }
+    (status, title, code.sentence())
 }

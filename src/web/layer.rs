@@ -30,13 +30,7 @@ use crate::{audit::EventKind, session::CookieChange};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct OtenLayer {
-    state: Arc<State>,
-}
-
-impl OtenLayer {
-    pub(super) fn new(state: Arc<State>) -> Self {
-        Self { state }
-    }
+    pub(super) state: Arc<State>,
 }
 
 impl<S> Layer<S> for OtenLayer {
@@ -127,7 +121,7 @@ fn enter(state: &Arc<State>, request: &mut Parts) -> Option<RequestContext> {
     }
     let context = RequestContext::new(state, request);
     if request.extensions.get::<Session>().is_none() {
-        let session = context.session().for_app().clone();
+        let session = context.session.for_app().clone();
         request.extensions.insert(session);
     }
     request.extensions.insert(context.clone());
@@ -147,10 +141,10 @@ async fn leave(context: &RequestContext, mut response: Response) -> Response {
             Err(error) => response = ErrorResponse::new(context, error).into_response(),
         }
     }
-    if context.is_personal() {
+    if context.has_user.get() == Some(&true) {
         forbid_caching(response.headers_mut());
     }
-    if context.depends_on_user() {
+    if context.has_user.get().is_some() {
         // A cache must not serve a page for guests to a user.
         let cookie = HeaderValue::from_static("cookie");
         response.headers_mut().append(header::VARY, cookie);
@@ -166,13 +160,13 @@ async fn save_session(
     // Like tower-sessions, discards what a failed request changed.
     let discard_changes = status.is_server_error();
     let left = context
-        .session()
-        .finish(context.session_cookies().only(), discard_changes)
+        .session
+        .finish(context.session_cookies.only(), discard_changes)
         .await?;
     if let Some(signed_out) = left.signed_out {
         context.record_user_event(EventKind::SignedOut, signed_out.user());
     }
-    let state = context.state();
+    let state = &context.state;
     if let Some(tokens) = left.tokens {
         state.revoker.revoke(&tokens, context.correlation_id());
     }

@@ -1,12 +1,8 @@
 //! The login route and the callback (OpenID Connect Core 1.0 section 3.1).
 
-use axum::{
-    extract::RawQuery,
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
 use tokio::time::timeout;
-use url::form_urlencoded;
 
 use super::{
     context::RequestContext,
@@ -36,12 +32,8 @@ const MAX_ATTEMPTS: usize = 8;
 const MAX_REMOVALS: usize = 16;
 
 /// `GET /login`: starts a login attempt and redirects the browser to the provider.
-pub(super) async fn login(
-    context: RequestContext,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let return_to = return_to(context.state(), query.as_deref().unwrap_or_default());
+pub(super) async fn login(context: RequestContext, headers: HeaderMap) -> Response {
+    let return_to = return_to(&context);
     let attempt = LoginAttempt::new(return_to.clone(), false);
     let response = timeout(DEADLINE, start(&context, &headers, attempt))
         .await
@@ -50,15 +42,9 @@ pub(super) async fn login(
 }
 
 /// `GET` of the redirect URI: completes a login attempt with the provider's response.
-pub(super) async fn callback(
-    context: RequestContext,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let query = query.unwrap_or_default();
+pub(super) async fn callback(context: RequestContext, headers: HeaderMap) -> Response {
     let mut return_to = None;
-    let response = finish(&context, &headers, &query, &mut return_to);
-    let response = timeout(DEADLINE, response)
+    let response = timeout(DEADLINE, finish(&context, &headers, &mut return_to))
         .await
         .unwrap_or(Err(Error::TooSlow));
     response.unwrap_or_else(|error| failure(&context, error, return_to))
@@ -75,13 +61,9 @@ fn failure(context: &RequestContext, error: Error, return_to: Option<ReturnTo>) 
 
 /// Returns the path to return to after the sign-in: local, given once, and not a route of this
 /// module, which would start over.
-fn return_to(state: &State, query: &str) -> Option<ReturnTo> {
-    let mut given =
-        form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "return_to");
-    let (Some((_, path)), None) = (given.next(), given.next()) else {
-        return None;
-    };
-    let return_to = ReturnTo::parse(&path)?;
+fn return_to(context: &RequestContext) -> Option<ReturnTo> {
+    let return_to = ReturnTo::parse(&context.query_parameter("return_to")?)?;
+    let state = &context.state;
     let (login, logout) = (state.path(route::LOGIN), state.path(route::LOGOUT));
     let excluded = [&*login, &*logout, state.config.redirect_uri().path()];
     (!excluded.contains(&return_to.path())).then_some(return_to)
@@ -93,7 +75,7 @@ async fn start(
     headers: &HeaderMap,
     attempt: LoginAttempt,
 ) -> Result<Response, Error> {
-    let state = context.state();
+    let state = &context.state;
     let metadata = state.provider.metadata().await?;
     let now = state.clock.now();
     let request = AuthorizationRequest {
@@ -129,16 +111,19 @@ async fn start(
 async fn finish(
     context: &RequestContext,
     headers: &HeaderMap,
-    query: &str,
     return_to: &mut Option<ReturnTo>,
 ) -> Result<Response, Error> {
-    if context.session_cookies().are_several() {
+    if context.session_cookies.are_several() {
         // The browser would keep both session cookies after the sign-in, and both would be ignored.
         return Err(Error::SeveralSessionCookies);
     }
-    let parameters = CallbackParameters::parse(query)?;
+    let parameters = CallbackParameters::parse(context.uri.query().unwrap_or_default())?;
     let state = parameters.state()?;
-    match find_attempt(context, headers, state).await? {
+    let found = match context.state.cookies.login_for(headers, state) {
+        Some(cookie) => context.state.attempts.take(&cookie.id, state).await?,
+        None => AttemptState::Unknown,
+    };
+    match found {
         AttemptState::Taken(attempt) => {
             return_to.clone_from(&attempt.return_to);
             complete(context, parameters, &attempt).await
@@ -148,17 +133,6 @@ async fn finish(
             restart(context, headers, state, path).await
         }
         AttemptState::Unknown => restart(context, headers, state, None).await,
-    }
-}
-
-async fn find_attempt(
-    context: &RequestContext,
-    headers: &HeaderMap,
-    state: &Secret,
-) -> Result<AttemptState, Error> {
-    match context.state().cookies.login_for(headers, state) {
-        Some(cookie) => Ok(context.state().attempts.take(&cookie.id, state).await?),
-        None => Ok(AttemptState::Unknown),
     }
 }
 
@@ -189,7 +163,7 @@ async fn complete(
     parameters: CallbackParameters,
     attempt: &LoginAttempt,
 ) -> Result<Response, Error> {
-    let state = context.state();
+    let state = &context.state;
     let metadata = state.provider.metadata().await?;
     let code = parameters.into_code(
         metadata.issuer(),
@@ -212,7 +186,7 @@ async fn complete(
         .await?;
     let identity = verify(state, &metadata, &tokens, attempt).await?;
     let tokens = Tokens::new(tokens, state.clock.now());
-    let previous = context.session_cookies().only();
+    let previous = context.session_cookies.only();
     let (id, user) = state.sessions.sign_in(previous, identity, tokens).await?;
     context.mark_session_written();
     context.record_user_event(EventKind::SignedIn, &user);
@@ -248,5 +222,5 @@ async fn verify(
 }
 
 fn redirect_back(context: &RequestContext, return_to: Option<&ReturnTo>) -> Response {
-    redirect(return_to.map_or(context.state().config.home(), ReturnTo::as_str))
+    redirect(return_to.map_or(context.state.config.home(), ReturnTo::as_str))
 }

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use axum::{
-    extract::{FromRequestParts, RawQuery},
+    extract::FromRequestParts,
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, header, request::Parts};
 use tokio::time::timeout;
-use url::{Url, form_urlencoded};
+use url::Url;
 
 use super::{
     context::RequestContext,
@@ -73,8 +73,17 @@ impl UserSession {
     /// Returns a 503 response if the store is down; the user is still signed in then.
     pub async fn sign_out(self) -> Result<(), ErrorResponse> {
         let Self(context) = self;
-        let result = sign_out_here(&context).await;
-        result.map_err(|error| ErrorResponse::new(&context, error))
+        let flush = async {
+            if context.signed_in().await?.is_some() {
+                // The layer completes the sign-out after the handler.
+                let flushed = context.session.for_app().flush().await;
+                flushed.map_err(|error| StoreError::Backend(error.into()))?;
+            }
+            Ok(())
+        };
+        flush
+            .await
+            .map_err(|error| ErrorResponse::new(&context, error))
     }
 }
 
@@ -87,28 +96,16 @@ impl<S: Send + Sync> FromRequestParts<S> for UserSession {
     }
 }
 
-async fn sign_out_here(context: &RequestContext) -> Result<(), Error> {
-    if context.signed_in().await?.is_some() {
-        let flushed = context.session().for_app().flush().await;
-        // The layer completes the sign-out after the handler.
-        flushed.map_err(|error| StoreError::Backend(error.into()))?;
-    }
-    Ok(())
-}
-
 /// Time limit for the discovery document, so that signing out does not wait for the provider.
 const DISCOVERY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// `GET /logout`: shows a sign-out button to a user, and to a guest that the user is signed out. It
 /// never signs out: an image or a link on another site can cause this request.
-pub(super) async fn get(
-    context: RequestContext,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let state = context.state();
-    let from_provider =
-        comes_from_provider(&context, &headers, query.as_deref().unwrap_or_default());
+pub(super) async fn get(context: RequestContext, headers: HeaderMap) -> Response {
+    let state = &context.state;
+    // The provider returns the `state` of the logout request.
+    let returned = context.query_parameter("state").map(Secret::from);
+    let from_provider = returned.is_some() && returned == state.cookies.logout_state(&headers);
     let mut response = match context.signed_in().await {
         Ok(Some(_)) => confirm_sign_out_page(state),
         Ok(None) => signed_out_page(state, from_provider),
@@ -121,16 +118,6 @@ pub(super) async fn get(
     response
 }
 
-/// Whether the provider redirected the browser here, with the `state` of the logout request.
-fn comes_from_provider(context: &RequestContext, headers: &HeaderMap, query: &str) -> bool {
-    let mut given = form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "state");
-    let (Some((_, state)), None) = (given.next(), given.next()) else {
-        return false;
-    };
-    let expected = context.state().cookies.logout_state(headers);
-    expected.is_some_and(|expected| expected == Secret::from(&*state))
-}
-
 /// `POST /logout`: ends the session in the store, then in the browser, then at the provider.
 pub(super) async fn post(context: RequestContext, headers: HeaderMap) -> Response {
     sign_out(&context, &headers)
@@ -139,13 +126,13 @@ pub(super) async fn post(context: RequestContext, headers: HeaderMap) -> Respons
 }
 
 async fn sign_out(context: &RequestContext, headers: &HeaderMap) -> Result<Response, Error> {
-    let state = context.state();
+    let state = &context.state;
     if !is_same_origin(headers, &state.config.origin()) {
         return Err(Error::CrossSite);
     }
     let signed_in = context.signed_in().await?;
     // Ends all sessions that the browser names, so that none is left if a neighboring site set one.
-    let named = context.session_cookies().all().to_vec();
+    let named = context.session_cookies.all();
     let ended = state
         .sessions
         .sign_out(named, &state.revoker, context.correlation_id())
@@ -178,7 +165,7 @@ fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
 }
 
 async fn end_session_endpoint(context: &RequestContext) -> Option<Url> {
-    let state = context.state();
+    let state = &context.state;
     if let Some(configured) = state.config.end_session_endpoint() {
         return Some(configured.clone());
     }
@@ -193,9 +180,9 @@ fn redirect_to_provider(
     endpoint: &Url,
     ended: &[EndedSession],
 ) -> Response {
-    let state = context.state();
+    let state = &context.state;
     // If the browser sent two session cookies, either session may belong to another user.
-    let ended = match context.session_cookies().only() {
+    let ended = match context.session_cookies.only() {
         Some(_) => ended.first(),
         None => None,
     };

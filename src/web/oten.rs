@@ -36,7 +36,7 @@ use crate::{
 /// Creates the [layer](Self::layer), the [routes](Self::routes) and the layer for
 /// [protected routes](Self::require_login). Clones share their state. See the
 /// [crate's example](crate).
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Oten(Arc<State>);
 
 impl Oten {
@@ -69,7 +69,8 @@ impl Oten {
     /// The layer inserts tower-sessions' [`Session`](tower_sessions::Session) for the app's own data
     /// into each request, unless an outer `SessionManagerLayer` of the app already did.
     pub fn layer(&self) -> OtenLayer {
-        OtenLayer::new(Arc::clone(&self.0))
+        let state = Arc::clone(&self.0);
+        OtenLayer { state }
     }
 
     /// Returns the routes `/login`, `/logout`, `/backchannel-logout` and the callback, whose path is
@@ -119,7 +120,8 @@ impl Oten {
     ///
     /// See [`RequireLogin`] for an example.
     pub fn require_login(&self) -> RequireLogin {
-        RequireLogin::new(Arc::clone(&self.0))
+        let state = Arc::clone(&self.0);
+        RequireLogin { state, rule: None }
     }
 
     /// The path of the login route as the browser sees it: `/login` under the base path.
@@ -296,12 +298,6 @@ impl Oten {
             (header::CACHE_CONTROL, "public, max-age=300"),
         ];
         Router::new().route(route::JWKS, get(async move || (headers, document)))
-    }
-}
-
-impl fmt::Debug for Oten {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 

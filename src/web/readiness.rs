@@ -7,7 +7,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{audit::TARGET, clock::Clock, error::with_causes, provider::Provider, store::Records};
+use crate::{audit::TARGET, error::with_causes, provider::Provider, store::Records};
 
 /// Whether the app can serve requests, for a load balancer. Returned by
 /// [`Oten::readiness`](crate::Oten::readiness).
@@ -77,10 +77,12 @@ impl ReadinessCheck {
 
     pub(super) async fn run(&self, provider: &Arc<Provider>) -> Readiness {
         let last = Arc::clone(&self.last).lock_owned().await;
-        if let Some((checked_at, readiness)) = *last
-            && is_recent(self.records.clock(), checked_at)
-        {
-            return readiness;
+        if let Some((checked_at, readiness)) = *last {
+            let age = self.records.clock().now() - checked_at;
+            // A negative age means that the clock was set back.
+            if !age.is_negative() && age < REUSE {
+                return readiness;
+            }
         }
         // A task, so that the test record is removed even if the caller stops waiting.
         let check = check(self.records.clone(), Arc::clone(provider), last);
@@ -100,12 +102,6 @@ async fn check(
     let readiness = Readiness { store, provider };
     *last = Some((records.clock().now(), readiness));
     readiness
-}
-
-/// A time in the future is not recent: the clock was set back.
-fn is_recent(clock: &Clock, time: OffsetDateTime) -> bool {
-    let age = clock.now() - time;
-    !age.is_negative() && age < REUSE
 }
 
 async fn check_store(records: &Records) -> DependencyStatus {

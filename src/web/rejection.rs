@@ -11,6 +11,7 @@ use super::{
 use crate::{
     audit::{AuditTrail, Event, EventKind, Level, Reason},
     clock::Clock,
+    error::with_causes,
     metric,
     session::ReturnTo,
 };
@@ -24,6 +25,7 @@ pub struct ErrorResponse(Box<Inner>);
 struct Inner {
     error: Error,
     page: ErrorPage,
+    details: ErrorDetails,
     /// `None` if the request did not pass through the layer.
     context: Option<RequestContext>,
     return_to: Option<ReturnTo>,
@@ -114,9 +116,25 @@ impl ErrorResponse {
     }
 
     fn with_context(context: Option<RequestContext>, error: Error) -> Self {
+        let page = error.page();
+        let redirects_to_login = matches!(error, Error::NotSignedIn | Error::AccessTokenExpired)
+            && context
+                .as_ref()
+                .is_some_and(|context| context.kind == RequestKind::Page);
+        let context_of_event = context.as_ref().filter(|_| !redirects_to_login);
+        let details = ErrorDetails {
+            status: if redirects_to_login {
+                StatusCode::SEE_OTHER
+            } else {
+                page.status
+            },
+            reason: error.reason(),
+            correlation_id: context_of_event.map(|context| context.correlation_id().to_owned()),
+        };
         Self(Box::new(Inner {
-            page: error.page(),
             error,
+            page,
+            details,
             context,
             return_to: None,
         }))
@@ -131,66 +149,42 @@ impl ErrorResponse {
     /// The status of the response: 303 if it redirects to the login route.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        if self.redirects_to_login() {
-            StatusCode::SEE_OTHER
-        } else {
-            self.0.page.status
-        }
+        self.0.details.status
     }
 
     /// Why the request failed or was denied.
     #[must_use]
     pub fn reason(&self) -> Reason {
-        self.0.page.reason
+        self.0.details.reason
     }
 
     pub(super) fn page(&self) -> &ErrorPage {
         &self.0.page
     }
 
-    pub(super) fn details(&self) -> ErrorDetails {
-        let context = self.0.context.as_ref();
-        let context = context.filter(|_| !self.redirects_to_login());
-        ErrorDetails {
-            status: self.status(),
-            reason: self.reason(),
-            correlation_id: context.map(|context| context.correlation_id().to_owned()),
-        }
-    }
-
-    fn redirects_to_login(&self) -> bool {
-        let Inner { error, context, .. } = &*self.0;
-        matches!(error, Error::NotSignedIn | Error::AccessTokenExpired)
-            && context
-                .as_ref()
-                .is_some_and(|context| context.kind() == RequestKind::Page)
+    pub(super) fn details(&self) -> &ErrorDetails {
+        &self.0.details
     }
 
     /// Records the `refused` event.
     pub(super) fn record(&self) {
-        let Inner {
-            error,
-            page,
-            context,
-            ..
-        } = &*self.0;
+        let error = &self.0.error;
         let level = match error {
             Error::NotSignedIn => Level::Debug,
             // The parameters came through the browser, which can send anything.
             Error::Callback(_) => Level::Warn,
-            _ if page.status.is_server_error() => Level::Error,
+            _ if self.status().is_server_error() => Level::Error,
             _ => Level::Warn,
         };
         let record = |trail: &AuditTrail, event: Event| {
-            let event = event.with_refusal(level, page.reason, page.status.as_u16());
-            trail.record(&event.with_cause(error.cause()));
+            let event = event.with_refusal(level, self.reason(), self.status().as_u16());
+            trail.record(&event.with_cause(with_causes(error)));
         };
-        match context {
-            Some(context) => record(&context.state().trail, context.event(EventKind::Refused)),
-            None => {
-                let trail = AuditTrail::new(Clock::system(), metric::count_event);
-                record(&trail, trail.event(EventKind::Refused));
-            }
+        if let Some(context) = &self.0.context {
+            record(&context.state.trail, context.event(EventKind::Refused));
+        } else {
+            let trail = AuditTrail::new(Clock::system(), metric::count_event);
+            record(&trail, trail.event(EventKind::Refused));
         }
     }
 }
@@ -204,21 +198,23 @@ impl fmt::Debug for ErrorResponse {
 
 impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
+        let is_redirect = self.status() == StatusCode::SEE_OTHER;
+        // A redirect to the login route makes no event, so that a crawler does not fill the log.
+        if !is_redirect {
+            self.record();
+        }
         let Inner {
             page,
+            details,
             context,
             return_to,
             ..
-        } = &*self.0;
-        // A redirect to the login route makes no event, so that a crawler does not fill the log.
-        if !self.redirects_to_login() {
-            self.record();
-        }
-        let mut response = match context {
-            Some(context) if self.redirects_to_login() => {
-                redirect(&context.state().login_url(context.path().as_ref()))
+        } = *self.0;
+        let mut response = match &context {
+            Some(context) if is_redirect => {
+                redirect(&context.state.login_url(context.path().as_ref()))
             }
-            Some(context) => error_page(context, page, return_to.as_ref()),
+            Some(context) => error_page(context, &page, details.reason, return_to.as_ref()),
             // Without the layer, the paths of the site's pages are unknown.
             None => {
                 let mut response = (page.status, page.text).into_response();
@@ -226,7 +222,7 @@ impl IntoResponse for ErrorResponse {
                 response
             }
         };
-        response.extensions_mut().insert(self.details());
+        response.extensions_mut().insert(details);
         response
     }
 }
@@ -270,13 +266,12 @@ macro_rules! rejection {
             }
 
             fn response(&self) -> &ErrorResponse {
-                match self {
-                    Self::MissingLayer(response)
-                    | Self::NotSignedIn(response)
-                    | Self::StoreUnavailable(response)
-                    | Self::NotRefreshed(response)
-                    $(| Self::$variant(response))* => response,
-                }
+                let (Self::MissingLayer(response)
+                | Self::NotSignedIn(response)
+                | Self::StoreUnavailable(response)
+                | Self::NotRefreshed(response)
+                $(| Self::$variant(response))*) = self;
+                response
             }
         }
 
@@ -294,13 +289,12 @@ macro_rules! rejection {
 
         impl IntoResponse for $name {
             fn into_response(self) -> Response {
-                match self {
-                    Self::MissingLayer(response)
-                    | Self::NotSignedIn(response)
-                    | Self::StoreUnavailable(response)
-                    | Self::NotRefreshed(response)
-                    $(| Self::$variant(response))* => response.into_response(),
-                }
+                let (Self::MissingLayer(response)
+                | Self::NotSignedIn(response)
+                | Self::StoreUnavailable(response)
+                | Self::NotRefreshed(response)
+                $(| Self::$variant(response))*) = self;
+                response.into_response()
             }
         }
     };

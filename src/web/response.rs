@@ -12,7 +12,7 @@ use super::{
     error::{ErrorPage, NextStep},
     state::State,
 };
-use crate::{config::route, session::ReturnTo};
+use crate::{audit::Reason, config::route, session::ReturnTo};
 
 /// Redirects the browser with `GET`. The response must not be cached.
 pub(super) fn redirect(to: &str) -> Response {
@@ -26,23 +26,17 @@ pub(super) fn redirect(to: &str) -> Response {
 pub(super) fn error_page(
     context: &RequestContext,
     page: &ErrorPage,
+    reason: Reason,
     return_to: Option<&ReturnTo>,
 ) -> Response {
-    let mut response = match context.kind() {
-        RequestKind::Api => problem_details(context, page),
+    let mut response = match context.kind {
+        RequestKind::Api => problem_details(context, page, reason),
         RequestKind::Page | RequestKind::Form => {
             let is_error = page.status != StatusCode::OK;
             html(&Page {
-                action: match page.next_step {
-                    NextStep::SignIn(text) => Action::Link {
-                        text,
-                        href: context.state().login_url(return_to),
-                    },
-                    NextStep::SignOut => sign_out_button(context.state()),
-                    NextStep::None => Action::None,
-                },
+                login_url: context.state.login_url(return_to),
                 correlation_id: is_error.then(|| context.correlation_id()),
-                ..Page::new(context.state(), page.title, page.text)
+                ..Page::new(&context.state, page.title, page.text, page.next_step)
             })
         }
     };
@@ -56,27 +50,20 @@ pub(super) fn error_page(
 
 /// Returns the page on which a signed-in user confirms signing out.
 pub(super) fn confirm_sign_out_page(state: &State) -> Response {
-    html(&Page {
-        action: sign_out_button(state),
-        ..Page::new(state, "Sign out?", "You are signed in to this site.")
-    })
+    let text = "You are signed in to this site.";
+    html(&Page::new(state, "Sign out?", text, NextStep::SignOut))
 }
 
 /// Returns the page after signing out. `at_provider` says whether the browser returns from the
-/// provider, where the user was signed out as well.
+/// provider, which was requested to sign the user out as well.
 pub(super) fn signed_out_page(state: &State, at_provider: bool) -> Response {
     let text = if at_provider {
         "You are signed out of this site, and Oten was asked to sign you out there, too."
     } else {
         "You are not signed in to this site in this browser."
     };
-    html(&Page {
-        action: Action::Link {
-            text: "Sign in",
-            href: state.login_url(None),
-        },
-        ..Page::new(state, "You are signed out", text)
-    })
+    let next_step = NextStep::SignIn("Sign in");
+    html(&Page::new(state, "You are signed out", text, next_step))
 }
 
 /// Keeps a response that depends on the user out of caches, unless the handler has set
@@ -138,35 +125,26 @@ static PAGE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 struct Page<'a> {
     title: &'a str,
     text: &'a str,
-    action: Action<'a>,
+    next_step: NextStep,
+    login_url: String,
+    logout_path: String,
     home: &'a str,
     correlation_id: Option<&'a str>,
     style: &'static str,
 }
 
-enum Action<'a> {
-    Link { text: &'a str, href: String },
-    Post { text: &'a str, href: String },
-    None,
-}
-
 impl<'a> Page<'a> {
-    fn new(state: &'a State, title: &'a str, text: &'a str) -> Self {
+    fn new(state: &'a State, title: &'a str, text: &'a str, next_step: NextStep) -> Self {
         Self {
             title,
             text,
-            action: Action::None,
+            next_step,
+            login_url: state.login_url(None),
+            logout_path: state.path(route::LOGOUT),
             home: state.config.home(),
             correlation_id: None,
             style: STYLE,
         }
-    }
-}
-
-fn sign_out_button(state: &State) -> Action<'static> {
-    Action::Post {
-        text: "Sign out",
-        href: state.path(route::LOGOUT),
     }
 }
 
@@ -181,17 +159,17 @@ fn html(page: &Page<'_>) -> Response {
     response
 }
 
-fn problem_details(context: &RequestContext, page: &ErrorPage) -> Response {
+fn problem_details(context: &RequestContext, page: &ErrorPage, reason: Reason) -> Response {
     let mut problem = json!({
         "type": "about:blank",
         "title": page.title,
         "status": page.status.as_u16(),
         "detail": page.text,
-        "reason": page.reason,
+        "reason": reason,
         "correlation_id": context.correlation_id(),
     });
     if matches!(page.next_step, NextStep::SignIn(_)) {
-        problem["login_url"] = context.state().path(route::LOGIN).into();
+        problem["login_url"] = context.state.path(route::LOGIN).into();
     }
     let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
     let mut response = (content_type, problem.to_string()).into_response();

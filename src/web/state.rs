@@ -194,7 +194,7 @@ impl State {
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Oten")
+        f.debug_struct("State")
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
