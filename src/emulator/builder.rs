@@ -3,13 +3,15 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use url::Url;
 
 use super::{
-    EmulatedClient, Emulator, EmulatorError,
-    core::{Client, Core, Extra, Settings},
+    client::EmulatedClient,
+    error::EmulatorError,
+    handle::Emulator,
     server::Server,
+    state::{Core, Extension, Settings},
 };
 use crate::clock::Clock;
 
-/// Sets up an [`Emulator`].
+/// Builder of an [`Emulator`], created by [`Emulator::builder`].
 #[derive(Clone, Debug, Default)]
 #[must_use = "call `start` or `mount`"]
 pub struct EmulatorBuilder {
@@ -18,91 +20,106 @@ pub struct EmulatorBuilder {
     settings: Settings,
 }
 
+impl Emulator {
+    /// Returns a builder, with which you register clients and start the emulator.
+    pub fn builder() -> EmulatorBuilder {
+        EmulatorBuilder::default()
+    }
+}
+
 impl EmulatorBuilder {
-    /// Registers a client; call it again for more.
+    /// Registers a client. May be called several times.
     pub fn client(mut self, client: EmulatedClient) -> Self {
         self.clients.push(client);
         self
     }
 
-    /// Sets the clock. The default is the system's.
+    /// Sets the clock, which tests can move. Defaults to the system's clock.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// Sets how long access tokens live, in whole seconds. The default is 1 hour.
+    /// Sets the lifetime of access tokens, in whole seconds. Defaults to 1 hour.
     pub fn access_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.settings.access_token_lifetime = whole_seconds(lifetime);
         self
     }
 
-    /// Sets how long a refresh token lives, in whole seconds. The default is 30 days.
+    /// Sets the lifetime of refresh tokens, in whole seconds. Defaults to 30 days.
     pub fn refresh_token_lifetime(mut self, lifetime: Duration) -> Self {
         self.settings.refresh_token_lifetime = whole_seconds(lifetime);
         self
     }
 
-    /// Gives no refresh tokens. The default is one in every answer.
+    /// Disables refresh tokens. By default every token response contains one.
     pub fn without_refresh_tokens(mut self) -> Self {
-        self.settings.refresh.tokens = false;
+        self.settings.refresh_tokens = false;
         self
     }
 
-    /// Lets a refresh token be used again and again, and answers refreshes without a new one. The
-    /// default is that each is good for one use and brings its successor (RFC 9700 section 4.14.2).
-    pub fn without_rotation(mut self) -> Self {
-        self.settings.refresh.rotate = false;
-        self
-    }
-
-    /// Answers refreshes without an ID token (OpenID Connect Core section 12.2 allows both). The
-    /// default is one in every answer.
-    pub fn without_id_token_on_refresh(mut self) -> Self {
-        self.settings.refresh.id_token = false;
-        self
-    }
-
-    /// Sends `iss` to callbacks and announces it in discovery (RFC 9207). Oten documents neither,
-    /// so the default is not to.
-    pub fn advertise_iss(self) -> Self {
-        self.with(Extra::Iss)
-    }
-
-    /// Names `end_session_endpoint` in discovery (OpenID Connect RP-Initiated Logout). Oten
-    /// documents none, so the default is not to; the endpoint, `/v1/oauth/logout`, works anyway.
-    pub fn advertise_end_session(self) -> Self {
-        self.with(Extra::EndSession)
-    }
-
-    /// Names `revocation_endpoint` in discovery (RFC 7009). Oten documents none, so the default is
-    /// not to; the endpoint, `/v1/oauth/revoke`, works anyway.
-    pub fn advertise_revocation(self) -> Self {
-        self.with(Extra::Revocation)
-    }
-
-    /// Writes `sid` into ID tokens and announces back-channel logout in discovery (OpenID Connect
-    /// Back-Channel Logout section 2.1). Oten documents neither, so the default is not to.
+    /// Disables refresh token rotation, so that a refresh token can be used repeatedly.
     ///
-    /// The emulator calls no app: see [`Emulator::logout_token`].
-    pub fn advertise_back_channel_logout(self) -> Self {
-        self.with(Extra::BackChannelLogout)
+    /// By default a refresh token can be used once, and the response contains its successor (RFC
+    /// 9700 section 4.14.2).
+    pub fn without_rotation(mut self) -> Self {
+        self.settings.rotation = false;
+        self
     }
 
-    /// Writes the signature algorithm as `Ed25519` (RFC 9864) in tokens, keys and discovery. The
-    /// default is the older name of the same algorithm, `EdDSA` (RFC 8037).
+    /// Omits the ID token from the response to a refresh, as OpenID Connect Core section 12.2
+    /// allows. By default the response contains one.
+    pub fn without_id_token_on_refresh(mut self) -> Self {
+        self.settings.id_token_on_refresh = false;
+        self
+    }
+
+    /// Sends `iss` to callbacks and advertises it in discovery (RFC 9207). Off by default, because
+    /// Oten does not document it.
+    pub fn advertise_iss(self) -> Self {
+        self.with(Extension::Iss)
+    }
+
+    /// Advertises `end_session_endpoint` in discovery (OpenID Connect RP-Initiated Logout). Off by
+    /// default, because Oten does not document it.
+    ///
+    /// The endpoint, `/v1/oauth/logout`, works either way.
+    pub fn advertise_end_session(self) -> Self {
+        self.with(Extension::EndSession)
+    }
+
+    /// Advertises `revocation_endpoint` in discovery (RFC 7009). Off by default, because Oten does
+    /// not document it.
+    ///
+    /// The endpoint, `/v1/oauth/revoke`, works either way.
+    pub fn advertise_revocation(self) -> Self {
+        self.with(Extension::Revocation)
+    }
+
+    /// Adds `sid` to ID tokens and advertises back-channel logout in discovery (OpenID Connect
+    /// Back-Channel Logout section 2.1). Off by default, because Oten does not document it.
+    ///
+    /// The emulator never calls an app; a test posts the logout token, see
+    /// [`Emulator::logout_token`].
+    pub fn advertise_back_channel_logout(self) -> Self {
+        self.with(Extension::BackChannelLogout)
+    }
+
+    /// Names the signature algorithm `Ed25519` (RFC 9864) in tokens, keys and discovery. Defaults to
+    /// `EdDSA` (RFC 8037), the older name of the same algorithm.
     pub fn rfc9864_algorithm_name(mut self) -> Self {
         self.settings.algorithm_name = "Ed25519";
         self
     }
 
-    /// Starts the emulator on a free port of 127.0.0.1. It ends when the last copy of the
-    /// [`Emulator`] is dropped.
+    /// Starts the emulator on a free port of 127.0.0.1.
+    ///
+    /// It stops when the last clone of the [`Emulator`] is dropped.
     ///
     /// # Errors
     ///
-    /// [`EmulatorError::Listen`] without a free port; [`EmulatorError::Client`] and
-    /// [`EmulatorError::DuplicateClient`] for registrations that Oten would not take.
+    /// Returns [`EmulatorError::Listen`] if no port is free, and [`EmulatorError::Client`] or
+    /// [`EmulatorError::DuplicateClient`] if a registration is invalid.
     pub async fn start(self) -> Result<Emulator, EmulatorError> {
         let listener = Server::listen().await.map_err(EmulatorError::Listen)?;
         let address = listener.local_addr().map_err(EmulatorError::Listen)?;
@@ -111,7 +128,8 @@ impl EmulatorBuilder {
         Ok(Emulator::new(core, Some(server)))
     }
 
-    /// Makes an emulator without a listener, for an app that carries it under a path.
+    /// Creates an emulator without a listener, for an app that nests its
+    /// [`router`](Emulator::router).
     ///
     /// ```
     /// use axum_oten::emulator::{EmulatedClient, Emulator};
@@ -121,15 +139,16 @@ impl EmulatorBuilder {
     ///     .mount("http://127.0.0.1:3000/oten".parse()?)?;
     /// let app: axum::Router = axum::Router::new().nest("/oten", emulator.router());
     ///
-    /// // A query is no part of an issuer.
+    /// // An issuer has no query.
     /// assert!(Emulator::builder().mount("http://127.0.0.1:3000/?oten".parse()?).is_err());
     /// # Ok::<_, Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`EmulatorError::Issuer`] when the URL cannot be an issuer, and as [`start`](Self::start).
-    // The URL is parsed for this call: `mount("…".parse()?)`.
+    /// Returns [`EmulatorError::Issuer`] if the URL cannot be an issuer, and
+    /// [`EmulatorError::Client`] or [`EmulatorError::DuplicateClient`] if a registration is invalid.
+    // By value, because callers parse the URL for this call: `mount("…".parse()?)`.
     #[allow(clippy::needless_pass_by_value)]
     pub fn mount(self, issuer: Url) -> Result<Emulator, EmulatorError> {
         let is_web = matches!(issuer.scheme(), "http" | "https");
@@ -142,20 +161,16 @@ impl EmulatorBuilder {
         Ok(Emulator::new(Arc::new(core), None))
     }
 
-    fn with(mut self, extra: Extra) -> Self {
-        self.settings.extras.insert(extra);
+    fn with(mut self, extension: Extension) -> Self {
+        self.settings.extensions.insert(extension);
         self
     }
 
     fn core(self, issuer: String, path: String) -> Result<Core, EmulatorError> {
         let mut clients = BTreeMap::new();
-        for registered in self.clients {
-            registered.check()?;
-            let id = registered.id.clone();
-            let client = Client {
-                request_form: registered.request_form()?,
-                registered,
-            };
+        for client in self.clients {
+            let client = client.register()?;
+            let id = client.id().to_owned();
             if clients.insert(id.clone(), client).is_some() {
                 return Err(EmulatorError::DuplicateClient(id));
             }

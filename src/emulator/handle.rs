@@ -1,36 +1,141 @@
-use std::{mem, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use axum::Router;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
-    Deviation, EmulatorBuilder, EmulatorError, Endpoint, HoldGuard, PlannedFault, Rejection,
-    client::{self, RequestForm},
-    core::Core,
-    interaction,
-    keys::ProviderKey,
-    parameters::AuthorizationRequest,
-    request, router,
+    endpoints::{self, authorize::read_request, end_session::LogoutRequest, sign_in},
+    error::{EmulatorError, Rejection},
+    faults::{Deviation, Endpoint, PlannedFault, hold::HoldGuard},
+    messages::authorization::AuthorizationRequest,
     server::Server,
-    session::{self, SignedIn},
-    user::{USERS, User},
+    state::{
+        Core,
+        session::{SignedIn, USERS, User},
+    },
+    tokens::{self, LogoutTarget},
 };
 
-/// A local Oten that does what it is told. A copy is the same emulator.
-#[derive(Clone, Debug)]
+/// A running emulator. Clones share the same emulator.
+///
+/// See the [module documentation](super) for an example.
+#[derive(Clone)]
 pub struct Emulator {
-    pub(super) core: Arc<Core>,
-    /// `None` when an app carries the emulator.
+    core: Arc<Core>,
+    /// `None` if the emulator is mounted in an app.
     server: Option<Arc<Server>>,
 }
 
+/// The user's side: consent, denial and logout without a browser.
+///
+/// These methods run in the process of the test, without cookies and planned faults, and count as
+/// calls of their endpoint. They validate requests as strictly as the endpoints do, so each request
+/// object can be used only once.
 impl Emulator {
-    /// Sets up an emulator.
-    pub fn builder() -> EmulatorBuilder {
-        EmulatorBuilder::default()
+    /// Signs `user` in and approves the authorization request, as the user does in a browser.
+    /// Returns the client's callback URL, which contains the code.
+    ///
+    /// `user` is `alice`, `bob` or `carol`. Each call starts a new session at the provider.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EmulatorError::Rejected`] if the request is invalid or has `prompt=none`,
+    /// [`EmulatorError::NotAnAuthorizationUrl`] and [`EmulatorError::UnknownUser`].
+    pub fn approve(
+        &self,
+        authorization_url: impl AsRef<str>,
+        user: &str,
+    ) -> Result<Url, EmulatorError> {
+        let found = self.core.state().find_user(user);
+        let user = found.ok_or_else(|| EmulatorError::UnknownUser(user.to_owned()))?;
+        let request = self.read_request(authorization_url.as_ref())?;
+        let session = SignedIn::new(user, self.core.now());
+        self.core.state().sessions.start(session.clone());
+        Ok(sign_in::approve(&self.core, &request, session))
     }
 
+    /// Denies the authorization request, as the user does on the consent page. Returns the client's
+    /// callback URL with `error=access_denied`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EmulatorError::Rejected`] if the request is invalid or has `prompt=none`, and
+    /// [`EmulatorError::NotAnAuthorizationUrl`].
+    pub fn deny(&self, authorization_url: impl AsRef<str>) -> Result<Url, EmulatorError> {
+        let request = self.read_request(authorization_url.as_ref())?;
+        redirect(sign_in::deny(&request))
+    }
+
+    /// Responds to a valid authorization request with an error of the provider, such as
+    /// `server_error`. Returns the client's callback URL.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EmulatorError::Rejected`] if the request is invalid or has `prompt=none`, and
+    /// [`EmulatorError::NotAnAuthorizationUrl`].
+    pub fn reject(
+        &self,
+        authorization_url: impl AsRef<str>,
+        error: &str,
+    ) -> Result<Url, EmulatorError> {
+        let request = self.read_request(authorization_url.as_ref())?;
+        redirect(
+            request
+                .callback
+                .reject(error, "Error requested by the test"),
+        )
+    }
+
+    /// Opens the end-session URL, as a browser does. Returns the URL to which the browser returns,
+    /// or `None` if it stays on a page of the emulator.
+    ///
+    /// Ends the session that `id_token_hint` names, or all sessions of its user if the hint has no
+    /// `sid`. Without a hint no session ends. Apps keep their tokens and receive no logout token.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EmulatorError::Rejected`] if the request breaks a rule of OpenID Connect
+    /// RP-Initiated Logout section 2 or 3, and [`EmulatorError::NotAnEndSessionUrl`].
+    pub fn end_session(
+        &self,
+        end_session_url: impl AsRef<str>,
+    ) -> Result<Option<Url>, EmulatorError> {
+        let query = self
+            .query(end_session_url.as_ref(), Endpoint::EndSession)
+            .ok_or(EmulatorError::NotAnEndSessionUrl)?;
+        let request = LogoutRequest::read(&self.core, query.as_bytes());
+        let request = request.map_err(EmulatorError::Rejected)?;
+        request.end_named_sessions(&self.core);
+        Ok(request.return_to)
+    }
+
+    fn read_request(&self, url: &str) -> Result<AuthorizationRequest, EmulatorError> {
+        let query = self
+            .query(url, Endpoint::Authorization)
+            .ok_or(EmulatorError::NotAnAuthorizationUrl)?;
+        let request = read_request(&self.core, query).map_err(EmulatorError::Rejected)?;
+        if request.prompts("none") {
+            let description = "The user has to sign in: send the request without prompt=none";
+            let rejection = request.callback.reject("login_required", description);
+            return Err(EmulatorError::Rejected(rejection));
+        }
+        Ok(request)
+    }
+
+    /// Counts a call and returns its query. `None` if the URL is not one of the endpoint.
+    fn query<'a>(&self, url: &'a str, endpoint: Endpoint) -> Option<&'a str> {
+        let (address, query) = url.split_once('?').unwrap_or((url, ""));
+        if address != self.core.url(endpoint) {
+            return None;
+        }
+        self.core.count_call(endpoint);
+        Some(query)
+    }
+}
+
+/// The provider's side: what the emulator is, and what its administrators change.
+impl Emulator {
     pub(super) fn new(core: Arc<Core>, server: Option<Server>) -> Self {
         Self {
             core,
@@ -38,220 +143,221 @@ impl Emulator {
         }
     }
 
-    /// The issuer URL, without a trailing slash: `http://127.0.0.1:PORT` after
-    /// [`start`](EmulatorBuilder::start).
+    /// Returns the issuer URL without a trailing slash: `http://127.0.0.1:PORT` after
+    /// [`start`](super::EmulatorBuilder::start).
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.core.issuer
     }
 
-    /// The routes, relative to the issuer, for an app that carries the emulator.
+    /// Returns the routes, relative to the issuer, for an app that nests the emulator.
+    ///
+    /// See [`EmulatorBuilder::mount`](super::EmulatorBuilder::mount) for an example.
     pub fn router<S: Clone + Send + Sync + 'static>(&self) -> Router<S> {
-        router::router(&self.core)
+        endpoints::router(&self.core)
     }
 
-    /// The name and the email address of everybody who lives here, disabled or not.
+    /// Returns the name and the email address of every user, including disabled ones.
     pub fn users(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
         USERS.iter().map(|user| (user.name, user.email))
     }
 
-    /// Registers other public keys for a client that signs its request objects with one, in place of
-    /// those it has: a JWK set (RFC 7517 section 5), as the client's JWKS URI serves it. The emulator
-    /// fetches nothing by itself.
+    /// Disables a user, as an administrator does. Unknown users have no effect.
     ///
-    /// # Errors
-    ///
-    /// [`EmulatorError::Client`] when the client does not sign with such a key, or the set is not one
-    /// of public Ed25519 keys with a `kid` each; what was registered before then stays.
-    pub fn replace_request_object_keys(
-        &self,
-        client_id: &str,
-        jwk_set: &Value,
-    ) -> Result<(), EmulatorError> {
-        let invalid = |problem| EmulatorError::Client {
-            client_id: client_id.to_owned(),
-            problem,
-        };
-        let form = self.core.clients.get(client_id).map(|it| &it.request_form);
-        if !matches!(form, Some(RequestForm::EdDsa(_))) {
-            return Err(invalid(
-                "it has no request object key to replace: call `request_object_key`",
-            ));
-        }
-        let keys = client::request_object_keys(jwk_set).map_err(invalid)?;
-        let replaced = &mut self.core.state().replaced_keys;
-        replaced.insert(client_id.to_owned(), keys);
-        Ok(())
-    }
-
-    /// Does what a person does with the authorization URL: signs in as `user` (`alice`, `bob` or
-    /// `carol`) in a new session, agrees, and ends at the client's callback, whose URL is the
-    /// answer.
-    ///
-    /// It happens in this process, without a browser, its cookies or planned faults, and counts as
-    /// a call. The request is checked as strictly as any, so it is good for one use.
-    ///
-    /// # Errors
-    ///
-    /// [`EmulatorError::Rejected`] when the request breaks a rule, or asks with `prompt=none` for
-    /// what needs a person; [`EmulatorError::NotAnAuthorizationUrl`] and
-    /// [`EmulatorError::UnknownUser`].
-    pub fn approve(
-        &self,
-        authorization_url: impl AsRef<str>,
-        user: &str,
-    ) -> Result<Url, EmulatorError> {
-        let user = User::find(user)
-            .filter(|user| !self.core.state().disabled_users.contains(user.sub))
-            .ok_or_else(|| EmulatorError::UnknownUser(user.to_owned()))?;
-        let request = self.open(authorization_url.as_ref())?;
-        let person = SignedIn::new(&self.core, user);
-        session::remember(&self.core, person.clone());
-        interaction::approve(&self.core, &request, person).map_err(EmulatorError::Rejected)
-    }
-
-    /// Does what a person does who changes their mind. The answer is the client's callback URL
-    /// with `error=access_denied`.
-    ///
-    /// # Errors
-    ///
-    /// As [`approve`](Self::approve).
-    pub fn deny(&self, authorization_url: impl AsRef<str>) -> Result<Url, EmulatorError> {
-        let request = self.open(authorization_url.as_ref())?;
-        redirect(interaction::deny(&self.core, &request))
-    }
-
-    /// Sends a good request back with an error of Oten's own, such as `server_error`. The answer
-    /// is the client's callback URL.
-    ///
-    /// # Errors
-    ///
-    /// As [`approve`](Self::approve).
-    pub fn reject(
-        &self,
-        authorization_url: impl AsRef<str>,
-        error: &str,
-    ) -> Result<Url, EmulatorError> {
-        let request = self.open(authorization_url.as_ref())?;
-        let description = "The test wants it so";
-        redirect(request.callback.refusal(&self.core, error, description))
-    }
-
-    /// Starts to tell a lie, beside those it tells already.
-    pub fn deviate(&self, lie: Deviation) {
-        self.core.state().lies.push(lie);
-    }
-
-    /// Ends all lies.
-    pub fn clear_deviations(&self) {
-        self.core.state().lies.clear();
-    }
-
-    /// Plans a fault: for the next calls with [`Fault::times`](super::Fault::times), otherwise until
-    /// [`clear_faults`](Self::clear_faults). The faults of an endpoint happen in the order they
-    /// were planned.
-    pub fn fault(&self, endpoint: Endpoint, fault: impl Into<PlannedFault>) {
-        self.core.state().faults.plan(endpoint, fault.into());
-    }
-
-    /// Ends all faults.
-    pub fn clear_faults(&self) {
-        self.core.state().faults.clear();
-    }
-
-    /// Lets requests to an endpoint wait until the answer is released or dropped, so that a test
-    /// needs no sleep to have many of them at once. They count as calls meanwhile, and planned
-    /// faults happen afterwards.
-    pub fn hold(&self, endpoint: Endpoint) -> HoldGuard {
-        HoldGuard::new(&self.core, endpoint)
-    }
-
-    /// Replaces the signing key. The old one is no longer published; what it signed is still
-    /// accepted here until it ends.
-    pub fn rotate_keys(&self) {
-        let state = &mut *self.core.state();
-        let former = mem::replace(&mut state.key, ProviderKey::generate());
-        state.former_keys.push(former);
-    }
-
-    /// Disables a person, as an administrator does: they cannot sign in, refresh tokens are
-    /// refused with `invalid_grant`, and access tokens are worth nothing here. Unknown names have
-    /// no effect.
+    /// A disabled user cannot sign in, refreshes fail with `invalid_grant`, and the userinfo and
+    /// validation endpoints reject the user's access tokens.
     pub fn disable_user(&self, user: &str) {
         if let Some(user) = User::find(user) {
             self.core.state().disabled_users.insert(user.sub);
         }
     }
 
-    /// Lets a disabled person in again.
+    /// Enables a disabled user.
     pub fn enable_user(&self, user: &str) {
         self.core.state().disabled_users.remove(user);
     }
 
-    /// How often an endpoint was called, faults included.
-    #[must_use]
-    pub fn calls(&self, endpoint: Endpoint) -> u64 {
-        self.core.calls.of(endpoint)
+    /// Replaces the request object keys of a client with those of a JWK set (RFC 7517 section 5), as
+    /// the client's JWKS URI serves it. The emulator does not fetch that URI.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EmulatorError::Client`] if the client has no
+    /// [`request_object_key`](super::EmulatedClient::request_object_key), or if the set is empty or
+    /// contains a key that is not a public Ed25519 key with a `kid` of its own. The registered keys
+    /// then stay.
+    pub fn replace_request_object_keys(
+        &self,
+        client_id: &str,
+        jwk_set: &Value,
+    ) -> Result<(), EmulatorError> {
+        let client = self.core.clients.get(client_id);
+        client
+            .ok_or("the client is not registered")
+            .and_then(|client| client.replace_request_object_keys(jwk_set))
+            .map_err(|problem| EmulatorError::Client {
+                client_id: client_id.to_owned(),
+                problem,
+            })
     }
 
-    /// How often a client that proved who it is asked for a refresh, whatever the answer. Calls
-    /// that a fault answered instead of the token endpoint are not among them.
+    /// Replaces the signing key. The former key is no longer published; the end-session endpoint
+    /// still accepts ID tokens signed with it.
+    pub fn rotate_keys(&self) {
+        self.core.state().rotate_keys();
+    }
+
+    /// Returns the `sid` of every live session of a user, oldest first. Each
+    /// [`approve`](Self::approve) and each sign-in in a browser starts a session.
+    #[must_use]
+    pub fn sids_of(&self, user: &str) -> Vec<String> {
+        let state = self.core.state();
+        let sessions = state.sessions.iter();
+        sessions
+            .filter(|session| session.user.sub == user)
+            .map(|session| session.sid.to_string())
+            .collect()
+    }
+
+    /// Returns the URI that a client registered for logout tokens.
+    #[must_use]
+    pub fn back_channel_logout_uri(&self, client_id: &str) -> Option<&str> {
+        let client = self.core.clients.get(client_id)?;
+        client.registration.back_channel_logout_uri.as_deref()
+    }
+
+    /// Returns a logout token for a client (OpenID Connect Back-Channel Logout section 2.4), valid
+    /// for 2 minutes.
+    ///
+    /// The emulator never calls an app. A test posts the token itself, as `logout_token` in a form.
+    /// The client, the user and the session need not exist.
+    ///
+    /// ```
+    /// use axum_oten::emulator::{EmulatedClient, Emulator, LogoutTarget};
+    ///
+    /// let emulator = Emulator::builder()
+    ///     .client(EmulatedClient::public("spa").redirect_uri("http://127.0.0.1:3000/callback"))
+    ///     .mount("http://127.0.0.1:3000/oten".parse()?)?;
+    ///
+    /// let token = emulator.logout_token("spa", LogoutTarget::Subject("alice"));
+    ///
+    /// // A logout token with a nonce, which apps must reject.
+    /// let nonce = emulator.logout_token_with("spa", LogoutTarget::Subject("alice"), |_, claims| {
+    ///     claims.insert("nonce".into(), "n-0S6_WzA2Mj".into());
+    /// });
+    /// # assert_ne!(token, nonce);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn logout_token(&self, client_id: &str, target: LogoutTarget<'_>) -> String {
+        self.logout_token_with(client_id, target, |_, _| ())
+    }
+
+    /// Returns a logout token after `change` has modified its header and its claims, in this order.
+    ///
+    /// The resulting `alg` decides on the signature: none for `none`, the client secret for `HS256`,
+    /// and the emulator's key otherwise. Deviations of signatures and keys also apply.
+    #[must_use]
+    pub fn logout_token_with(
+        &self,
+        client_id: &str,
+        target: LogoutTarget<'_>,
+        change: impl FnOnce(&mut Map<String, Value>, &mut Map<String, Value>),
+    ) -> String {
+        tokens::logout_token(&self.core, client_id, target, change)
+    }
+}
+
+/// The test's side: faults, deviations and counters.
+impl Emulator {
+    /// Makes responses deviate from correct content, in addition to earlier deviations, until
+    /// [`clear_deviations`](Self::clear_deviations).
+    pub fn deviate(&self, deviation: Deviation) {
+        self.core.state().deviations.push(deviation);
+    }
+
+    /// Removes all deviations.
+    pub fn clear_deviations(&self) {
+        self.core.state().deviations.clear();
+    }
+
+    /// Plans a fault: for the next calls with [`Fault::times`](super::Fault::times), otherwise until
+    /// [`clear_faults`](Self::clear_faults). The faults of an endpoint happen in the order in which
+    /// they were planned.
+    pub fn fault(&self, endpoint: Endpoint, fault: impl Into<PlannedFault>) {
+        self.core.state().faults.plan(endpoint, fault.into());
+    }
+
+    /// Removes all planned faults.
+    pub fn clear_faults(&self) {
+        self.core.state().faults.clear();
+    }
+
+    /// Holds requests to an endpoint until the returned guard is released or dropped.
+    ///
+    /// A test can so collect concurrent requests without sleeping. Held requests count as calls, and
+    /// planned faults apply after the release.
+    pub fn hold(&self, endpoint: Endpoint) -> HoldGuard {
+        self.core.state().holds.add(endpoint)
+    }
+
+    /// Returns how often an endpoint was called, including calls that failed by a fault.
+    #[must_use]
+    pub fn calls(&self, endpoint: Endpoint) -> u64 {
+        let state = self.core.state();
+        state.calls.get(&endpoint).copied().unwrap_or_default()
+    }
+
+    /// Returns how often authenticated clients requested a refresh, successful or not. Calls that a
+    /// fault answered before the endpoint do not count.
     #[must_use]
     pub fn refreshes(&self) -> u64 {
         self.core.state().grants.refreshes
     }
 
-    /// How often a refresh token came back that was used before. Each time all tokens of its
-    /// sign-in ended (RFC 9700 section 4.14.2).
+    /// Returns how often a refresh used a refresh token that was already used. Each time the
+    /// emulator revoked all tokens of that sign-in (RFC 9700 section 4.14.2).
     #[must_use]
     pub fn reuse_detected(&self) -> u64 {
         self.core.state().grants.reuse_detected
     }
 
-    /// Takes the emulator down: connections end and new ones are refused. One that an app carries
-    /// answers 503 instead. What it knows survives.
+    /// Stops the emulator: open connections close and new ones are refused. An emulator mounted in
+    /// an app responds with 503 instead.
+    ///
+    /// The state survives; [`resume`](Self::resume) continues with it.
     pub async fn stop(&self) {
-        self.core.set_stopped(true);
+        self.core.state().is_stopped = true;
         if let Some(server) = &self.server {
             server.stop().await;
         }
     }
 
-    /// Brings the emulator back, at the same address.
+    /// Resumes a stopped emulator at the same address.
     ///
     /// # Errors
     ///
-    /// [`EmulatorError::Listen`] when another program has taken the port.
+    /// Returns [`EmulatorError::Listen`] if another program has taken the port.
     pub async fn resume(&self) -> Result<(), EmulatorError> {
         if let Some(server) = &self.server {
             server.resume().await.map_err(EmulatorError::Listen)?;
         }
-        self.core.set_stopped(false);
+        self.core.state().is_stopped = false;
         Ok(())
-    }
-
-    fn open(&self, url: &str) -> Result<AuthorizationRequest, EmulatorError> {
-        let endpoint = self.core.url("/v1/oauth/authorize");
-        let (address, query) = url.split_once('?').unwrap_or((url, ""));
-        if address != endpoint {
-            return Err(EmulatorError::NotAnAuthorizationUrl);
-        }
-        self.core.calls.count(Endpoint::Authorization);
-        let request = request::read(&self.core, query).map_err(EmulatorError::Rejected)?;
-        if request.prompts("none") {
-            let description = "Nobody is signed in";
-            let refusal = request
-                .callback
-                .refusal(&self.core, "login_required", description);
-            return Err(EmulatorError::Rejected(refusal));
-        }
-        Ok(request)
     }
 }
 
-fn redirect(refusal: Rejection) -> Result<Url, EmulatorError> {
-    match refusal.redirect.clone() {
+impl fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emulator")
+            .field("issuer", &self.core.issuer)
+            .finish_non_exhaustive()
+    }
+}
+
+fn redirect(rejection: Rejection) -> Result<Url, EmulatorError> {
+    match rejection.redirect {
         Some(callback) => Ok(*callback),
-        None => Err(EmulatorError::Rejected(refusal)),
+        None => Err(EmulatorError::Rejected(rejection)),
     }
 }

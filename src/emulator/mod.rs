@@ -1,10 +1,25 @@
-//! A strict local Oten, in this process, for development and tests (feature `emulator`).
+//! A local Oten for development and tests (feature `emulator`).
 //!
-//! What Oten would refuse, it refuses: unsigned requests of confidential clients, replayed request
-//! objects, used codes, wrong verifiers. A test tells it what to do next: to lie ([`Deviation`]), to
-//! fail ([`Fault`]), to keep requests waiting ([`HoldGuard`]), to rotate its keys, to be down. It shares
-//! only the signature code ([`jose`](crate::jose)) with the rest of the crate, so that a mistake in
-//! the protocol code cannot hide on both sides.
+//! An [`Emulator`] is an OpenID Connect provider that runs inside the test process. It is as strict
+//! as Oten: it rejects unsigned requests of confidential clients, replayed request objects, used
+//! codes and wrong PKCE verifiers.
+//!
+//! A test acts as the user with [`approve`](Emulator::approve), [`deny`](Emulator::deny) and
+//! [`end_session`](Emulator::end_session). It can also make the provider misbehave:
+//!
+//! - [`Deviation`]: responses have wrong content, such as an ID token with a bad signature.
+//! - [`Fault`]: an endpoint fails, responds late, or closes the connection.
+//! - [`HoldGuard`]: an endpoint holds its requests until the test releases them.
+//! - [`stop`](Emulator::stop) and [`resume`](Emulator::resume): the provider is down.
+//! - [`rotate_keys`](Emulator::rotate_keys) and [`disable_user`](Emulator::disable_user).
+//!
+//! The emulator shares only [`jose`](crate::jose) and the crate's foundations with the client code,
+//! so that a mistake in the protocol code cannot go unnoticed on both sides.
+//!
+//! # Example
+//!
+//! Alice approves one authorization request and denies another. The app under test usually creates
+//! the URLs; here the example signs the request objects itself.
 //!
 //! ```
 //! use axum_oten::{
@@ -17,79 +32,56 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let secret = "a client secret of 32 bytes or more";
+//! let callback = "http://127.0.0.1:3000/callback";
 //! let emulator = Emulator::builder()
-//!     .client(
-//!         EmulatedClient::confidential("shop", secret)
-//!             .redirect_uri("http://127.0.0.1:3000/callback"),
-//!     )
+//!     .client(EmulatedClient::confidential("shop", secret).redirect_uri(callback))
 //!     .start()
 //!     .await?;
 //! let authorize = format!("{}/v1/oauth/authorize?client_id=shop", emulator.issuer());
 //!
-//! // A signed authorization request: Alice signs in, and a code goes to the callback.
+//! let key = SigningKey::hs256(&Secret::from(secret));
 //! let now = time::OffsetDateTime::now_utc().unix_timestamp();
-//! let request = SigningKey::hs256(&Secret::from(secret)).sign(
-//!     &Header::new("JWT"),
-//!     &json!({
-//!         "iss": "shop", "aud": emulator.issuer(), "iat": now, "exp": now + 120, "jti": "1",
-//!         "client_id": "shop", "redirect_uri": "http://127.0.0.1:3000/callback",
+//! let signed = |jti: &str| {
+//!     let claims = json!({
+//!         "iss": "shop", "aud": emulator.issuer(), "iat": now, "exp": now + 120, "jti": jti,
+//!         "client_id": "shop", "redirect_uri": callback,
 //!         "response_type": "code", "scope": "openid profile", "state": "af0ifjsldkj",
 //!         "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
 //!         "code_challenge_method": "S256",
-//!     }),
-//! )?;
-//! let callback = emulator.approve(format!("{authorize}&request={request}"), "alice")?;
-//! assert!(callback.as_str().starts_with("http://127.0.0.1:3000/callback?code="));
+//!     });
+//!     let request = key.sign(&Header::new("JWT"), &claims);
+//!     request.map(|request| format!("{authorize}&request={request}"))
+//! };
 //!
-//! // The same request again, or one without a signature: refused.
-//! assert!(emulator.approve(format!("{authorize}&request={request}"), "alice").is_err());
+//! // Alice allows access: the callback URL contains a code.
+//! let allowed = emulator.approve(signed("1")?, "alice")?;
+//! assert!(allowed.as_str().starts_with("http://127.0.0.1:3000/callback?code="));
+//!
+//! // Alice denies access: the callback URL contains an error.
+//! let denied = emulator.deny(signed("2")?)?;
+//! assert!(denied.query().unwrap_or_default().contains("error=access_denied"));
+//!
+//! // The emulator rejects a replayed request object, and a request without one.
+//! assert!(emulator.approve(signed("1")?, "alice").is_err());
 //! assert!(emulator.approve(format!("{authorize}&scope=openid"), "alice").is_err());
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! An app can also carry the emulator under a path of its own, see [`EmulatorBuilder::mount`].
+//! To nest the emulator in an app instead of giving it a port, see [`EmulatorBuilder::mount`].
 
-mod authorize;
 mod builder;
-mod callback;
 mod client;
-mod core;
-mod deviation;
-mod discovery;
-mod end_session;
+mod endpoints;
 mod error;
 mod expiring;
-mod fault;
-mod fault_layer;
-mod form;
-mod gate;
-mod grant;
-mod gzip_bomb;
+mod faults;
 mod handle;
-mod id_token;
-mod id_token_hint;
-mod interaction;
 mod keys;
-mod logout;
-mod logout_request;
-mod logout_token;
-mod page;
-mod parameters;
-mod pkce;
-mod rejection;
-mod request;
-mod request_object;
-mod revocation;
-mod router;
+mod messages;
 mod server;
-mod session;
-mod signature;
-mod token;
-mod token_answer;
-mod user;
-mod userinfo;
-mod validate;
+mod state;
+mod tokens;
 
 #[cfg(test)]
 mod tests;
@@ -97,11 +89,8 @@ mod tests;
 pub use self::{
     builder::EmulatorBuilder,
     client::EmulatedClient,
-    deviation::Deviation,
-    error::EmulatorError,
-    fault::{Endpoint, Fault, PlannedFault},
-    gate::HoldGuard,
+    error::{EmulatorError, Rejection},
+    faults::{Deviation, Endpoint, Fault, PlannedFault, hold::HoldGuard},
     handle::Emulator,
-    logout_token::LogoutTarget,
-    rejection::Rejection,
+    tokens::LogoutTarget,
 };

@@ -1,30 +1,33 @@
 use std::{
-    fmt, io,
+    io,
     net::{Ipv4Addr, SocketAddr},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
     time::Duration,
 };
 
-use axum::{
-    extract::connect_info::Connected,
-    serve::{IncomingStream, Listener},
+use axum::{Extension, Router, serve::Listener};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpSocket, TcpStream},
-    sync::{Mutex, watch},
+    net::{TcpListener, TcpSocket},
+    sync::Mutex,
     task::JoinHandle,
 };
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{core::Core, router::router};
+use super::{
+    endpoints::{fault_layer::Connection, router},
+    state::Core,
+};
 
 const BACKLOG: u32 = 1024;
 
-/// The emulator's own listener, which can go away and come back.
+/// The emulator's own listener, which can stop and resume.
 pub(super) struct Server {
-    core: Arc<Core>,
+    app: Router,
     address: SocketAddr,
     phase: Mutex<Phase>,
 }
@@ -32,39 +35,51 @@ pub(super) struct Server {
 enum Phase {
     Running {
         accepting: JoinHandle<()>,
-        /// Says `true` when every connection has to end.
-        stop: watch::Sender<bool>,
+        connections: Connections,
     },
-    /// The port is kept, bound but not listening: connections are refused, and nobody else can
-    /// have it meanwhile.
+    /// The port is bound but not listening: connections are refused, and other programs cannot take
+    /// the port.
     Stopped(Option<TcpSocket>),
 }
 
+/// The open connections: `stop` closes them, `tasks` waits until they are closed.
+#[derive(Clone, Default)]
+struct Connections {
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
 impl Server {
+    /// Binds a free port of 127.0.0.1.
     pub(super) async fn listen() -> io::Result<TcpListener> {
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await
     }
 
     pub(super) fn start(listener: TcpListener, address: SocketAddr, core: &Arc<Core>) -> Self {
+        let app = router(core);
         Self {
-            core: Arc::clone(core),
+            phase: Mutex::new(Phase::run(listener, app.clone())),
+            app,
             address,
-            phase: Mutex::new(Phase::run(listener, core)),
         }
     }
 
     /// Closes the listener and every connection.
     pub(super) async fn stop(&self) {
         let mut phase = self.phase.lock().await;
-        let Phase::Running { accepting, stop } = &mut *phase else {
+        let Phase::Running {
+            accepting,
+            connections,
+        } = &mut *phase
+        else {
             return;
         };
         accepting.abort();
-        // Over once the listener is dropped; that it was aborted is no news.
+        // Waits until the listener is dropped; the error only says that the task was aborted.
         let _ = accepting.await;
-        stop.send_replace(true);
-        // Every connection holds a receiver until it is dropped.
-        let _ = tokio::time::timeout(Duration::from_secs(1), stop.closed()).await;
+        connections.stop.cancel();
+        connections.tasks.close();
+        let _ = tokio::time::timeout(Duration::from_secs(1), connections.tasks.wait()).await;
         *phase = Phase::Stopped(self.reserve().ok());
     }
 
@@ -75,13 +90,13 @@ impl Server {
             return Ok(());
         };
         let socket = reserved.take().map_or_else(|| self.reserve(), Ok)?;
-        *phase = Phase::run(socket.listen(BACKLOG)?, &self.core);
+        *phase = Phase::run(socket.listen(BACKLOG)?, self.app.clone());
         Ok(())
     }
 
     fn reserve(&self) -> io::Result<TcpSocket> {
         let socket = TcpSocket::new_v4()?;
-        // Connections of the past must not keep us from the port.
+        // Closed connections in TIME_WAIT would otherwise block the port.
         socket.set_reuseaddr(true)?;
         socket.bind(self.address)?;
         Ok(socket)
@@ -89,134 +104,40 @@ impl Server {
 }
 
 impl Phase {
-    fn run(listener: TcpListener, core: &Arc<Core>) -> Self {
-        let (stop, stopped) = watch::channel(false);
-        let listener = Doorkeeper { listener, stopped };
-        let service = router::<()>(core).into_make_service_with_connect_info::<HangUp>();
-        let accepting = tokio::spawn(async move {
-            // It serves until the task is aborted.
-            let _ = axum::serve(listener, service).await;
-        });
-        Self::Running { accepting, stop }
+    fn run(listener: TcpListener, app: Router) -> Self {
+        let connections = Connections::default();
+        Self::Running {
+            accepting: tokio::spawn(accept(listener, app, connections.clone())),
+            connections,
+        }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Phase::Running { accepting, stop } = self.phase.get_mut() {
+        if let Phase::Running {
+            accepting,
+            connections,
+        } = self.phase.get_mut()
+        {
             accepting.abort();
-            stop.send_replace(true);
+            connections.stop.cancel();
         }
     }
 }
 
-impl fmt::Debug for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Hangs up on one connection; a handler finds it in its request.
-#[derive(Clone, Debug)]
-pub(super) struct HangUp(Arc<watch::Sender<bool>>);
-
-impl HangUp {
-    pub(super) fn hang_up(&self) {
-        self.0.send_replace(true);
-    }
-}
-
-impl Connected<IncomingStream<'_, Doorkeeper>> for HangUp {
-    fn connect_info(stream: IncomingStream<'_, Doorkeeper>) -> Self {
-        stream.io().hang_up.clone()
-    }
-}
-
-/// A listener whose connections can be cut.
-pub(super) struct Doorkeeper {
-    listener: TcpListener,
-    stopped: watch::Receiver<bool>,
-}
-
-impl Listener for Doorkeeper {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        let (hang_up, line) = watch::channel(false);
-        let connection = Connection {
-            stream,
-            hang_up: HangUp(Arc::new(hang_up)),
-            ends: [become_true(self.stopped.clone()), become_true(line)],
-            is_cut: false,
-        };
-        (connection, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-type End = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-fn become_true(mut says: watch::Receiver<bool>) -> End {
-    Box::pin(async move {
-        // A sender that is gone ends the connection too.
-        let _ = says.wait_for(|is_true| *is_true).await;
-    })
-}
-
-/// A connection that fails once it is cut.
-pub(super) struct Connection {
-    stream: TcpStream,
-    hang_up: HangUp,
-    ends: [End; 2],
-    is_cut: bool,
-}
-
-impl Connection {
-    /// The stream, unless it was cut. A pending read or write learns of the cut at once.
-    fn stream(&mut self, cx: &mut Context<'_>) -> io::Result<Pin<&mut TcpStream>> {
-        self.is_cut = self.is_cut
-            || self
-                .ends
-                .iter_mut()
-                .any(|end| end.as_mut().poll(cx).is_ready());
-        if self.is_cut {
-            return Err(io::ErrorKind::ConnectionAborted.into());
-        }
-        Ok(Pin::new(&mut self.stream))
-    }
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.stream(cx)?.poll_read(cx, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.stream(cx)?.poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream(cx)?.poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream(cx)?.poll_shutdown(cx)
+/// Serves each connection in a task of its own. `axum::serve` cannot close a single connection.
+async fn accept(mut listener: TcpListener, app: Router, connections: Connections) {
+    loop {
+        let (stream, _) = Listener::accept(&mut listener).await;
+        let token = connections.stop.child_token();
+        let app = app.clone().layer(Extension(Connection(token.clone())));
+        connections.tasks.spawn(async move {
+            let service = TowerToHyperService::new(app);
+            let server = auto::Builder::new(TokioExecutor::new());
+            let serving = server.serve_connection(TokioIo::new(stream), service);
+            // An error belongs to the connection and ends it.
+            let _ = token.run_until_cancelled(serving).await;
+        });
     }
 }

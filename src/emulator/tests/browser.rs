@@ -3,28 +3,30 @@ use std::time::Duration;
 use axum::{body::Body, response::Response};
 use http::{Request, StatusCode, header};
 
-use super::kit::*;
+use super::support::*;
 
-/// A browser with one cookie.
+/// A browser that keeps one cookie.
 pub(super) struct Browser<'a> {
-    kit: &'a Kit,
+    provider: &'a TestProvider,
     pub(super) cookie: String,
 }
 
 impl<'a> Browser<'a> {
-    pub(super) fn new(kit: &'a Kit) -> Self {
+    pub(super) fn new(provider: &'a TestProvider) -> Self {
         Self {
-            kit,
+            provider,
             cookie: String::new(),
         }
     }
 
     pub(super) async fn get(&mut self, url: &str) -> Response {
         let path = url
-            .replace(self.kit.emulator.issuer(), "")
+            .replace(self.provider.emulator.issuer(), "")
             .replace("/oten/", "/");
         let request = Request::get(path).header(header::COOKIE, &self.cookie);
-        self.kit.send(request.body(Body::empty()).unwrap()).await
+        self.provider
+            .send(request.body(Body::empty()).unwrap())
+            .await
     }
 
     pub(super) async fn post(&mut self, path: &str, parameters: &[(&str, &str)]) -> Response {
@@ -32,7 +34,7 @@ impl<'a> Browser<'a> {
             .header(header::COOKIE, &self.cookie)
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
         let response = self
-            .kit
+            .provider
             .send(request.body(form(parameters).into()).unwrap())
             .await;
         if let Some(cookie) = response.headers().get(header::SET_COOKIE) {
@@ -46,14 +48,14 @@ impl<'a> Browser<'a> {
         response
     }
 
-    /// Asks for authorization with changed claims; the answer is where it leads.
+    /// Opens an authorization URL with changed claims and returns the redirect target.
     pub(super) async fn authorize(
         &mut self,
         change: impl FnOnce(&mut serde_json::Value),
     ) -> String {
-        let mut claims = self.kit.claims("shop");
+        let mut claims = self.provider.claims("shop");
         change(&mut claims);
-        location(&self.get(&self.kit.signed_url("shop", &claims)).await)
+        location(&self.get(&self.provider.signed_url("shop", &claims)).await)
     }
 
     pub(super) async fn login(&mut self, page: &str, user: &str) -> String {
@@ -66,7 +68,7 @@ impl<'a> Browser<'a> {
         self.post("/v1/oauth/consent", &parameters).await
     }
 
-    /// Signs Alice in and agrees.
+    /// Signs Alice in and consents.
     pub(super) async fn sign_in(&mut self) {
         let login = self.authorize(|_| ()).await;
         let consent = self.login(&login, "alice").await;
@@ -86,7 +88,7 @@ impl<'a> Browser<'a> {
 
 pub(super) fn interaction(page: &str) -> &str {
     page.strip_prefix("/oten/v1/oauth/interaction?id=")
-        .expect("a page of ours")
+        .expect("a page of the emulator")
 }
 
 fn error(callback: &str) -> Option<String> {
@@ -94,9 +96,9 @@ fn error(callback: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn a_person_signs_in_and_agrees() {
-    let kit = kit();
-    let mut browser = Browser::new(&kit);
+async fn signs_in_after_consent() {
+    let provider = provider();
+    let mut browser = Browser::new(&provider);
     let page = browser.authorize(|_| ()).await;
     let response = browser.get(&page).await;
     let policy = response.headers()[header::CONTENT_SECURITY_POLICY]
@@ -121,7 +123,7 @@ async fn a_person_signs_in_and_agrees() {
     assert_eq!(
         browser.title(&page).await,
         "Sign in",
-        "a page can be reloaded"
+        "the page survives a reload"
     );
 
     let page = browser.login(&page, "alice").await;
@@ -135,9 +137,9 @@ async fn a_person_signs_in_and_agrees() {
 }
 
 #[tokio::test]
-async fn a_person_can_say_no() {
-    let kit = kit();
-    let mut browser = Browser::new(&kit);
+async fn returns_access_denied_when_the_user_denies() {
+    let provider = provider();
+    let mut browser = Browser::new(&provider);
     let page = browser.authorize(|_| ()).await;
     let page = browser.login(&page, "bob").await;
     let callback = location(&browser.decide(&page, "deny").await);
@@ -145,9 +147,9 @@ async fn a_person_can_say_no() {
 }
 
 #[tokio::test]
-async fn the_second_time_nothing_is_asked() {
-    let kit = kit();
-    let mut browser = Browser::new(&kit);
+async fn skips_pages_for_a_known_consent() {
+    let provider = provider();
+    let mut browser = Browser::new(&provider);
     browser.sign_in().await;
     assert!(browser.authorize(|_| ()).await.contains("code="));
     let silent = browser
@@ -161,7 +163,7 @@ async fn the_second_time_nothing_is_asked() {
     assert_eq!(
         browser.title(&less).await,
         "Allow access",
-        "another scope, another consent"
+        "another scope needs another consent"
     );
     let other = format!("{less}&as=someone-else");
     assert_eq!(browser.title(&other).await, "Sign in");
@@ -174,13 +176,13 @@ async fn the_second_time_nothing_is_asked() {
 }
 
 #[tokio::test]
-async fn prompt_and_max_age_are_honoured() {
-    let kit = kit();
-    let mut browser = Browser::new(&kit);
-    let nobody = browser
+async fn honours_prompt_and_max_age() {
+    let provider = provider();
+    let mut browser = Browser::new(&provider);
+    let signed_out = browser
         .authorize(|claims| claims["prompt"] = "none".into())
         .await;
-    assert_eq!(error(&nobody).as_deref(), Some("login_required"));
+    assert_eq!(error(&signed_out).as_deref(), Some("login_required"));
     browser.sign_in().await;
 
     for prompt in ["login", "select_account"] {
@@ -201,7 +203,7 @@ async fn prompt_and_max_age_are_honoured() {
         .await;
     assert_eq!(error(&silent).as_deref(), Some("consent_required"));
 
-    kit.clock.advance(Duration::from_secs(60));
+    provider.clock.advance(Duration::from_secs(60));
     let fresh = browser
         .authorize(|claims| claims["max_age"] = 60.into())
         .await;
@@ -214,9 +216,9 @@ async fn prompt_and_max_age_are_honoured() {
 }
 
 #[tokio::test]
-async fn a_page_is_used_once_and_waits_ten_minutes() {
-    let kit = kit();
-    let mut browser = Browser::new(&kit);
+async fn accepts_a_page_once_and_expires_it_after_ten_minutes() {
+    let provider = provider();
+    let mut browser = Browser::new(&provider);
     let page = browser.authorize(|_| ()).await;
     browser.login(&page, "alice").await;
     let again = [("interaction", interaction(&page)), ("user", "alice")];
@@ -226,39 +228,41 @@ async fn a_page_is_used_once_and_waits_ten_minutes() {
     let page = browser
         .authorize(|claims| claims["prompt"] = "login".into())
         .await;
-    kit.clock.advance(Duration::from_secs(600));
-    assert_eq!(browser.title(&page).await, "This sign-in is over");
+    provider.clock.advance(Duration::from_secs(600));
+    assert_eq!(browser.title(&page).await, "Sign-in page expired");
 }
 
 #[tokio::test]
-async fn nobody_agrees_before_signing_in() {
-    let kit = kit();
-    let mut browser = Browser::new(&kit);
+async fn denies_consent_before_sign_in() {
+    let provider = provider();
+    let mut browser = Browser::new(&provider);
     let page = browser.authorize(|_| ()).await;
     let callback = location(&browser.decide(&page, "allow").await);
     assert_eq!(error(&callback).as_deref(), Some("access_denied"));
 }
 
 #[tokio::test]
-async fn strangers_and_the_disabled_cannot_sign_in() {
-    let kit = kit();
-    let mut browser = Browser::new(&kit);
+async fn rejects_unknown_and_disabled_users() {
+    let provider = provider();
+    let mut browser = Browser::new(&provider);
     browser.sign_in().await;
-    kit.emulator.disable_user("alice");
+    provider.emulator.disable_user("alice");
     let page = browser.authorize(|_| ()).await;
     for user in ["alice", "mallory"] {
         let parameters = [("interaction", interaction(&page)), ("user", user)];
         let response = browser.post("/v1/oauth/login", &parameters).await;
         assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     }
-    // The page still waits for somebody else.
+    // The page still accepts another user.
     assert_eq!(browser.title(&page).await, "Sign in");
 }
 
 #[tokio::test]
-async fn a_refusal_without_an_address_is_an_escaped_page() {
-    let kit = kit();
-    let response = kit.get("/v1/oauth/authorize?%3Cb%3E=1&%3Cb%3E=2").await;
+async fn escapes_the_description_on_the_rejection_page() {
+    let provider = provider();
+    let response = provider
+        .get("/v1/oauth/authorize?%3Cb%3E=1&%3Cb%3E=2")
+        .await;
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     let html = text_body(response).await;
     assert!(
@@ -268,9 +272,9 @@ async fn a_refusal_without_an_address_is_an_escaped_page() {
 }
 
 #[tokio::test]
-async fn the_front_page_signs_out() {
-    let kit = kit();
-    let mut browser = Browser::new(&kit);
+async fn signs_out_on_the_front_page() {
+    let provider = provider();
+    let mut browser = Browser::new(&provider);
     browser.sign_in().await;
     assert!(
         text_body(browser.get("/").await)
@@ -283,18 +287,18 @@ async fn the_front_page_signs_out() {
         "/oten"
     );
     browser.cookie = old;
-    assert_eq!(browser.title("/").await, "Who is here");
+    assert_eq!(browser.title("/").await, "Account");
     assert!(
         text_body(browser.get("/").await)
             .await
-            .contains("Nobody is signed in")
+            .contains("You are not signed in")
     );
 }
 
 #[tokio::test]
-async fn an_app_carries_it_under_a_path() {
-    let kit = kit();
-    let app: axum::Router = axum::Router::new().nest("/oten", kit.emulator.router());
+async fn serves_under_the_path_of_an_app() {
+    let provider = provider();
+    let app: axum::Router = axum::Router::new().nest("/oten", provider.emulator.router());
     for path in ["/oten", "/oten/.well-known/openid-configuration"] {
         let request = Request::get(path).body(Body::empty()).unwrap();
         let response = tower::ServiceExt::oneshot(app.clone(), request)

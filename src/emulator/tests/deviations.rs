@@ -1,27 +1,27 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-use super::kit::*;
+use super::support::*;
 use crate::{
     emulator::{Deviation, EmulatorBuilder},
     jose::{Algorithm, CompactJws, JoseError, JwkSet},
 };
 
-async fn keys(kit: &Kit) -> JwkSet {
-    let document = text_body(kit.get("/.well-known/jwks.json").await).await;
+async fn keys(provider: &TestProvider) -> JwkSet {
+    let document = text_body(provider.get("/.well-known/jwks.json").await).await;
     JwkSet::from_json(document.as_bytes()).unwrap()
 }
 
-async fn discovery(kit: &Kit) -> Value {
-    json_body(kit.get("/.well-known/openid-configuration").await).await
+async fn discovery(provider: &TestProvider) -> Value {
+    json_body(provider.get("/.well-known/openid-configuration").await).await
 }
 
-/// What our own verifier says to an ID token under this lie.
-async fn verdict(kit: &Kit, lie: Deviation) -> Result<Value, JoseError> {
-    kit.emulator.clear_deviations();
-    kit.emulator.deviate(lie);
-    let answer = kit.tokens().await;
-    let keys = keys(kit).await;
+/// Verifies an ID token with this deviation by the crate's own verifier.
+async fn verify(provider: &TestProvider, deviation: Deviation) -> Result<Value, JoseError> {
+    provider.emulator.clear_deviations();
+    provider.emulator.deviate(deviation);
+    let answer = provider.tokens().await;
+    let keys = keys(provider).await;
     let jws = CompactJws::parse(answer["id_token"].as_str().unwrap())?;
     let algorithm = jws.algorithm(&[Algorithm::EdDsa])?;
     let key = keys
@@ -32,9 +32,9 @@ async fn verdict(kit: &Kit, lie: Deviation) -> Result<Value, JoseError> {
 }
 
 #[tokio::test]
-async fn lies_about_signatures_are_told() {
-    let kit = kit();
-    for (lie, refusal) in [
+async fn deviates_in_signatures() {
+    let provider = provider();
+    for (deviation, error) in [
         (Deviation::BadSignature, JoseError::BadSignature),
         (Deviation::AlgNone, JoseError::Unsigned),
         (
@@ -61,39 +61,44 @@ async fn lies_about_signatures_are_told() {
         ),
         (Deviation::NoKeys, JoseError::Key("unknown")),
     ] {
-        assert_eq!(verdict(&kit, lie.clone()).await, Err(refusal), "{lie:?}");
+        assert_eq!(
+            verify(&provider, deviation.clone()).await,
+            Err(error),
+            "{deviation:?}"
+        );
     }
     assert!(
-        verdict(&kit, Deviation::NoKeyId).await.is_ok(),
-        "the only key is meant"
+        verify(&provider, Deviation::NoKeyId).await.is_ok(),
+        "a token without `kid` uses the only key"
     );
 }
 
 #[tokio::test]
-async fn an_hs256_lie_holds_for_who_believes_it() {
-    let kit = kit();
-    kit.emulator.deviate(Deviation::Hs256WithClientSecret);
-    let answer = kit.tokens().await;
+async fn signs_hs256_with_the_client_secret() {
+    let provider = provider();
+    provider.emulator.deviate(Deviation::Hs256WithClientSecret);
+    let answer = provider.tokens().await;
     let key = crate::jose::VerifyingKey::hs256(&SECRET.into());
     let token = CompactJws::parse(answer["id_token"].as_str().unwrap()).unwrap();
     assert!(token.verify::<Value>(&key, &[Algorithm::Hs256]).is_ok());
 }
 
 #[tokio::test]
-async fn lies_about_claims_are_signed() {
-    let kit = kit();
-    let claims = verdict(&kit, Deviation::Claim("aud", json!("other")))
+async fn signs_deviating_claims() {
+    let provider = provider();
+    let claims = verify(&provider, Deviation::Claim("aud", json!("other")))
         .await
         .unwrap();
     assert_eq!(claims["aud"], "other");
-    let claims = verdict(&kit, Deviation::WithoutClaim("nonce"))
+    let claims = verify(&provider, Deviation::WithoutClaim("nonce"))
         .await
         .unwrap();
     assert_eq!(claims.get("nonce"), None);
 
-    kit.emulator
+    provider
+        .emulator
         .deviate(Deviation::Claim("sub", json!("mallory")));
-    let two = kit.tokens().await;
+    let two = provider.tokens().await;
     let payload = two["id_token"].as_str().unwrap().split('.').nth(1).unwrap();
     let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).unwrap();
     let claims: Value = serde_json::from_slice(&payload).unwrap();
@@ -104,36 +109,39 @@ async fn lies_about_claims_are_signed() {
 }
 
 #[tokio::test]
-async fn lies_about_the_token_answer_are_told() {
-    let kit = kit();
-    kit.emulator
+async fn deviates_in_token_and_userinfo_responses() {
+    let provider = provider();
+    provider
+        .emulator
         .deviate(Deviation::TokenField("token_type", json!("mac")));
-    kit.emulator
+    provider
+        .emulator
         .deviate(Deviation::WithoutTokenField("expires_in"));
-    kit.emulator.deviate(Deviation::AccessTokenAsIdToken);
-    kit.emulator
+    provider.emulator.deviate(Deviation::AccessTokenAsIdToken);
+    provider
+        .emulator
         .deviate(Deviation::UserinfoClaim("sub", json!("mallory")));
-    let answer = kit.tokens().await;
+    let answer = provider.tokens().await;
     assert_eq!(answer["token_type"], "mac");
     assert_eq!(answer.get("expires_in"), None);
     assert_eq!(answer["id_token"], answer["access_token"]);
     let access = answer["access_token"].as_str().unwrap();
     assert_eq!(
-        json_body(kit.userinfo(access).await).await["sub"],
+        json_body(provider.userinfo(access).await).await["sub"],
         "mallory"
     );
 
-    kit.emulator.clear_deviations();
-    kit.emulator.deviate(Deviation::NoIdToken);
-    assert_eq!(kit.tokens().await.get("id_token"), None);
+    provider.emulator.clear_deviations();
+    provider.emulator.deviate(Deviation::NoIdToken);
+    assert_eq!(provider.tokens().await.get("id_token"), None);
 }
 
 #[tokio::test]
-async fn the_discovery_document_has_the_documented_fields() {
-    let kit = kit();
-    let issuer = kit.emulator.issuer();
+async fn publishes_only_the_documented_discovery_fields() {
+    let provider = provider();
+    let issuer = provider.emulator.issuer();
     assert_eq!(
-        discovery(&kit).await,
+        discovery(&provider).await,
         json!({
             "issuer": issuer,
             "authorization_endpoint": format!("{issuer}/v1/oauth/authorize"),
@@ -152,52 +160,57 @@ async fn the_discovery_document_has_the_documented_fields() {
 }
 
 #[tokio::test]
-async fn lies_about_discovery_are_told() {
-    let kit = kit_with(EmulatorBuilder::advertise_iss);
+async fn deviates_in_discovery() {
+    let provider = provider_with(EmulatorBuilder::advertise_iss);
     assert_eq!(
-        discovery(&kit).await["authorization_response_iss_parameter_supported"],
+        discovery(&provider).await["authorization_response_iss_parameter_supported"],
         true
     );
-    kit.emulator.deviate(Deviation::IssuerMismatch);
-    kit.emulator.deviate(Deviation::InsecureEndpoints);
-    kit.emulator
+    provider.emulator.deviate(Deviation::IssuerMismatch);
+    provider.emulator.deviate(Deviation::InsecureEndpoints);
+    provider
+        .emulator
         .deviate(Deviation::DiscoveryField("jwks_uri", json!(7)));
-    kit.emulator
+    provider
+        .emulator
         .deviate(Deviation::WithoutDiscoveryField("scopes_supported"));
-    let document = discovery(&kit).await;
-    assert_ne!(document["issuer"], kit.emulator.issuer());
+    let document = discovery(&provider).await;
+    assert_ne!(document["issuer"], provider.emulator.issuer());
     assert_eq!(
         document["token_endpoint"],
         "http://insecure.example/v1/oauth/token"
     );
     assert_eq!(document["jwks_uri"], 7);
     assert_eq!(document.get("scopes_supported"), None);
-    kit.emulator.clear_deviations();
-    assert_eq!(discovery(&kit).await["issuer"], kit.emulator.issuer());
+    provider.emulator.clear_deviations();
+    assert_eq!(
+        discovery(&provider).await["issuer"],
+        provider.emulator.issuer()
+    );
 }
 
 #[tokio::test]
-async fn a_rotated_key_is_the_only_one() {
-    let kit = kit();
-    let before = keys(&kit).await;
-    kit.emulator.rotate_keys();
-    let after = keys(&kit).await;
+async fn publishes_only_the_rotated_key() {
+    let provider = provider();
+    let before = keys(&provider).await;
+    provider.emulator.rotate_keys();
+    let after = keys(&provider).await;
     assert_eq!(after.keys().len(), 1);
     assert_ne!(before.keys()[0].key_id(), after.keys()[0].key_id());
-    let answer = kit.tokens().await;
+    let answer = provider.tokens().await;
     let token = CompactJws::parse(answer["id_token"].as_str().unwrap()).unwrap();
     assert_eq!(token.key_id(), after.keys()[0].key_id());
 }
 
 #[tokio::test]
-async fn the_newer_algorithm_name_can_be_used() {
-    let kit = kit_with(EmulatorBuilder::rfc9864_algorithm_name);
-    let algorithms = &discovery(&kit).await["id_token_signing_alg_values_supported"];
+async fn uses_the_rfc9864_algorithm_name() {
+    let provider = provider_with(EmulatorBuilder::rfc9864_algorithm_name);
+    let algorithms = &discovery(&provider).await["id_token_signing_alg_values_supported"];
     assert_eq!(algorithms, &json!(["Ed25519"]));
-    let keys = json_body(kit.get("/.well-known/jwks.json").await).await;
+    let keys = json_body(provider.get("/.well-known/jwks.json").await).await;
     assert_eq!(keys["keys"][0]["alg"], "Ed25519");
     assert!(
-        verdict(&kit, Deviation::UserinfoClaim("x", json!(1)))
+        verify(&provider, Deviation::UserinfoClaim("x", json!(1)))
             .await
             .is_ok()
     );

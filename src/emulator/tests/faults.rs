@@ -2,45 +2,49 @@ use std::time::Duration;
 
 use http::{StatusCode, header};
 
-use super::kit::*;
+use super::support::*;
 use crate::emulator::{Endpoint, Fault};
 
 const KEYS: &str = "/.well-known/jwks.json";
 
 #[tokio::test]
-async fn faults_happen_in_order_and_as_often_as_planned() {
-    let kit = kit();
-    kit.emulator
+async fn applies_faults_in_order_and_as_often_as_planned() {
+    let provider = provider();
+    provider
+        .emulator
         .fault(Endpoint::Jwks, Fault::Status(503).times(2));
-    kit.emulator
+    provider
+        .emulator
         .fault(Endpoint::Jwks, Fault::Status(404).times(0));
-    kit.emulator.fault(Endpoint::Jwks, Fault::Empty.times(1));
+    provider
+        .emulator
+        .fault(Endpoint::Jwks, Fault::Empty.times(1));
     let mut statuses = Vec::new();
     for _ in 0..4 {
-        statuses.push(kit.get(KEYS).await.status().as_u16());
+        statuses.push(provider.get(KEYS).await.status().as_u16());
     }
     assert_eq!(statuses, [503, 503, 200, 200]);
-    assert_eq!(kit.emulator.calls(Endpoint::Jwks), 4);
-    assert_eq!(kit.emulator.calls(Endpoint::Token), 0);
+    assert_eq!(provider.emulator.calls(Endpoint::Jwks), 4);
+    assert_eq!(provider.emulator.calls(Endpoint::Token), 0);
 }
 
 #[tokio::test]
-async fn a_fault_without_a_count_lasts_until_it_is_cleared() {
-    let kit = kit();
-    kit.emulator.fault(Endpoint::Jwks, Fault::Status(500));
+async fn repeats_a_fault_without_a_count_until_cleared() {
+    let provider = provider();
+    provider.emulator.fault(Endpoint::Jwks, Fault::Status(500));
     for _ in 0..3 {
-        assert_eq!(kit.get(KEYS).await.status(), 500);
+        assert_eq!(provider.get(KEYS).await.status(), 500);
     }
-    kit.emulator.clear_faults();
-    assert_eq!(kit.get(KEYS).await.status(), 200);
+    provider.emulator.clear_faults();
+    assert_eq!(provider.get(KEYS).await.status(), 200);
 }
 
 #[tokio::test]
-async fn answers_go_wrong_in_many_ways() {
-    let kit = kit();
+async fn produces_each_faulty_response() {
+    let provider = provider();
     let answer = async |fault: Fault| {
-        kit.emulator.fault(Endpoint::Jwks, fault.times(1));
-        kit.get(KEYS).await
+        provider.emulator.fault(Endpoint::Jwks, fault.times(1));
+        provider.get(KEYS).await
     };
     let wait = Some(Duration::from_secs(7));
     let limited = answer(Fault::TooManyRequests { retry_after: wait }).await;
@@ -67,26 +71,28 @@ async fn answers_go_wrong_in_many_ways() {
 }
 
 #[tokio::test]
-async fn oauth_errors_come_where_oten_puts_them() {
-    let kit = kit();
+async fn sends_oauth_errors_where_oten_does() {
+    let provider = provider();
     for (code, status) in [
         ("invalid_grant", 400),
         ("invalid_client", 401),
         ("server_error", 500),
         ("temporarily_unavailable", 503),
     ] {
-        kit.emulator
+        provider
+            .emulator
             .fault(Endpoint::Token, Fault::OAuthError(code).times(1));
-        let (answered, body) = kit.token(&Kit::redeem("x")).await;
+        let (answered, body) = provider.token(&TestProvider::code_form("x")).await;
         assert_eq!(
             (answered.as_u16(), body["error"].as_str()),
             (status, Some(code))
         );
     }
-    kit.emulator
+    provider
+        .emulator
         .fault(Endpoint::Authorization, Fault::OAuthError("server_error"));
-    let path = kit.good_url().replace(kit.emulator.issuer(), "");
-    let callback = location(&kit.get(&path).await).parse().unwrap();
+    let path = provider.valid_url().replace(provider.emulator.issuer(), "");
+    let callback = location(&provider.get(&path).await).parse().unwrap();
     assert_eq!(
         query_value(&callback, "error").as_deref(),
         Some("server_error")

@@ -1,11 +1,11 @@
 use std::{future::Future, pin::pin, task::Poll, time::Duration};
 
-use super::kit::*;
+use super::support::*;
 use crate::emulator::{Endpoint, Fault};
 
 const KEYS: &str = "/.well-known/jwks.json";
 
-/// Whether a future has not ended after it was asked once.
+/// Polls a future once and returns whether it is pending.
 async fn is_pending(future: impl Future) -> bool {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
@@ -17,17 +17,18 @@ async fn in_time<T>(future: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test]
-async fn held_requests_wait_for_the_release() {
-    let kit = kit();
-    let held = kit.emulator.hold(Endpoint::Jwks);
-    assert!(is_pending(held.wait_for(1)).await, "nobody is there yet");
-    let calls = async { tokio::join!(kit.get(KEYS), kit.get(KEYS), kit.get(KEYS)) };
+async fn holds_requests_until_the_release() {
+    let provider = provider();
+    let held = provider.emulator.hold(Endpoint::Jwks);
+    assert!(is_pending(held.wait_for(1)).await, "no request is held yet");
+    let calls = async { tokio::join!(provider.get(KEYS), provider.get(KEYS), provider.get(KEYS)) };
     let release = async {
         in_time(held.wait_for(3)).await;
         assert!(is_pending(held.wait_for(4)).await);
-        assert_eq!(kit.emulator.calls(Endpoint::Jwks), 3);
-        // Planned while they wait, it still happens.
-        kit.emulator
+        assert_eq!(provider.emulator.calls(Endpoint::Jwks), 3);
+        // A fault that is planned while requests are held applies to them.
+        provider
+            .emulator
             .fault(Endpoint::Jwks, Fault::Status(503).times(1));
         held.release();
     };
@@ -35,22 +36,26 @@ async fn held_requests_wait_for_the_release() {
     let mut statuses = [a, b, c].map(|response| response.status().as_u16());
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 503]);
-    assert_eq!(kit.get(KEYS).await.status(), 200, "nothing is held now");
+    assert_eq!(
+        provider.get(KEYS).await.status(),
+        200,
+        "the guard is released"
+    );
 }
 
 #[tokio::test]
-async fn other_endpoints_go_on() {
-    let kit = kit();
-    let _held = kit.emulator.hold(Endpoint::Token);
-    assert_eq!(kit.get(KEYS).await.status(), 200);
+async fn does_not_hold_other_endpoints() {
+    let provider = provider();
+    let _held = provider.emulator.hold(Endpoint::Token);
+    assert_eq!(provider.get(KEYS).await.status(), 200);
 }
 
 #[tokio::test]
-async fn who_went_away_waits_no_longer() {
-    let kit = kit();
-    let held = kit.emulator.hold(Endpoint::Jwks);
+async fn does_not_count_a_disconnected_request() {
+    let provider = provider();
+    let held = provider.emulator.hold(Endpoint::Jwks);
     {
-        let mut call = pin!(kit.get(KEYS));
+        let mut call = pin!(provider.get(KEYS));
         assert!(is_pending(&mut call).await);
         in_time(held.wait_for(1)).await;
     }
@@ -59,11 +64,11 @@ async fn who_went_away_waits_no_longer() {
 }
 
 #[tokio::test]
-async fn two_holds_are_both_waited_for() {
-    let kit = kit();
+async fn waits_for_both_of_two_holds() {
+    let provider = provider();
     let (first, second) = (
-        kit.emulator.hold(Endpoint::Jwks),
-        kit.emulator.hold(Endpoint::Jwks),
+        provider.emulator.hold(Endpoint::Jwks),
+        provider.emulator.hold(Endpoint::Jwks),
     );
     let release = async {
         in_time(first.wait_for(1)).await;
@@ -72,6 +77,6 @@ async fn two_holds_are_both_waited_for() {
         in_time(second.wait_for(1)).await;
         drop(second);
     };
-    let (response, ()) = in_time(async { tokio::join!(kit.get(KEYS), release) }).await;
+    let (response, ()) = in_time(async { tokio::join!(provider.get(KEYS), release) }).await;
     assert_eq!(response.status(), 200);
 }

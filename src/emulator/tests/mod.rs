@@ -1,14 +1,14 @@
-//! One test per refusal, through the routes an app would use.
+//! Tests through the routes that an app uses.
 
 mod browser;
 mod deviations;
 mod end_session;
 mod faults;
 mod holds;
-mod kit;
 mod logout_tokens;
 mod refreshes;
 mod requests;
 mod revocation;
 mod server;
+mod support;
 mod tokens;

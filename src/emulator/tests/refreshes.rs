@@ -2,95 +2,121 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::kit::*;
+use super::support::*;
 use crate::emulator::{EmulatedClient, Emulator, EmulatorBuilder, Endpoint, Fault};
 
 #[tokio::test]
-async fn refreshes_and_reuse_are_counted() {
-    let kit = kit();
-    let first = kit.tokens().await;
+async fn counts_refreshes_and_reuse() {
+    let provider = provider();
+    let first = provider.tokens().await;
     let old = first["refresh_token"].as_str().unwrap();
-    assert_eq!(kit.emulator.refreshes(), 0, "a code is no refresh");
-    let (_, second) = kit.token(&Kit::refresh(old)).await;
     assert_eq!(
-        (kit.emulator.refreshes(), kit.emulator.reuse_detected()),
+        provider.emulator.refreshes(),
+        0,
+        "a code exchange is not a refresh"
+    );
+    let (_, second) = provider.token(&TestProvider::refresh_form(old)).await;
+    assert_eq!(
+        (
+            provider.emulator.refreshes(),
+            provider.emulator.reuse_detected()
+        ),
         (1, 0)
     );
-    // Refused ones count, those of strangers and those that a fault answers do not.
-    kit.token(&Kit::refresh("unknown")).await;
-    kit.token(&with(Kit::refresh(old), "client_secret", "wrong"))
+    // Rejected refreshes count; those of unauthenticated clients and faults do not.
+    provider.token(&TestProvider::refresh_form("unknown")).await;
+    provider
+        .token(&with(
+            TestProvider::refresh_form(old),
+            "client_secret",
+            "wrong",
+        ))
         .await;
-    let busy = Fault::OAuthError("temporarily_unavailable");
-    kit.emulator.fault(Endpoint::Token, busy.times(1));
-    kit.token(&Kit::refresh(second["refresh_token"].as_str().unwrap()))
+    let unavailable = Fault::OAuthError("temporarily_unavailable");
+    provider
+        .emulator
+        .fault(Endpoint::Token, unavailable.times(1));
+    provider
+        .token(&TestProvider::refresh_form(
+            second["refresh_token"].as_str().unwrap(),
+        ))
         .await;
     assert_eq!(
-        (kit.emulator.refreshes(), kit.emulator.reuse_detected()),
+        (
+            provider.emulator.refreshes(),
+            provider.emulator.reuse_detected()
+        ),
         (2, 0)
     );
-    kit.token(&Kit::refresh(old)).await;
+    provider.token(&TestProvider::refresh_form(old)).await;
     assert_eq!(
-        (kit.emulator.refreshes(), kit.emulator.reuse_detected()),
+        (
+            provider.emulator.refreshes(),
+            provider.emulator.reuse_detected()
+        ),
         (3, 1)
     );
 }
 
 #[tokio::test]
-async fn without_rotation_a_refresh_token_stays() {
-    let kit = kit_with(EmulatorBuilder::without_rotation);
-    let first = kit.tokens().await;
+async fn keeps_the_refresh_token_without_rotation() {
+    let provider = provider_with(EmulatorBuilder::without_rotation);
+    let first = provider.tokens().await;
     let token = first["refresh_token"].as_str().unwrap();
     for _ in 0..2 {
-        let (status, answer) = kit.token(&Kit::refresh(token)).await;
+        let (status, answer) = provider.token(&TestProvider::refresh_form(token)).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
         assert_eq!(answer.get("refresh_token"), None);
         assert!(answer.get("id_token").is_some());
     }
-    assert_eq!(kit.emulator.reuse_detected(), 0);
+    assert_eq!(provider.emulator.reuse_detected(), 0);
 }
 
 #[tokio::test]
-async fn a_refresh_can_come_without_an_id_token() {
-    let kit = kit_with(EmulatorBuilder::without_id_token_on_refresh);
-    let first = kit.tokens().await;
+async fn omits_the_id_token_of_a_refresh_if_configured() {
+    let provider = provider_with(EmulatorBuilder::without_id_token_on_refresh);
+    let first = provider.tokens().await;
     assert!(first.get("id_token").is_some());
     let token = first["refresh_token"].as_str().unwrap();
-    let (status, answer) = kit.token(&Kit::refresh(token)).await;
+    let (status, answer) = provider.token(&TestProvider::refresh_form(token)).await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(answer.get("id_token"), None);
     assert!(answer.get("refresh_token").is_some());
 }
 
 #[tokio::test]
-async fn a_late_answer_comes_after_the_act() {
-    let kit = kit();
-    let first = kit.tokens().await;
+async fn refreshes_before_a_late_response() {
+    let provider = provider();
+    let first = provider.tokens().await;
     let old = first["refresh_token"].as_str().unwrap();
     let late = Fault::DelayAfter(Duration::from_millis(1));
-    kit.emulator.fault(Endpoint::Token, late.times(1));
-    assert_eq!(kit.token(&Kit::refresh(old)).await.0, StatusCode::OK);
+    provider.emulator.fault(Endpoint::Token, late.times(1));
+    assert_eq!(
+        provider.token(&TestProvider::refresh_form(old)).await.0,
+        StatusCode::OK
+    );
 
-    // Who does not wait for it has lost the tokens.
-    let second = kit.tokens().await;
+    // A client that does not wait for the response loses the tokens.
+    let second = provider.tokens().await;
     let old = second["refresh_token"].as_str().unwrap();
     let late = Fault::DelayAfter(Duration::from_secs(3600));
-    kit.emulator.fault(Endpoint::Token, late.times(1));
-    let form = Kit::refresh(old);
+    provider.emulator.fault(Endpoint::Token, late.times(1));
+    let form = TestProvider::refresh_form(old);
     tokio::select! {
         biased;
-        _ = kit.token(&form) => panic!("it came at once"),
+        _ = provider.token(&form) => panic!("the response was not delayed"),
         () = std::future::ready(()) => {}
     }
     assert_eq!(
-        error(&kit.token(&form).await),
+        error(&provider.token(&form).await),
         (400, "invalid_grant"),
-        "the token was used"
+        "the refresh token is used"
     );
-    assert_eq!(kit.emulator.reuse_detected(), 1);
+    assert_eq!(provider.emulator.reuse_detected(), 1);
 }
 
 #[tokio::test]
-async fn an_answer_can_be_lost_after_the_act() {
+async fn refreshes_before_a_lost_response() {
     let emulator = Emulator::builder()
         .client(EmulatedClient::public("spa").redirect_uri(REDIRECT))
         .start()
@@ -107,20 +133,20 @@ async fn an_answer_can_be_lost_after_the_act() {
     let authorize = format!(
         "{}/v1/oauth/authorize?{}",
         emulator.issuer(),
-        form(&Kit::plain("spa"))
+        form(&TestProvider::plain_parameters("spa"))
     );
     let callback = emulator.approve(authorize, "alice").unwrap();
     let code = query_value(&callback, "code").unwrap();
-    let redeem = with(Kit::redeem(&code), "client_id", "spa");
+    let redeem = with(TestProvider::code_form(&code), "client_id", "spa");
     let answer = post(&with(redeem, "client_secret", "")).await.unwrap();
     let answer: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
     let token = answer["refresh_token"].as_str().unwrap();
 
     emulator.fault(Endpoint::Token, Fault::CloseAfter.times(1));
-    let refresh = with(Kit::refresh(token), "client_id", "spa");
+    let refresh = with(TestProvider::refresh_form(token), "client_id", "spa");
     let refresh = with(refresh, "client_secret", "");
-    let lost = post(&refresh).await.unwrap_err();
-    assert!(lost.is_request() && !lost.is_connect(), "{lost:?}");
+    let error = post(&refresh).await.unwrap_err();
+    assert!(error.is_request() && !error.is_connect(), "{error:?}");
     assert_eq!((emulator.refreshes(), emulator.reuse_detected()), (1, 0));
     assert_eq!(post(&refresh).await.unwrap().status(), 400);
     assert_eq!((emulator.refreshes(), emulator.reuse_detected()), (2, 1));

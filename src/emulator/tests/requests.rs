@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::kit::*;
+use super::support::*;
 use crate::{
     emulator::{EmulatedClient, Emulator, EmulatorError},
     jose::{Ed25519KeyPair, Header, SigningKey},
@@ -8,9 +8,12 @@ use crate::{
 };
 
 #[test]
-fn a_good_request_ends_at_the_callback_with_code_and_state() {
-    let kit = kit();
-    let callback = kit.emulator.approve(kit.good_url(), "alice").unwrap();
+fn returns_code_and_state_for_a_valid_request() {
+    let provider = provider();
+    let callback = provider
+        .emulator
+        .approve(provider.valid_url(), "alice")
+        .unwrap();
     assert!(callback.as_str().starts_with(REDIRECT));
     assert_eq!(
         query_value(&callback, "state").as_deref(),
@@ -21,25 +24,28 @@ fn a_good_request_ends_at_the_callback_with_code_and_state() {
 }
 
 #[test]
-fn iss_is_sent_where_it_is_announced() {
-    let kit = kit_with(crate::emulator::EmulatorBuilder::advertise_iss);
-    let callback = kit.emulator.deny(kit.good_url()).unwrap();
+fn sends_iss_if_advertised() {
+    let provider = provider_with(crate::emulator::EmulatorBuilder::advertise_iss);
+    let callback = provider.emulator.deny(provider.valid_url()).unwrap();
     assert_eq!(
         query_value(&callback, "iss").as_deref(),
-        Some(kit.emulator.issuer())
+        Some(provider.emulator.issuer())
     );
 }
 
 #[test]
-fn denying_and_refusing_end_at_the_callback_with_an_error() {
-    let kit = kit();
-    let denied = kit.emulator.deny(kit.good_url()).unwrap();
+fn returns_errors_of_user_and_provider_to_the_callback() {
+    let provider = provider();
+    let denied = provider.emulator.deny(provider.valid_url()).unwrap();
     assert_eq!(
         query_value(&denied, "error").as_deref(),
         Some("access_denied")
     );
     assert_eq!(query_value(&denied, "state").as_deref(), Some("the-state"));
-    let failed = kit.emulator.reject(kit.good_url(), "server_error").unwrap();
+    let failed = provider
+        .emulator
+        .reject(provider.valid_url(), "server_error")
+        .unwrap();
     assert_eq!(
         query_value(&failed, "error").as_deref(),
         Some("server_error")
@@ -47,16 +53,16 @@ fn denying_and_refusing_end_at_the_callback_with_an_error() {
 }
 
 #[test]
-fn a_bad_claim_is_refused() {
-    let kit = kit();
-    let now = kit.clock.unix_now();
+fn rejects_an_invalid_claim() {
+    let provider = provider();
+    let now = provider.clock.unix_now();
     let none = Value::Null;
     let object = "invalid_request_object";
     let request = "invalid_request";
     for (name, value, error) in [
         ("iss", json!("other"), object),
         ("iss", none.clone(), object),
-        ("aud", json!("https://somebody-else.example"), object),
+        ("aud", json!("https://another-issuer.example"), object),
         ("aud", json!([]), object),
         ("aud", none.clone(), object),
         ("client_id", json!("other"), object),
@@ -90,15 +96,17 @@ fn a_bad_claim_is_refused() {
         ("max_age", json!(-1), request),
         ("max_age", json!("soon"), request),
     ] {
-        let mut claims = kit.claims("shop");
+        let mut claims = provider.claims("shop");
         if value.is_null() {
             claims.as_object_mut().unwrap().remove(name);
         } else {
             claims[name] = value.clone();
         }
-        let refusal = kit.refusal(&kit.signed_url("shop", &claims));
-        assert_eq!(refusal.error(), error, "{name}: {value} ({refusal})");
-        let callback = refusal.redirect().expect("the redirect URI is registered");
+        let rejection = provider.rejection(&provider.signed_url("shop", &claims));
+        assert_eq!(rejection.error(), error, "{name}: {value} ({rejection})");
+        let callback = rejection
+            .redirect()
+            .expect("a registered redirect URI receives the error");
         let parameters_were_read = name != "scope" || !value.is_array();
         let state = query_value(callback, "state");
         assert_eq!(
@@ -110,11 +118,11 @@ fn a_bad_claim_is_refused() {
 }
 
 #[test]
-fn good_variations_are_accepted() {
-    let kit = kit();
-    let now = kit.clock.unix_now();
+fn accepts_valid_variations() {
+    let provider = provider();
+    let now = provider.clock.unix_now();
     for (name, value) in [
-        ("aud", json!(["x", kit.emulator.issuer()])),
+        ("aud", json!(["x", provider.emulator.issuer()])),
         ("iat", json!(now + 60)),
         ("exp", json!(now + 300)),
         ("max_age", json!(60)),
@@ -123,33 +131,35 @@ fn good_variations_are_accepted() {
         ("code_challenge_method", json!("plain")),
         ("scope", json!("openid workspace")),
     ] {
-        let mut claims = kit.claims("shop");
+        let mut claims = provider.claims("shop");
         claims[name] = value.clone();
-        let approved = kit.emulator.approve(kit.signed_url("shop", &claims), "bob");
+        let approved = provider
+            .emulator
+            .approve(provider.signed_url("shop", &claims), "bob");
         assert!(approved.is_ok(), "{name}: {value}: {approved:?}");
     }
 }
 
 #[test]
-fn a_request_object_is_good_once_and_for_its_time() {
-    let kit = kit();
-    let url = kit.good_url();
-    kit.emulator.approve(&url, "alice").unwrap();
-    assert_eq!(kit.refusal(&url).error(), "invalid_request_object");
+fn rejects_a_used_or_expired_request_object() {
+    let provider = provider();
+    let url = provider.valid_url();
+    provider.emulator.approve(&url, "alice").unwrap();
+    assert_eq!(provider.rejection(&url).error(), "invalid_request_object");
 
-    let late = kit.good_url();
-    kit.clock.advance(std::time::Duration::from_secs(120));
-    assert_eq!(kit.refusal(&late).error(), "invalid_request");
+    let expired = provider.valid_url();
+    provider.clock.advance(std::time::Duration::from_secs(120));
+    assert_eq!(provider.rejection(&expired).error(), "invalid_request");
 }
 
 #[test]
-fn a_bad_signature_is_refused_and_its_state_is_not_repeated() {
-    let kit = kit();
-    let claims = kit.claims("shop");
-    let stranger = SigningKey::hs256(&Secret::from("another secret of 32 bytes or more"));
-    let pair = SigningKey::from(kit.key_pair.clone());
+fn rejects_a_bad_signature_without_repeating_state() {
+    let provider = provider();
+    let claims = provider.claims("shop");
+    let other_secret = SigningKey::hs256(&Secret::from("another secret of 32 bytes or more"));
+    let pair = SigningKey::from(provider.key_pair.clone());
     for request in [
-        stranger.sign(&Header::new("JWT"), &claims).unwrap(),
+        other_secret.sign(&Header::new("JWT"), &claims).unwrap(),
         pair.sign(&Header::new("JWT"), &claims).unwrap(),
         SigningKey::hs256(&Secret::from(SECRET))
             .sign(&Header::new("at+jwt"), &claims)
@@ -157,20 +167,21 @@ fn a_bad_signature_is_refused_and_its_state_is_not_repeated() {
         "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.e30.".to_owned(),
         "not a JWT".to_owned(),
     ] {
-        let refusal = kit.refusal(&kit.url(&[("client_id", "shop"), ("request", &request)]));
-        assert_eq!(refusal.error(), "invalid_request_object");
-        assert_eq!(query_value(refusal.redirect().unwrap(), "state"), None);
+        let rejection =
+            provider.rejection(&provider.url(&[("client_id", "shop"), ("request", &request)]));
+        assert_eq!(rejection.error(), "invalid_request_object");
+        assert_eq!(query_value(rejection.redirect().unwrap(), "state"), None);
     }
 }
 
 #[test]
-fn a_registered_key_replaces_the_secret() {
-    let kit = kit();
-    let claims = kit.claims("eddsa");
+fn verifies_with_the_registered_key_instead_of_the_secret() {
+    let provider = provider();
+    let claims = provider.claims("eddsa");
     let header = Header::new("JWT");
-    let ask = |request: &str| kit.url(&[("client_id", "eddsa"), ("request", request)]);
+    let url = |request: &str| provider.url(&[("client_id", "eddsa"), ("request", request)]);
 
-    let unknown = kit.key_pair.clone().with_key_id("unknown");
+    let unknown = provider.key_pair.clone().with_key_id("unknown");
     let other = Ed25519KeyPair::generate().with_key_id("client-key");
     for request in [
         sign(&claims),
@@ -178,147 +189,172 @@ fn a_registered_key_replaces_the_secret() {
         SigningKey::from(other).sign(&header, &claims).unwrap(),
     ] {
         assert_eq!(
-            kit.refusal(&ask(&request)).error(),
+            provider.rejection(&url(&request)).error(),
             "invalid_request_object"
         );
     }
-    let good = SigningKey::from(kit.key_pair.clone()).sign(&header, &claims);
-    kit.emulator.approve(ask(&good.unwrap()), "alice").unwrap();
+    let request = SigningKey::from(provider.key_pair.clone()).sign(&header, &claims);
+    provider
+        .emulator
+        .approve(url(&request.unwrap()), "alice")
+        .unwrap();
 }
 
 #[test]
-fn the_outer_query_of_a_signed_request_says_nothing_else() {
-    let kit = kit();
-    let request = sign(&kit.claims("shop"));
+fn rejects_parameters_beside_a_request_object() {
+    let provider = provider();
+    let request = sign(&provider.claims("shop"));
     let base = [("client_id", "shop"), ("request", request.as_str())];
 
-    let refusal = kit.refusal(&kit.url(&[base[0], base[1], ("state", "forged")]));
-    assert_eq!(refusal.error(), "invalid_request");
-    assert_eq!(query_value(refusal.redirect().unwrap(), "state"), None);
+    let rejection = provider.rejection(&provider.url(&[base[0], base[1], ("state", "forged")]));
+    assert_eq!(rejection.error(), "invalid_request");
+    assert_eq!(query_value(rejection.redirect().unwrap(), "state"), None);
 
-    let refusal = kit.refusal(&kit.url(&[base[0], base[1], ("request_uri", "urn:x")]));
-    assert_eq!(refusal.error(), "invalid_request");
-    let refusal = kit.refusal(&kit.url(&[base[0], ("request_uri", "urn:x")]));
-    assert_eq!(refusal.error(), "request_uri_not_supported");
-    let refusal = kit.refusal(&kit.url(&[base[0], base[1], base[1]]));
-    assert_eq!(refusal.error(), "invalid_request");
-    let refusal = kit.refusal(&kit.url(&[("client_id", "other"), base[1]]));
-    assert_eq!(refusal.error(), "invalid_request_object");
+    let rejection =
+        provider.rejection(&provider.url(&[base[0], base[1], ("request_uri", "urn:x")]));
+    assert_eq!(rejection.error(), "invalid_request");
+    let rejection = provider.rejection(&provider.url(&[base[0], ("request_uri", "urn:x")]));
+    assert_eq!(rejection.error(), "request_uri_not_supported");
+    let rejection = provider.rejection(&provider.url(&[base[0], base[1], base[1]]));
+    assert_eq!(rejection.error(), "invalid_request");
+    let rejection = provider.rejection(&provider.url(&[("client_id", "other"), base[1]]));
+    assert_eq!(rejection.error(), "invalid_request_object");
 }
 
 #[test]
-fn a_confidential_client_must_sign() {
-    let kit = kit();
-    let refusal = kit.refusal(&kit.url(&Kit::plain("shop")));
-    assert_eq!(refusal.error(), "invalid_request");
-    assert_eq!(refusal.description(), "Request parameter is required");
-    let callback = refusal.redirect().unwrap();
+fn rejects_an_unsigned_request_of_a_confidential_client() {
+    let provider = provider();
+    let rejection = provider.rejection(&provider.url(&TestProvider::plain_parameters("shop")));
+    assert_eq!(rejection.error(), "invalid_request");
+    assert_eq!(rejection.description(), "Request parameter is required");
+    let callback = rejection.redirect().unwrap();
     assert_eq!(query_value(callback, "state").as_deref(), Some("the-state"));
 }
 
 #[test]
-fn clients_without_request_objects_send_plain_parameters() {
-    let kit = kit();
+fn accepts_plain_parameters_of_clients_without_request_objects() {
+    let provider = provider();
     for client in ["spa", "legacy"] {
-        kit.emulator
-            .approve(kit.url(&Kit::plain(client)), "carol")
+        provider
+            .emulator
+            .approve(
+                provider.url(&TestProvider::plain_parameters(client)),
+                "carol",
+            )
             .unwrap();
-        let signed = kit.signed_url(client, &kit.claims(client));
-        assert_eq!(kit.refusal(&signed).error(), "request_not_supported");
+        let signed = provider.signed_url(client, &provider.claims(client));
+        assert_eq!(provider.rejection(&signed).error(), "request_not_supported");
     }
     let without = |client| {
-        let parameters = with(Kit::plain(client), "code_challenge", "");
-        kit.url(&with(parameters, "code_challenge_method", ""))
+        let parameters = with(TestProvider::plain_parameters(client), "code_challenge", "");
+        provider.url(&with(parameters, "code_challenge_method", ""))
     };
-    assert_eq!(kit.refusal(&without("spa")).error(), "invalid_request");
-    kit.emulator.approve(without("legacy"), "carol").unwrap();
+    assert_eq!(
+        provider.rejection(&without("spa")).error(),
+        "invalid_request"
+    );
+    provider
+        .emulator
+        .approve(without("legacy"), "carol")
+        .unwrap();
 }
 
 #[test]
-fn nothing_is_redirected_to_a_stranger() {
-    let kit = kit();
-    let mut claims = kit.claims("shop");
+fn redirects_only_to_registered_uris() {
+    let provider = provider();
+    let mut claims = provider.claims("shop");
     claims["redirect_uri"] = json!("https://evil.example/");
     for url in [
-        kit.signed_url("shop", &claims),
-        kit.signed_url("nobody", &kit.claims("nobody")),
-        kit.url(&[]),
-        kit.url(&with(
-            Kit::plain("spa"),
+        provider.signed_url("shop", &claims),
+        provider.signed_url("unregistered", &provider.claims("unregistered")),
+        provider.url(&[]),
+        provider.url(&with(
+            TestProvider::plain_parameters("spa"),
             "redirect_uri",
             "https://evil.example/",
         )),
-        kit.url(&with(
-            Kit::plain("spa"),
+        provider.url(&with(
+            TestProvider::plain_parameters("spa"),
             "redirect_uri",
             "http://127.0.0.1:3000/callback/",
         )),
     ] {
-        let refusal = kit.refusal(&url);
-        assert_eq!(refusal.error(), "invalid_request", "{url}");
-        assert_eq!(refusal.redirect(), None, "{url}");
+        let rejection = provider.rejection(&url);
+        assert_eq!(rejection.error(), "invalid_request", "{url}");
+        assert_eq!(rejection.redirect(), None, "{url}");
     }
 }
 
 #[test]
-fn of_two_registered_addresses_the_signed_request_names_one() {
-    let kit = kit();
-    let url = kit.signed_url("two", &kit.claims("two"));
-    let callback = kit.emulator.approve(&url, "alice").unwrap();
+fn takes_the_redirect_uri_from_the_request_object() {
+    let provider = provider();
+    let url = provider.signed_url("two", &provider.claims("two"));
+    let callback = provider.emulator.approve(&url, "alice").unwrap();
     assert!(callback.as_str().starts_with(REDIRECT));
-    // Nothing verified says which one is meant: the person is told.
-    let refusal = kit.refusal(&kit.url(&[("client_id", "two"), ("request", "broken")]));
-    assert_eq!(refusal.error(), "invalid_request_object");
-    assert_eq!(refusal.redirect(), None);
+    // Without a verified request object the redirect URI is unknown, so the user sees a page.
+    let rejection =
+        provider.rejection(&provider.url(&[("client_id", "two"), ("request", "broken")]));
+    assert_eq!(rejection.error(), "invalid_request_object");
+    assert_eq!(rejection.redirect(), None);
 }
 
 #[test]
-fn only_its_own_url_and_people_are_known() {
-    let kit = kit();
-    let elsewhere = kit.good_url().replace("/oten/", "/other/");
+fn rejects_foreign_urls_and_unknown_users() {
+    let provider = provider();
+    let elsewhere = provider.valid_url().replace("/oten/", "/other/");
     assert!(matches!(
-        kit.emulator.approve(elsewhere, "alice"),
+        provider.emulator.approve(elsewhere, "alice"),
         Err(EmulatorError::NotAnAuthorizationUrl)
     ));
     assert!(matches!(
-        kit.emulator.approve(kit.good_url(), "mallory"),
+        provider.emulator.approve(provider.valid_url(), "mallory"),
         Err(EmulatorError::UnknownUser(_))
     ));
-    kit.emulator.disable_user("bob");
-    assert!(kit.emulator.approve(kit.good_url(), "bob").is_err());
-    kit.emulator.enable_user("bob");
-    assert!(kit.emulator.approve(kit.good_url(), "bob").is_ok());
+    provider.emulator.disable_user("bob");
+    assert!(
+        provider
+            .emulator
+            .approve(provider.valid_url(), "bob")
+            .is_err()
+    );
+    provider.emulator.enable_user("bob");
+    assert!(
+        provider
+            .emulator
+            .approve(provider.valid_url(), "bob")
+            .is_ok()
+    );
 }
 
 #[test]
-fn registrations_are_checked() {
-    let good = || EmulatedClient::confidential("shop", SECRET).redirect_uri(REDIRECT);
+fn rejects_invalid_registrations() {
+    let valid = || EmulatedClient::confidential("shop", SECRET).redirect_uri(REDIRECT);
     let start = |client: EmulatedClient| {
         let issuer = "http://127.0.0.1:3000".parse().unwrap();
         Emulator::builder().client(client).mount(issuer)
     };
-    assert!(start(good()).is_ok());
-    assert!(start(good().redirect_uri("https://app.example/callback")).is_ok());
-    for bad in [
+    assert!(start(valid()).is_ok());
+    assert!(start(valid().redirect_uri("https://app.example/callback")).is_ok());
+    for invalid in [
         EmulatedClient::confidential("shop", SECRET),
         EmulatedClient::public("").redirect_uri(REDIRECT),
         EmulatedClient::confidential("shop", "").redirect_uri(REDIRECT),
-        good().redirect_uri("http://app.example/callback"),
-        good().redirect_uri("https://app.example/callback#x"),
-        good().redirect_uri("app:callback"),
-        good().redirect_uri("/callback"),
-        good().request_object_key(&json!({ "kty": "RSA" })),
+        valid().redirect_uri("http://app.example/callback"),
+        valid().redirect_uri("https://app.example/callback#x"),
+        valid().redirect_uri("app:callback"),
+        valid().redirect_uri("/callback"),
+        valid().request_object_key(&json!({ "kty": "RSA" })),
     ] {
-        assert!(matches!(start(bad), Err(EmulatorError::Client { .. })));
+        assert!(matches!(start(invalid), Err(EmulatorError::Client { .. })));
     }
 }
 
 #[test]
-fn debug_output_tells_no_secret() {
-    let kit = kit();
+fn redacts_secrets_in_debug_output() {
+    let provider = provider();
     let client = EmulatedClient::confidential("shop", SECRET);
-    let refusal = kit.refusal(&kit.url(&Kit::plain("shop")));
-    let text = format!("{:?} {client:?} {refusal:?}", kit.emulator);
+    let rejection = provider.rejection(&provider.url(&TestProvider::plain_parameters("shop")));
+    let text = format!("{:?} {client:?} {rejection:?}", provider.emulator);
     assert!(
         !text.contains(SECRET) && !text.contains("the-state"),
         "{text}"

@@ -1,6 +1,6 @@
 use http::{StatusCode, header};
 
-use super::kit::*;
+use super::support::*;
 use crate::emulator::{EmulatorBuilder, Endpoint};
 
 const PATH: &str = "/v1/oauth/revoke";
@@ -13,111 +13,126 @@ fn revoke(token: &str) -> Vec<(&str, &str)> {
     ]
 }
 
-async fn live(kit: &Kit, access_token: &str) -> bool {
-    kit.userinfo(access_token).await.status() == StatusCode::OK
+async fn live(provider: &TestProvider, access_token: &str) -> bool {
+    provider.userinfo(access_token).await.status() == StatusCode::OK
 }
 
 #[tokio::test]
-async fn a_refresh_token_goes_with_its_whole_family() {
-    let kit = kit();
-    let (first, stranger) = (kit.tokens().await, kit.tokens().await);
+async fn revokes_a_refresh_token_with_its_grant() {
+    let provider = provider();
+    let (first, other) = (provider.tokens().await, provider.tokens().await);
     let old = first["refresh_token"].as_str().unwrap();
-    let (_, second) = kit.token(&Kit::refresh(old)).await;
+    let (_, second) = provider.token(&TestProvider::refresh_form(old)).await;
     let new = second["refresh_token"].as_str().unwrap();
-    let response = kit.post(PATH, &revoke(new)).await;
+    let response = provider.post(PATH, &revoke(new)).await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
     assert_eq!(text_body(response).await, "");
 
-    let refused = kit.token(&Kit::refresh(new)).await;
-    assert_eq!(error(&refused), (400, "invalid_grant"));
+    let rejection = provider.token(&TestProvider::refresh_form(new)).await;
+    assert_eq!(error(&rejection), (400, "invalid_grant"));
     for answer in [&first, &second] {
-        assert!(!live(&kit, answer["access_token"].as_str().unwrap()).await);
+        assert!(!live(&provider, answer["access_token"].as_str().unwrap()).await);
     }
-    assert!(live(&kit, stranger["access_token"].as_str().unwrap()).await);
-    assert_eq!(kit.emulator.calls(Endpoint::Revocation), 1);
-    assert_eq!(kit.emulator.reuse_detected(), 0);
+    assert!(live(&provider, other["access_token"].as_str().unwrap()).await);
+    assert_eq!(provider.emulator.calls(Endpoint::Revocation), 1);
+    assert_eq!(provider.emulator.reuse_detected(), 0);
 }
 
 #[tokio::test]
-async fn a_used_refresh_token_still_revokes_its_family() {
-    let kit = kit();
-    let first = kit.tokens().await;
+async fn revokes_the_grant_of_a_used_refresh_token() {
+    let provider = provider();
+    let first = provider.tokens().await;
     let old = first["refresh_token"].as_str().unwrap();
-    let (_, second) = kit.token(&Kit::refresh(old)).await;
-    assert_eq!(kit.post(PATH, &revoke(old)).await.status(), StatusCode::OK);
-    assert!(!live(&kit, second["access_token"].as_str().unwrap()).await);
+    let (_, second) = provider.token(&TestProvider::refresh_form(old)).await;
+    assert_eq!(
+        provider.post(PATH, &revoke(old)).await.status(),
+        StatusCode::OK
+    );
+    assert!(!live(&provider, second["access_token"].as_str().unwrap()).await);
 }
 
 #[tokio::test]
-async fn an_access_token_goes_alone() {
-    let kit = kit();
-    let answer = kit.tokens().await;
+async fn revokes_an_access_token_alone() {
+    let provider = provider();
+    let answer = provider.tokens().await;
     let access = answer["access_token"].as_str().unwrap();
-    // A hint may be wrong or unknown (RFC 7009 section 2.1).
-    for hint in ["refresh_token", "of_my_own"] {
+    // The hint may be wrong or unknown (RFC 7009 section 2.1).
+    for hint in ["refresh_token", "unknown"] {
         let parameters = with(revoke(access), "token_type_hint", hint);
-        assert_eq!(kit.post(PATH, &parameters).await.status(), StatusCode::OK);
-        assert!(!live(&kit, access).await);
+        assert_eq!(
+            provider.post(PATH, &parameters).await.status(),
+            StatusCode::OK
+        );
+        assert!(!live(&provider, access).await);
     }
     let refresh = answer["refresh_token"].as_str().unwrap();
-    assert_eq!(kit.token(&Kit::refresh(refresh)).await.0, StatusCode::OK);
+    assert_eq!(
+        provider.token(&TestProvider::refresh_form(refresh)).await.0,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
-async fn a_token_nobody_knows_is_as_good_as_revoked() {
-    let response = kit().post(PATH, &revoke("unknown")).await;
+async fn accepts_an_unknown_token() {
+    let response = provider().post(PATH, &revoke("unknown")).await;
     assert_eq!(response.status(), StatusCode::OK);
 }
 
 #[tokio::test]
-async fn a_token_of_another_client_is_not_revoked() {
-    let kit = kit();
-    let answer = kit.tokens().await;
+async fn rejects_a_token_of_another_client() {
+    let provider = provider();
+    let answer = provider.tokens().await;
     for name in ["refresh_token", "access_token"] {
         let parameters = with(revoke(answer[name].as_str().unwrap()), "client_id", "other");
-        let response = kit.post(PATH, &parameters).await;
-        let refused = (response.status(), json_body(response).await);
-        assert_eq!(error(&refused), (400, "invalid_grant"), "{name}");
+        let response = provider.post(PATH, &parameters).await;
+        let rejection = (response.status(), json_body(response).await);
+        assert_eq!(error(&rejection), (400, "invalid_grant"), "{name}");
     }
-    assert!(live(&kit, answer["access_token"].as_str().unwrap()).await);
+    assert!(live(&provider, answer["access_token"].as_str().unwrap()).await);
     let refresh = answer["refresh_token"].as_str().unwrap();
-    assert_eq!(kit.token(&Kit::refresh(refresh)).await.0, StatusCode::OK);
+    assert_eq!(
+        provider.token(&TestProvider::refresh_form(refresh)).await.0,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
-async fn a_bad_revocation_request_is_refused() {
-    let kit = kit();
-    let answer = kit.tokens().await;
+async fn rejects_an_invalid_revocation_request() {
+    let provider = provider();
+    let answer = provider.tokens().await;
     let token = answer["refresh_token"].as_str().unwrap();
-    for (name, value, refusal) in [
+    for (name, value, expected) in [
         ("token", "", (400, "invalid_request")),
         ("client_id", "", (401, "invalid_client")),
-        ("client_id", "nobody", (401, "invalid_client")),
+        ("client_id", "unregistered", (401, "invalid_client")),
         ("client_id", "spa", (401, "invalid_client")),
         ("client_secret", "", (401, "invalid_client")),
         ("client_secret", "wrong", (401, "invalid_client")),
     ] {
-        let response = kit.post(PATH, &with(revoke(token), name, value)).await;
-        let refused = (response.status(), json_body(response).await);
-        assert_eq!(error(&refused), refusal, "{name}={value}");
+        let response = provider.post(PATH, &with(revoke(token), name, value)).await;
+        let rejection = (response.status(), json_body(response).await);
+        assert_eq!(error(&rejection), expected, "{name}={value}");
     }
     let twice = [revoke(token), revoke(token)].concat();
-    assert_eq!(kit.post(PATH, &twice).await.status(), 400);
-    assert_eq!(kit.get(PATH).await.status(), StatusCode::METHOD_NOT_ALLOWED);
-    assert!(live(&kit, answer["access_token"].as_str().unwrap()).await);
+    assert_eq!(provider.post(PATH, &twice).await.status(), 400);
+    assert_eq!(
+        provider.get(PATH).await.status(),
+        StatusCode::METHOD_NOT_ALLOWED
+    );
+    assert!(live(&provider, answer["access_token"].as_str().unwrap()).await);
 }
 
 #[tokio::test]
-async fn the_endpoint_is_announced_only_when_told() {
-    let document = |kit: Kit| async move {
-        json_body(kit.get("/.well-known/openid-configuration").await).await
+async fn advertises_the_endpoint_only_if_configured() {
+    let document = |provider: TestProvider| async move {
+        json_body(provider.get("/.well-known/openid-configuration").await).await
     };
-    let silent = document(kit()).await;
-    assert_eq!(silent.get("revocation_endpoint"), None);
-    let told = document(kit_with(EmulatorBuilder::advertise_revocation)).await;
-    let endpoint = told["revocation_endpoint"].as_str().unwrap();
+    let default = document(provider()).await;
+    assert_eq!(default.get("revocation_endpoint"), None);
+    let advertised = document(provider_with(EmulatorBuilder::advertise_revocation)).await;
+    let endpoint = advertised["revocation_endpoint"].as_str().unwrap();
     assert!(endpoint.ends_with("/oten/v1/oauth/revoke"), "{endpoint}");
-    let methods = &told["revocation_endpoint_auth_methods_supported"];
+    let methods = &advertised["revocation_endpoint_auth_methods_supported"];
     assert_eq!(methods[0], "client_secret_post");
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::kit::{REDIRECT, kit};
+use super::support::{REDIRECT, provider};
 use crate::emulator::{EmulatedClient, Emulator, Endpoint, Fault};
 
 async fn emulator() -> Emulator {
@@ -20,7 +20,7 @@ fn client() -> reqwest::Client {
 }
 
 #[tokio::test]
-async fn a_stopped_emulator_refuses_and_comes_back_on_its_port() {
+async fn refuses_connections_while_stopped_and_resumes_on_its_port() {
     let (emulator, client) = (emulator().await, client());
     assert_eq!(
         client.get(keys(&emulator)).send().await.unwrap().status(),
@@ -29,9 +29,9 @@ async fn a_stopped_emulator_refuses_and_comes_back_on_its_port() {
     for _ in 0..3 {
         emulator.stop().await;
         emulator.stop().await;
-        // Also on the connection that was kept alive.
-        let refused = client.get(keys(&emulator)).send().await.unwrap_err();
-        assert!(refused.is_connect(), "{refused:?}");
+        // The kept-alive connection is closed, too.
+        let error = client.get(keys(&emulator)).send().await.unwrap_err();
+        assert!(error.is_connect(), "{error:?}");
         emulator.resume().await.unwrap();
         emulator.resume().await.unwrap();
         assert_eq!(
@@ -43,7 +43,7 @@ async fn a_stopped_emulator_refuses_and_comes_back_on_its_port() {
 }
 
 #[tokio::test]
-async fn a_call_that_hangs_ends_when_the_emulator_stops() {
+async fn ends_hanging_calls_when_stopped() {
     let (emulator, client) = (emulator().await, client());
     emulator.fault(Endpoint::Jwks, Fault::Hang);
     let url = keys(&emulator);
@@ -53,14 +53,14 @@ async fn a_call_that_hangs_ends_when_the_emulator_stops() {
     }
     assert!(!call.is_finished());
     emulator.stop().await;
-    let ended = tokio::time::timeout(Duration::from_secs(5), call)
+    let response = tokio::time::timeout(Duration::from_secs(5), call)
         .await
         .unwrap();
-    assert!(ended.unwrap().is_err());
+    assert!(response.unwrap().is_err());
 }
 
 #[tokio::test]
-async fn a_connection_can_close_without_an_answer() {
+async fn closes_a_connection_without_a_response() {
     let (emulator, client) = (emulator().await, client());
     emulator.fault(Endpoint::Jwks, Fault::Close.times(1));
     let error = client.get(keys(&emulator)).send().await.unwrap_err();
@@ -72,29 +72,29 @@ async fn a_connection_can_close_without_an_answer() {
 }
 
 #[tokio::test]
-async fn the_listener_ends_with_the_last_copy() {
+async fn stops_listening_with_the_last_clone() {
     let emulator = emulator().await;
     let (url, client) = (keys(&emulator), client());
-    let copy = emulator.clone();
+    let clone = emulator.clone();
     drop(emulator);
     assert_eq!(client.get(&url).send().await.unwrap().status(), 200);
-    drop(copy);
-    let is_gone = async {
+    drop(clone);
+    let refused = async {
         while client.get(&url).send().await.is_ok() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), is_gone)
+    tokio::time::timeout(Duration::from_secs(5), refused)
         .await
         .unwrap();
 }
 
 #[tokio::test]
-async fn a_carried_emulator_answers_503_while_stopped() {
-    let kit = kit();
-    kit.emulator.stop().await;
-    assert_eq!(kit.get("/.well-known/jwks.json").await.status(), 503);
-    assert_eq!(kit.emulator.calls(Endpoint::Jwks), 0);
-    kit.emulator.resume().await.unwrap();
-    assert_eq!(kit.get("/.well-known/jwks.json").await.status(), 200);
+async fn responds_with_503_while_stopped_if_mounted() {
+    let provider = provider();
+    provider.emulator.stop().await;
+    assert_eq!(provider.get("/.well-known/jwks.json").await.status(), 503);
+    assert_eq!(provider.emulator.calls(Endpoint::Jwks), 0);
+    provider.emulator.resume().await.unwrap();
+    assert_eq!(provider.get("/.well-known/jwks.json").await.status(), 200);
 }

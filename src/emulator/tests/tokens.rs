@@ -2,21 +2,21 @@ use std::time::Duration;
 
 use http::{StatusCode, header};
 
-use super::kit::*;
+use super::support::*;
 use crate::emulator::EmulatorBuilder;
 
 #[tokio::test]
-async fn a_code_brings_tokens() {
-    let kit = kit();
-    let answer = kit.tokens().await;
+async fn exchanges_a_code_for_tokens() {
+    let provider = provider();
+    let answer = provider.tokens().await;
     assert_eq!(answer["token_type"], "Bearer");
     assert_eq!(answer["expires_in"], 3600);
     assert_eq!(answer["scope"], "openid profile email");
     assert_eq!(answer["refresh_token"].as_str().unwrap().len(), 43);
 
-    let now = kit.clock.unix_now();
-    let id = verified(&kit, answer["id_token"].as_str().unwrap(), "JWT").await;
-    assert_eq!(id["iss"], kit.emulator.issuer());
+    let now = provider.clock.unix_now();
+    let id = verified(&provider, answer["id_token"].as_str().unwrap(), "JWT").await;
+    assert_eq!(id["iss"], provider.emulator.issuer());
     assert_eq!(id["aud"], "shop");
     assert_eq!(id["sub"], "alice");
     assert_eq!(id["nonce"], "the-nonce");
@@ -27,24 +27,24 @@ async fn a_code_brings_tokens() {
     assert_eq!(id["at_hash"].as_str().unwrap().len(), 43);
 
     let token = answer["access_token"].as_str().unwrap();
-    let access = verified(&kit, token, "at+jwt").await;
+    let access = verified(&provider, token, "at+jwt").await;
     assert_eq!(access["client_id"], "shop");
     assert_eq!(access["exp"], now + 3600);
 
-    let person = json_body(kit.userinfo(token).await).await;
-    assert_eq!(person["name"], "Alice Adams");
+    let userinfo = json_body(provider.userinfo(token).await).await;
+    assert_eq!(userinfo["name"], "Alice Adams");
 }
 
 #[tokio::test]
-async fn claims_follow_the_scope() {
-    let kit = kit();
-    let mut claims = kit.claims("shop");
+async fn limits_claims_to_the_scope() {
+    let provider = provider();
+    let mut claims = provider.claims("shop");
     claims["scope"] = "openid email".into();
-    let url = kit.signed_url("shop", &claims);
-    let callback = kit.emulator.approve(url, "bob").unwrap();
+    let url = provider.signed_url("shop", &claims);
+    let callback = provider.emulator.approve(url, "bob").unwrap();
     let code = query_value(&callback, "code").unwrap();
-    let (_, answer) = kit.token(&Kit::redeem(&code)).await;
-    let id = verified(&kit, answer["id_token"].as_str().unwrap(), "JWT").await;
+    let (_, answer) = provider.token(&TestProvider::code_form(&code)).await;
+    let id = verified(&provider, answer["id_token"].as_str().unwrap(), "JWT").await;
     assert_eq!(
         (id.get("name"), &id["email"]),
         (None, &"bob@example.com".into())
@@ -52,9 +52,9 @@ async fn claims_follow_the_scope() {
 }
 
 #[tokio::test]
-async fn a_bad_token_request_is_refused() {
-    let kit = kit();
-    for (name, value, refusal) in [
+async fn rejects_an_invalid_token_request() {
+    let provider = provider();
+    for (name, value, expected) in [
         ("grant_type", "", (400, "invalid_request")),
         ("grant_type", "password", (400, "unsupported_grant_type")),
         (
@@ -73,37 +73,43 @@ async fn a_bad_token_request_is_refused() {
         ("code_verifier", "", (400, "invalid_grant")),
         ("code_verifier", CHALLENGE, (400, "invalid_grant")),
         ("client_id", "", (401, "invalid_client")),
-        ("client_id", "nobody", (401, "invalid_client")),
+        ("client_id", "unregistered", (401, "invalid_client")),
         ("client_id", "other", (400, "invalid_grant")),
         ("client_secret", "", (401, "invalid_client")),
         ("client_secret", "wrong", (401, "invalid_client")),
     ] {
-        let code = kit.code();
-        let answer = kit.token(&with(Kit::redeem(&code), name, value)).await;
-        assert_eq!(error(&answer), refusal, "{name}={value}");
+        let code = provider.code();
+        let answer = provider
+            .token(&with(TestProvider::code_form(&code), name, value))
+            .await;
+        assert_eq!(error(&answer), expected, "{name}={value}");
     }
 }
 
 #[tokio::test]
-async fn a_repeated_parameter_is_refused() {
-    let kit = kit();
-    let code = kit.code();
-    let mut parameters = Kit::redeem(&code);
+async fn rejects_a_repeated_parameter() {
+    let provider = provider();
+    let code = provider.code();
+    let mut parameters = TestProvider::code_form(&code);
     parameters.push(("code", &code));
     assert_eq!(
-        error(&kit.token(&parameters).await),
+        error(&provider.token(&parameters).await),
         (400, "invalid_request")
     );
 }
 
 #[tokio::test]
-async fn only_forms_and_no_basic_authentication() {
-    let kit = kit();
-    let ask = |name, value| {
+async fn accepts_only_forms_without_basic_authentication() {
+    let provider = provider();
+    let post = |name, value| {
         let request = http::Request::post("/v1/oauth/token").header(name, value);
-        kit.send(request.body(form(&Kit::redeem("x")).into()).unwrap())
+        provider.send(
+            request
+                .body(form(&TestProvider::code_form("x")).into())
+                .unwrap(),
+        )
     };
-    let json = ask(header::CONTENT_TYPE, "application/json").await;
+    let json = post(header::CONTENT_TYPE, "application/json").await;
     assert_eq!(json.status(), StatusCode::BAD_REQUEST);
     assert_eq!(json.headers()[header::CACHE_CONTROL], "no-store");
 
@@ -113,36 +119,48 @@ async fn only_forms_and_no_basic_authentication() {
             "application/x-www-form-urlencoded; charset=utf-8",
         )
         .header(header::AUTHORIZATION, "Basic c2hvcDpzZWNyZXQ=");
-    let basic = kit
-        .send(request.body(form(&Kit::redeem("x")).into()).unwrap())
+    let basic = provider
+        .send(
+            request
+                .body(form(&TestProvider::code_form("x")).into())
+                .unwrap(),
+        )
         .await;
     assert_eq!(basic.status(), StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
-async fn the_type_of_a_client_decides_before_its_credentials() {
-    let kit = kit();
-    let ask = [
+async fn checks_the_client_type_before_its_credentials() {
+    let provider = provider();
+    let form = [
         ("grant_type", "client_credentials"),
         ("client_id", "spa"),
         ("client_secret", "wrong"),
     ];
-    assert_eq!(error(&kit.token(&ask).await), (400, "unauthorized_client"));
+    assert_eq!(
+        error(&provider.token(&form).await),
+        (400, "unauthorized_client")
+    );
 }
 
 #[tokio::test]
-async fn a_public_client_sends_its_id_only() {
-    let kit = kit();
+async fn rejects_the_secret_of_a_public_client() {
+    let provider = provider();
     let redeem = |secret| {
-        let callback = kit
+        let callback = provider
             .emulator
-            .approve(kit.url(&Kit::plain("spa")), "alice")
+            .approve(
+                provider.url(&TestProvider::plain_parameters("spa")),
+                "alice",
+            )
             .unwrap();
         let code = query_value(&callback, "code").unwrap();
-        let kit = &kit;
+        let provider = &provider;
         async move {
-            let parameters = with(Kit::redeem(&code), "client_id", "spa");
-            kit.token(&with(parameters, "client_secret", secret)).await
+            let parameters = with(TestProvider::code_form(&code), "client_id", "spa");
+            provider
+                .token(&with(parameters, "client_secret", secret))
+                .await
         }
     };
     assert_eq!(error(&redeem(SECRET).await), (401, "invalid_client"));
@@ -150,162 +168,177 @@ async fn a_public_client_sends_its_id_only() {
 }
 
 #[tokio::test]
-async fn a_verifier_without_a_challenge_is_refused() {
-    let kit = kit();
-    let parameters = with(Kit::plain("legacy"), "code_challenge", "");
-    let url = kit.url(&with(parameters, "code_challenge_method", ""));
-    let callback = kit.emulator.approve(url, "alice").unwrap();
+async fn rejects_a_verifier_without_a_challenge() {
+    let provider = provider();
+    let parameters = with(
+        TestProvider::plain_parameters("legacy"),
+        "code_challenge",
+        "",
+    );
+    let url = provider.url(&with(parameters, "code_challenge_method", ""));
+    let callback = provider.emulator.approve(url, "alice").unwrap();
     let code = query_value(&callback, "code").unwrap();
-    let answer = kit
-        .token(&with(Kit::redeem(&code), "client_id", "legacy"))
+    let answer = provider
+        .token(&with(TestProvider::code_form(&code), "client_id", "legacy"))
         .await;
     assert_eq!(error(&answer), (400, "invalid_grant"));
 }
 
 #[tokio::test]
-async fn a_code_ends_after_ten_minutes() {
-    let kit = kit();
-    let (first, second) = (kit.code(), kit.code());
-    kit.clock.advance(Duration::from_secs(599));
-    assert_eq!(kit.token(&Kit::redeem(&first)).await.0, StatusCode::OK);
-    kit.clock.advance(Duration::from_secs(1));
+async fn expires_a_code_after_ten_minutes() {
+    let provider = provider();
+    let (first, second) = (provider.code(), provider.code());
+    provider.clock.advance(Duration::from_secs(599));
     assert_eq!(
-        error(&kit.token(&Kit::redeem(&second)).await),
+        provider.token(&TestProvider::code_form(&first)).await.0,
+        StatusCode::OK
+    );
+    provider.clock.advance(Duration::from_secs(1));
+    assert_eq!(
+        error(&provider.token(&TestProvider::code_form(&second)).await),
         (400, "invalid_grant")
     );
 }
 
 #[tokio::test]
-async fn using_a_code_again_ends_its_tokens() {
-    let kit = kit();
-    let code = kit.code();
-    let (_, answer) = kit.token(&Kit::redeem(&code)).await;
+async fn revokes_the_tokens_of_a_reused_code() {
+    let provider = provider();
+    let code = provider.code();
+    let (_, answer) = provider.token(&TestProvider::code_form(&code)).await;
     let access = answer["access_token"].as_str().unwrap();
-    assert_eq!(kit.userinfo(access).await.status(), StatusCode::OK);
+    assert_eq!(provider.userinfo(access).await.status(), StatusCode::OK);
 
     assert_eq!(
-        error(&kit.token(&Kit::redeem(&code)).await),
+        error(&provider.token(&TestProvider::code_form(&code)).await),
         (400, "invalid_grant")
     );
     assert_eq!(
-        kit.userinfo(access).await.status(),
+        provider.userinfo(access).await.status(),
         StatusCode::UNAUTHORIZED
     );
     let refresh = answer["refresh_token"].as_str().unwrap();
     assert_eq!(
-        error(&kit.token(&Kit::refresh(refresh)).await),
+        error(&provider.token(&TestProvider::refresh_form(refresh)).await),
         (400, "invalid_grant")
     );
 }
 
 #[tokio::test]
-async fn refresh_tokens_rotate_and_reuse_ends_the_family() {
-    let kit = kit();
-    let first = kit.tokens().await;
+async fn rotates_refresh_tokens_and_revokes_the_grant_on_reuse() {
+    let provider = provider();
+    let first = provider.tokens().await;
     let old = first["refresh_token"].as_str().unwrap();
-    kit.clock.advance(Duration::from_secs(60));
-    let (status, second) = kit.token(&Kit::refresh(old)).await;
+    provider.clock.advance(Duration::from_secs(60));
+    let (status, second) = provider.token(&TestProvider::refresh_form(old)).await;
     assert_eq!(status, StatusCode::OK);
     let new = second["refresh_token"].as_str().unwrap();
     assert_ne!(old, new);
-    let id = verified(&kit, second["id_token"].as_str().unwrap(), "JWT").await;
+    let id = verified(&provider, second["id_token"].as_str().unwrap(), "JWT").await;
     assert_eq!(id["sub"], "alice");
-    assert_eq!(id["auth_time"], kit.clock.unix_now() - 60);
+    assert_eq!(id["auth_time"], provider.clock.unix_now() - 60);
     assert_eq!(id.get("nonce"), None);
 
     assert_eq!(
-        error(&kit.token(&Kit::refresh(old)).await),
+        error(&provider.token(&TestProvider::refresh_form(old)).await),
         (400, "invalid_grant")
     );
     assert_eq!(
-        error(&kit.token(&Kit::refresh(new)).await),
+        error(&provider.token(&TestProvider::refresh_form(new)).await),
         (400, "invalid_grant")
     );
     let access = second["access_token"].as_str().unwrap();
     assert_eq!(
-        kit.userinfo(access).await.status(),
+        provider.userinfo(access).await.status(),
         StatusCode::UNAUTHORIZED
     );
 }
 
 #[tokio::test]
-async fn a_bad_refresh_is_refused() {
-    let kit = kit();
-    for (name, value, refusal) in [
+async fn rejects_an_invalid_refresh() {
+    let provider = provider();
+    for (name, value, expected) in [
         ("refresh_token", "", (400, "invalid_request")),
         ("refresh_token", "unknown", (400, "invalid_grant")),
         ("client_id", "other", (400, "invalid_grant")),
         ("scope", "openid workspace", (400, "invalid_scope")),
     ] {
-        let tokens = kit.tokens().await;
+        let tokens = provider.tokens().await;
         let token = tokens["refresh_token"].as_str().unwrap();
-        let answer = kit.token(&with(Kit::refresh(token), name, value)).await;
-        assert_eq!(error(&answer), refusal, "{name}={value}");
-        // None of these used the token up.
-        assert_eq!(kit.token(&Kit::refresh(token)).await.0, StatusCode::OK);
+        let answer = provider
+            .token(&with(TestProvider::refresh_form(token), name, value))
+            .await;
+        assert_eq!(error(&answer), expected, "{name}={value}");
+        // The rejected refresh leaves the token usable.
+        assert_eq!(
+            provider.token(&TestProvider::refresh_form(token)).await.0,
+            StatusCode::OK
+        );
     }
 }
 
 #[tokio::test]
-async fn tokens_end_on_time() {
-    let kit = kit_with(|builder| {
+async fn expires_tokens_on_time() {
+    let provider = provider_with(|builder| {
         builder
             .access_token_lifetime(Duration::from_secs(30))
             .refresh_token_lifetime(Duration::from_secs(90))
     });
-    let tokens = kit.tokens().await;
+    let tokens = provider.tokens().await;
     assert_eq!(tokens["expires_in"], 30);
     let access = tokens["access_token"].as_str().unwrap();
-    kit.clock.advance(Duration::from_secs(29));
-    assert_eq!(kit.userinfo(access).await.status(), StatusCode::OK);
-    kit.clock.advance(Duration::from_secs(1));
+    provider.clock.advance(Duration::from_secs(29));
+    assert_eq!(provider.userinfo(access).await.status(), StatusCode::OK);
+    provider.clock.advance(Duration::from_secs(1));
     assert_eq!(
-        kit.userinfo(access).await.status(),
+        provider.userinfo(access).await.status(),
         StatusCode::UNAUTHORIZED
     );
-    kit.clock.advance(Duration::from_secs(60));
+    provider.clock.advance(Duration::from_secs(60));
     let refresh = tokens["refresh_token"].as_str().unwrap();
     assert_eq!(
-        error(&kit.token(&Kit::refresh(refresh)).await),
+        error(&provider.token(&TestProvider::refresh_form(refresh)).await),
         (400, "invalid_grant")
     );
 }
 
 #[tokio::test]
-async fn refresh_tokens_can_be_switched_off() {
-    let kit = kit_with(EmulatorBuilder::without_refresh_tokens);
-    assert_eq!(kit.tokens().await.get("refresh_token"), None);
+async fn issues_no_refresh_tokens_if_disabled() {
+    let provider = provider_with(EmulatorBuilder::without_refresh_tokens);
+    assert_eq!(provider.tokens().await.get("refresh_token"), None);
 }
 
 #[tokio::test]
-async fn a_disabled_person_is_out() {
-    let kit = kit();
-    let tokens = kit.tokens().await;
+async fn rejects_the_tokens_of_a_disabled_user() {
+    let provider = provider();
+    let tokens = provider.tokens().await;
     let access = tokens["access_token"].as_str().unwrap();
     let refresh = tokens["refresh_token"].as_str().unwrap();
-    kit.emulator.disable_user("alice");
+    provider.emulator.disable_user("alice");
     assert_eq!(
-        kit.userinfo(access).await.status(),
+        provider.userinfo(access).await.status(),
         StatusCode::UNAUTHORIZED
     );
     assert_eq!(
-        error(&kit.token(&Kit::refresh(refresh)).await),
+        error(&provider.token(&TestProvider::refresh_form(refresh)).await),
         (400, "invalid_grant")
     );
-    kit.emulator.enable_user("alice");
-    assert_eq!(kit.token(&Kit::refresh(refresh)).await.0, StatusCode::OK);
+    provider.emulator.enable_user("alice");
+    assert_eq!(
+        provider.token(&TestProvider::refresh_form(refresh)).await.0,
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
-async fn userinfo_wants_a_live_bearer_token() {
-    let kit = kit();
-    let missing = kit.get("/v1/userinfo").await;
+async fn requires_a_valid_bearer_token_for_userinfo() {
+    let provider = provider();
+    let missing = provider.get("/v1/userinfo").await;
     assert_eq!(missing.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(
         missing.headers()[header::WWW_AUTHENTICATE],
         r#"Bearer realm="oten""#
     );
-    let wrong = kit.userinfo("wrong").await;
+    let wrong = provider.userinfo("wrong").await;
     assert_eq!(
         wrong.headers()[header::WWW_AUTHENTICATE],
         r#"Bearer realm="oten", error="invalid_token""#
@@ -313,31 +346,34 @@ async fn userinfo_wants_a_live_bearer_token() {
 }
 
 #[tokio::test]
-async fn validation_tells_live_tokens_from_others() {
-    let kit = kit();
-    let tokens = kit.tokens().await;
+async fn distinguishes_live_tokens_in_validation() {
+    let provider = provider();
+    let tokens = provider.tokens().await;
     let access = tokens["access_token"].as_str().unwrap();
-    let ask = |token, secret| {
+    let validate = |token, secret| {
         let parameters = [
             ("token", token),
             ("client_id", "shop"),
             ("client_secret", secret),
         ];
-        let kit = &kit;
+        let provider = &provider;
         async move {
-            let response = kit.post("/v1/token/validate", &parameters).await;
+            let response = provider.post("/v1/token/validate", &parameters).await;
             (response.status(), json_body(response).await)
         }
     };
-    let (status, live) = ask(access, SECRET).await;
+    let (status, live) = validate(access, SECRET).await;
     assert_eq!(
         (status, &live["active"], &live["sub"]),
         (StatusCode::OK, &true.into(), &"alice".into())
     );
-    let (status, dead) = ask("dead", SECRET).await;
+    let (status, dead) = validate("dead", SECRET).await;
     assert_eq!(
         (status, &dead["active"]),
         (StatusCode::UNAUTHORIZED, &false.into())
     );
-    assert_eq!(error(&ask(access, "wrong").await), (401, "invalid_client"));
+    assert_eq!(
+        error(&validate(access, "wrong").await),
+        (401, "invalid_client")
+    );
 }

@@ -139,7 +139,7 @@ async fn lies_of_the_discovery_document() {
 async fn a_document_of_somebody_else_is_believed_in_nothing() {
     let patient = Patient::healthy().await;
     patient.emulator.deviate(Deviation::IssuerMismatch);
-    let words = &["https://somebody-else.example", patient.emulator.issuer()];
+    let words = &["https://another-issuer.example", patient.emulator.issuer()];
     assert_fails(&patient, &["issuer"], words).await;
     assert_eq!(
         patient.emulator.calls(Endpoint::Token),

@@ -19,18 +19,18 @@ pub(super) const POST_LOGOUT: &str = "http://127.0.0.1:3000/bye?from=oten";
 pub(super) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
 pub(super) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-/// An emulator under `/oten`, asked without a network, at a time of our own.
-pub(super) struct Kit {
+/// A provider mounted under `/oten`, with a manual clock. Requests reach its router directly.
+pub(super) struct TestProvider {
     pub(super) emulator: Emulator,
     pub(super) clock: Clock,
     pub(super) key_pair: Ed25519KeyPair,
 }
 
-pub(super) fn kit() -> Kit {
-    kit_with(|builder| builder)
+pub(super) fn provider() -> TestProvider {
+    provider_with(|builder| builder)
 }
 
-pub(super) fn kit_with(more: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Kit {
+pub(super) fn provider_with(more: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> TestProvider {
     let clock = Clock::manual();
     let key_pair = Ed25519KeyPair::generate().with_key_id("client-key");
     let builder = Emulator::builder()
@@ -59,15 +59,15 @@ pub(super) fn kit_with(more: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) ->
         )
         .clock(clock.clone());
     let issuer = "http://127.0.0.1:3000/oten".parse().unwrap();
-    Kit {
+    TestProvider {
         emulator: more(builder).mount(issuer).unwrap(),
         clock,
         key_pair,
     }
 }
 
-impl Kit {
-    /// The claims of a good request object.
+impl TestProvider {
+    /// Returns the claims of a valid request object.
     pub(super) fn claims(&self, client_id: &str) -> Value {
         let now = self.clock.unix_now();
         json!({
@@ -87,7 +87,7 @@ impl Kit {
         })
     }
 
-    /// An authorization URL with these parameters.
+    /// Returns an authorization URL with these parameters.
     pub(super) fn url(&self, parameters: &[(&str, &str)]) -> String {
         let query = form(parameters);
         format!("{}/v1/oauth/authorize?{query}", self.emulator.issuer())
@@ -97,13 +97,13 @@ impl Kit {
         self.url(&[("client_id", client_id), ("request", &sign(claims))])
     }
 
-    /// A good authorization URL of the client `shop`.
-    pub(super) fn good_url(&self) -> String {
+    /// Returns a valid authorization URL of the client `shop`.
+    pub(super) fn valid_url(&self) -> String {
         self.signed_url("shop", &self.claims("shop"))
     }
 
-    /// The plain parameters of a good request without a request object.
-    pub(super) fn plain(client_id: &str) -> Vec<(&str, &str)> {
+    /// Returns the parameters of a valid request without a request object.
+    pub(super) fn plain_parameters(client_id: &str) -> Vec<(&str, &str)> {
         vec![
             ("client_id", client_id),
             ("redirect_uri", REDIRECT),
@@ -115,22 +115,22 @@ impl Kit {
         ]
     }
 
-    /// What `authorize` says to a bad request.
-    pub(super) fn refusal(&self, url: &str) -> Rejection {
+    /// Returns the rejection of an invalid authorization request.
+    pub(super) fn rejection(&self, url: &str) -> Rejection {
         match self.emulator.approve(url, "alice") {
-            Err(crate::emulator::EmulatorError::Rejected(refusal)) => refusal,
-            other => panic!("not refused: {other:?}"),
+            Err(crate::emulator::EmulatorError::Rejected(rejection)) => rejection,
+            other => panic!("not rejected: {other:?}"),
         }
     }
 
-    /// A code for the client `shop`.
+    /// Returns a code of the client `shop`.
     pub(super) fn code(&self) -> String {
-        let callback = self.emulator.approve(self.good_url(), "alice").unwrap();
+        let callback = self.emulator.approve(self.valid_url(), "alice").unwrap();
         query_value(&callback, "code").unwrap()
     }
 
-    /// The form that redeems a code of the client `shop`.
-    pub(super) fn redeem(code: &str) -> Vec<(&str, &str)> {
+    /// Returns the form that exchanges a code of the client `shop`.
+    pub(super) fn code_form(code: &str) -> Vec<(&str, &str)> {
         vec![
             ("grant_type", "authorization_code"),
             ("code", code),
@@ -141,7 +141,7 @@ impl Kit {
         ]
     }
 
-    pub(super) fn refresh(token: &str) -> Vec<(&str, &str)> {
+    pub(super) fn refresh_form(token: &str) -> Vec<(&str, &str)> {
         vec![
             ("grant_type", "refresh_token"),
             ("refresh_token", token),
@@ -150,10 +150,10 @@ impl Kit {
         ]
     }
 
-    /// The tokens of a new sign-in at the client `shop`.
+    /// Returns the token response of a new sign-in at the client `shop`.
     pub(super) async fn tokens(&self) -> Value {
         let code = self.code();
-        let (status, answer) = self.token(&Self::redeem(&code)).await;
+        let (status, answer) = self.token(&Self::code_form(&code)).await;
         assert_eq!(status, StatusCode::OK, "{answer}");
         answer
     }
@@ -187,7 +187,7 @@ impl Kit {
     }
 }
 
-/// Signs with the client secret.
+/// Signs a request object with the client secret.
 pub(super) fn sign(claims: &Value) -> String {
     SigningKey::hs256(&Secret::from(SECRET))
         .sign(&Header::new("JWT"), claims)
@@ -200,7 +200,7 @@ pub(super) fn form(parameters: &[(&str, &str)]) -> String {
         .finish()
 }
 
-/// `parameters` with one of them replaced, added, or (empty) left out.
+/// Returns `parameters` with one of them replaced or added, or removed if `value` is empty.
 pub(super) fn with<'a>(
     mut parameters: Vec<(&'a str, &'a str)>,
     name: &'a str,
@@ -237,7 +237,7 @@ pub(super) fn location(response: &Response) -> String {
         .to_owned()
 }
 
-/// The status and the error code of a token answer.
+/// Returns the status and the error code of a token response.
 pub(super) fn error(answer: &(StatusCode, Value)) -> (u16, &str) {
     (
         answer.0.as_u16(),
@@ -245,15 +245,15 @@ pub(super) fn error(answer: &(StatusCode, Value)) -> (u16, &str) {
     )
 }
 
-/// The claims of a token, after a look at its signature with the published keys.
-pub(super) async fn verified(kit: &Kit, token: &str, typ: &str) -> Value {
-    let published = text_body(kit.get("/.well-known/jwks.json").await).await;
+/// Verifies a token with the published keys and returns its claims.
+pub(super) async fn verified(provider: &TestProvider, token: &str, typ: &str) -> Value {
+    let published = text_body(provider.get("/.well-known/jwks.json").await).await;
     let keys = JwkSet::from_json(published.as_bytes()).unwrap();
     let jws = CompactJws::parse(token).unwrap();
     assert_eq!(jws.typ(), Some(typ));
     let key = keys
         .find(jws.key_id(), Algorithm::EdDsa)
-        .expect("the key is published");
+        .expect("the signing key is published");
     jws.verify::<Value>(key, &[Algorithm::EdDsa])
         .unwrap()
         .into_claims()

@@ -7,25 +7,22 @@ use axum::{
 use http::{HeaderMap, StatusCode, header};
 use serde_json::Value;
 
-use super::{Deviation, core::Core, token::json_response};
+use super::response::json_response;
+use crate::emulator::{faults::Deviation, state::Core};
 
-/// The userinfo endpoint (OpenID Connect Core section 5.3). The token comes in the header only
+/// The userinfo endpoint (OpenID Connect Core section 5.3). It accepts the token only in the header
 /// (RFC 6750 section 2.1).
 pub(super) async fn userinfo(State(core): State<Arc<Core>>, headers: HeaderMap) -> Response {
     let Some(token) = bearer(&headers) else {
         return unauthorized(r#"Bearer realm="oten""#);
     };
     let state = core.state();
-    let live = state
-        .grants
-        .access_token(token, core.now())
-        .filter(|token| !state.disabled_users.contains(token.grant.user.sub));
-    let Some(token) = live else {
+    let Some(token) = state.access_token(token) else {
         return unauthorized(r#"Bearer realm="oten", error="invalid_token""#);
     };
     let mut claims = token.grant.user.claims(&token.scope);
-    for lie in &state.lies {
-        if let Deviation::UserinfoClaim(name, value) = lie {
+    for deviation in &state.deviations {
+        if let Deviation::UserinfoClaim(name, value) = deviation {
             claims.insert((*name).to_owned(), value.clone());
         }
     }
@@ -33,11 +30,8 @@ pub(super) async fn userinfo(State(core): State<Arc<Core>>, headers: HeaderMap) 
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers
-        .get(header::AUTHORIZATION)?
-        .to_str()
-        .ok()?
-        .split_once(' ')?;
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("Bearer").then_some(token)
 }
 

@@ -1,0 +1,90 @@
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use serde_json::{Map, Value, json};
+
+use super::response::cacheable_json;
+use crate::emulator::{
+    faults::{Deviation, Endpoint},
+    state::{Core, Extension},
+};
+
+/// The discovery document (OpenID Connect Discovery section 4), with the fields that Oten documents.
+pub(super) async fn discovery(State(core): State<Arc<Core>>) -> Response {
+    let mut document = json!({
+        "issuer": core.issuer,
+        "authorization_endpoint": core.url(Endpoint::Authorization),
+        "token_endpoint": core.url(Endpoint::Token),
+        "jwks_uri": core.url(Endpoint::Jwks),
+        "response_types_supported": ["code"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": [core.settings.algorithm_name],
+        "scopes_supported": ["openid", "profile", "email"],
+        "token_endpoint_auth_methods_supported": ["client_secret_post"],
+        "claims_supported": ["sub", "name", "email"],
+        "code_challenge_methods_supported": ["S256", "plain"],
+        "grant_types_supported": ["authorization_code", "refresh_token"],
+    });
+    for extension in &core.settings.extensions {
+        match extension {
+            Extension::Iss => {
+                document["authorization_response_iss_parameter_supported"] = json!(true);
+            }
+            Extension::EndSession => {
+                document["end_session_endpoint"] = json!(core.url(Endpoint::EndSession));
+            }
+            Extension::Revocation => {
+                document["revocation_endpoint"] = json!(core.url(Endpoint::Revocation));
+                document["revocation_endpoint_auth_methods_supported"] =
+                    json!(["client_secret_post"]);
+            }
+            Extension::BackChannelLogout => {
+                document["claims_supported"] = json!(["sub", "name", "email", "sid"]);
+                document["backchannel_logout_supported"] = json!(true);
+                document["backchannel_logout_session_supported"] = json!(true);
+            }
+        }
+    }
+    if let Some(document) = document.as_object_mut() {
+        for deviation in &core.state().deviations {
+            deviate(document, deviation);
+        }
+    }
+    cacheable_json(&document)
+}
+
+fn deviate(document: &mut Map<String, Value>, deviation: &Deviation) {
+    match deviation {
+        Deviation::IssuerMismatch => {
+            document.insert("issuer".into(), json!("https://another-issuer.example"));
+        }
+        Deviation::InsecureEndpoints => {
+            for (name, endpoint) in [
+                ("authorization_endpoint", Endpoint::Authorization),
+                ("token_endpoint", Endpoint::Token),
+                ("jwks_uri", Endpoint::Jwks),
+            ] {
+                let url = format!("http://insecure.example{}", endpoint.path());
+                document.insert(name.into(), json!(url));
+            }
+        }
+        Deviation::DiscoveryField(name, value) => {
+            document.insert((*name).to_owned(), value.clone());
+        }
+        Deviation::WithoutDiscoveryField(name) => {
+            document.remove(*name);
+        }
+        _ => {}
+    }
+}
+
+/// The JWK set with the public key (RFC 7517 section 5).
+pub(super) async fn jwks(State(core): State<Arc<Core>>) -> Response {
+    let state = core.state();
+    let keys = if state.deviations.contains(&Deviation::NoKeys) {
+        Vec::new()
+    } else {
+        vec![state.key.public_jwk(core.settings.algorithm_name)]
+    };
+    cacheable_json(&json!({ "keys": keys }))
+}

@@ -1,0 +1,163 @@
+use std::sync::Arc;
+
+use axum::{
+    body::Bytes,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode, header};
+use serde_json::{Value, json};
+
+use super::response::{OAuthError, json_response};
+use crate::{
+    emulator::{
+        client::RegisteredClient,
+        messages::Form,
+        state::Core,
+        tokens::{access_token_claims, issue},
+    },
+    secret::Secret,
+};
+
+/// The token endpoint (RFC 6749 section 3.2).
+pub(super) async fn token(
+    State(core): State<Arc<Core>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, OAuthError> {
+    let form = read_form(&headers, &body)?;
+    let client = find_client(&core, &headers, &form)?;
+    let grant_type = form.get("grant_type");
+    // The client's type is checked before its credentials.
+    match grant_type {
+        Some("authorization_code" | "refresh_token") => {}
+        Some("client_credentials") if client.is_public() => {
+            let description = "client_credentials requires a confidential client";
+            return Err(OAuthError::new("unauthorized_client", description));
+        }
+        Some(_) => {
+            let description = "grant_type must be authorization_code or refresh_token";
+            return Err(OAuthError::new("unsupported_grant_type", description));
+        }
+        None => return Err(OAuthError::new("invalid_request", "grant_type is missing")),
+    }
+    authenticate(client, &form)?;
+    let response = if grant_type == Some("refresh_token") {
+        refresh(&core, client, &form)?
+    } else {
+        redeem_code(&core, client, &form)?
+    };
+    Ok(json_response(StatusCode::OK, &response))
+}
+
+fn redeem_code(core: &Core, client: &RegisteredClient, form: &Form) -> Result<Value, OAuthError> {
+    let given = required(form, "code")?;
+    let redirect_uri = form.get("redirect_uri");
+    let verifier = form.get("code_verifier");
+    let grant = core
+        .state()
+        .grants
+        .redeem(given, client.id(), redirect_uri, verifier)
+        .map_err(invalid_grant)?;
+    Ok(issue(core, client, &grant, &grant.scope, false))
+}
+
+fn refresh(core: &Core, client: &RegisteredClient, form: &Form) -> Result<Value, OAuthError> {
+    let token = required(form, "refresh_token")?;
+    let grant = {
+        let state = &mut *core.state();
+        let grant = state.grants.refresh(token, client.id());
+        let grant = grant.map_err(invalid_grant)?;
+        if !state.is_enabled(grant.user) {
+            return Err(invalid_grant("Invalid refresh token: the user is disabled"));
+        }
+        let is_granted = |value: &str| grant.scope.split(' ').any(|granted| granted == value);
+        let mut scopes = form.get("scope").into_iter().flat_map(|it| it.split(' '));
+        if !scopes.all(is_granted) {
+            let description = "scope must not exceed the granted scope";
+            return Err(OAuthError::new("invalid_scope", description));
+        }
+        if core.settings.rotation {
+            state.grants.use_refresh_token(token);
+        }
+        grant
+    };
+    let scope = form.get("scope").unwrap_or(&grant.scope);
+    Ok(issue(core, client, &grant, scope, true))
+}
+
+/// The revocation endpoint (RFC 7009). It ignores `token_type_hint` and looks for tokens of both
+/// types.
+pub(super) async fn revoke(
+    State(core): State<Arc<Core>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, OAuthError> {
+    let form = read_form(&headers, &body)?;
+    let client = find_client(&core, &headers, &form)?;
+    authenticate(client, &form)?;
+    let token = required(&form, "token")?;
+    let revoked = core.state().grants.revoke(token, client.id());
+    revoked.map_err(invalid_grant)?;
+    Ok((StatusCode::OK, [(header::CACHE_CONTROL, "no-store")]).into_response())
+}
+
+/// The token validation endpoint. Oten has not published its contract, so this one follows RFC 7662
+/// and responds with 401 to an invalid token.
+pub(super) async fn validate(
+    State(core): State<Arc<Core>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, OAuthError> {
+    let form = read_form(&headers, &body)?;
+    authenticate(find_client(&core, &headers, &form)?, &form)?;
+    let jwt = required(&form, "token")?;
+    let state = core.state();
+    let Some(token) = state.access_token(jwt) else {
+        let body = json!({ "active": false });
+        return Ok(json_response(StatusCode::UNAUTHORIZED, &body));
+    };
+    let mut body = access_token_claims(&core, token);
+    body.insert("active".into(), json!(true));
+    body.insert("token_type".into(), json!("Bearer"));
+    Ok(json_response(StatusCode::OK, &Value::Object(body)))
+}
+
+fn read_form(headers: &HeaderMap, body: &[u8]) -> Result<Form, OAuthError> {
+    Form::from_body(headers, body)
+        .map_err(|description| OAuthError::new("invalid_request", description))
+}
+
+fn find_client<'a>(
+    core: &'a Core,
+    headers: &HeaderMap,
+    form: &Form,
+) -> Result<&'a RegisteredClient, OAuthError> {
+    if headers.contains_key(header::AUTHORIZATION) {
+        let description = "Send client_id and client_secret in the form, not in Authorization";
+        return Err(OAuthError::new("invalid_client", description));
+    }
+    let client = form.get("client_id").and_then(|id| core.clients.get(id));
+    client.ok_or_else(|| OAuthError::new("invalid_client", "client_id is not registered"))
+}
+
+/// Checks `client_secret_post` for a confidential client, and that a public client sends no secret.
+fn authenticate(client: &RegisteredClient, form: &Form) -> Result<(), OAuthError> {
+    let description = match (&client.registration.secret, form.get("client_secret")) {
+        (None, None) => return Ok(()),
+        (Some(secret), Some(sent)) if *secret == Secret::from(sent) => return Ok(()),
+        (Some(_), Some(_)) => "client_secret is wrong",
+        (Some(_), None) => "client_secret is missing",
+        (None, Some(_)) => "client_secret was sent for a public client: leave it out",
+    };
+    Err(OAuthError::new("invalid_client", description))
+}
+
+fn required<'a>(form: &'a Form, name: &str) -> Result<&'a str, OAuthError> {
+    form.get(name)
+        .ok_or_else(|| OAuthError::new("invalid_request", format!("{name} is missing")))
+}
+
+fn invalid_grant(description: &str) -> OAuthError {
+    OAuthError::new("invalid_grant", description)
+}

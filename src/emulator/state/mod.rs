@@ -1,0 +1,227 @@
+//! The state of an emulator, shared by its endpoints.
+
+pub(crate) mod grant;
+pub(crate) mod session;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use url::Url;
+
+use super::{
+    client::RegisteredClient,
+    error::Rejection,
+    expiring::Expiring,
+    faults::{Deviation, Endpoint, Faults, hold::Holds},
+    keys::ProviderKey,
+    messages::{
+        Form,
+        authorization::{AuthorizationRequest, Callback},
+    },
+};
+use crate::clock::Clock;
+use grant::{AccessToken, Grants};
+use session::{Sessions, SignedIn, User};
+
+/// An emulator: its configuration, and its state behind a lock.
+pub(crate) struct Core {
+    /// Without a trailing slash.
+    pub(crate) issuer: String,
+    /// The path of the issuer, such as `/oten`. Empty at the root.
+    pub(crate) path: String,
+    pub(crate) clients: BTreeMap<String, RegisteredClient>,
+    pub(crate) settings: Settings,
+    clock: Clock,
+    state: Mutex<State>,
+}
+
+/// The settings of the builder. Lifetimes are in seconds, the unit of every token.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) access_token_lifetime: i64,
+    pub(crate) refresh_token_lifetime: i64,
+    /// Whether clients receive refresh tokens.
+    pub(crate) refresh_tokens: bool,
+    /// Whether a refresh token can be used only once and is replaced by a new one.
+    pub(crate) rotation: bool,
+    /// Whether the response to a refresh contains an ID token.
+    pub(crate) id_token_on_refresh: bool,
+    pub(crate) extensions: BTreeSet<Extension>,
+    pub(crate) algorithm_name: &'static str,
+}
+
+/// A feature that Oten does not document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Extension {
+    Iss,
+    EndSession,
+    Revocation,
+    /// Also adds `sid` to ID tokens.
+    BackChannelLogout,
+}
+
+/// The part that changes while the emulator runs.
+pub(crate) struct State {
+    /// Set while an emulator without a listener of its own is stopped.
+    pub(crate) is_stopped: bool,
+    pub(crate) calls: BTreeMap<Endpoint, u64>,
+    pub(crate) faults: Faults,
+    pub(crate) holds: Holds,
+    pub(crate) deviations: Vec<Deviation>,
+    pub(crate) key: ProviderKey,
+    /// Keys that are no longer published but still verify ID token hints.
+    former_keys: Vec<ProviderKey>,
+    /// Client ID and `jti` of every request object that could be replayed.
+    used_request_objects: Expiring<()>,
+    pub(crate) interactions: Expiring<Interaction>,
+    pub(crate) pending_logouts: Expiring<PendingLogout>,
+    pub(crate) sessions: Sessions,
+    pub(crate) grants: Grants,
+    pub(crate) disabled_users: BTreeSet<&'static str>,
+}
+
+/// An authorization request that waits for the user.
+#[derive(Clone)]
+pub(crate) struct Interaction {
+    pub(crate) request: AuthorizationRequest,
+    /// The user to ask for consent. `None` while the user has to sign in.
+    pub(crate) user: Option<SignedIn>,
+}
+
+/// A logout that waits for the user's confirmation.
+pub(crate) struct PendingLogout {
+    /// The session to end.
+    pub(crate) sid: Arc<str>,
+    /// The URL to which the browser returns.
+    pub(crate) return_to: Option<Url>,
+}
+
+impl Core {
+    pub(crate) fn new(
+        issuer: String,
+        path: String,
+        clients: BTreeMap<String, RegisteredClient>,
+        clock: Clock,
+        settings: Settings,
+    ) -> Self {
+        let state = State {
+            is_stopped: false,
+            calls: BTreeMap::new(),
+            faults: Faults::default(),
+            holds: Holds::default(),
+            deviations: Vec::new(),
+            key: ProviderKey::generate(),
+            former_keys: Vec::new(),
+            used_request_objects: Expiring::new(&clock),
+            interactions: Expiring::new(&clock),
+            pending_logouts: Expiring::new(&clock),
+            sessions: Sessions::new(&clock),
+            grants: Grants::new(&clock),
+            disabled_users: BTreeSet::new(),
+        };
+        Self {
+            issuer,
+            path,
+            clients,
+            settings,
+            clock,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Locks the state. Callers do not hold the guard across an `await`. A panic elsewhere leaves
+    /// the state usable, so poisoning is ignored.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns seconds since the Unix epoch.
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.unix_now()
+    }
+
+    pub(crate) fn url(&self, endpoint: Endpoint) -> String {
+        format!("{}{}", self.issuer, endpoint.path())
+    }
+
+    /// The path of the front page.
+    pub(crate) fn front_path(&self) -> &str {
+        if self.path.is_empty() {
+            "/"
+        } else {
+            &self.path
+        }
+    }
+
+    pub(crate) fn supports(&self, extension: Extension) -> bool {
+        self.settings.extensions.contains(&extension)
+    }
+
+    pub(crate) fn count_call(&self, endpoint: Endpoint) {
+        *self.state().calls.entry(endpoint).or_default() += 1;
+    }
+
+    pub(crate) fn callback(
+        &self,
+        client: &RegisteredClient,
+        parameters: &Form,
+    ) -> Result<Callback, Rejection> {
+        let iss = self.supports(Extension::Iss).then(|| self.issuer.clone());
+        Callback::new(client, parameters, iss)
+    }
+}
+
+impl State {
+    pub(crate) fn rotate_keys(&mut self) {
+        let former = mem::replace(&mut self.key, ProviderKey::generate());
+        self.former_keys.push(former);
+    }
+
+    /// Returns the current or a former key.
+    pub(crate) fn find_key(&self, key_id: &str) -> Option<&ProviderKey> {
+        let mut keys = self.former_keys.iter().chain([&self.key]);
+        keys.find(|key| key.key_id == key_id)
+    }
+
+    /// Marks a request object as used. Returns `false` if it was used before.
+    pub(crate) fn use_request_object(&mut self, client_id: &str, jti: &str, exp: i64) -> bool {
+        let key = format!("{client_id}\n{jti}");
+        let is_new = self.used_request_objects.get(&key).is_none();
+        if is_new {
+            self.used_request_objects.insert(key, (), exp);
+        }
+        is_new
+    }
+
+    pub(crate) fn is_enabled(&self, user: &User) -> bool {
+        !self.disabled_users.contains(user.sub)
+    }
+
+    /// Returns a user that is not disabled.
+    pub(crate) fn find_user(&self, sub: &str) -> Option<&'static User> {
+        User::find(sub).filter(|user| self.is_enabled(user))
+    }
+
+    /// Returns a valid access token of a user that is not disabled.
+    pub(crate) fn access_token(&self, jwt: &str) -> Option<&AccessToken> {
+        let token = self.grants.access_token(jwt);
+        token.filter(|token| self.is_enabled(token.grant.user))
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            access_token_lifetime: 60 * 60,
+            refresh_token_lifetime: 30 * 24 * 60 * 60,
+            refresh_tokens: true,
+            rotation: true,
+            id_token_on_refresh: true,
+            extensions: BTreeSet::new(),
+            algorithm_name: "EdDSA",
+        }
+    }
+}
