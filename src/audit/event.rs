@@ -7,8 +7,8 @@ use super::{Reason, TARGET};
 
 /// An audit event: what happened, when, to which user, and why.
 ///
-/// Events contain no secrets. [`Serialize`] writes the fields named by [`EventKind::fields`], and
-/// `event`, `level`, `time` (RFC 3339) and `client_address`. Unknown fields are omitted.
+/// Events contain no secrets. They serialize to the fields of [`EventKind::fields`], and to `event`,
+/// `level`, `time` (RFC 3339) and `client_address`. Unknown fields are omitted.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Event {
@@ -36,7 +36,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Returns what happened.
+    /// Returns the kind: what happened.
     #[must_use]
     pub fn kind(&self) -> EventKind {
         self.kind
@@ -207,28 +207,14 @@ pub enum Level {
     Error,
 }
 
-impl Level {
-    /// Returns the name in lower case, such as `warn`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Debug => "debug",
-            Self::Info => "info",
-            Self::Warn => "warn",
-            Self::Error => "error",
-        }
-    }
-}
-
 /// Generates [`EventKind`] and the table in its documentation from one row per event.
 macro_rules! events {
     ($($kind:ident = $name:literal, [$($level:ident),*], [$($field:literal),*],
         $message:literal, $description:literal;)*) => {
-        /// What happened.
+        /// The kind of an [`Event`].
         ///
-        /// An event has those of its kind's fields that are known. Each event also has
-        /// `client_address`, if known, and `time` when passed to an
-        /// [`AuditLog`](crate::audit::AuditLog).
+        /// Unknown fields are absent. Each event also has `client_address`, if known, and `time` when
+        /// passed to an [`AuditLog`](crate::audit::AuditLog).
         ///
         /// | event | level | fields | description |
         /// |---|---|---|---|
@@ -336,7 +322,7 @@ events! {
         "The provider refreshed a user's tokens, but the store could not save them. The user may have \
          to sign in again.";
     SignInEnded = "sign_in_ended", [Warn], ["correlation_id", "subject", "cause"],
-        "a user's tokens cannot be refreshed any more; the session is over",
+        "a user's tokens can no longer be refreshed; the session was ended",
         "The provider rejected a refresh token, or answered with another user's ID token. The session \
          was ended.";
     RevocationFailed = "revocation_failed", [Warn], ["correlation_id", "cause"],

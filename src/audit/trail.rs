@@ -46,10 +46,8 @@ pub trait AuditLog: Send + Sync + 'static {
     /// **This must not block.** It runs inside the request, or inside the refresh of a user's tokens.
     /// Send a copy to a channel and write elsewhere.
     ///
-    /// # Panics
-    ///
-    /// A panic is caught and logged as an error. The request continues, and the event may be missing
-    /// from this audit log. With `panic = "abort"` the process ends.
+    /// If it panics, the panic is caught and logged as an error. The request continues, and the event
+    /// may be missing from this audit log. With `panic = "abort"` the process exits.
     fn record(&self, event: &Event);
 }
 

@@ -127,8 +127,7 @@ metrics! {
         "Redirects of browsers to the provider for signing in.";
     Logins = "oten_logins_total", Counter,
         ["outcome": Login { SignedIn = "signed_in", Cancelled = "cancelled", Refused = "refused" }],
-        "Completed login attempts, successful or not. Subtract them from all attempts to get the \
-         abandoned ones.";
+        "Login attempts that ended, at `/login` or in the callback. The others were abandoned.";
     Refusals = "oten_refusals_total", Counter,
         ["reason": Reason],
         "Rejected requests. The reasons are those of `refused` events.";
@@ -159,8 +158,8 @@ metrics! {
     GraceInUse = "oten_grace_in_use", Gauge, [],
         "1 from the first request allowed by the grace period until a refresh succeeds, else 0.";
     TokenBudgetLeft = "oten_token_budget_left", Gauge, [],
-        "Token requests this process had left after its last one, of those allowed per minute. Absent \
-         if no limit is known.";
+        "Token requests that this process could still send after its last one, of those allowed per \
+         minute. Absent if no limit is known.";
     StoreFailures = "oten_store_failures_total", Counter,
         ["cause": StoreFailure { TimedOut = "timed_out", Error = "error" }],
         "Calls to the session store that failed, or did not finish within 2 seconds.";

@@ -1,4 +1,4 @@
-//! Promise B5: whatever happens to somebody's sign-in is one event, under the number they see.
+//! Promise B5: each sign-in, sign-out and rejection is one event with the correlation ID on the page.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::common::{Answer, Browser, Log, TestSite, app};
 
 type Event = BTreeMap<String, String>;
 
-/// The only event since the last time; forgets it.
+/// Removes the only event from the log.
 #[track_caller]
 fn only_event(log: &Log) -> Event {
     let mut events = log.events();
@@ -36,7 +36,7 @@ fn assert_id(event: &Event) -> &str {
     id
 }
 
-/// The answer and the event of one refusal belong together.
+/// Asserts that the only event is `refused` and agrees with the response.
 #[track_caller]
 fn assert_refused(log: &Log, answer: &Answer, reason: &str) {
     let event = only_event(log);
@@ -57,12 +57,12 @@ fn assert_refused(log: &Log, answer: &Answer, reason: &str) {
     }
 }
 
-/// The provider's answer comes back to the browser, or to a program in its place.
-async fn come_back(browser: &mut Browser, callback: &str, is_program: bool) -> Answer {
-    if is_program {
-        browser.fetch(Method::GET, callback, "").await
+/// Requests a path as a navigation of the browser, or as an API client.
+async fn request(browser: &mut Browser, path: &str, is_api: bool) -> Answer {
+    if is_api {
+        browser.fetch(Method::GET, path, "").await
     } else {
-        browser.get(callback).await
+        browser.get(path).await
     }
 }
 
@@ -83,13 +83,13 @@ async fn b5_a_sign_in_and_a_sign_out_are_one_event_each() {
     assert_eq!(signed_out["event"], "signed_out");
     assert_eq!(signed_out["subject"], signed_in["subject"]);
     assert_ne!(assert_id(&signed_out), assert_id(&signed_in));
-    // Nobody is left to sign out.
+    // The user is already signed out.
     browser.post("/logout").await;
     assert!(log.events().is_empty(), "{:?}", log.events());
 }
 
 #[tokio::test]
-async fn b5_a_guest_who_is_sent_to_sign_in_was_refused_nothing() {
+async fn b5_a_redirect_to_sign_in_is_no_event() {
     let log = Log::start();
     let site = TestSite::start().await;
     site.browser().get("/profile").await.location();
@@ -98,10 +98,10 @@ async fn b5_a_guest_who_is_sent_to_sign_in_was_refused_nothing() {
 }
 
 #[tokio::test]
-async fn b5_a_refused_callback_is_one_event() {
+async fn b5_a_rejected_callback_is_one_event() {
     let log = Log::start();
     let site = TestSite::start().await;
-    for is_program in [false, true] {
+    for is_api in [false, true] {
         let mut browser = site.browser();
         for (query, reason) in [
             ("", "callback_without_state"),
@@ -110,11 +110,11 @@ async fn b5_a_refused_callback_is_one_event() {
             ("?state=2unknown&code=x", "unknown_sign_in"),
         ] {
             let path = format!("/callback{query}");
-            let answer = come_back(&mut browser, &path, is_program).await;
+            let answer = request(&mut browser, &path, is_api).await;
             assert_refused(&log, &answer, reason);
         }
         let too_much = format!("/callback?state={}", "x".repeat(10_000));
-        let answer = come_back(&mut browser, &too_much, is_program).await;
+        let answer = request(&mut browser, &too_much, is_api).await;
         assert_refused(&log, &answer, "callback_too_long");
 
         for (error, reason) in [
@@ -125,14 +125,14 @@ async fn b5_a_refused_callback_is_one_event() {
         ] {
             let url = browser.start_login("/").await;
             let back = site.emulator.reject(url, error).unwrap();
-            let answer = come_back(&mut browser, back.as_str(), is_program).await;
+            let answer = request(&mut browser, back.as_str(), is_api).await;
             assert_refused(&log, &answer, reason);
         }
     }
 }
 
 #[tokio::test]
-async fn b5_cancelling_is_an_event_and_no_error_page() {
+async fn b5_a_cancelled_sign_in_is_one_event_and_no_error_page() {
     let log = Log::start();
     let site = TestSite::start().await;
     let mut browser = site.browser();
@@ -145,7 +145,7 @@ async fn b5_cancelling_is_an_event_and_no_error_page() {
 }
 
 #[tokio::test]
-async fn b5_an_answer_that_is_not_believed_is_one_event() {
+async fn b5_a_rejected_token_response_is_one_event() {
     let log = Log::start();
     for (lie, reason) in [
         (Deviation::BadSignature, "id_token_signature"),
@@ -167,20 +167,20 @@ async fn b5_an_answer_that_is_not_believed_is_one_event() {
             "token_response",
         ),
     ] {
-        for is_program in [false, true] {
+        for is_api in [false, true] {
             let site = TestSite::start().await;
             site.emulator.deviate(lie.clone());
             let mut browser = site.browser();
             let url = browser.start_login("/").await;
             let callback = browser.approve(&url, "alice");
-            let answer = come_back(&mut browser, &callback, is_program).await;
+            let answer = request(&mut browser, &callback, is_api).await;
             assert_refused(&log, &answer, reason);
         }
     }
 }
 
 #[tokio::test]
-async fn b5_a_provider_that_fails_is_one_event() {
+async fn b5_a_failure_of_the_provider_is_one_event() {
     let log = Log::start();
     for (endpoint, fault, reason) in [
         (Discovery, Fault::Status(404), "provider_down"),
@@ -195,7 +195,7 @@ async fn b5_a_provider_that_fails_is_one_event() {
             "token_endpoint_busy",
         ),
     ] {
-        for is_program in [false, true] {
+        for is_api in [false, true] {
             let site = TestSite::start().await;
             site.emulator.fault(endpoint, fault.clone());
             let mut browser = site.browser();
@@ -205,7 +205,7 @@ async fn b5_a_provider_that_fails_is_one_event() {
                 let url = browser.start_login("/").await;
                 browser.approve(&url, "alice")
             };
-            let answer = come_back(&mut browser, &path, is_program).await;
+            let answer = request(&mut browser, &path, is_api).await;
             assert_refused(&log, &answer, reason);
         }
     }
@@ -216,7 +216,7 @@ async fn b5_a_provider_that_fails_is_one_event() {
 }
 
 #[tokio::test]
-async fn b5_other_refusals_are_one_event_each() {
+async fn b5_other_rejections_are_one_event_each() {
     let log = Log::start();
     let site = TestSite::start().await;
     let mut guest = site.browser();
@@ -246,7 +246,7 @@ async fn b5_other_refusals_are_one_event_each() {
 }
 
 #[tokio::test]
-async fn b5_subjects_are_hashed_and_still_tell_users_apart() {
+async fn b5_subjects_are_hashes_that_distinguish_users() {
     let log = Log::start();
     let site = TestSite::start().await;
     let mut subjects = Vec::new();
@@ -260,7 +260,7 @@ async fn b5_subjects_are_hashed_and_still_tell_users_apart() {
     assert_eq!(subjects[0], subjects[2]);
     assert_ne!(subjects[0], subjects[1]);
 
-    // Another process has another key, so that nobody can make a table of hashes.
+    // Another process has another key, which rules out precomputed tables of hashes.
     let store = MemoryStore::default().with_clock(site.clock.clone());
     let oten = Oten::builder(site.oten.config().clone(), store.clone())
         .clock(site.clock.clone())
@@ -277,7 +277,7 @@ async fn b5_subjects_are_hashed_and_still_tell_users_apart() {
 }
 
 #[tokio::test]
-async fn b5_subjects_are_plain_for_operators_who_want_them() {
+async fn b5_subjects_are_plain_with_log_subjects() {
     let log = Log::start();
     let site = TestSite::builder()
         .config(|config| config.log_subjects(true))
