@@ -1,19 +1,3 @@
-//! The only "now" of the crate, so that a test can say what time it is.
-//!
-//! ```
-//! use axum_oten::Clock;
-//! use std::time::Duration;
-//!
-//! let clock = Clock::manual();
-//! let issued = clock.now();
-//! clock.advance(Duration::from_secs(60));
-//! assert_eq!((clock.now() - issued).whole_seconds(), 60);
-//!
-//! // A copy is the same clock, the system's clock cannot be moved.
-//! assert_eq!(clock.clone().now(), clock.now());
-//! assert!(!Clock::system().advance(Duration::from_secs(60)));
-//! ```
-
 use std::{
     sync::{
         Arc,
@@ -24,7 +8,22 @@ use std::{
 
 use time::OffsetDateTime;
 
-/// A source of the current time: the system's, or one that only moves when told to.
+/// The source of the current time. Defaults to the system's clock; tests can use a manual one.
+///
+/// ```
+/// use axum_oten::Clock;
+/// use std::time::Duration;
+///
+/// let clock = Clock::manual();
+/// let start = clock.now();
+/// assert!(clock.advance(Duration::from_secs(60)));
+/// assert_eq!((clock.now() - start).whole_seconds(), 60);
+///
+/// // Clones share their time:
+/// assert_eq!(clock.clone().now(), clock.now());
+/// // The system's clock cannot be advanced:
+/// assert!(!Clock::system().advance(Duration::from_secs(60)));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Source);
 
@@ -32,23 +31,24 @@ pub struct Clock(Source);
 enum Source {
     #[default]
     System,
-    /// Milliseconds since the Unix epoch, shared by all copies.
+    /// Milliseconds since the Unix epoch, shared by all clones.
     Manual(Arc<AtomicI64>),
 }
 
 impl Clock {
-    /// The system's clock. This is the default everywhere.
+    /// Returns the system's clock.
     #[must_use]
     pub fn system() -> Self {
         Self(Source::System)
     }
 
-    /// A clock for tests: it starts at the system's time and then stands still until
-    /// [`advance`](Self::advance) is called on it or on any copy.
+    /// Returns a clock that starts at the system's time and then stands still until
+    /// [`advance`](Self::advance) is called on it or on a clone.
     #[must_use]
     pub fn manual() -> Self {
-        let now = unix_millis(OffsetDateTime::now_utc());
-        Self(Source::Manual(Arc::new(AtomicI64::new(now))))
+        let millis = OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000;
+        let millis = i64::try_from(millis).unwrap_or(i64::MAX);
+        Self(Source::Manual(Arc::new(AtomicI64::new(millis))))
     }
 
     /// The current time in UTC.
@@ -64,17 +64,19 @@ impl Clock {
         }
     }
 
-    /// The current time in whole seconds since the Unix epoch, as JWTs count
-    /// (`NumericDate`, RFC 7519 section 2).
+    /// The current time in whole seconds since the Unix epoch, as in JWTs (`NumericDate`, RFC 7519
+    /// section 2).
     #[must_use]
     pub fn unix_now(&self) -> i64 {
         self.now().unix_timestamp()
     }
 
-    /// Moves a manual clock and all its copies forward. Answers `false`, and does nothing, on the
+    /// Moves a manual clock and all its clones forward and returns `true`. Returns `false` for the
     /// system's clock.
-    // A test that only moves the clock has no use for the answer.
-    #[allow(clippy::must_use_candidate)]
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "a test that uses a manual clock knows it"
+    )]
     pub fn advance(&self, by: Duration) -> bool {
         match &self.0 {
             Source::System => false,
@@ -85,8 +87,4 @@ impl Clock {
             }
         }
     }
-}
-
-fn unix_millis(at: OffsetDateTime) -> i64 {
-    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }

@@ -1,13 +1,9 @@
-//! What all errors have in common.
+use std::{error::Error, iter};
 
-/// An error and its causes in one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        line.push_str(": ");
-        line.push_str(&error.to_string());
-        cause = error.source();
-    }
-    line
+/// Returns an error and its sources in one line, separated by colons.
+// Public for the program `oten`, which prints its errors in the same form.
+pub fn with_causes(error: &dyn Error) -> String {
+    let errors = iter::successors(Some(error), |error| (**error).source());
+    let texts: Vec<String> = errors.map(ToString::to_string).collect();
+    texts.join(": ")
 }

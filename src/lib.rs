@@ -149,6 +149,8 @@ pub mod session;
 pub mod store;
 pub mod web;
 
+#[doc(hidden)]
+pub use self::error::with_causes;
 #[doc(inline)]
 pub use self::{
     clock::Clock,

@@ -1,76 +1,48 @@
-//! Values that nobody may read by accident: redacted in `Debug`, compared in constant time, wiped
-//! when dropped.
-//!
-//! ```
-//! use axum_oten::Secret;
-//!
-//! let secret = Secret::from("correct horse battery staple");
-//! assert!(secret == Secret::from("correct horse battery staple"));
-//! assert!(secret != Secret::from("correct horse battery stapler"));
-//! assert_eq!(format!("{secret:?}"), "[redacted]");
-//! ```
-
 use std::fmt::{self, Write};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// A text that is redacted in `Debug`, compared in constant time and wiped when dropped.
+/// A text that is redacted in `Debug`, compared in constant time and wiped from memory when dropped.
 ///
-/// There is no `Display` and no `Serialize`: whoever needs the text calls
-/// [`expose`](Self::expose), which is easy to find in a review.
+/// `Secret` implements neither `Display` nor `Serialize`, so every use of the text is a call of
+/// [`expose`](Self::expose), which a review can search for.
+///
+/// ```
+/// use axum_oten::Secret;
+///
+/// let secret = Secret::from("correct horse battery staple");
+/// assert!(secret == Secret::from("correct horse battery staple"));
+/// assert!(secret != Secret::from("correct horse battery stapler"));
+/// assert_eq!(format!("{secret:?}"), "[redacted]");
+/// ```
 #[derive(Clone)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// A new secret of 256 random bits from the operating system, 43 characters of base64url.
+    /// Returns a new secret of 256 random bits from the operating system, 43 characters of
+    /// base64url.
     ///
     /// # Panics
     ///
-    /// When the operating system has no randomness to give. There is no safe way to go on.
+    /// Panics if the operating system provides no random numbers.
     #[must_use]
     pub fn random() -> Self {
-        Self(Zeroizing::new(
-            BASE64_URL_SAFE_NO_PAD.encode(*random_bytes::<32>()),
-        ))
+        Self(Zeroizing::new(base64url(*random_bytes::<32>())))
     }
 
-    /// The text itself.
+    /// The text of the secret.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether there is no text at all.
+    /// Whether the text is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-}
-
-/// Random bytes from the operating system.
-///
-/// # Panics
-///
-/// When the operating system has no randomness to give. There is no safe way to go on.
-pub(crate) fn random_bytes<const N: usize>() -> Zeroizing<[u8; N]> {
-    let mut bytes = Zeroizing::new([0; N]);
-    getrandom::fill(bytes.as_mut()).expect("the operating system must provide random bytes");
-    bytes
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String does not fail");
-        text
-    })
-}
-
-/// Whether two byte strings are equal, in a time that depends on their lengths only.
-pub(crate) fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
-    a.ct_eq(b).into()
 }
 
 impl From<String> for Secret {
@@ -99,7 +71,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Writes the text of a [`Secret`] into a stored record: `#[serde(with = "secret::exposed")]`.
+/// Reads and writes the text of a [`Secret`] in sealed records and token responses:
+/// `#[serde(with = "exposed")]`.
 pub(crate) mod exposed {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -117,6 +90,40 @@ pub(crate) mod exposed {
     ) -> Result<Secret, D::Error> {
         String::deserialize(deserializer).map(Secret::from)
     }
+}
+
+/// Returns random bytes from the operating system.
+///
+/// # Panics
+///
+/// Panics if the operating system provides no random numbers.
+pub(crate) fn random_bytes<const N: usize>() -> Zeroizing<[u8; N]> {
+    let mut bytes = Zeroizing::new([0; N]);
+    getrandom::fill(bytes.as_mut()).expect("the operating system must provide random numbers");
+    bytes
+}
+
+/// Returns bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a String does not fail");
+        text
+    })
+}
+
+/// Returns `BASE64URL(bytes)` (RFC 7515 section 2).
+pub(crate) fn base64url(bytes: impl AsRef<[u8]>) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The inverse of [`base64url`]. Padding and non-zero trailing bits are rejected.
+pub(crate) fn from_base64url(text: &str) -> Option<Vec<u8>> {
+    BASE64_URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// Whether two byte strings are equal, in a time that depends only on their lengths.
+pub(crate) fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
 }
 
 #[cfg(test)]

@@ -1,9 +1,13 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Algorithm, JoseError, VerifyingKey, from_base64url};
+use super::{
+    error::JoseError,
+    key::{Algorithm, VerifyingKey},
+};
+use crate::secret::from_base64url;
 
-/// A key of a set is ignored past this many: no provider has as many, and a liar's set is bounded.
+/// Further keys of a set are ignored, so that a hostile set stays small.
 const MAX_KEYS: usize = 64;
 
 /// A public signature key of a JWK set.
@@ -20,83 +24,67 @@ impl Jwk {
         self.key_id.as_deref()
     }
 
-    /// The key itself.
-    #[must_use]
-    pub fn key(&self) -> &VerifyingKey {
-        &self.key
-    }
-
-    fn from_json(value: Value) -> Result<Self, JoseError> {
-        let raw: RawJwk =
-            serde_json::from_value(value).map_err(|_| JoseError::Key("not a JSON Web Key"))?;
-        if raw.kty != "OKP" || raw.crv.as_deref() != Some("Ed25519") {
-            return Err(JoseError::Key("not an Ed25519 key"));
+    /// Reads an Ed25519 signature key (RFC 8037 section 2); `None` for any other key.
+    fn from_json(value: Value) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Members {
+            kty: String,
+            crv: Option<String>,
+            x: Option<String>,
+            kid: Option<String>,
+            r#use: Option<String>,
+            alg: Option<String>,
         }
-        if raw.usage.is_some_and(|usage| usage != "sig") {
-            return Err(JoseError::Key("not a signature key"));
+        let members: Members = serde_json::from_value(value).ok()?;
+        let is_ed25519 = members.kty == "OKP" && members.crv.as_deref() == Some("Ed25519");
+        let is_for_signatures = members.r#use.is_none_or(|usage| usage == "sig")
+            && members
+                .alg
+                .is_none_or(|alg| Algorithm::from_name(&alg) == Some(Algorithm::EdDsa));
+        if !is_ed25519 || !is_for_signatures {
+            return None;
         }
-        if raw
-            .alg
-            .is_some_and(|alg| Algorithm::from_name(&alg) != Some(Algorithm::EdDsa))
-        {
-            return Err(JoseError::Key("an Ed25519 key for another algorithm"));
-        }
-        let x: [u8; 32] = raw
-            .x
-            .and_then(|x| from_base64url(&x)?.try_into().ok())
-            .ok_or(JoseError::Key("an Ed25519 key needs 32 bytes of `x`"))?;
-        Ok(Self {
-            key_id: raw.kid,
-            key: VerifyingKey::ed25519(&x)?,
+        let x: [u8; 32] = from_base64url(&members.x?)?.try_into().ok()?;
+        Some(Self {
+            key_id: members.kid,
+            key: VerifyingKey::ed25519(&x).ok()?,
         })
     }
 }
 
-#[derive(Deserialize)]
-struct RawJwk {
-    kty: String,
-    crv: Option<String>,
-    x: Option<String>,
-    kid: Option<String>,
-    #[serde(rename = "use")]
-    usage: Option<String>,
-    alg: Option<String>,
-}
-
-/// The signature keys a provider publishes (RFC 7517 section 5).
+/// The signature keys that a provider publishes (RFC 7517 section 5).
 #[derive(Clone, Debug, Default)]
 pub struct JwkSet {
     keys: Vec<Jwk>,
 }
 
 impl JwkSet {
-    /// Reads a JWK set. Keys of kinds we do not use are passed over, as RFC 7517 section 5 asks.
+    /// Reads a JWK set. Keys other than Ed25519 signature keys are ignored, as RFC 7517 section 5
+    /// requires.
     ///
     /// # Errors
     ///
-    /// [`JoseError::Key`] when the document is not a JWK set at all.
+    /// [`JoseError::KeySet`] when the document is not a JWK set.
     pub fn from_json(document: &[u8]) -> Result<Self, JoseError> {
         #[derive(Deserialize)]
-        struct RawSet {
+        struct Members {
             keys: Vec<Value>,
         }
-        let set: RawSet = serde_json::from_slice(document)
-            .map_err(|_| JoseError::Key("not a JSON Web Key Set"))?;
+        let set: Members = serde_json::from_slice(document).map_err(|_| JoseError::KeySet)?;
         let keys = set.keys.into_iter().take(MAX_KEYS);
         Ok(Self {
-            keys: keys.filter_map(|key| Jwk::from_json(key).ok()).collect(),
+            keys: keys.filter_map(Jwk::from_json).collect(),
         })
     }
 
-    /// The keys of kinds we use.
+    /// The Ed25519 signature keys of the set.
     #[must_use]
     pub fn keys(&self) -> &[Jwk] {
         &self.keys
     }
 
-    /// The key for a token: by `kid` and algorithm. A token without `kid` has a key only where
-    /// the choice is not open, in a set with one key of that algorithm. Two keys under one `kid`
-    /// leave the choice open too.
+    /// Returns the only key with this `kid` and algorithm, or the only key of the algorithm for a
+    /// token without `kid`. Returns `None` if there are several.
     #[must_use]
     pub fn find(&self, key_id: Option<&str>, algorithm: Algorithm) -> Option<&VerifyingKey> {
         let mut candidates = self
@@ -130,18 +118,18 @@ mod tests {
         assert!(keys.find(Some("a"), Algorithm::Hs256).is_none());
         assert!(
             keys.find(None, Algorithm::EdDsa).is_none(),
-            "an open choice"
+            "two candidates"
         );
     }
 
     #[test]
-    fn a_token_without_kid_takes_the_only_key() {
+    fn a_token_without_kid_uses_the_only_key() {
         let keys = set(&[Ed25519KeyPair::generate().public_jwk()]);
         assert!(keys.find(None, Algorithm::EdDsa).is_some());
     }
 
     #[test]
-    fn foreign_keys_are_passed_over() {
+    fn keys_of_other_kinds_are_ignored() {
         let good = Ed25519KeyPair::generate().public_jwk();
         let mut encryption = Ed25519KeyPair::generate().public_jwk();
         encryption["use"] = json!("enc");
@@ -162,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_that_is_no_set_is_refused() {
+    fn a_document_that_is_not_a_set_is_rejected() {
         for document in ["", "[]", "{}", r#"{"keys": {}}"#, "<html>"] {
             assert!(
                 JwkSet::from_json(document.as_bytes()).is_err(),

@@ -6,16 +6,49 @@ use jsonwebtoken::{
     crypto::{CryptoProvider, aws_lc},
     signature,
 };
-use serde::Serialize;
 
-use super::{Algorithm, Ed25519KeyPair, Header, JoseError, base64url};
+use super::{
+    ed25519::{Ed25519KeyPair, Ed25519PublicKey},
+    error::JoseError,
+};
 use crate::secret::Secret;
 
-/// Named here so that another crate in the app that switches on jsonwebtoken's second backend
-/// cannot make its default, and with it our first signature, panic.
+/// Named instead of installed as the default: jsonwebtoken's default panics if another crate of the
+/// app enables its second backend.
 const PROVIDER: &CryptoProvider = &aws_lc::DEFAULT_PROVIDER;
 
-/// A key that signs.
+/// The supported signature algorithms. The list is closed, and `none` is not on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Algorithm {
+    /// HMAC with SHA-256 (RFC 7518 section 3.2).
+    Hs256,
+    /// Ed25519, named `EdDSA` by RFC 8037 and `Ed25519` by RFC 9864.
+    EdDsa,
+}
+
+impl Algorithm {
+    /// Returns the algorithm of a header's `alg`, under any of its names.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "HS256" => Some(Self::Hs256),
+            "EdDSA" | "Ed25519" => Some(Self::EdDsa),
+            _ => None,
+        }
+    }
+
+    /// The name in the headers of this crate's signatures.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::EdDsa => "EdDSA",
+        }
+    }
+}
+
+/// A key that signs: the client secret or an Ed25519 key pair.
 #[derive(Clone)]
 pub struct SigningKey(Signing);
 
@@ -26,7 +59,7 @@ enum Signing {
 }
 
 impl SigningKey {
-    /// An `HS256` key: the UTF-8 bytes of the client secret.
+    /// Returns the `HS256` key of a client secret: its UTF-8 bytes.
     #[must_use]
     pub fn hs256(secret: &Secret) -> Self {
         Self(Signing::Hs256(EncodingKey::from_secret(
@@ -34,44 +67,23 @@ impl SigningKey {
         )))
     }
 
-    /// The algorithm of the signatures this key makes.
-    #[must_use]
-    pub fn algorithm(&self) -> Algorithm {
+    pub(super) fn algorithm(&self) -> Algorithm {
         match self.0 {
             Signing::Hs256(_) => Algorithm::Hs256,
             Signing::EdDsa(_) => Algorithm::EdDsa,
         }
     }
 
-    /// The `kid` written into headers; a shared secret has none.
-    #[must_use]
-    pub fn key_id(&self) -> Option<&str> {
+    /// The `kid` in headers; a client secret has none.
+    pub(super) fn key_id(&self) -> Option<&str> {
         match &self.0 {
             Signing::Hs256(_) => None,
             Signing::EdDsa(pair) => Some(pair.key_id()),
         }
     }
 
-    /// `claims` as a compact JWS (RFC 7515 section 7.1).
-    ///
-    /// # Errors
-    ///
-    /// [`JoseError::Claims`] when `claims` cannot be written as JSON.
-    pub fn sign(&self, header: &Header, claims: &impl Serialize) -> Result<String, JoseError> {
-        let claims =
-            serde_json::to_vec(claims).map_err(|error| JoseError::Claims(error.to_string()))?;
-        let header = header.to_json(self.algorithm(), self.key_id());
-        let mut token = base64url(header);
-        token.push('.');
-        token.push_str(&base64url(claims));
-        let signature = self.sign_bytes(token.as_bytes())?;
-        token.push('.');
-        token.push_str(&base64url(signature));
-        Ok(token)
-    }
-
     pub(super) fn sign_bytes(&self, message: &[u8]) -> Result<Vec<u8>, JoseError> {
-        let unusable = |_| JoseError::Key("the HS256 key cannot be used to sign");
+        let unusable = |_| JoseError::Key("HS256 signing failed");
         match &self.0 {
             Signing::Hs256(key) => {
                 let alg = jsonwebtoken::Algorithm::HS256;
@@ -79,7 +91,7 @@ impl SigningKey {
                     .map_err(|_| unusable(signature::Error::new()))?;
                 signature::Signer::try_sign(&*signer, message).map_err(unusable)
             }
-            // jsonwebtoken parses the key pair anew for every signature; ours stays parsed.
+            // jsonwebtoken would parse the key pair again for every signature.
             Signing::EdDsa(pair) => Ok(pair.dalek().sign(message).to_bytes().to_vec()),
         }
     }
@@ -100,7 +112,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// A key that checks signatures, of one algorithm and no other.
+/// A key that verifies signatures of exactly one algorithm.
 #[derive(Clone)]
 pub struct VerifyingKey {
     algorithm: Algorithm,
@@ -108,7 +120,7 @@ pub struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// An `HS256` key: the UTF-8 bytes of the client secret.
+    /// Returns the `HS256` key of a client secret: its UTF-8 bytes.
     #[must_use]
     pub fn hs256(secret: &Secret) -> Self {
         Self {
@@ -117,17 +129,17 @@ impl VerifyingKey {
         }
     }
 
-    /// An Ed25519 public key, the `x` of RFC 8037 section 2.
+    /// Returns the key of an Ed25519 public key, the `x` of RFC 8037 section 2.
     ///
     /// # Errors
     ///
-    /// [`JoseError::Key`] when the bytes are not a point on the curve, or one of the few weak
-    /// points for which anybody can make a signature.
+    /// [`JoseError::Key`] when the bytes are not a point on the curve, or one of the few weak points
+    /// for which signatures can be forged.
     pub fn ed25519(x: &[u8; 32]) -> Result<Self, JoseError> {
         let key = ed25519_dalek::VerifyingKey::from_bytes(x)
-            .map_err(|_| JoseError::Key("not an Ed25519 public key"))?;
+            .map_err(|_| JoseError::Key("it is not an Ed25519 public key"))?;
         if key.is_weak() {
-            return Err(JoseError::Key("a weak Ed25519 public key"));
+            return Err(JoseError::Key("it is a weak Ed25519 public key"));
         }
         Ok(Self {
             algorithm: Algorithm::EdDsa,
@@ -135,7 +147,7 @@ impl VerifyingKey {
         })
     }
 
-    /// The one algorithm this key is for.
+    /// The algorithm of this key.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -161,9 +173,31 @@ impl fmt::Debug for VerifyingKey {
     }
 }
 
+impl Ed25519PublicKey {
+    /// Returns the key that verifies signatures.
+    ///
+    /// # Panics
+    ///
+    /// Never: a weak key is rejected when it is read.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn verifying_key(&self) -> VerifyingKey {
+        VerifyingKey::ed25519(self.as_bytes()).expect("a weak key is rejected when it is read")
+    }
+}
+
+impl Ed25519KeyPair {
+    /// Returns the key that verifies this pair's signatures.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn verifying_key(&self) -> VerifyingKey {
+        self.public_key().verifying_key()
+    }
+}
+
 #[cfg(test)]
 impl VerifyingKey {
-    /// An `HS256` key of any bytes, for vectors whose key is not text.
+    /// Returns an `HS256` key of any bytes, for test vectors whose key is not text.
     pub(super) fn hs256_bytes(secret: &[u8]) -> Self {
         Self {
             algorithm: Algorithm::Hs256,

@@ -7,68 +7,68 @@ use ed25519_dalek::{
 };
 use zeroize::Zeroizing;
 
-/// What a PEM block begins with (RFC 7468 section 2).
+/// The beginning of a PEM block (RFC 7468 section 2).
 const BEGIN: &str = "-----BEGIN ";
 
-/// Why a PEM text is not the wanted Ed25519 key. Nothing of the text is in it.
+/// Error returned when a PEM text is not the expected Ed25519 key. It never quotes the text.
 ///
-/// To be read after the name of the file or "the key".
+/// The message follows the name of the file or "the key" in a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PemError {
-    /// There is no text.
+    /// The text is empty.
     #[error("is empty")]
     Empty,
-    /// No PEM block begins in it.
+    /// The text has no `-----BEGIN` line.
     #[error("is not PEM")]
     NotPem,
-    /// A PEM block begins and does not end.
+    /// A PEM block has no `-----END` line.
     #[error("is cut off: its `-----END` line is missing")]
     CutOff,
-    /// What stands between the lines is not what the first line says.
+    /// The content of the PEM block does not match its label.
     #[error("is damaged: the text in its PEM block does not decode")]
     Damaged,
-    /// More than one PEM block.
+    /// The text has more than one PEM block.
     #[error("holds more than one PEM block")]
     Several,
-    /// A private key under a passphrase.
+    /// The private key is encrypted.
     #[error("is encrypted with a passphrase")]
     Encrypted,
-    /// A public key where a private one is wanted.
-    #[error("holds a public key where a private one is wanted")]
+    /// The text is a public key, and a private key is expected.
+    #[error("holds a public key, not a private key")]
     PublicKey,
-    /// A private key where a public one is wanted.
-    #[error("holds a private key where a public one is wanted")]
+    /// The text is a private key, and a public key is expected.
+    #[error("holds a private key, not a public key")]
     PrivateKey,
-    /// A key of another algorithm, such as RSA or ECDSA.
-    #[error("holds a key of another algorithm than Ed25519")]
+    /// The key is for another algorithm, such as RSA or ECDSA.
+    #[error("holds a key of another algorithm, not Ed25519")]
     OtherAlgorithm,
-    /// A certificate, a key in OpenSSH's own form, or something else.
-    #[error("holds something else than a key in PKCS#8 or SPKI form")]
+    /// The text is a certificate, a key in the OpenSSH format, or another PEM block.
+    #[error("holds a PEM block other than a key in PKCS#8 or SPKI format")]
     OtherForm,
-    /// One of the few public keys for which anybody can make a signature.
+    /// The public key is one of the few weak points for which signatures can be forged.
     #[error("holds a weak public key")]
     Weak,
 }
 
-/// The private key in a PKCS#8 document (RFC 8410 section 7).
+/// Reads the private key of a PKCS#8 document (RFC 8410 section 7).
 pub(super) fn private_key(pem: &str) -> Result<DalekKey, PemError> {
     let document = decode(pem, "PRIVATE KEY")?;
     let info = PrivateKeyInfoRef::try_from(document.as_bytes()).map_err(|_| PemError::Damaged)?;
-    refuse_other_algorithms(info.algorithm.oid)?;
-    // Only the private half is taken: a version 2 document also carries the public half, and
-    // signing with a public half that does not belong to the key gives the key away.
+    require_ed25519(info.algorithm.oid)?;
+    // The public key of a version 2 document is ignored: a signature made with a public key that
+    // does not match reveals the private key.
     let bytes = KeypairBytes::try_from(info).map_err(|_| PemError::Damaged)?;
     let secret: Zeroizing<[u8; SECRET_KEY_LENGTH]> = Zeroizing::new(bytes.secret_key);
     Ok(DalekKey::from_bytes(&secret))
 }
 
-/// The public key in a `SubjectPublicKeyInfo` document (RFC 8410 section 4).
+/// Reads the public key of a `SubjectPublicKeyInfo` document (RFC 8410 section 4).
 pub(super) fn public_key(pem: &str) -> Result<DalekPublicKey, PemError> {
     let document = decode(pem, "PUBLIC KEY")?;
     let info =
         SubjectPublicKeyInfoRef::try_from(document.as_bytes()).map_err(|_| PemError::Damaged)?;
-    refuse_other_algorithms(info.algorithm.oid)?;
+    require_ed25519(info.algorithm.oid)?;
     let key = DalekPublicKey::try_from(info).map_err(|_| PemError::Damaged)?;
     if key.is_weak() {
         return Err(PemError::Weak);
@@ -76,7 +76,7 @@ pub(super) fn public_key(pem: &str) -> Result<DalekPublicKey, PemError> {
     Ok(key)
 }
 
-fn refuse_other_algorithms(algorithm: ObjectIdentifier) -> Result<(), PemError> {
+fn require_ed25519(algorithm: ObjectIdentifier) -> Result<(), PemError> {
     if algorithm == ALGORITHM_OID {
         Ok(())
     } else {
@@ -84,16 +84,16 @@ fn refuse_other_algorithms(algorithm: ObjectIdentifier) -> Result<(), PemError> 
     }
 }
 
-/// What the one block in the text holds, if it is of the wanted kind.
-fn decode(pem: &str, wanted: &str) -> Result<SecretDocument, PemError> {
+/// Decodes the only PEM block of a text. Its label must be `expected`.
+fn decode(pem: &str, expected: &str) -> Result<SecretDocument, PemError> {
     let text = pem.trim();
     if text.is_empty() {
         return Err(PemError::Empty);
     }
     let (_, block) = text.split_once(BEGIN).ok_or(PemError::NotPem)?;
     let (label, _) = block.split_once("-----").ok_or(PemError::CutOff)?;
-    if label != wanted {
-        return Err(unwanted(label));
+    if label != expected {
+        return Err(unexpected(label));
     }
     if !block.contains(&format!("-----END {label}-----")) {
         return Err(PemError::CutOff);
@@ -107,13 +107,13 @@ fn decode(pem: &str, wanted: &str) -> Result<SecretDocument, PemError> {
     }
 }
 
-/// What to say of a block of another kind, by its label.
-fn unwanted(label: &str) -> PemError {
+/// The error for a block with another label.
+fn unexpected(label: &str) -> PemError {
     match label {
         "PUBLIC KEY" => PemError::PublicKey,
         "PRIVATE KEY" => PemError::PrivateKey,
         "ENCRYPTED PRIVATE KEY" => PemError::Encrypted,
-        // RFC 7468 knows them no more; OpenSSL still writes them.
+        // Labels that OpenSSL still writes, although RFC 7468 has dropped them.
         "RSA PRIVATE KEY" | "RSA PUBLIC KEY" | "EC PRIVATE KEY" | "EC PARAMETERS"
         | "DSA PRIVATE KEY" => PemError::OtherAlgorithm,
         _ => PemError::OtherForm,
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
     use crate::jose::{Ed25519KeyPair, Ed25519PublicKey};
 
-    /// Made with `openssl genpkey -algorithm x25519`: of the same size, for another algorithm.
+    /// Made with `openssl genpkey -algorithm x25519`: the same size, another algorithm.
     const X25519: &str = "-----BEGIN PRIVATE KEY-----\n\
          MC4CAQAwBQYDK2VuBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
          -----END PRIVATE KEY-----\n";
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn each_unusable_private_key_is_told_apart() {
+    fn each_unusable_private_key_has_its_own_error() {
         let pair = Ed25519KeyPair::generate();
         let pem = pair.to_pem();
         let whole = pem.trim_end();
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn each_unusable_public_key_is_told_apart() {
+    fn each_unusable_public_key_has_its_own_error() {
         let pair = Ed25519KeyPair::generate();
         // The point of order 1, RFC 8032 section 5.1.3: y = 1.
         let weak = "-----BEGIN PUBLIC KEY-----\n\
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn line_breaks_of_another_system_are_read() {
+    fn windows_line_breaks_are_accepted() {
         let pair = Ed25519KeyPair::generate();
         let pem = pair.to_pem().replace('\n', "\r\n");
         let read = Ed25519KeyPair::from_pem(&format!("\r\n{pem}\r\n")).unwrap();

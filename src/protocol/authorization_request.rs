@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -11,7 +10,7 @@ use crate::{
     config::{ClientType, Config, Jar},
     jose::{Header, JoseError, SigningKey},
     provider::ProviderMetadata,
-    secret::{Secret, exposed},
+    secret::{Secret, base64url, exposed},
 };
 
 /// The longest lifetime of a request object that Oten accepts.
@@ -179,7 +178,7 @@ impl CodeVerifier {
 
     /// Returns `BASE64URL(SHA256(verifier))` (RFC 7636 section 4.2).
     fn challenge(&self) -> String {
-        BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(self.expose()))
+        base64url(Sha256::digest(self.expose()))
     }
 }
 

@@ -1,6 +1,5 @@
 use std::time::Duration;
 
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha512};
 
@@ -9,7 +8,7 @@ use crate::{
     audit::Reason,
     jose::{JoseError, Verified},
     provider::{Provider, ProviderError, ProviderMetadata},
-    secret::{Secret, constant_time_eq},
+    secret::{Secret, base64url, constant_time_eq},
 };
 
 /// The longest `sub` in ASCII characters (OpenID Connect Core section 2).
@@ -228,7 +227,7 @@ fn check_bindings(claims: &mut Claims, expected: &ExpectedIdToken<'_>) -> Result
 /// Returns the `at_hash` of an access token: the left half of its hash (OpenID Connect Core section
 /// 3.1.3.6). The hash of `EdDSA` is the one inside Ed25519, SHA-512 (RFC 8032 section 5.1).
 fn hash(access_token: &Secret) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(&Sha512::digest(access_token.expose())[..32])
+    base64url(&Sha512::digest(access_token.expose())[..32])
 }
 
 #[cfg(test)]
