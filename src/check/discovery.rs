@@ -16,7 +16,7 @@ use crate::{
     config::Issuer,
     http::{HttpClient, HttpError, HttpRequest, HttpResponse},
     metric::Endpoint,
-    provider::{ProviderError, ProviderMetadata, discovery_url},
+    provider::{ProviderError, ProviderMetadata, discovery_url, is_same_issuer},
 };
 
 /// The fields that Oten documents as required.
@@ -152,9 +152,8 @@ fn tls(url: &Url, outcome: &Result<HttpResponse, HttpError>) -> Finding {
 }
 
 fn names_issuer(document: &Document, issuer: &str) -> Finding {
-    let without_slash = |url: &str| url.strip_suffix('/').unwrap_or(url).to_owned();
     match document.text("issuer") {
-        Some(named) if without_slash(named) == without_slash(issuer) => {
+        Some(named) if is_same_issuer(named, issuer) => {
             ISSUER.passed("the document names the configured issuer")
         }
         Some(named) => ISSUER.failed(

@@ -65,7 +65,7 @@ pub fn throwaway_authorization_url(
     request.url(metadata.authorization_endpoint())
 }
 
-/// An authorization request: what the configuration says, and the secrets of one sign-in.
+/// An authorization request: the parameters of the configuration and the secrets of one sign-in.
 #[derive(Debug)]
 pub(crate) struct AuthorizationRequest<'a> {
     pub(crate) config: &'a Config,

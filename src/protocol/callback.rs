@@ -27,21 +27,25 @@ pub(crate) enum CallbackError {
     #[error("the query of the callback is not percent-encoded UTF-8")]
     NotUtf8,
     /// RFC 6749 section 3.1.
-    #[error("the callback has more than one `{0}`")]
+    #[error("the callback has more than one `{0}`; look for a proxy that rewrites queries")]
     Repeated(&'static str),
     /// RFC 6749 section 4.1.2.
-    #[error("the callback has no `state`")]
+    #[error("the callback has no `state`; start the sign-in at the login route")]
     MissingState,
     /// RFC 6749 section 4.1.2.
-    #[error("the callback has neither `code` nor `error`")]
+    #[error("the callback has neither `code` nor `error`; look for a proxy that rewrites queries")]
     MissingCode,
     /// RFC 9207 section 2.4.
     #[error(
-        "the `iss` of the callback is not the provider's issuer: the response is another provider's"
+        "the `iss` of the callback is not the provider's issuer; check `issuer`. If it is right, \
+         suspect a mix-up attack"
     )]
     Iss,
     /// RFC 9207 section 2.4.
-    #[error("the callback has no `iss`, although the provider's discovery document announces one")]
+    #[error(
+        "the callback has no `iss`, although the discovery document announces one; look for a \
+         proxy that rewrites queries"
+    )]
     MissingIss,
     /// RFC 6749 section 4.1.2.1.
     #[error("the provider responded with `{0}`; {help}", help = .0.help())]
@@ -146,8 +150,8 @@ mod tests {
 
     #[test]
     fn s4_iss_comes_before_error_and_error_before_code() {
-        let foreign = "state=s&iss=https://evil.example&error=access_denied&code=c";
-        assert_eq!(code(foreign, false), Err(CallbackError::Iss));
+        let other_issuer = "state=s&iss=https://evil.example&error=access_denied&code=c";
+        assert_eq!(code(other_issuer, false), Err(CallbackError::Iss));
         assert_eq!(
             code("error=access_denied&code=c", true),
             Err(CallbackError::MissingIss)

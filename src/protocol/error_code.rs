@@ -51,7 +51,7 @@ macro_rules! error_codes {
                 }
             }
 
-            /// A clause that tells the operator how to fix the problem.
+            /// A clause for the operator that says how to fix the problem.
             #[must_use]
             pub fn help(&self) -> &'static str {
                 match self {

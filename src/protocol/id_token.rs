@@ -42,7 +42,7 @@ pub(crate) struct ExpectedIdToken<'a> {
 
 /// Error returned when an ID token is rejected. It names the claim and never quotes its value.
 ///
-/// Sections are those of OpenID Connect Core, where nothing else is cited.
+/// Sections without a document are those of OpenID Connect Core.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum IdTokenError {
     /// The provider has no key for the token, or is unreachable (section 10.1.1).
@@ -61,7 +61,7 @@ pub(crate) enum IdTokenError {
     #[error("the ID token's `typ` is not `JWT`: it is a token of another kind")]
     Typ,
     /// Section 3.1.3.7, number 2.
-    #[error("the ID token's `iss` is not the provider's issuer")]
+    #[error("the ID token's `iss` is not the provider's issuer; check `issuer`")]
     Iss,
     /// Section 3.1.3.7, number 3.
     #[error("the ID token's `aud` is not exactly this client; check `client_id`")]
@@ -242,7 +242,7 @@ mod tests {
 
     const NOW: i64 = 1_800_000_000;
 
-    fn honest() -> Value {
+    fn valid_claims() -> Value {
         json!({
             "iss": "https://account.oten.com", "sub": "alice", "aud": "client",
             "exp": NOW + 3600, "iat": NOW, "nbf": NOW, "auth_time": NOW - 10,
@@ -267,9 +267,9 @@ mod tests {
         check(jws.verify(&pair.verifying_key(), &ALLOWED)?, &expected)
     }
 
-    /// Checks the honest token with one claim replaced, or removed if the value is null.
+    /// Checks the valid token with one claim replaced, or removed if the value is null.
     fn with(name: &str, value: Value) -> Result<IdTokenClaims, IdTokenError> {
-        let mut claims = honest();
+        let mut claims = valid_claims();
         match value {
             Value::Null => claims.as_object_mut().unwrap().remove(name),
             value => claims.as_object_mut().unwrap().insert(name.into(), value),
@@ -278,8 +278,8 @@ mod tests {
     }
 
     #[test]
-    fn s6_an_honest_token_is_accepted() {
-        let claims = check_token(&Header::new("JWT"), &honest()).unwrap();
+    fn s6_a_valid_token_is_accepted() {
+        let claims = check_token(&Header::new("JWT"), &valid_claims()).unwrap();
         assert_eq!(claims.sub, "alice");
         assert_eq!(claims.other["name"], "Alice");
         for (name, value) in [
@@ -295,7 +295,7 @@ mod tests {
         ] {
             assert!(with(name, value.clone()).is_ok(), "{name}: {value}");
         }
-        assert!(check_token(&Header::default(), &honest()).is_ok());
+        assert!(check_token(&Header::default(), &valid_claims()).is_ok());
     }
 
     #[test]
@@ -345,7 +345,7 @@ mod tests {
     #[test]
     fn s6_an_access_token_is_not_an_id_token() {
         for typ in ["at+jwt", "application/at+jwt", "logout+jwt"] {
-            let rejected = check_token(&Header::new(typ), &honest());
+            let rejected = check_token(&Header::new(typ), &valid_claims());
             assert_eq!(rejected.unwrap_err(), IdTokenError::Typ);
         }
     }

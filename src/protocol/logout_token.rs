@@ -36,7 +36,7 @@ pub(crate) struct ExpectedLogoutToken<'a> {
 
 /// Error returned when a logout token is rejected. It names the claim and never quotes its value.
 ///
-/// Sections are those of OpenID Connect Back-Channel Logout, where nothing else is cited.
+/// Sections without a document are those of OpenID Connect Back-Channel Logout.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum LogoutTokenError {
     /// The provider is unreachable, or its keys cannot be read.
@@ -61,7 +61,7 @@ pub(crate) enum LogoutTokenError {
     #[error("the logout token's `events` has no back-channel logout event")]
     Events,
     /// Section 2.6.
-    #[error("the logout token's `iss` is not the provider's issuer")]
+    #[error("the logout token's `iss` is not the provider's issuer; check `issuer`")]
     Iss,
     /// Section 2.6.
     #[error("the logout token's `aud` is not exactly this client; check `client_id`")]

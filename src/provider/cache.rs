@@ -94,8 +94,11 @@ impl<T: Send + Sync + 'static> Cache<T> {
                     Ok(document)
                 }
                 Err(error) => {
-                    let cached = current.is_some();
-                    tracing::warn!(target: TARGET, %error, cached, "fetching a provider document failed");
+                    let fallback = match current {
+                        Some(_) => "the cached document stays in use",
+                        None => "no document is cached",
+                    };
+                    tracing::warn!(target: TARGET, %error, "fetching a document failed; {fallback}");
                     *last_failure = Some((now, error.clone()));
                     Err(error)
                 }

@@ -134,7 +134,7 @@ impl ProviderMetadata {
         environment: Option<Environment>,
     ) -> Result<Self, ProviderError> {
         let document = Document::parse(document).ok_or(ProviderError::InvalidDiscovery)?;
-        if without_slash(&document.issuer) != without_slash(issuer) {
+        if !is_same_issuer(&document.issuer, issuer) {
             return Err(ProviderError::IssuerMismatch);
         }
         let metadata = Self::complete(document, environment)?;
@@ -320,6 +320,11 @@ pub(crate) fn discovery_url(issuer: &str) -> Result<Url, ProviderError> {
     let issuer = without_slash(issuer);
     Url::parse(&format!("{issuer}/.well-known/openid-configuration"))
         .map_err(|_| ProviderError::InvalidIssuer)
+}
+
+/// Whether two issuers are equal, apart from one trailing slash.
+pub(crate) fn is_same_issuer(a: &str, b: &str) -> bool {
+    without_slash(a) == without_slash(b)
 }
 
 /// Returns the issuer without one trailing slash: sample configurations have one, Oten's discovery

@@ -20,6 +20,8 @@ mod metadata;
 
 pub use self::{error::ProviderError, metadata::ProviderMetadata};
 
+#[cfg(feature = "check")]
+pub(crate) use self::metadata::is_same_issuer;
 pub(crate) use self::{budget::Budget, metadata::discovery_url};
 
 use std::sync::Arc;
