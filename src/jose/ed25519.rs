@@ -135,7 +135,7 @@ impl fmt::Debug for Ed25519KeyPair {
 /// ```
 #[derive(Clone)]
 pub struct Ed25519PublicKey {
-    key: DalekPublicKey,
+    key: Arc<DalekPublicKey>,
     key_id: String,
 }
 
@@ -156,7 +156,7 @@ impl Ed25519PublicKey {
         let canonical = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
         Self {
             key_id: base64url(Sha256::digest(canonical)),
-            key,
+            key: Arc::new(key),
         }
     }
 
