@@ -31,14 +31,10 @@ const KNOWN_CIRCLES: &[&str] = &[
     "src/bin/oten",
     "src/check",
     "src/config",
-    "src/emulator",
     "src/jose",
-    "src/protocol",
-    "src/provider",
+    "src/session/refresh",
     "src/session/refresh.rs",
     "src/session/refresher.rs",
-    "src/web/oten.rs",
-    "src/web/readiness.rs",
 ];
 
 static LIBRARY: LazyLock<Crate> = LazyLock::new(|| {
