@@ -6,7 +6,7 @@ use axum::{
     Extension, Router,
     body::Body,
     http::{HeaderMap, Method, Request, StatusCode, header},
-    middleware::from_fn,
+    middleware::{from_fn, map_response},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -14,7 +14,7 @@ use axum_oten::{AccessToken, Clock, MemoryStore, Oten, User, emulator::Endpoint}
 use tokio::time::timeout;
 use tower_sessions::Session;
 
-use crate::common::{Answer, Asked, Browser, TestSite, send};
+use crate::common::{Answer, Asked, Browser, Log, TestSite, send};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -132,6 +132,107 @@ async fn r1_a_refusal_tells_the_handler_what_it_is() {
     store.fails(&Asked::ALL);
     assert_eq!(browser.get("/user").await.body, "down");
     assert_eq!(browser.get("/token").await.body, "down");
+}
+
+#[tokio::test]
+async fn r1_claims_deserialize_into_a_type_of_the_app() {
+    #[derive(serde::Deserialize)]
+    struct Profile {
+        name: String,
+        email: String,
+    }
+    #[derive(serde::Deserialize)]
+    struct Other {
+        #[serde(rename = "name")]
+        _name: u32,
+    }
+    let app = |oten: &Oten| {
+        let handler = async |user: User| {
+            assert!(user.claims::<Other>().is_err());
+            let profile: Profile = user.claims().unwrap();
+            format!("{} <{}>", profile.name, profile.email)
+        };
+        Router::new()
+            .route("/claims", get(handler))
+            .merge(oten.routes())
+            .layer(oten.layer())
+    };
+    let site = TestSite::builder().app(app).start().await;
+    let mut browser = site.signed_in("bob").await;
+    let answer = browser.get("/claims").await;
+    assert_eq!(answer.body, "Bob Brown <bob@example.com>");
+}
+
+#[tokio::test]
+async fn r1_a_rejection_tells_the_handler_its_status_and_reason() {
+    use axum_oten::web::{AccessTokenRejection, UserRejection};
+    let app = |oten: &Oten| {
+        let user = async |user: Result<User, UserRejection>| {
+            let rejection = user.unwrap_err();
+            format!("{} {}", rejection.status().as_u16(), rejection.reason())
+        };
+        let token = async |token: Result<AccessToken, AccessTokenRejection>| {
+            let rejection = token.unwrap_err();
+            format!("{} {}", rejection.status().as_u16(), rejection.reason())
+        };
+        Router::new()
+            .route("/user", get(user))
+            .route("/token", get(token))
+            .layer(oten.layer())
+    };
+    let (site, store) = TestSite::builder().app(app).start_watched().await;
+    let mut browser = site.browser();
+    for path in ["/user", "/token"] {
+        assert_eq!(browser.get(path).await.body, "303 not_signed_in");
+        let call = browser.fetch(Method::GET, path, "").await;
+        assert_eq!(call.body, "401 not_signed_in");
+    }
+    store.fails(&Asked::ALL);
+    let id = "AAAAAAAAAAAAAAAAAAAAAA".to_owned();
+    browser.cookies.insert("oten_session".into(), id);
+    for path in ["/user", "/token"] {
+        assert_eq!(browser.get(path).await.body, "503 store_down");
+    }
+}
+
+#[tokio::test]
+async fn r2_an_outer_layer_can_replace_every_error_response() {
+    use axum_oten::web::ErrorDetails;
+    async fn replace(response: Response) -> Response {
+        match response.extensions().get::<ErrorDetails>() {
+            None => response,
+            Some(details) => {
+                assert_eq!(details.status(), response.status());
+                let id = details.correlation_id().unwrap_or("none");
+                format!("replaced {} {id}", details.reason()).into_response()
+            }
+        }
+    }
+    let app = |oten: &Oten| crate::common::app(oten).layer(map_response(replace));
+    let site = TestSite::builder().app(app).start().await;
+    let mut guest = site.browser();
+    assert_eq!(guest.get("/open").await.body, "open");
+    assert_eq!(
+        guest.get("/profile").await.body,
+        "replaced not_signed_in none"
+    );
+    for (method, path, reason) in [
+        (Method::GET, "/profile", "not_signed_in"),
+        (Method::GET, "/extracted", "not_signed_in"),
+        (Method::GET, "/token", "not_signed_in"),
+        (Method::GET, "/callback", "callback_without_state"),
+        (Method::PUT, "/login", "method_not_allowed"),
+        (Method::POST, "/backchannel-logout", "logout_request"),
+    ] {
+        let log = Log::start();
+        let answer = guest.fetch(method, path, "").await;
+        let id = log.refusal()["correlation_id"].clone();
+        assert_eq!(answer.body, format!("replaced {reason} {id}"), "{path}");
+    }
+    let mut bob = site.signed_in("bob").await;
+    let answer = bob.get("/staff").await;
+    assert!(answer.body.starts_with("replaced forbidden "), "{answer:?}");
+    assert_eq!(bob.get("/profile").await.status, StatusCode::OK);
 }
 
 // R2: guests on protected routes

@@ -81,7 +81,7 @@ async fn s5_a_browser_without_cookies_does_not_go_round_in_circles() {
     let log = Log::start();
     let end = site.browser().get(&callback).await;
     assert_eq!(end.status, StatusCode::BAD_REQUEST);
-    assert!(end.body.contains("keeps no cookies"));
+    assert!(end.body.contains("blocks cookies"));
     assert!(end.body.contains("href=\"/login\""));
     let refusal = log.refusal();
     assert_eq!(refusal["reason"], "unknown_sign_in");

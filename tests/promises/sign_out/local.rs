@@ -9,11 +9,12 @@ use axum::{
     middleware::from_extractor,
     routing::{get, post},
 };
-use axum_oten::{Oten, User};
+use axum_oten::{Oten, User, UserSession, emulator::Endpoint::Revocation, web::ErrorResponse};
 use tokio::sync::Notify;
 use tower_sessions::Session;
 
-use crate::common::{Answer, Asked, Browser, TestSite};
+use super::site;
+use crate::common::{Answer, Asked, Browser, Log, TestSite, app};
 
 /// Until nothing is remembered of how somebody signed in.
 const AFTER_SIGN_IN: Duration = Duration::from_secs(601);
@@ -288,6 +289,57 @@ async fn o2_an_app_that_flushes_the_session_signs_out() {
 }
 
 #[tokio::test]
+async fn o2_a_handler_signs_the_user_out_like_a_flush() {
+    async fn close_account(session: UserSession) -> Result<&'static str, ErrorResponse> {
+        session.sign_out().await?;
+        Ok("closed")
+    }
+    async fn cycle_and_close(
+        session: Session,
+        user_session: UserSession,
+    ) -> Result<&'static str, ErrorResponse> {
+        session.cycle_id().await.unwrap();
+        close_account(user_session).await
+    }
+    let routes = |oten: &Oten| {
+        Router::new()
+            .route("/close", post(close_account))
+            .route("/cycle-and-close", post(cycle_and_close))
+            .layer(oten.layer())
+            .merge(app(oten))
+    };
+    let (site, store) = site().app(routes).start_watched().await;
+    for (calls, path) in [(1, "/close"), (2, "/cycle-and-close")] {
+        let mut browser = settled(&site, "alice").await;
+        let mut old = browser.clone();
+        let log = Log::start();
+        let answer = browser.post(path).await;
+        assert_eq!(answer.body, "closed");
+        assert!(answer.set_cookies()[0].contains("Max-Age=0"), "{path}");
+        assert!(site.store.is_empty(), "{path}: the tokens are removed, too");
+        assert_eq!(log.named("signed_out").len(), 1, "{path}");
+        assert_eq!(browser.who().await, "guest", "{path}");
+        assert_eq!(old.who().await, "guest", "{path}");
+        while site.emulator.calls(Revocation) < calls {
+            tokio::task::yield_now().await;
+        }
+    }
+    // A guest stays one.
+    let mut guest = site.browser();
+    guest.fetch(Method::POST, "/note", "draft").await;
+    assert_eq!(guest.post("/close").await.status, StatusCode::OK);
+    assert_eq!(guest.get("/note").await.body, "draft");
+    // If the store is down, the user is still signed in.
+    let mut browser = settled(&site, "alice").await;
+    store.fails(&Asked::ALL);
+    let answer = browser.post("/close").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.set_cookies().is_empty());
+    store.fails(&[]);
+    assert_eq!(browser.who().await, "user alice");
+}
+
+#[tokio::test]
 async fn o2_signing_out_writes_nothing_down_again() {
     let (site, store) = TestSite::builder().start_watched().await;
     let mut browser = site.signed_in("alice").await;
@@ -495,7 +547,7 @@ fn session_app(oten: &Oten) -> Router {
         .route("/then/{change}", post(then))
         .route("/{change}", blind)
         .layer(oten.layer());
-    crate::common::app(oten).merge(ours)
+    app(oten).merge(ours)
 }
 
 async fn change(session: &Session, what: &str) {
