@@ -1,16 +1,16 @@
-//! Records made unreadable and tamper-evident, for stores that others may read and write.
+//! Authenticated encryption of records, for stores that other parties can read or write.
 //!
-//! The cipher is AES-256-GCM-SIV (RFC 8452). Every record gets a random nonce of 96 bits, because
-//! nothing counts across processes. With AES-GCM or ChaCha20-Poly1305 two equal nonces would give
-//! away the difference of two records and the means to forge others, so that a key could seal no
-//! more than 2^32 records (NIST SP 800-38D section 8.3). Here two equal nonces tell only whether
-//! two equal records lie in the same place, which a reader of the store sees anyway: a key need not
-//! be changed for its use. XChaCha20-Poly1305 would do too, but this crate's cryptography does not
-//! have it.
+//! A *sealed record* is encrypted and authenticated with AES-256-GCM-SIV (RFC 8452). It consists of
+//! a version byte, the ID of the key, a nonce, the ciphertext and its tag. The associated data covers
+//! the version, the ID of the key, and the kind, key and client of the record. A sealed record
+//! therefore opens only as the same record, for the same client and with the same key.
 //!
-//! A sealed record is a version byte, the key's id, the nonce, the ciphertext and its tag. The
-//! associated data is all that stands before the nonce and where the record belongs, so that a
-//! record opens in no other place, for no other client, and with no other key.
+//! Every record gets a random nonce of 96 bits, because processes do not share a counter. With
+//! AES-GCM or ChaCha20-Poly1305, a repeated nonce reveals the difference of two plaintexts and allows
+//! forgeries, so a key could seal at most 2^32 records (NIST SP 800-38D section 8.3). With
+//! AES-GCM-SIV, a repeated nonce only reveals whether two records with the same associated data are
+//! equal, which a reader of the store sees anyway, so a key needs no replacement after a number of
+//! records. XChaCha20-Poly1305 would also work, but aws-lc-rs does not provide it.
 
 use std::{fmt, sync::Arc};
 
@@ -25,15 +25,15 @@ use crate::secret::hex;
 
 const VERSION: u8 = 1;
 const KEY_BYTES: usize = 32;
-/// Enough to tell an operator's keys apart. Where it does not, each key with the id is tried.
+/// Long enough to distinguish an operator's keys. Keys with the same ID are tried one by one.
 const KEY_ID_BYTES: usize = 4;
-/// The version and the key's id.
-const HEAD_BYTES: usize = 1 + KEY_ID_BYTES;
+/// The version and the ID of the key.
+const HEADER_BYTES: usize = 1 + KEY_ID_BYTES;
 const TAG_BYTES: usize = 16;
 
 type KeyId = [u8; KEY_ID_BYTES];
 
-/// A key that seals records in the store, of 256 bits. `Debug` shows its id only, a short hash.
+/// A 256-bit key that seals records in the store. `Debug` shows only its ID, a short hash.
 #[derive(Clone)]
 pub struct SealingKey {
     id: KeyId,
@@ -41,16 +41,16 @@ pub struct SealingKey {
 }
 
 impl SealingKey {
-    /// The key that is written so: 32 bytes in standard base64 with padding, 44 characters.
+    /// Parses 32 bytes in standard base64 with padding, which are 44 characters.
     pub(crate) fn from_base64(text: &str) -> Option<Self> {
-        // The decoder asks for room by the length of the text, padding included.
+        // The decoder requires a buffer for the length of the text, including padding.
         let mut decoded = Zeroizing::new([0; KEY_BYTES + 1]);
         let length = BASE64_STANDARD.decode_slice(text, decoded.as_mut()).ok()?;
         let bytes = decoded.get(..length)?.try_into().map(Zeroizing::new).ok()?;
         Some(Self::new(bytes))
     }
 
-    /// Whether the two are one key, in a time that tells nothing about it.
+    /// Compares two keys in constant time.
     #[cfg(feature = "check")]
     pub(crate) fn is(&self, other: &Self) -> bool {
         constant_time_eq(self.bytes.as_ref(), other.bytes.as_ref())
@@ -70,7 +70,7 @@ impl fmt::Debug for SealingKey {
     }
 }
 
-/// Seals records with one key and opens them with any of several. Copies share the keys.
+/// Seals records with the first key and opens them with any key. Clones share the keys.
 #[derive(Clone)]
 pub(crate) struct Sealer {
     first: Key,
@@ -78,35 +78,33 @@ pub(crate) struct Sealer {
     client_id: Arc<str>,
 }
 
-/// A key, ready for use.
+/// A key that is ready for use.
 #[derive(Clone)]
 struct Key {
     id: KeyId,
     cipher: Arc<RandomizedNonceKey>,
 }
 
-/// Where a record belongs.
+/// The record that a sealed value is bound to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place<'a> {
-    /// What kind of record it is.
+pub(crate) struct AssociatedData<'a> {
     pub(crate) kind: &'a str,
-    /// What it is found under.
-    pub(crate) id: &'a [u8],
+    pub(crate) key: &'a [u8],
 }
 
-/// Why a record cannot be opened.
+/// Error returned when a sealed record cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OpenError {
-    #[error("it is not sealed, or by another version")]
+    #[error("the record is not sealed, or has an unknown version")]
     NotSealed,
-    #[error("it is sealed with a key that is not configured")]
+    #[error("the record is sealed with a key that is not configured")]
     UnknownKey,
-    #[error("it was changed, or belongs to another place or client")]
+    #[error("the record was modified, or belongs to another key or client")]
     Tampered,
 }
 
 impl Sealer {
-    /// A sealer for the records of a client, if there is a key. The first key seals.
+    /// Creates a sealer for the records of a client. Returns `None` if there are no keys.
     pub(crate) fn new(keys: &[SealingKey], client_id: &str) -> Option<Self> {
         let (first, others) = keys.split_first()?;
         Some(Self {
@@ -116,45 +114,44 @@ impl Sealer {
         })
     }
 
-    /// The record as it may lie in the store, at this place only.
-    pub(crate) fn seal(&self, place: Place<'_>, plain: &[u8]) -> Vec<u8> {
+    /// Seals a record.
+    pub(crate) fn seal(&self, data: AssociatedData<'_>, plain: &[u8]) -> Vec<u8> {
         let key = &self.first;
-        let start = HEAD_BYTES + NONCE_LEN;
-        // Room for all of it: a buffer that grows leaves copies behind.
+        let start = HEADER_BYTES + NONCE_LEN;
+        // Sized in advance, because a buffer that grows leaves copies of the plaintext in memory.
         let mut sealed = Vec::with_capacity(start + plain.len() + TAG_BYTES);
         sealed.push(VERSION);
         sealed.extend(key.id);
         sealed.extend([0; NONCE_LEN]);
         sealed.extend(plain);
-        let bound = self.bound(&sealed[..HEAD_BYTES], place);
+        let data = self.encode(&sealed[..HEADER_BYTES], data);
         let (nonce, tag) = key
             .cipher
-            .seal_in_place_separate_tag(Aad::from(bound), &mut sealed[start..])
-            // As wherever this crate needs randomness.
+            .seal_in_place_separate_tag(Aad::from(data), &mut sealed[start..])
             .expect("the operating system must provide random bytes");
-        sealed[HEAD_BYTES..start].copy_from_slice(nonce.as_ref());
+        sealed[HEADER_BYTES..start].copy_from_slice(nonce.as_ref());
         sealed.extend(tag.as_ref());
         sealed
     }
 
-    /// What was sealed for this place, with any of the keys.
+    /// Opens a record that was sealed with any of the keys and the same associated data.
     pub(crate) fn open(
         &self,
-        place: Place<'_>,
+        data: AssociatedData<'_>,
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let (head, rest) = sealed
-            .split_at_checked(HEAD_BYTES)
-            .filter(|(head, _)| head[0] == VERSION)
+        let (header, rest) = sealed
+            .split_at_checked(HEADER_BYTES)
+            .filter(|(header, _)| header[0] == VERSION)
             .ok_or(OpenError::NotSealed)?;
         let (nonce, ciphertext) = rest
             .split_at_checked(NONCE_LEN)
             .filter(|(_, ciphertext)| ciphertext.len() >= TAG_BYTES)
             .ok_or(OpenError::NotSealed)?;
-        let bound = self.bound(head, place);
+        let data = self.encode(header, data);
         let mut error = OpenError::UnknownKey;
-        for key in self.keys().filter(|key| key.id == head[1..]) {
-            match key.open(nonce, &bound, ciphertext) {
+        for key in self.keys().filter(|key| key.id == header[1..]) {
+            match key.open(nonce, &data, ciphertext) {
                 Some(plain) => return Ok(plain),
                 None => error = OpenError::Tampered,
             }
@@ -166,12 +163,12 @@ impl Sealer {
         std::iter::once(&self.first).chain(self.others.iter())
     }
 
-    /// The associated data: each part behind its length, so that no two places are written alike.
-    fn bound(&self, head: &[u8], place: Place<'_>) -> Vec<u8> {
+    /// Encodes the associated data. A length before each part makes the encoding unambiguous.
+    fn encode(&self, header: &[u8], data: AssociatedData<'_>) -> Vec<u8> {
         let parts = [
-            head,
-            place.kind.as_bytes(),
-            place.id,
+            header,
+            data.kind.as_bytes(),
+            data.key,
             self.client_id.as_bytes(),
         ];
         let with_length = |part: &[u8]| [&part.len().to_be_bytes()[..], part].concat();
@@ -182,19 +179,19 @@ impl Sealer {
 impl Key {
     fn new(key: &SealingKey) -> Self {
         let cipher = RandomizedNonceKey::new(&AES_256_GCM_SIV, key.bytes.as_ref())
-            .expect("32 bytes are a key of this cipher");
+            .expect("the cipher accepts keys of 32 bytes");
         Self {
             id: key.id,
             cipher: Arc::new(cipher),
         }
     }
 
-    fn open(&self, nonce: &[u8], bound: &[u8], ciphertext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    fn open(&self, nonce: &[u8], data: &[u8], ciphertext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let mut plain = Zeroizing::new(ciphertext.to_vec());
         let length = self
             .cipher
-            .open_in_place(nonce, Aad::from(bound), &mut plain)
+            .open_in_place(nonce, Aad::from(data), &mut plain)
             .ok()?
             .len();
         plain.truncate(length);
@@ -202,7 +199,7 @@ impl Key {
     }
 }
 
-/// The ids of the keys.
+/// Shows the IDs of the keys.
 impl fmt::Debug for Sealer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
@@ -216,9 +213,9 @@ mod tests {
     use super::*;
     use crate::secret::random_bytes;
 
-    const PLACE: Place<'_> = Place {
+    const DATA: AssociatedData<'_> = AssociatedData {
         kind: "tokens",
-        id: b"the hash of an id",
+        key: b"the hash of an id",
     };
     const PLAIN: &[u8] = b"an access token";
 
@@ -231,14 +228,14 @@ mod tests {
     }
 
     #[test]
-    fn l7_what_was_sealed_is_unreadable_and_opens() {
+    fn l7_a_sealed_record_is_unreadable_and_opens() {
         let sealer = with_keys(&[key()]);
         for plain in [PLAIN, b""] {
-            let record = sealer.seal(PLACE, plain);
-            assert_eq!(*sealer.open(PLACE, &record).unwrap(), plain);
+            let record = sealer.seal(DATA, plain);
+            assert_eq!(*sealer.open(DATA, &record).unwrap(), plain);
             assert_eq!(record.len(), plain.len() + 33);
         }
-        let record = sealer.seal(PLACE, PLAIN);
+        let record = sealer.seal(DATA, PLAIN);
         assert!(
             !record
                 .windows(8)
@@ -246,56 +243,55 @@ mod tests {
         );
         assert_ne!(
             record,
-            sealer.seal(PLACE, PLAIN),
+            sealer.seal(DATA, PLAIN),
             "each record has its own nonce"
         );
     }
 
     #[test]
-    fn l7_every_changed_bit_is_noticed() {
+    fn l7_every_flipped_bit_is_detected() {
         let sealer = with_keys(&[key(), key()]);
-        let record = sealer.seal(PLACE, PLAIN);
+        let record = sealer.seal(DATA, PLAIN);
         for at in 0..record.len() {
             for bit in 0..8 {
                 let mut changed = record.clone();
                 changed[at] ^= 1 << bit;
                 let expected = match at {
                     0 => OpenError::NotSealed,
-                    1..HEAD_BYTES => OpenError::UnknownKey,
+                    1..HEADER_BYTES => OpenError::UnknownKey,
                     _ => OpenError::Tampered,
                 };
-                let error = sealer.open(PLACE, &changed).unwrap_err();
+                let error = sealer.open(DATA, &changed).unwrap_err();
                 assert_eq!(error, expected, "byte {at}, bit {bit}");
             }
         }
     }
 
     #[test]
-    fn l7_every_other_length_is_noticed() {
+    fn l7_every_other_length_is_detected() {
         let sealer = with_keys(&[key()]);
-        let record = sealer.seal(PLACE, PLAIN);
+        let record = sealer.seal(DATA, PLAIN);
         for length in 0..record.len() {
-            assert!(sealer.open(PLACE, &record[..length]).is_err(), "{length}");
+            assert!(sealer.open(DATA, &record[..length]).is_err(), "{length}");
         }
         let longer = [record, vec![0]].concat();
-        assert_eq!(sealer.open(PLACE, &longer), Err(OpenError::Tampered));
+        assert_eq!(sealer.open(DATA, &longer), Err(OpenError::Tampered));
     }
 
     #[test]
-    fn l7_a_record_belongs_to_its_kind_its_id_and_its_client() {
-        let key = key();
-        let client = |id| Sealer::new(std::slice::from_ref(&key), id).unwrap();
-        let record = client("my-site").seal(PLACE, PLAIN);
-        let place = |kind, id| Place { kind, id };
-        for (client_id, kind, id) in [
-            ("my-site", "login_attempt", PLACE.id),
-            ("my-site", PLACE.kind, &b"the hash of another id"[..]),
-            ("your-site", PLACE.kind, PLACE.id),
-            // The same bytes in a row, divided elsewhere.
+    fn l7_a_record_opens_only_for_its_kind_key_and_client() {
+        let keys = [key()];
+        let client = |id| Sealer::new(&keys, id).unwrap();
+        let record = client("my-site").seal(DATA, PLAIN);
+        for (client_id, kind, key) in [
+            ("my-site", "login_attempt", DATA.key),
+            ("my-site", DATA.kind, &b"the hash of another id"[..]),
+            ("your-site", DATA.kind, DATA.key),
+            // The same bytes, split at another position.
             ("my-site", "token", b"sthe hash of an id"),
-            ("dmy-site", PLACE.kind, b"the hash of an i"),
+            ("dmy-site", DATA.kind, b"the hash of an i"),
         ] {
-            let opened = client(client_id).open(place(kind, id), &record);
+            let opened = client(client_id).open(AssociatedData { kind, key }, &record);
             assert_eq!(opened, Err(OpenError::Tampered), "{client_id} {kind}");
         }
     }
@@ -303,45 +299,45 @@ mod tests {
     #[test]
     fn l7_keys_can_be_rotated() {
         let (old, new) = (key(), key());
-        let before = with_keys(std::slice::from_ref(&old)).seal(PLACE, PLAIN);
+        let before = with_keys(std::slice::from_ref(&old)).seal(DATA, PLAIN);
         let during = with_keys(&[new.clone(), old.clone()]);
-        assert_eq!(*during.open(PLACE, &before).unwrap(), PLAIN);
-        // From now on the new key seals, so that the old one can go.
-        let record = during.seal(PLACE, PLAIN);
+        assert_eq!(*during.open(DATA, &before).unwrap(), PLAIN);
+        // The new key seals, so the old one can be removed later.
+        let record = during.seal(DATA, PLAIN);
         let after = with_keys(&[new]);
-        assert_eq!(*after.open(PLACE, &record).unwrap(), PLAIN);
-        assert_eq!(after.open(PLACE, &before), Err(OpenError::UnknownKey));
+        assert_eq!(*after.open(DATA, &record).unwrap(), PLAIN);
+        assert_eq!(after.open(DATA, &before), Err(OpenError::UnknownKey));
     }
 
     #[test]
-    fn l7_two_keys_with_one_id_are_both_tried() {
+    fn l7_keys_with_the_same_id_are_all_tried() {
         let (mut a, b) = (key(), key());
         a.id = b.id;
-        let record = with_keys(std::slice::from_ref(&b)).seal(PLACE, PLAIN);
-        assert_eq!(*with_keys(&[a, b]).open(PLACE, &record).unwrap(), PLAIN);
+        let record = with_keys(std::slice::from_ref(&b)).seal(DATA, PLAIN);
+        assert_eq!(*with_keys(&[a, b]).open(DATA, &record).unwrap(), PLAIN);
     }
 
     #[test]
-    fn l7_plain_records_are_not_taken_for_sealed_ones() {
+    fn l7_plain_records_are_not_accepted_as_sealed() {
         let sealer = with_keys(&[key()]);
         for plain in [
             &b""[..],
             b"{}",
             b"{\"access_token\":\"0123456789\",\"scope\":null}",
         ] {
-            assert_eq!(sealer.open(PLACE, plain), Err(OpenError::NotSealed));
+            assert_eq!(sealer.open(DATA, plain), Err(OpenError::NotSealed));
         }
     }
 
     #[test]
-    fn l7_without_a_key_there_is_no_sealer() {
+    fn l7_a_sealer_needs_a_key() {
         assert!(Sealer::new(&[], "my-site").is_none());
     }
 
     #[test]
-    fn b2_keys_are_shown_by_their_ids() {
+    fn b2_debug_shows_only_key_ids() {
         let key = SealingKey::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
-        // The beginning of the SHA-256 of the bytes 0 to 31.
+        // The first bytes of the SHA-256 of the bytes 0 to 31.
         assert_eq!(format!("{key:?}"), "SealingKey(630dcd29)");
         assert_eq!(format!("{:?}", with_keys(&[key])), "[\"630dcd29\"]");
     }

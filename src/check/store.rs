@@ -19,7 +19,7 @@ use crate::{
     config::{Partial, SealingKey, StoreUrl},
     seal::Sealer,
     secret::Secret,
-    store::{OtenStore, ProbeError, Records, Sealed, StoreError, open},
+    store::{OtenStore, ProbeError, RecordEncoding, Records, StoreError, open},
 };
 
 /// Limit for opening a store, whose steps each have a limit of their own.
@@ -119,7 +119,7 @@ impl StoreCheck {
 
     fn failed(&self, error: &ProbeError) -> Finding {
         let help = match (error, &self.url) {
-            (ProbeError::Lost | ProbeError::Kept, _) => {
+            (ProbeError::NotStored | ProbeError::NotRemoved, _) => {
                 "Do not use this store: it does not keep or remove records reliably."
             }
             (ProbeError::Store(StoreError::FeatureOff { .. }), _) => {
@@ -142,7 +142,7 @@ impl StoreCheck {
         STORE.failed_at(self.place(), (error_line(error), help.to_owned()))
     }
 
-    fn sealing(&self, is_external: bool, outcome: Option<Sealed>) -> Finding {
+    fn sealing(&self, is_external: bool, outcome: Option<RecordEncoding>) -> Finding {
         match (is_external, self.keys.is_empty()) {
             (_, true) if self.has_invalid_key => SEALING.skipped(SEE_CONFIGURATION),
             (true, true) => SEALING.failed(
@@ -151,11 +151,13 @@ impl StoreCheck {
             ),
             (false, true) => SEALING.passed("not needed: records do not leave this process"),
             (_, false) => match outcome {
-                Some(Sealed::Yes) => {
+                Some(RecordEncoding::Sealed) => {
                     let keys = count(self.keys.len(), "key");
                     SEALING.passed(format!("a record was sealed and opened ({keys})"))
                 }
-                Some(Sealed::No) => SEALING.failed("a record is readable in the store", CREATE_KEY),
+                Some(RecordEncoding::Plain) => {
+                    SEALING.failed("a record is readable in the store", CREATE_KEY)
+                }
                 None => SEALING.skipped("no record was written, see `store`"),
             },
         }

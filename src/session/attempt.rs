@@ -6,14 +6,14 @@ use super::ReturnTo;
 use crate::{
     protocol::CodeVerifier,
     secret::{Secret, exposed},
-    store::{Found, RecordKind, Records, StoreError},
+    store::{LoadedRecord, RecordId, RecordKind, Records, StoreError},
 };
 
-/// How long a person has to sign in at the provider; then, how long the page they wanted is known.
+/// How long the user can take to sign in at the provider. The return path of a used attempt is kept
+/// for the same time.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
 
-/// What is kept, on the server only, from the moment a browser is sent away to sign in until it
-/// comes back.
+/// A login attempt, stored on the server from the redirect to the provider until the callback.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct LoginAttempt {
     #[serde(with = "exposed")]
@@ -25,10 +25,17 @@ pub(crate) struct LoginAttempt {
 }
 
 impl LoginAttempt {
-    /// A new attempt. `fresh_start` marks the one that is made by itself after a callback that
-    /// could not be used: its `state` says so, and it is not followed by another.
-    pub(crate) fn new(return_to: Option<ReturnTo>, fresh_start: bool) -> Self {
-        let marker = if fresh_start { FRESH_START } else { FIRST };
+    pub(crate) fn new(return_to: Option<ReturnTo>) -> Self {
+        Self::with_marker(FIRST, return_to)
+    }
+
+    /// Creates the attempt of a restarted login, which follows a callback that matches no open
+    /// attempt. Its `state` is marked, so that it is not restarted again.
+    pub(crate) fn restart(return_to: Option<ReturnTo>) -> Self {
+        Self::with_marker(RESTART, return_to)
+    }
+
+    fn with_marker(marker: char, return_to: Option<ReturnTo>) -> Self {
         Self {
             state: format!("{marker}{}", Secret::random().expose()).into(),
             nonce: Secret::random(),
@@ -36,17 +43,17 @@ impl LoginAttempt {
             return_to,
         }
     }
+
+    /// Returns whether a `state`, which may be forged, is marked as that of a restarted login.
+    pub(crate) fn is_restart(state: &Secret) -> bool {
+        state.expose().starts_with(RESTART)
+    }
 }
 
 const FIRST: char = '1';
-const FRESH_START: char = '2';
+const RESTART: char = '2';
 
-/// Whether a `state`, ours or not, is that of a fresh start.
-pub(crate) fn is_fresh_start(state: &Secret) -> bool {
-    state.expose().starts_with(FRESH_START)
-}
-
-/// The record: an attempt, and once it was used only the page it wanted.
+/// The record of an attempt. Once the attempt is used, only the return path remains.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Record {
@@ -54,18 +61,18 @@ enum Record {
     Used { return_to: Option<ReturnTo> },
 }
 
-/// What became of an attempt a browser came back from.
+/// The state of a login attempt when its callback arrives.
 #[derive(Debug)]
 pub(crate) enum AttemptState {
-    /// It was open, and now it is used: this caller and no other has it.
+    /// The attempt was open. Only this caller received it.
     Taken(Box<LoginAttempt>),
-    /// It was used before.
+    /// The attempt was used before.
     Used { return_to: Option<ReturnTo> },
-    /// There is none: never was, not this browser's, or too long ago.
+    /// The attempt never existed, has expired or belongs to another browser.
     Unknown,
 }
 
-/// The login attempts in the store, under ids that only the browser's cookie knows.
+/// The login attempts in the store. Only the browser's cookie contains their IDs.
 #[derive(Clone, Debug)]
 pub(crate) struct LoginAttempts(Records);
 
@@ -74,27 +81,29 @@ impl LoginAttempts {
         Self(records)
     }
 
-    /// Keeps a new attempt; the answer is its id.
+    /// Stores a new attempt and returns its ID.
     pub(crate) async fn open(&self, attempt: LoginAttempt) -> Result<Secret, StoreError> {
-        let record = Record::Open(attempt);
-        let expires_at = self.0.clock().now() + LIFETIME;
         let id = Secret::random();
+        let expires_at = self.0.clock().now() + LIFETIME;
+        let record = Record::Open(attempt);
         self.0
-            .insert_new(RecordKind::LoginAttempt, id.expose(), &record, expires_at)
+            .insert_new(&record_id(&id), &record, expires_at)
             .await?;
         Ok(id)
     }
 
-    /// Takes an attempt, if it is open and its state is `state`. Of two who try, one gets it.
+    /// Marks an open attempt with this `state` as used and returns it. Of concurrent calls, only one
+    /// receives it.
     pub(crate) async fn take(
         &self,
         id: &Secret,
         state: &Secret,
     ) -> Result<AttemptState, StoreError> {
-        let Some(found) = self.load(id).await? else {
+        let id = record_id(id);
+        let Some(LoadedRecord { value, version, .. }) = self.0.load(&id).await? else {
             return Ok(AttemptState::Unknown);
         };
-        let attempt = match found.value {
+        let attempt = match value {
             Record::Used { return_to } => return Ok(AttemptState::Used { return_to }),
             Record::Open(attempt) if attempt.state == *state => attempt,
             Record::Open(_) => return Ok(AttemptState::Unknown),
@@ -104,31 +113,25 @@ impl LoginAttempts {
             return_to: return_to.clone(),
         };
         let expires_at = self.0.clock().now() + LIFETIME;
-        let first = self
+        let is_first = self
             .0
-            .replace(
-                RecordKind::LoginAttempt,
-                id.expose(),
-                Some(found.version),
-                &used,
-                expires_at,
-            )
+            .replace(&id, Some(version), &used, expires_at)
             .await?;
-        Ok(if first {
+        Ok(if is_first {
             AttemptState::Taken(Box::new(attempt))
         } else {
             AttemptState::Used { return_to }
         })
     }
 
-    /// Forgets an attempt, open or used.
-    pub(crate) async fn forget(&self, id: &Secret) -> Result<(), StoreError> {
-        self.0.remove(RecordKind::LoginAttempt, id.expose()).await
+    /// Removes an attempt, open or used.
+    pub(crate) async fn remove(&self, id: &Secret) -> Result<(), StoreError> {
+        self.0.remove(&record_id(id)).await
     }
+}
 
-    async fn load(&self, id: &Secret) -> Result<Option<Found<Record>>, StoreError> {
-        self.0.load(RecordKind::LoginAttempt, id.expose()).await
-    }
+fn record_id(id: &Secret) -> RecordId {
+    RecordId::new(RecordKind::LoginAttempt, id.expose())
 }
 
 #[cfg(test)]
@@ -146,9 +149,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn s1_an_attempt_is_taken_once() {
+    async fn s1_an_attempt_can_be_taken_once() {
         let (attempts, _) = attempts();
-        let attempt = LoginAttempt::new(ReturnTo::parse("/a"), false);
+        let attempt = LoginAttempt::new(ReturnTo::parse("/a"));
         let state = attempt.state.clone();
         let id = attempts.open(attempt).await.unwrap();
         let (a, b) = tokio::join!(attempts.take(&id, &state), attempts.take(&id, &state));
@@ -164,9 +167,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn s1_another_state_takes_nothing() {
+    async fn s1_an_attempt_is_not_taken_with_another_state() {
         let (attempts, _) = attempts();
-        let attempt = LoginAttempt::new(None, false);
+        let attempt = LoginAttempt::new(None);
         let state = attempt.state.clone();
         let id = attempts.open(attempt).await.unwrap();
         let foreign = attempts.take(&id, &Secret::random()).await.unwrap();
@@ -178,9 +181,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn s1_an_attempt_lives_ten_minutes() {
+    async fn s1_an_attempt_expires_after_ten_minutes() {
         let (attempts, clock) = attempts();
-        let attempt = LoginAttempt::new(None, false);
+        let attempt = LoginAttempt::new(None);
         let state = attempt.state.clone();
         let id = attempts.open(attempt).await.unwrap();
         clock.advance(Duration::from_secs(600));
@@ -191,8 +194,9 @@ mod tests {
     }
 
     #[test]
-    fn s5_only_a_fresh_start_is_marked() {
-        assert!(is_fresh_start(&LoginAttempt::new(None, true).state));
-        assert!(!is_fresh_start(&LoginAttempt::new(None, false).state));
+    fn s5_only_a_restarted_login_is_marked() {
+        let is_restart = |attempt: LoginAttempt| LoginAttempt::is_restart(&attempt.state);
+        assert!(is_restart(LoginAttempt::restart(None)));
+        assert!(!is_restart(LoginAttempt::new(None)));
     }
 }

@@ -15,112 +15,110 @@ use tower_sessions::{
 
 use super::{
     Sessions, Tokens, User,
-    refresh_outcome::RefreshRequest,
-    sessions::{OURS, SessionData, TokensPointer},
+    refresh::RefreshRequest,
+    sessions::{DATA_KEY, SessionData, SessionRecord, TokensId, record_id},
 };
 use crate::{
     error::with_causes,
-    store::{Found, RecordKind, StoreError},
+    store::{LoadedRecord, StoreError},
 };
 
-/// A request's session: the app sees tower-sessions' [`Session`] with its own data, we see who is
-/// signed in. Both are one record and one read.
+/// The session of a request. The app uses a tower-sessions [`Session`] with its own data, and this
+/// crate reads the user from the same record, which is loaded once.
 ///
-/// The app's `insert`, `remove` and `clear` touch its own data only. Its `flush` and `delete` end
-/// the session and sign out; its `cycle_id` moves the session, with who is signed in, to a new id.
+/// The app's `insert`, `remove` and `clear` change only the app's data. Its `flush` and `delete` end
+/// the session and sign the user out. Its `cycle_id` gives the session a new ID and keeps the user.
 pub(crate) struct RequestSession {
     session: Session,
     store: Arc<RequestStore>,
 }
 
-/// A session with a user in it.
+/// The data of a session with a user.
 #[derive(Clone, Debug)]
 pub(crate) struct SignedIn(Arc<SessionData>);
 
 impl SignedIn {
     pub(crate) fn user(&self) -> &User {
         let user = self.0.user.as_ref();
-        user.expect("`RequestSession::signed_in` makes these from data with a user")
+        user.expect("`RequestSession::signed_in` requires a user")
     }
 
-    /// When to renew the tokens, as far as the session knows.
+    /// Returns when a token refresh is due, according to the session record.
     pub(crate) fn refresh_due_at(&self) -> Option<OffsetDateTime> {
         self.0.refresh_due_at
     }
 
-    /// Whether it is time to renew the tokens.
     pub(crate) fn is_refresh_due(&self, now: OffsetDateTime) -> bool {
         self.refresh_due_at().is_some_and(|due_at| due_at <= now)
     }
 }
 
-/// What a request leaves behind.
+/// The result of [`RequestSession::finish`].
 #[derive(Debug)]
-pub(crate) struct Left {
+pub(crate) struct FinishedSession {
     pub(crate) cookie: CookieChange,
-    /// Whom the app signed out by ending the session.
+    /// The user that the app signed out by ending the session.
     pub(crate) signed_out: Option<SignedIn>,
-    /// The tokens of a session that the app ended.
+    /// The tokens of the session that the app ended.
     pub(crate) tokens: Option<Tokens>,
 }
 
-/// What the browser's cookie must say from now on.
+/// The change to the browser's session cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CookieChange {
-    /// What it says already. Also when its session is gone: the answer to an old request must not
-    /// remove the cookie that a newer one has just set.
+    /// The cookie stays. This includes a session that ended elsewhere: the response to an old request
+    /// must not remove the cookie that a newer response has set.
     None,
-    /// A session under a new id.
+    /// The session has a new ID.
     NewId(Id),
-    /// That there is none: this request ended it.
+    /// This request ended the session.
     Removed,
 }
 
 impl Sessions {
-    /// The session of a request, not read until somebody asks.
-    pub(crate) fn of_request(&self, id: Option<Id>) -> RequestSession {
+    /// Returns the session of a request. It is loaded when it is used.
+    pub(crate) fn for_request(&self, id: Option<Id>) -> RequestSession {
         let store = Arc::new(RequestStore {
             sessions: self.clone(),
-            seen: Mutex::default(),
-            for_app: Mutex::default(),
+            state: Mutex::default(),
+            app_session: Mutex::default(),
         });
         let session = Session::new(id, Arc::clone(&store), None);
-        *store.for_app() = Some(session.clone());
+        *store.app_session() = Some(session.clone());
         RequestSession { session, store }
     }
 }
 
 impl RequestSession {
-    /// The session as the app may have it.
-    pub(crate) fn for_app(&self) -> &Session {
+    /// Returns the session for the app.
+    pub(crate) fn app_session(&self) -> &Session {
         &self.session
     }
 
-    /// Who is signed in.
+    /// Returns the session data if a user is signed in.
     pub(crate) async fn signed_in(&self) -> Result<Option<SignedIn>, StoreError> {
         let data = self.data().await?;
         Ok(data.filter(|data| data.user.is_some()).map(SignedIn))
     }
 
-    /// The tokens of who is signed in.
     pub(crate) async fn tokens(&self, signed_in: &SignedIn) -> Result<Option<Tokens>, StoreError> {
-        let Some(TokensPointer(id)) = &signed_in.0.tokens else {
+        let Some(TokensId(id)) = &signed_in.0.tokens else {
             return Ok(None);
         };
-        let found = Tokens::load(&self.store.sessions.records, id).await?;
-        Ok(found.map(|found| found.value))
+        let loaded = Tokens::load(&self.store.sessions.records, id).await?;
+        Ok(loaded.map(|loaded| loaded.value))
     }
 
-    /// What it takes to renew the tokens of who is signed in; nothing where there are none.
+    /// Returns a request to refresh the tokens, or `None` if the session has no tokens.
     pub(crate) fn refresh_request(
         &self,
         signed_in: &SignedIn,
         correlation_id: &str,
         client_address: Option<IpAddr>,
     ) -> Option<RefreshRequest> {
-        let TokensPointer(tokens) = signed_in.0.tokens.as_ref()?;
+        let TokensId(tokens) = signed_in.0.tokens.as_ref()?;
         Some(RefreshRequest {
-            session: self.store.seen().id?,
+            session: self.store.state().id?,
             tokens: tokens.clone(),
             user: signed_in.user().clone(),
             correlation_id: correlation_id.to_owned(),
@@ -128,60 +126,60 @@ impl RequestSession {
         })
     }
 
-    /// The tokens were renewed: what this request writes later does not say otherwise.
+    /// Notes when the next refresh is due, for a later write of this request.
     pub(crate) fn note_refresh(&self, tokens: &Tokens) {
-        let mut seen = self.store.seen();
-        if let Some(data) = &mut seen.data {
+        let mut state = self.store.state();
+        if let Some(data) = &mut state.data {
             Arc::make_mut(data).refresh_due_at = tokens.refresh_due_at();
         }
     }
 
-    /// Our part of the record; reads it if nobody did yet.
+    /// Returns this crate's part of the record, and loads the record if necessary.
     async fn data(&self) -> Result<Option<Arc<SessionData>>, StoreError> {
         if self.session.id().is_some() {
-            // Any key will do, and one that is absent is not copied: the record is read once, here
-            // or by the app, and the store below has seen it.
+            // Loads the record through tower-sessions, which loads it once. The value of an absent
+            // key is not copied.
             self.session.get_value("").await.map_err(backend)?;
         }
         match self.session.id() {
-            // Of a session that the app cleared unread, the store below has seen nothing yet.
-            Some(id) => self.store.ours(id).await,
-            None => Ok(self.store.seen().data.clone()),
+            // `RequestStore` has no data yet if the app cleared the session without loading it.
+            Some(id) => self.store.data(id).await,
+            None => Ok(self.store.state().data.clone()),
         }
     }
 
-    /// Saves what the app changed, notes activity, and tells what the browser must know.
+    /// Saves the changes of the app and extends the expiry of the session.
     pub(crate) async fn finish(
         &self,
         cookie: Option<Id>,
         discard_changes: bool,
-    ) -> Result<Left, StoreError> {
+    ) -> Result<FinishedSession, StoreError> {
         if discard_changes || !self.session.is_modified() {
-            self.store.note_activity().await;
+            self.store.extend_expiry().await;
         } else if self.session.is_empty().await {
-            self.store.end_what_was_to_move().await?;
+            self.store.end_pending_cycle().await?;
         } else {
             self.session.save().await.map_err(backend)?;
         }
-        let (fate, ended) = {
-            let mut seen = self.store.seen();
-            (seen.fate, seen.taken.take())
+        let (ended_by, ended) = {
+            let mut state = self.store.state();
+            (state.ended_by, state.ended.take())
         };
         let tokens = match &ended {
-            Some((id, data)) => self.store.sessions.clear_up(*id, data).await,
+            Some((id, data)) => self.store.sessions.clean_up(*id, data).await,
             None => None,
         };
-        let cookie = match (fate, self.session.id()) {
-            (Fate::EndedElsewhere, _) => CookieChange::None,
+        let cookie = match (ended_by, self.session.id()) {
+            (Some(EndedBy::AnotherRequest), _) => CookieChange::None,
             (_, Some(id)) if cookie != Some(id) => CookieChange::NewId(id),
-            (Fate::Ended, None) if cookie.is_some() => CookieChange::Removed,
+            (Some(EndedBy::ThisRequest), None) if cookie.is_some() => CookieChange::Removed,
             _ => CookieChange::None,
         };
         let signed_out = ended
             .map(|(_, data)| data)
             .filter(|data| data.user.is_some())
             .map(|data| SignedIn(Arc::new(data)));
-        Ok(Left {
+        Ok(FinishedSession {
             cookie,
             signed_out,
             tokens,
@@ -189,229 +187,229 @@ impl RequestSession {
     }
 }
 
-/// tower-sessions' store of one request, on our records. Our part of a record never reaches the
-/// app: it stays here and is put back when the app's data is written.
+/// The store of a request's [`Session`]. The app never receives this crate's part of the record,
+/// which stays here and is added again when the record is written.
 struct RequestStore {
     sessions: Sessions,
-    seen: Mutex<Seen>,
-    /// The app's side of this, to tell a move from an end. Set until [`RequestSession`] is dropped:
-    /// the two hold each other.
-    for_app: Mutex<Option<Session>>,
+    state: Mutex<RequestState>,
+    /// The app's session, which shows whether a deletion ends the session or cycles its ID. The two
+    /// refer to each other until [`RequestSession`] is dropped.
+    app_session: Mutex<Option<Session>>,
 }
 
 impl Drop for RequestSession {
     fn drop(&mut self) {
-        self.store.for_app().take();
+        self.store.app_session().take();
     }
 }
 
-/// What this request knows about its session.
+/// What a request knows about its session.
 #[derive(Default)]
-struct Seen {
-    /// The record that was found or made.
+struct RequestState {
+    /// The ID of the record that was loaded or created.
     id: Option<Id>,
     data: Option<Arc<SessionData>>,
     expires_at: Option<OffsetDateTime>,
-    /// The app wants another id for this session. It stays where it is until that is written.
-    moving: Option<Id>,
-    /// A session that the app ended, and our part of it.
-    taken: Option<(Id, SessionData)>,
-    fate: Fate,
-    /// The store failed once; it is not asked for this session again.
-    failed: bool,
+    /// The previous ID after `cycle_id`. The record is moved when it is written.
+    pending_cycle: Option<Id>,
+    /// The session that the app ended.
+    ended: Option<(Id, SessionData)>,
+    ended_by: Option<EndedBy>,
+    /// The store failed, and is not called again for this session.
+    store_failed: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Fate {
-    #[default]
-    Unknown,
-    /// This request ended it.
-    Ended,
-    /// Somebody else did while this request was under way: it does not come back.
-    EndedElsewhere,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EndedBy {
+    ThisRequest,
+    /// The session ended during this request, which must not restore it.
+    AnotherRequest,
 }
 
 impl RequestStore {
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, RequestState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn for_app(&self) -> MutexGuard<'_, Option<Session>> {
-        self.for_app.lock().unwrap_or_else(PoisonError::into_inner)
+    fn app_session(&self) -> MutexGuard<'_, Option<Session>> {
+        self.app_session
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request that otherwise went well does not fail because this could not be written down.
-    async fn note_activity(&self) {
-        let due = {
-            let seen = self.seen();
+    /// Extends the expiry of the session if it is due. A failure does not fail the request.
+    async fn extend_expiry(&self) {
+        let extended = {
+            let state = self.state();
             let now = self.sessions.records.clock().now();
-            match (seen.id, &seen.data, seen.expires_at) {
+            match (state.id, &state.data, state.expires_at) {
                 (Some(id), Some(data), Some(expires_at)) => self
                     .sessions
                     .lifetimes
-                    .due_touch(data.created_at, expires_at, now)
-                    .map(|renewed| (id, renewed)),
+                    .extended_expiry(data.created_at, expires_at, now)
+                    .map(|extended| (id, extended)),
                 _ => None,
             }
         };
-        if let Some((id, renewed)) = due {
-            let id = id.to_string();
-            let records = &self.sessions.records;
-            if let Err(error) = records.touch(RecordKind::Session, &id, renewed).await {
-                tracing::warn!(%error, "activity could not be noted");
+        if let Some((id, expires_at)) = extended {
+            let id = record_id(id);
+            if let Err(error) = self.sessions.records.touch(&id, expires_at).await {
+                tracing::warn!(%error, "failed to extend the expiry of a session");
             }
         }
     }
 
-    /// The record and our part of it, unless it has outlived the absolute lifetime: one that was
-    /// shortened since holds for the sessions that are there, too.
-    async fn read(&self, id: Id) -> Result<Option<(Found<super::Data>, SessionData)>, StoreError> {
-        if self.seen().failed {
+    /// Loads a record and splits off this crate's part. Ignores a session that exceeds the absolute
+    /// lifetime, which may have been shortened since.
+    async fn read(
+        &self,
+        id: Id,
+    ) -> Result<Option<(LoadedRecord<SessionRecord>, SessionData)>, StoreError> {
+        if self.state().store_failed {
             return Err(StoreError::TimedOut);
         }
-        let found = self.sessions.load(id).await;
-        self.seen().failed = found.is_err();
-        let Some(mut found) = found? else {
+        let loaded = self.sessions.load(id).await;
+        self.state().store_failed = loaded.is_err();
+        let Some(mut loaded) = loaded? else {
             return Ok(None);
         };
         let now = self.sessions.records.clock().now();
-        let ours = SessionData::take_from(&mut found.value)
-            .filter(|ours| self.sessions.lifetimes.ends_at(ours.created_at) > now);
-        Ok(ours.map(|ours| (found, ours)))
+        let data = SessionData::take_from(&mut loaded.value)
+            .filter(|data| self.sessions.lifetimes.absolute_expiry(data.created_at) > now);
+        Ok(data.map(|data| (loaded, data)))
     }
 
-    /// Our part of the session that the app is about to write.
-    async fn ours(&self, id: Id) -> Result<Option<Arc<SessionData>>, StoreError> {
+    /// Returns this crate's part of a session, and loads it if the app has not.
+    async fn data(&self, id: Id) -> Result<Option<Arc<SessionData>>, StoreError> {
         {
-            let seen = self.seen();
-            if seen.id == Some(id) {
-                return Ok(seen.data.clone());
+            let state = self.state();
+            if state.id == Some(id) {
+                return Ok(state.data.clone());
             }
         }
-        // The app wrote without ever reading.
         let read = self.read(id).await?;
-        Ok(read.map(|(_, ours)| Arc::new(ours)))
+        Ok(read.map(|(_, data)| Arc::new(data)))
     }
 
-    /// Puts the session under a new id: the one that is to move, or a guest's.
-    async fn move_or_make(&self, record: &mut Record) -> Result<(), StoreError> {
-        let (moving, ours) = {
-            let mut seen = self.seen();
-            if seen.fate == Fate::EndedElsewhere {
+    /// Stores a session under a new ID: a new session of a guest, or one whose ID is cycled.
+    async fn create_or_cycle(&self, record: &mut Record) -> Result<(), StoreError> {
+        let (previous, data) = {
+            let mut state = self.state();
+            if state.ended_by == Some(EndedBy::AnotherRequest) {
                 return Ok(());
             }
-            let moving = seen.moving.take();
-            (moving, moving.and_then(|_| seen.data.clone()))
+            let previous = state.pending_cycle.take();
+            (previous, previous.and_then(|_| state.data.clone()))
         };
         let now = self.sessions.records.clock().now();
-        let ours = ours.unwrap_or_else(|| Arc::new(SessionData::new(now)));
-        ours.put_into(&mut record.data)?;
-        // After a flush the record still has the id of the session that was ended.
+        let data = data.unwrap_or_else(|| Arc::new(SessionData::new(now)));
+        data.put_into(&mut record.data)?;
+        // After a flush, the record has the ID of the session that ended.
         record.id = Id::default();
-        if let Some(user) = &ours.user {
+        if let Some(user) = &data.user {
             self.sessions
-                .enter(record.id, user, ours.created_at)
+                .add_to_index(record.id, user, data.created_at)
                 .await?;
         }
-        let made = self
+        let inserted = self
             .sessions
-            .insert(record.id, &record.data, ours.created_at)
+            .insert(record.id, &record.data, data.created_at)
             .await;
-        mark(&mut record.data);
-        made?;
-        // The old one goes last, so that whoever ends it meanwhile finds it; then neither stays.
-        if let Some(old) = moving {
-            let is_ended = self.sessions.take(old).await?.is_none();
+        hide_data(&mut record.data);
+        inserted?;
+        // The previous record is removed last. If it is gone, the session was ended meanwhile, and
+        // its new record is removed as well.
+        if let Some(previous) = previous {
+            let is_ended = self.sessions.take(&record_id(previous)).await?.is_none();
             if is_ended {
-                self.sessions.take(record.id).await?;
+                self.sessions.take(&record_id(record.id)).await?;
             }
-            if let Some(user) = &ours.user {
-                let gone = if is_ended { record.id } else { old };
-                self.sessions.leave(gone, user).await;
+            if let Some(user) = &data.user {
+                let removed = if is_ended { record.id } else { previous };
+                self.sessions.remove_from_index(removed, user).await;
             }
             if is_ended {
-                let mut seen = self.seen();
-                seen.fate = Fate::EndedElsewhere;
-                seen.data = None;
+                let mut state = self.state();
+                state.ended_by = Some(EndedBy::AnotherRequest);
+                state.data = None;
                 return Ok(());
             }
         }
-        let mut seen = self.seen();
-        seen.id = Some(record.id);
-        seen.data = Some(ours);
-        seen.expires_at = None;
+        let mut state = self.state();
+        state.id = Some(record.id);
+        state.data = Some(data);
+        state.expires_at = None;
         Ok(())
     }
 
-    /// Update only: what was ended meanwhile stays ended.
+    /// Replaces an existing record only, so a session that ended meanwhile does not return.
     async fn update(&self, record: &Record) -> Result<(), StoreError> {
-        let Some(ours) = self.ours(record.id).await? else {
+        let Some(data) = self.data(record.id).await? else {
             return Ok(());
         };
-        let mut data = record.data.clone();
-        ours.put_into(&mut data)?;
-        let id = record.id.to_string();
-        let expires_at = self.sessions.expires_at(ours.created_at);
+        let mut value = record.data.clone();
+        data.put_into(&mut value)?;
+        let expires_at = self.sessions.expires_at(data.created_at);
         let records = &self.sessions.records;
         records
-            .replace(RecordKind::Session, &id, None, &data, expires_at)
+            .replace(&record_id(record.id), None, &value, expires_at)
             .await
             .map(drop)
     }
 
     async fn read_for_app(&self, id: Id) -> Result<Option<Record>, StoreError> {
-        let Some((found, ours)) = self.read(id).await? else {
+        let Some((loaded, data)) = self.read(id).await? else {
             return Ok(None);
         };
-        let mut seen = self.seen();
-        seen.id = Some(id);
-        seen.data = Some(Arc::new(ours));
-        seen.expires_at = Some(found.expires_at);
-        let mut data = found.value;
-        mark(&mut data);
+        let mut state = self.state();
+        state.id = Some(id);
+        state.data = Some(Arc::new(data));
+        state.expires_at = Some(loaded.expires_at);
+        let mut data = loaded.value;
+        hide_data(&mut data);
         Ok(Some(Record {
             id,
             data,
-            expiry_date: found.expires_at,
+            expiry_date: loaded.expires_at,
         }))
     }
 
-    /// tower-sessions deletes a session to end it, and also to give it another id; then it has
-    /// forgotten the old id already.
-    async fn end_or_move(&self, id: Id) -> Result<(), StoreError> {
-        let moves = self
-            .for_app()
+    /// Ends a session, or prepares to cycle its ID. tower-sessions deletes a session in both cases;
+    /// `cycle_id` has removed the ID from the app's session before.
+    async fn end_or_cycle(&self, id: Id) -> Result<(), StoreError> {
+        let is_cycled = self
+            .app_session()
             .as_ref()
-            .is_some_and(|app| app.id().is_none());
-        if !moves {
+            .is_some_and(|session| session.id().is_none());
+        if !is_cycled {
             return self.end(id).await;
         }
-        let mut seen = self.seen();
-        if seen.id == Some(id) {
-            seen.moving = Some(id);
+        let mut state = self.state();
+        if state.id == Some(id) {
+            state.pending_cycle = Some(id);
         }
         Ok(())
     }
 
-    /// The app flushed a session that it had wanted to move.
-    async fn end_what_was_to_move(&self) -> Result<(), StoreError> {
-        let moving = self.seen().moving.take();
-        match moving {
+    /// Ends a session that the app flushed after `cycle_id`.
+    async fn end_pending_cycle(&self) -> Result<(), StoreError> {
+        let previous = self.state().pending_cycle.take();
+        match previous {
             Some(id) => self.end(id).await,
             None => Ok(()),
         }
     }
 
     async fn end(&self, id: Id) -> Result<(), StoreError> {
-        let taken = self.sessions.take(id).await?;
-        let mut seen = self.seen();
-        if taken.is_some() {
-            seen.fate = Fate::Ended;
-            seen.taken = taken.map(|data| (id, data));
-        } else if seen.id == Some(id) {
-            seen.fate = Fate::EndedElsewhere;
+        let ended = self.sessions.take(&record_id(id)).await?;
+        let mut state = self.state();
+        if let Some(data) = ended {
+            state.ended_by = Some(EndedBy::ThisRequest);
+            state.ended = Some((id, data));
+        } else if state.id == Some(id) {
+            state.ended_by = Some(EndedBy::AnotherRequest);
         }
-        seen.data = None;
+        state.data = None;
         Ok(())
     }
 }
@@ -419,39 +417,40 @@ impl RequestStore {
 #[async_trait]
 impl SessionStore for RequestStore {
     async fn create(&self, record: &mut Record) -> session_store::Result<()> {
-        self.move_or_make(record).await.map_err(for_app)
+        self.create_or_cycle(record).await.map_err(app_error)
     }
 
     async fn save(&self, record: &Record) -> session_store::Result<()> {
-        self.update(record).await.map_err(for_app)
+        self.update(record).await.map_err(app_error)
     }
 
     async fn load(&self, id: &Id) -> session_store::Result<Option<Record>> {
-        self.read_for_app(*id).await.map_err(for_app)
+        self.read_for_app(*id).await.map_err(app_error)
     }
 
     async fn delete(&self, id: &Id) -> session_store::Result<()> {
-        self.end_or_move(*id).await.map_err(for_app)
+        self.end_or_cycle(*id).await.map_err(app_error)
     }
 }
 
-/// Leaves a mark where our part was, so that tower-sessions takes no session of a user for empty.
-fn mark(data: &mut super::Data) {
-    data.insert(OURS.to_owned(), Value::Null);
+/// Replaces this crate's part of a record with `null`, so that tower-sessions does not treat the
+/// session of a user without app data as empty.
+fn hide_data(record: &mut SessionRecord) {
+    record.insert(DATA_KEY.to_owned(), Value::Null);
 }
 
 fn backend(error: tower_sessions::session::Error) -> StoreError {
     StoreError::Backend(error.into())
 }
 
-/// tower-sessions carries no causes: the text tells them.
-// By value, as `map_err` hands it over.
+/// Converts an error for tower-sessions, whose errors have no source.
+// By value for `map_err`.
 #[allow(clippy::needless_pass_by_value)]
-fn for_app(error: StoreError) -> session_store::Error {
+fn app_error(error: StoreError) -> session_store::Error {
     session_store::Error::Backend(with_causes(&error))
 }
 
-/// No id, which is the cookie's value, and no data.
+/// Omits the ID, which is the value of the cookie, and the data.
 impl fmt::Debug for RequestSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestSession").finish_non_exhaustive()

@@ -3,47 +3,47 @@ use std::{borrow::Cow, fmt};
 use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-/// A longer path is not remembered.
+/// The maximum length of a path in bytes.
 const MAX_BYTES: usize = 1024;
 
-/// Percent-encoding is undone this often in search of something hidden in it.
+/// The number of times that percent-encoding is decoded to find a hidden destination.
 const MAX_DECODINGS: usize = 4;
 
-/// A path on this site to go to after signing in: it begins with one slash and stays here, however
-/// a browser, a proxy or a framework may read it.
+/// A local path to return to after the sign-in. It begins with one slash and leads to this site,
+/// regardless of how a browser, a proxy or a framework decodes it.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub(crate) struct ReturnTo(String);
 
 impl ReturnTo {
-    /// The path, if it is a local one. Letters beyond ASCII, which have no place in a URL's text
-    /// (RFC 3986 section 2) nor in a `Location`, are percent-encoded.
+    /// Parses a path and its query. Returns `None` if the path is not local. Percent-encodes
+    /// characters outside ASCII, which are invalid in a URL (RFC 3986 section 2).
     pub(crate) fn parse(path: &str) -> Option<Self> {
-        // A space or a control character is data when it is encoded; as itself it has no place here.
+        // Spaces and control characters are valid only if they are encoded.
         if path.contains(|c: char| c == ' ' || c.is_control()) {
             return None;
         }
-        // The set is the smallest there is: beyond ASCII everything is encoded in any case.
+        // `CONTROLS` is the smallest set; characters outside ASCII are always encoded.
         let ascii = utf8_percent_encode(path, CONTROLS).to_string();
         if ascii.len() > MAX_BYTES {
             return None;
         }
-        // Only the path decides where a browser goes; `?next=https://…` is data.
-        let mut spelling = Cow::from(split(path).0);
+        // Only the path determines the destination; `?next=https://…` is data.
+        let mut path = Cow::from(split(path).0);
         for _ in 0..MAX_DECODINGS {
-            if !is_local(&spelling) {
+            if !is_local(&path) {
                 return None;
             }
-            let decoded = percent_decode_str(&spelling).decode_utf8().ok()?;
-            if decoded == spelling {
+            let decoded = percent_decode_str(&path).decode_utf8().ok()?;
+            if decoded == path {
                 return Some(Self(ascii));
             }
-            spelling = decoded.into_owned().into();
+            path = decoded.into_owned().into();
         }
         None
     }
 
-    /// The path less its query.
+    /// Returns the path without its query.
     pub(crate) fn path(&self) -> &str {
         split(&self.0).0
     }
@@ -53,8 +53,9 @@ impl ReturnTo {
     }
 }
 
-/// One slash at the beginning, and nothing that a browser or a proxy turns into another one: they
-/// read `\` as `/` and drop tabs and line ends (WHATWG URL, "basic URL parser").
+/// Returns whether a path begins with one slash and contains nothing that a browser or a proxy turns
+/// into a second one. Browsers read `\` as `/` and remove tabs and newlines (WHATWG URL, "basic URL
+/// parser").
 fn is_local(path: &str) -> bool {
     path.starts_with('/')
         && !path.contains("//")
@@ -63,8 +64,8 @@ fn is_local(path: &str) -> bool {
         && path.chars().all(is_harmless)
 }
 
-/// No control characters and no white space but the plain one, nothing that is drawn as nothing or
-/// turns the reading direction, and no look-alike that normalisation turns into a slash.
+/// Rejects control characters, white space except for the space, invisible characters, characters
+/// that change the text direction, and characters that normalization turns into a slash.
 fn is_harmless(c: char) -> bool {
     let deceptive = matches!(c,
         '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
@@ -73,7 +74,7 @@ fn is_harmless(c: char) -> bool {
     !deceptive && !c.is_control() && (c == ' ' || !c.is_whitespace())
 }
 
-/// A path and what follows it.
+/// Splits a path from its query and fragment.
 fn split(path: &str) -> (&str, &str) {
     path.split_at(path.find(['?', '#']).unwrap_or(path.len()))
 }
@@ -93,7 +94,7 @@ impl TryFrom<String> for ReturnTo {
 }
 
 impl fmt::Debug for ReturnTo {
-    /// Its query may be private.
+    /// Omits the query, which may be private.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.path())
     }
@@ -104,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn s8_local_paths_are_kept_to_the_letter() {
+    fn s8_local_paths_are_unchanged() {
         for path in [
             "/",
             "/profile?tab=x",
@@ -124,16 +125,16 @@ mod tests {
     }
 
     #[test]
-    fn s8_letters_beyond_ascii_are_encoded() {
+    fn s8_characters_outside_ascii_are_encoded() {
         let parsed = ReturnTo::parse("/café?q=größe").unwrap();
         assert_eq!(parsed.as_str(), "/caf%C3%A9?q=gr%C3%B6%C3%9Fe");
         assert_eq!(ReturnTo::parse(parsed.as_str()), Some(parsed));
-        // The bound is that of the text that is kept.
+        // The limit applies to the encoded text.
         assert_eq!(ReturnTo::parse(&format!("/{}", "é".repeat(342))), None);
     }
 
     #[test]
-    fn s8_everything_else_falls_back() {
+    fn s8_all_other_paths_are_rejected() {
         let long = format!("/{}", "a".repeat(MAX_BYTES));
         for path in [
             "",

@@ -1,46 +1,48 @@
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use tower_sessions::session::Id;
 
-use super::{Lifetimes, Revoker, Tokens, User, run_to_completion::run_to_completion};
+use super::{Revoker, Tokens, User};
 use crate::{
     secret::{Secret, exposed},
-    store::{Found, RecordKind, Records, StoreError},
+    store::{LoadedRecord, RecordId, RecordKind, Records, StoreError},
 };
 
-/// The key of a stored session's data that is ours; all others are the app's.
-pub(super) const OURS: &str = "axum_oten";
+/// The key of [`SessionData`] in a session record. All other keys belong to the app.
+pub(super) const DATA_KEY: &str = "axum_oten";
 
-/// A session record: the app's data and, under [`OURS`], what we keep.
-pub(super) type Data = HashMap<String, Value>;
+/// A session record: the app's data, and [`SessionData`] under [`DATA_KEY`].
+pub(super) type SessionRecord = HashMap<String, Value>;
 
-/// What we keep in a session. Who it is does not change under one session id: signing in makes a new
-/// one.
+/// The part of a session record that belongs to this crate.
+///
+/// The user of a session ID never changes, because a sign-in creates a new session.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct SessionData {
     #[serde(with = "time::serde::timestamp")]
     pub(super) created_at: OffsetDateTime,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) user: Option<User>,
-    /// Where the tokens are. They lie beside the session, because this record is written whole by
-    /// whoever ends a request last.
+    /// The tokens have a record of their own, because every request that changes the session replaces
+    /// the whole session record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) tokens: Option<TokensPointer>,
-    /// When to think of renewing the tokens, as far as this record knows: a request that is slow to
-    /// write may bring an old time back, which heals at the next look.
+    pub(super) tokens: Option<TokensId>,
+    /// The time from which a token refresh is due. A slow request may write back an outdated time,
+    /// which the next refresh corrects.
     #[serde(default, with = "time::serde::timestamp::option")]
     pub(super) refresh_due_at: Option<OffsetDateTime>,
 }
 
+/// The ID of a [`Tokens`] record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct TokensPointer(#[serde(with = "exposed")] pub(super) Secret);
+pub(super) struct TokensId(#[serde(with = "exposed")] pub(super) Secret);
 
 impl SessionData {
-    /// A guest's.
+    /// Creates the data of a guest's session.
     pub(super) fn new(created_at: OffsetDateTime) -> Self {
         Self {
             created_at,
@@ -50,20 +52,20 @@ impl SessionData {
         }
     }
 
-    /// Takes our part out of a record's data.
-    pub(super) fn take_from(data: &mut Data) -> Option<Self> {
-        serde_json::from_value(data.remove(OURS)?).ok()
+    /// Removes the data from a session record.
+    pub(super) fn take_from(record: &mut SessionRecord) -> Option<Self> {
+        serde_json::from_value(record.remove(DATA_KEY)?).ok()
     }
 
-    /// Puts our part into a record's data, whatever was in its place.
-    pub(super) fn put_into(&self, data: &mut Data) -> Result<(), StoreError> {
-        let ours = serde_json::to_value(self).map_err(|error| StoreError::Backend(error.into()))?;
-        data.insert(OURS.to_owned(), ours);
+    /// Writes the data to a session record.
+    pub(super) fn put_into(&self, record: &mut SessionRecord) -> Result<(), StoreError> {
+        let data = serde_json::to_value(self).map_err(|error| StoreError::Backend(error.into()))?;
+        record.insert(DATA_KEY.to_owned(), data);
         Ok(())
     }
 }
 
-/// What a verified ID token says about who signs in.
+/// The user that a verified ID token identifies.
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) issuer: String,
@@ -77,14 +79,8 @@ pub(crate) struct Identity {
 pub(crate) struct Sessions {
     pub(super) records: Records,
     pub(super) lifetimes: Lifetimes,
-    /// Whose sessions they are: a store may serve several clients.
+    /// The client that the sessions belong to, because several clients can share a store.
     pub(super) client_id: Arc<str>,
-}
-
-/// What was in a session that was ended.
-#[derive(Debug)]
-pub(crate) struct EndedSession {
-    pub(crate) tokens: Option<Tokens>,
 }
 
 impl Sessions {
@@ -96,22 +92,23 @@ impl Sessions {
         }
     }
 
-    /// Makes a new session for who signed in and ends the one before. The app's own data comes
-    /// along from a guest and from the same user, not from another user. Goes on to its end even if
-    /// nobody waits for it any more.
+    /// Creates a session for a user and ends the previous session of the browser.
+    ///
+    /// The app's data is kept if the previous session belongs to a guest or the same user. Completes
+    /// even if the caller is cancelled.
     pub(crate) async fn sign_in(
         &self,
-        before: Option<Id>,
+        previous: Option<Id>,
         identity: Identity,
         tokens: Tokens,
     ) -> Result<(Id, User), StoreError> {
         let this = self.clone();
-        run_to_completion(async move { this.sign_in_now(before, identity, &tokens).await }).await
+        run_to_completion(async move { this.sign_in_now(previous, identity, &tokens).await }).await
     }
 
     async fn sign_in_now(
         &self,
-        before: Option<Id>,
+        previous: Option<Id>,
         identity: Identity,
         tokens: &Tokens,
     ) -> Result<(Id, User), StoreError> {
@@ -122,133 +119,137 @@ impl Sessions {
             claims: identity.claims,
             auth_time: identity.auth_time,
             signed_in_at: now,
-            session_ends_at: self.lifetimes.ends_at(now),
+            session_ends_at: self.lifetimes.absolute_expiry(now),
         };
-        let mut data = match before {
-            Some(id) => self.data_for(&user, id).await?,
-            None => Data::new(),
+        let mut record = match previous {
+            Some(id) => self.app_data_for(&user, id).await?,
+            None => SessionRecord::new(),
         };
         let id = Id::default();
-        self.enter(id, &user, now).await?;
-        let kept = tokens.keep(&self.records, user.session_ends_at).await?;
-        let ours = SessionData {
+        self.add_to_index(id, &user, now).await?;
+        let tokens_id = tokens.insert(&self.records, user.session_ends_at).await?;
+        let data = SessionData {
             created_at: now,
             user: Some(user.clone()),
-            tokens: Some(TokensPointer(kept)),
+            tokens: Some(TokensId(tokens_id)),
             refresh_due_at: tokens.refresh_due_at(),
         };
-        ours.put_into(&mut data)?;
-        self.insert(id, &data, now).await?;
-        if !self.is_entered(id, &user).await? {
-            // The provider ended this sign-in while it was under way.
+        data.put_into(&mut record)?;
+        self.insert(id, &record, now).await?;
+        if !self.is_indexed(id, &user).await? {
+            // A back-channel logout of this user arrived meanwhile.
             self.end_now(id).await?;
         }
-        if let Some(before) = before {
-            self.end_now(before).await?;
+        if let Some(previous) = previous {
+            self.end_now(previous).await?;
         }
         Ok((id, user))
     }
 
-    /// Ends sessions because their user wants it: they and their tokens are gone, here and at the
-    /// provider. Goes on to its end even if nobody waits for it any more.
+    /// Returns the app's data of a session, unless the session belongs to another user.
+    async fn app_data_for(&self, user: &User, id: Id) -> Result<SessionRecord, StoreError> {
+        let Some(LoadedRecord { mut value, .. }) = self.load(id).await? else {
+            return Ok(SessionRecord::new());
+        };
+        let is_of_another = SessionData::take_from(&mut value)
+            .and_then(|data| data.user)
+            .is_some_and(|previous| !previous.is_same_person(user));
+        Ok(if is_of_another {
+            SessionRecord::new()
+        } else {
+            value
+        })
+    }
+
+    /// Ends sessions that their user signs out of, revokes their tokens and returns them. Completes
+    /// even if the caller is cancelled.
     pub(crate) async fn sign_out(
         &self,
         ids: Vec<Id>,
         revoker: &Revoker,
         correlation_id: &str,
-    ) -> Result<Vec<EndedSession>, StoreError> {
+    ) -> Result<Vec<Tokens>, StoreError> {
         let (this, revoker) = (self.clone(), revoker.clone());
         let correlation_id = correlation_id.to_owned();
         run_to_completion(async move {
             let mut ended = Vec::new();
             for id in ids {
-                let session = this.end_now(id).await?;
-                if let Some(tokens) = session.as_ref().and_then(|it| it.tokens.as_ref()) {
-                    revoker.revoke(tokens, &correlation_id);
+                if let Some(tokens) = this.end_now(id).await? {
+                    revoker.revoke(&tokens, &correlation_id);
+                    ended.push(tokens);
                 }
-                ended.extend(session);
             }
             Ok(ended)
         })
         .await
     }
 
-    /// Ends a session that the provider knows no more. Goes on to its end even if nobody waits for
-    /// it any more.
+    /// Ends a session that the provider ended. Completes even if the caller is cancelled.
     pub(super) async fn end(&self, id: Id) -> Result<(), StoreError> {
         let this = self.clone();
         run_to_completion(async move { this.end_now(id).await.map(drop) }).await
     }
 
-    async fn end_now(&self, id: Id) -> Result<Option<EndedSession>, StoreError> {
-        let Some(data) = self.take(id).await? else {
-            return Ok(None);
-        };
-        let tokens = self.clear_up(id, &data).await;
-        Ok(Some(EndedSession { tokens }))
+    async fn end_now(&self, id: Id) -> Result<Option<Tokens>, StoreError> {
+        match self.take(&record_id(id)).await? {
+            Some(data) => Ok(self.clean_up(id, &data).await),
+            None => Ok(None),
+        }
     }
 
-    /// Removes what belonged to a session that is gone; the answer are its tokens.
-    pub(super) async fn clear_up(&self, id: Id, data: &SessionData) -> Option<Tokens> {
+    /// Removes the tokens and index entries of a session that was removed, and returns the tokens.
+    pub(super) async fn clean_up(&self, id: Id, data: &SessionData) -> Option<Tokens> {
         let tokens = match &data.tokens {
             Some(tokens) => self.take_tokens(tokens).await,
             None => None,
         };
         if let Some(user) = &data.user {
-            self.leave(id, user).await;
+            self.remove_from_index(id, user).await;
         }
         tokens
     }
 
-    /// Takes a session out of the store; the answer is our part of it.
-    pub(super) async fn take(&self, id: Id) -> Result<Option<SessionData>, StoreError> {
-        let taken: Option<Data> = self
-            .records
-            .take(RecordKind::Session, &id.to_string())
-            .await?;
-        Ok(taken.and_then(|mut data| SessionData::take_from(&mut data)))
+    /// Removes a session and returns the part of this crate.
+    pub(super) async fn take(&self, id: &RecordId) -> Result<Option<SessionData>, StoreError> {
+        let taken: Option<SessionRecord> = self.records.take(id).await?;
+        Ok(taken.and_then(|mut record| SessionData::take_from(&mut record)))
     }
 
-    /// Removes the tokens of a session that is gone. If that fails they end by themselves: the
-    /// session does not come back for it.
-    pub(super) async fn take_tokens(
-        &self,
-        TokensPointer(tokens): &TokensPointer,
-    ) -> Option<Tokens> {
-        let taken = Tokens::take(&self.records, tokens).await;
+    /// Removes the tokens of a session that was removed. Tokens that cannot be removed expire.
+    pub(super) async fn take_tokens(&self, TokensId(id): &TokensId) -> Option<Tokens> {
+        let taken = Tokens::take(&self.records, id).await;
         taken.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the tokens of an ended session could not be removed");
+            tracing::warn!(%error, "failed to remove the tokens of an ended session; they expire");
             None
         })
     }
 
-    pub(super) async fn load(&self, id: Id) -> Result<Option<Found<Data>>, StoreError> {
-        self.records
-            .load(RecordKind::Session, &id.to_string())
-            .await
+    pub(super) async fn load(
+        &self,
+        id: Id,
+    ) -> Result<Option<LoadedRecord<SessionRecord>>, StoreError> {
+        self.records.load(&record_id(id)).await
     }
 
     pub(super) async fn insert(
         &self,
         id: Id,
-        data: &Data,
+        record: &SessionRecord,
         created_at: OffsetDateTime,
     ) -> Result<(), StoreError> {
         let expires_at = self.expires_at(created_at);
-        let id = id.to_string();
         self.records
-            .insert_new(RecordKind::Session, &id, data, expires_at)
+            .insert_new(&record_id(id), record, expires_at)
             .await
     }
 
-    /// Writes down when to think of renewing a session's tokens, unless that is what it says, or
-    /// somebody else writes.
+    /// Stores when a token refresh is due, unless another request changes the session meanwhile.
     pub(super) async fn note_refresh(
         &self,
         id: Id,
         due_at: Option<OffsetDateTime>,
     ) -> Result<(), StoreError> {
-        let Some(Found {
+        let Some(LoadedRecord {
             mut value,
             version,
             expires_at,
@@ -256,37 +257,112 @@ impl Sessions {
         else {
             return Ok(());
         };
-        let Some(mut ours) = SessionData::take_from(&mut value) else {
+        let Some(mut data) = SessionData::take_from(&mut value) else {
             return Ok(());
         };
-        // Records keep whole seconds.
+        // Records store whole seconds.
         let seconds = |at: Option<OffsetDateTime>| at.map(OffsetDateTime::unix_timestamp);
-        if seconds(ours.refresh_due_at) == seconds(due_at) {
+        if seconds(data.refresh_due_at) == seconds(due_at) {
             return Ok(());
         }
-        ours.refresh_due_at = due_at;
-        ours.put_into(&mut value)?;
-        let id = id.to_string();
+        data.refresh_due_at = due_at;
+        data.put_into(&mut value)?;
         self.records
-            .replace(RecordKind::Session, &id, Some(version), &value, expires_at)
+            .replace(&record_id(id), Some(version), &value, expires_at)
             .await
             .map(drop)
     }
 
-    /// When a session ends that is used now and never again.
+    /// Returns the expiry of a session that is used now.
     pub(super) fn expires_at(&self, created_at: OffsetDateTime) -> OffsetDateTime {
         let now = self.records.clock().now();
         self.lifetimes.expires_at(created_at, now)
     }
+}
 
-    /// The app's data of the session before, as far as `user` may have it.
-    async fn data_for(&self, user: &User, before: Id) -> Result<Data, StoreError> {
-        let Some(Found { mut value, .. }) = self.load(before).await? else {
-            return Ok(Data::new());
+pub(super) fn record_id(id: Id) -> RecordId {
+    RecordId::new(RecordKind::Session, &id.to_string())
+}
+
+/// Runs a sequence of store operations to completion, even if the caller is cancelled because the
+/// browser closed the connection.
+pub(super) async fn run_to_completion<T: Send + 'static>(
+    operations: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::spawn(operations)
+        .await
+        .unwrap_or_else(|error| Err(StoreError::Backend(error.into())))
+}
+
+/// A session's expiry is extended when this part of the idle lifetime has passed, rather than at
+/// each request.
+const TOUCHES_PER_IDLE_LIFETIME: u32 = 20;
+
+/// The lifetimes of sessions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lifetimes {
+    /// The lifetime after the last request.
+    pub(crate) idle: Duration,
+    /// The lifetime after the sign-in.
+    pub(crate) absolute: Duration,
+}
+
+impl Lifetimes {
+    /// Returns the latest possible expiry of a session.
+    pub(super) fn absolute_expiry(self, created_at: OffsetDateTime) -> OffsetDateTime {
+        created_at + self.absolute
+    }
+
+    /// Returns the expiry of a session that is used at `now`.
+    fn expires_at(self, created_at: OffsetDateTime, now: OffsetDateTime) -> OffsetDateTime {
+        (now + self.idle).min(self.absolute_expiry(created_at))
+    }
+
+    /// Returns the new expiry of a session that is used at `now`, if it is worth a write.
+    pub(super) fn extended_expiry(
+        self,
+        created_at: OffsetDateTime,
+        expires_at: OffsetDateTime,
+        now: OffsetDateTime,
+    ) -> Option<OffsetDateTime> {
+        let extended = self.expires_at(created_at, now);
+        (extended - expires_at >= self.idle / TOUCHES_PER_IDLE_LIFETIME).then_some(extended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn l6_activity_extends_the_expiry_every_twentieth_of_the_idle_lifetime() {
+        let lifetimes = Lifetimes {
+            idle: 20 * HOUR,
+            absolute: 100 * HOUR,
         };
-        let another = SessionData::take_from(&mut value)
-            .and_then(|ours| ours.user)
-            .is_some_and(|before| !before.is_same_person(user));
-        Ok(if another { Data::new() } else { value })
+        let created = OffsetDateTime::UNIX_EPOCH;
+        let expires = lifetimes.expires_at(created, created);
+        assert_eq!(expires, created + 20 * HOUR);
+        let almost = created + HOUR - Duration::from_secs(1);
+        assert_eq!(lifetimes.extended_expiry(created, expires, almost), None);
+        assert_eq!(
+            lifetimes.extended_expiry(created, expires, created + HOUR),
+            Some(created + 21 * HOUR)
+        );
+    }
+
+    #[test]
+    fn l6_activity_does_not_extend_the_absolute_lifetime() {
+        let lifetimes = Lifetimes {
+            idle: 20 * HOUR,
+            absolute: 30 * HOUR,
+        };
+        let created = OffsetDateTime::UNIX_EPOCH;
+        let late = created + 29 * HOUR;
+        assert_eq!(lifetimes.expires_at(created, late), created + 30 * HOUR);
+        let expires = lifetimes.absolute_expiry(created);
+        assert_eq!(lifetimes.extended_expiry(created, expires, late), None);
     }
 }

@@ -1,23 +1,27 @@
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use tokio_util::task::TaskTracker;
+use url::Url;
 
-use crate::store::{Found, RecordKind, Records};
 use crate::{
-    protocol::TokenResponse,
+    audit::{AuditTrail, EventKind},
+    config::Client,
+    error::with_causes,
+    protocol::{TokenResponse, revoke_refresh_token},
+    provider::Provider,
     secret::{Secret, exposed, random_bytes},
-    store::StoreError,
+    store::{LoadedRecord, RecordId, RecordKind, Records, StoreError},
 };
 
-/// An access token that ends within this time is due for outcome.
+/// A refresh is due this long before the access token expires.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// Renewals that would be due at the same moment are spread over at most this time before it.
+/// The maximum random time by which refreshes are spread before [`MARGIN`].
 const MAX_SPREAD: Duration = Duration::from_secs(300);
 
-/// The tokens of a session. They lie beside it, in a versioned record of their own that only a
-/// renewal writes.
+/// The tokens of a session, in a versioned record beside the session that only a refresh writes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Tokens {
     #[serde(with = "exposed")]
@@ -26,16 +30,20 @@ pub(crate) struct Tokens {
     pub(crate) access_token_expires_at: OffsetDateTime,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) refresh_token: Option<StoredSecret>,
-    /// For the provider's end-session endpoint, as a hint.
+    /// The hint for the provider's end-session endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) id_token: Option<StoredSecret>,
     pub(crate) scope: Option<String>,
-    /// When a renewal is due.
+    /// The time from which a refresh is due.
     #[serde(with = "time::serde::timestamp")]
     pub(crate) refresh_at: OffsetDateTime,
-    /// After a renewal that failed: not before then again.
-    #[serde(default, with = "time::serde::timestamp::option")]
-    pub(crate) rest_until: Option<OffsetDateTime>,
+    /// The time of the next attempt after a refresh that failed.
+    #[serde(
+        default,
+        rename = "rest_until",
+        with = "time::serde::timestamp::option"
+    )]
+    pub(crate) retry_at: Option<OffsetDateTime>,
 }
 
 /// A secret in a record.
@@ -44,7 +52,7 @@ pub(crate) struct Tokens {
 pub(crate) struct StoredSecret(#[serde(with = "exposed")] pub(crate) Secret);
 
 impl Tokens {
-    /// The tokens of a token response that came just now.
+    /// Creates the tokens of a response that was received at `now`.
     pub(crate) fn new(response: TokenResponse, now: OffsetDateTime) -> Self {
         let lifetime = response.lifetime();
         Self {
@@ -54,11 +62,11 @@ impl Tokens {
             id_token: response.id_token.map(StoredSecret),
             scope: response.scope,
             refresh_at: now + refresh_after(lifetime),
-            rest_until: None,
+            retry_at: None,
         }
     }
 
-    /// The same after a outcome: what the provider did not send again stays as it was.
+    /// Returns the tokens after a refresh. Values that the response omits are kept.
     pub(super) fn refreshed(&self, response: TokenResponse, now: OffsetDateTime) -> Self {
         let new = Self::new(response, now);
         Self {
@@ -69,45 +77,58 @@ impl Tokens {
         }
     }
 
-    /// Whether they can be used for a while without a thought.
+    /// Returns whether no refresh is due.
     pub(crate) fn are_fresh(&self, now: OffsetDateTime) -> bool {
         now < self.refresh_at
     }
 
-    /// When a session with these tokens has to think of renewing them; never without a refresh
-    /// token.
+    /// Returns when a refresh is due. Without a refresh token, none ever is.
     pub(super) fn refresh_due_at(&self) -> Option<OffsetDateTime> {
         self.refresh_token.as_ref().map(|_| self.refresh_at)
     }
 
-    /// Keeps new tokens until `expires_at`; the answer is the id they are found under.
-    pub(super) async fn keep(
+    /// Inserts new tokens until `expires_at` and returns their ID.
+    pub(super) async fn insert(
         &self,
         records: &Records,
         expires_at: OffsetDateTime,
     ) -> Result<Secret, StoreError> {
         let id = Secret::random();
-        records
-            .insert_new(RecordKind::Tokens, id.expose(), self, expires_at)
-            .await?;
+        let record = record_id(&id);
+        records.insert_new(&record, self, expires_at).await?;
         Ok(id)
     }
 
     pub(super) async fn load(
         records: &Records,
         id: &Secret,
-    ) -> Result<Option<Found<Self>>, StoreError> {
-        records.load(RecordKind::Tokens, id.expose()).await
+    ) -> Result<Option<LoadedRecord<Self>>, StoreError> {
+        records.load(&record_id(id)).await
     }
 
-    /// Takes tokens out of the store, whose session has ended.
+    /// Replaces the version that was loaded, with the same expiry.
+    pub(super) async fn replace(
+        &self,
+        records: &Records,
+        id: &Secret,
+        loaded: &LoadedRecord<Self>,
+    ) -> Result<bool, StoreError> {
+        let (version, expires_at) = (Some(loaded.version), loaded.expires_at);
+        let id = record_id(id);
+        records.replace(&id, version, self, expires_at).await
+    }
+
     pub(super) async fn take(records: &Records, id: &Secret) -> Result<Option<Self>, StoreError> {
-        records.take(RecordKind::Tokens, id.expose()).await
+        records.take(&record_id(id)).await
     }
 }
 
-/// How long after it was issued an access token is renewed: a minute before its end, spread over
-/// some time before that, and not in the first half of its life.
+fn record_id(id: &Secret) -> RecordId {
+    RecordId::new(RecordKind::Tokens, id.expose())
+}
+
+/// Returns the age at which an access token is due for a refresh: [`MARGIN`] before it expires or a
+/// random time earlier, but not in the first half of its lifetime.
 fn refresh_after(lifetime: Duration) -> Duration {
     let [random] = *random_bytes::<1>();
     let spread = (lifetime / 10).min(MAX_SPREAD) * u32::from(random) / 255;
@@ -117,12 +138,66 @@ fn refresh_after(lifetime: Duration) -> Duration {
         .max(lifetime / 2)
 }
 
+/// Revokes tokens at the provider in the background (RFC 7009), if it has a revocation endpoint.
+/// The session of the tokens has already ended.
+#[derive(Clone)]
+pub(crate) struct Revoker {
+    pub(crate) provider: Arc<Provider>,
+    pub(crate) client: Client,
+    /// The configured endpoint. Defaults to the one in the provider's metadata.
+    pub(crate) endpoint: Option<Url>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) trail: AuditTrail,
+}
+
+impl Revoker {
+    /// Revokes the refresh token, if there is one.
+    pub(crate) fn revoke(&self, tokens: &Tokens, correlation_id: &str) {
+        let Some(StoredSecret(refresh_token)) = tokens.refresh_token.clone() else {
+            return;
+        };
+        let (this, correlation_id) = (self.clone(), correlation_id.to_owned());
+        self.tasks.spawn(async move {
+            this.revoke_now(&refresh_token, &correlation_id).await;
+        });
+    }
+
+    async fn revoke_now(&self, refresh_token: &Secret, correlation_id: &str) {
+        let Some(endpoint) = self.endpoint().await else {
+            return;
+        };
+        let http = self.provider.http();
+        let revoked = revoke_refresh_token(http, &endpoint, &self.client, refresh_token).await;
+        if let Err(error) = revoked {
+            let event = self.trail.event(EventKind::RevocationFailed);
+            let event = event
+                .with_correlation_id(correlation_id)
+                .with_cause(with_causes(&error));
+            self.trail.record(&event);
+        }
+    }
+
+    async fn endpoint(&self) -> Option<Url> {
+        if let Some(configured) = &self.endpoint {
+            return Some(configured.clone());
+        }
+        let metadata = self.provider.metadata().await.ok()?;
+        metadata.revocation_endpoint().cloned()
+    }
+}
+
+impl fmt::Debug for Revoker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Revoker").finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn l1_a_renewal_is_due_a_minute_before_the_end_or_earlier() {
+    fn l1_a_refresh_is_due_a_minute_before_expiry_or_earlier() {
         for _ in 0..200 {
             let after = refresh_after(Duration::from_secs(3600)).as_secs();
             assert!((3240..=3540).contains(&after), "{after}");

@@ -1,7 +1,5 @@
-mod members;
-
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -9,20 +7,21 @@ use std::{
 use async_trait::async_trait;
 use time::OffsetDateTime;
 
-use self::members::Members;
 use super::{OtenStore, RecordKey, StoreError, StoredRecord};
 use crate::clock::Clock;
 
-/// The default bound on the number of records of one kind.
+/// The default limit on the number of records of each kind.
 const DEFAULT_CAPACITY: usize = 100_000;
 
-/// A store in this process's memory: gone when the process ends, seen by no other process.
+/// A store in the memory of this process.
 ///
-/// It holds 100,000 records of each kind by default. A session takes about 1 KiB and its tokens
-/// 2 KiB; a login attempt half a KiB, up to 1.5 KiB with the longest path to come back to. Where a
-/// kind is full, its record nearest to the end of life makes room, and none of another kind: a flood
-/// of sign-ins that nobody finishes signs nobody out. The members of sets are bounded in the same
-/// way. Copies are the same store.
+/// Records are lost when the process exits and are not visible to other processes. Clones share
+/// the same records.
+///
+/// The store holds at most 100,000 records of each kind by default. When a kind is full, an insert
+/// evicts the record of that kind that expires first; a flood of abandoned login attempts therefore
+/// evicts no session. The members of sets are limited in the same way. A session takes about 1 KiB
+/// and its tokens 2 KiB; a login attempt takes 0.5 KiB, or 1.5 KiB with the longest return path.
 ///
 /// ```
 /// use axum_oten::MemoryStore;
@@ -32,57 +31,48 @@ const DEFAULT_CAPACITY: usize = 100_000;
 /// ```
 #[derive(Clone)]
 pub struct MemoryStore {
-    records: Arc<Mutex<Records>>,
+    state: Arc<Mutex<State>>,
     capacity: usize,
     clock: Clock,
 }
 
-#[derive(Default)]
-struct Records {
-    by_key: HashMap<RecordKey, StoredRecord>,
-    /// The same keys, by kind in the order of their ends of life.
-    by_end: BTreeMap<&'static str, BTreeSet<(OffsetDateTime, RecordKey)>>,
-    last_version: u64,
-    members: Members,
-}
-
 impl MemoryStore {
-    /// A store of at most `capacity` records of each kind, at least one.
+    /// Creates a store of at most `capacity` records of each kind, and at least one.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
-            records: Arc::default(),
+            state: Arc::default(),
             capacity: capacity.max(1),
             clock: Clock::system(),
         }
     }
 
-    /// Lets the store's records age by another clock than the system's.
+    /// Sets the clock that decides when records expire. Defaults to the system clock.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// How many records there are.
+    /// Returns the number of records.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.live().by_key.len()
+        let state = self.state();
+        state.records.values().map(|table| table.rows.len()).sum()
     }
 
-    /// Whether there are no records.
+    /// Returns whether the store holds no records.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The records, the expired ones removed.
-    fn live(&self) -> MutexGuard<'_, Records> {
-        // A panic under this lock leaves no half-made state that matters: each step is complete.
-        let mut records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.clock.now();
-        records.remove_expired(now);
-        records
+    /// Locks the state and removes what has expired.
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every update completes without a panic in between, so a poisoned lock is still consistent.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.remove_expired(self.clock.now());
+        state
     }
 }
 
@@ -92,46 +82,104 @@ impl Default for MemoryStore {
     }
 }
 
-impl Records {
-    fn put(&mut self, key: &RecordKey, value: &[u8], expires_at: OffsetDateTime) {
-        self.remove(key);
+/// Records and set members, each in one table per kind.
+#[derive(Default)]
+struct State {
+    records: BTreeMap<&'static str, Table<RecordKey, Record>>,
+    members: BTreeMap<&'static str, Table<(RecordKey, String), ()>>,
+    last_version: u64,
+}
+
+struct Record {
+    value: Vec<u8>,
+    version: u64,
+}
+
+impl State {
+    fn records(&mut self, kind: &'static str) -> &mut Table<RecordKey, Record> {
+        self.records.entry(kind).or_insert_with(Table::new)
+    }
+
+    fn members(&mut self, kind: &'static str) -> &mut Table<(RecordKey, String), ()> {
+        self.members.entry(kind).or_insert_with(Table::new)
+    }
+
+    fn put(&mut self, key: &RecordKey, value: &[u8], expires_at: OffsetDateTime, capacity: usize) {
         self.last_version += 1;
-        let record = StoredRecord {
+        let record = Record {
             value: value.to_vec(),
             version: self.last_version,
-            expires_at,
         };
-        self.by_key.insert(*key, record);
-        self.ends(key.kind()).insert((expires_at, *key));
-    }
-
-    fn ends(&mut self, kind: &'static str) -> &mut BTreeSet<(OffsetDateTime, RecordKey)> {
-        self.by_end.entry(kind).or_default()
-    }
-
-    fn remove(&mut self, key: &RecordKey) -> Option<StoredRecord> {
-        let record = self.by_key.remove(key)?;
-        self.ends(key.kind()).remove(&(record.expires_at, *key));
-        Some(record)
+        self.records(key.kind())
+            .put(*key, record, expires_at, capacity);
     }
 
     fn remove_expired(&mut self, now: OffsetDateTime) {
-        self.members.remove_expired(now);
-        for ends in self.by_end.values_mut() {
-            while ends.first().is_some_and(|(end, _)| *end <= now) {
-                if let Some((_, key)) = ends.pop_first() {
-                    self.by_key.remove(&key);
-                }
-            }
+        for table in self.records.values_mut() {
+            table.remove_expired(now);
+        }
+        for table in self.members.values_mut() {
+            table.remove_expired(now);
+        }
+    }
+}
+
+/// Rows that expire.
+struct Table<K, V> {
+    rows: BTreeMap<K, Row<V>>,
+    /// The keys of `rows`, ordered by expiry.
+    by_expiry: BTreeSet<(OffsetDateTime, K)>,
+}
+
+struct Row<V> {
+    value: V,
+    expires_at: OffsetDateTime,
+}
+
+impl<K: Ord + Clone, V> Table<K, V> {
+    fn new() -> Self {
+        Self {
+            rows: BTreeMap::new(),
+            by_expiry: BTreeSet::new(),
         }
     }
 
-    /// Leaves fewer than `capacity` records of a kind.
-    fn make_room(&mut self, kind: &'static str, capacity: usize) {
-        while self.ends(kind).len() >= capacity {
-            if let Some((_, key)) = self.ends(kind).pop_first() {
-                self.by_key.remove(&key);
-            }
+    /// Inserts or replaces a row. Evicts the rows that expire first if there are more than
+    /// `capacity`.
+    fn put(&mut self, key: K, value: V, expires_at: OffsetDateTime, capacity: usize) {
+        self.remove(&key);
+        while self.rows.len() >= capacity {
+            self.remove_first();
+        }
+        self.by_expiry.insert((expires_at, key.clone()));
+        self.rows.insert(key, Row { value, expires_at });
+    }
+
+    fn touch(&mut self, key: &K, expires_at: OffsetDateTime) -> bool {
+        let Some(row) = self.rows.get_mut(key) else {
+            return false;
+        };
+        let before = std::mem::replace(&mut row.expires_at, expires_at);
+        self.by_expiry.remove(&(before, key.clone()));
+        self.by_expiry.insert((expires_at, key.clone()));
+        true
+    }
+
+    fn remove(&mut self, key: &K) -> Option<V> {
+        let row = self.rows.remove(key)?;
+        self.by_expiry.remove(&(row.expires_at, key.clone()));
+        Some(row.value)
+    }
+
+    fn remove_expired(&mut self, now: OffsetDateTime) {
+        while self.by_expiry.first().is_some_and(|(at, _)| *at <= now) {
+            self.remove_first();
+        }
+    }
+
+    fn remove_first(&mut self) {
+        if let Some((_, key)) = self.by_expiry.pop_first() {
+            self.rows.remove(&key);
         }
     }
 }
@@ -144,17 +192,22 @@ impl OtenStore for MemoryStore {
         value: &[u8],
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
-        let mut records = self.live();
-        if records.by_key.contains_key(key) {
+        let mut state = self.state();
+        if state.records(key.kind()).rows.contains_key(key) {
             return Ok(false);
         }
-        records.make_room(key.kind(), self.capacity);
-        records.put(key, value, expires_at);
+        state.put(key, value, expires_at, self.capacity);
         Ok(true)
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
-        Ok(self.live().by_key.get(key).cloned())
+        let mut state = self.state();
+        let row = state.records(key.kind()).rows.get(key);
+        Ok(row.map(|row| StoredRecord {
+            value: row.value.value.clone(),
+            version: row.value.version,
+            expires_at: row.expires_at,
+        }))
     }
 
     async fn replace(
@@ -164,37 +217,29 @@ impl OtenStore for MemoryStore {
         value: &[u8],
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
-        let mut records = self.live();
-        let found = records.by_key.get(key).map(|record| record.version);
-        if found.is_none() || version.is_some() && version != found {
+        let mut state = self.state();
+        let row = state.records(key.kind()).rows.get(key);
+        if row.is_none_or(|row| version.is_some_and(|version| version != row.value.version)) {
             return Ok(false);
         }
-        records.put(key, value, expires_at);
+        state.put(key, value, expires_at, self.capacity);
         Ok(true)
     }
 
     async fn touch(&self, key: &RecordKey, expires_at: OffsetDateTime) -> Result<bool, StoreError> {
-        let mut records = self.live();
-        let Some(record) = records.by_key.get_mut(key) else {
-            return Ok(false);
-        };
-        let before = std::mem::replace(&mut record.expires_at, expires_at);
-        let ends = records.ends(key.kind());
-        ends.remove(&(before, *key));
-        ends.insert((expires_at, *key));
-        Ok(true)
+        Ok(self.state().records(key.kind()).touch(key, expires_at))
     }
 
     async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.live().remove(key).map(|record| record.value))
+        let taken = self.state().records(key.kind()).remove(key);
+        Ok(taken.map(|record| record.value))
     }
 
     async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
-        let mut records = self.live();
-        let is_same = records
-            .by_key
-            .get(key)
-            .is_some_and(|record| record.value == value);
+        let mut state = self.state();
+        let records = state.records(key.kind());
+        let row = records.rows.get(key);
+        let is_same = row.is_some_and(|row| row.value.value == value);
         Ok(is_same && records.remove(key).is_some())
     }
 
@@ -204,18 +249,28 @@ impl OtenStore for MemoryStore {
         member: &str,
         expires_at: OffsetDateTime,
     ) -> Result<(), StoreError> {
-        self.live()
-            .members
-            .add(set, member, expires_at, self.capacity);
+        let member = (*set, member.to_owned());
+        let mut state = self.state();
+        state
+            .members(set.kind())
+            .put(member, (), expires_at, self.capacity);
         Ok(())
     }
 
     async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
-        Ok(self.live().members.of(set))
+        let mut state = self.state();
+        let rows = &state.members(set.kind()).rows;
+        Ok(rows
+            .range((*set, String::new())..)
+            .map(|((owner, member), _)| (owner, member))
+            .take_while(|(owner, _)| *owner == set)
+            .map(|(_, member)| member.clone())
+            .collect())
     }
 
     async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {
-        self.live().members.remove(set, member);
+        let member = (*set, member.to_owned());
+        self.state().members(set.kind()).remove(&member);
         Ok(())
     }
 
@@ -249,66 +304,64 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn expired_records_are_gone_and_evicted() {
+    async fn expired_records_are_absent_and_evicted() {
         let (store, clock) = store(10);
-        let end = clock.now() + Duration::from_secs(10);
-        assert!(store.insert(&key(1), b"a", end).await.unwrap());
+        let expires_at = clock.now() + Duration::from_secs(10);
+        assert!(store.insert(&key(1), b"a", expires_at).await.unwrap());
         clock.advance(Duration::from_secs(10));
         assert_eq!(store.load(&key(1)).await.unwrap(), None);
         assert!(store.is_empty());
-        let end = clock.now() + Duration::from_secs(10);
-        assert!(!store.replace(&key(1), None, b"b", end).await.unwrap());
-        assert!(!store.touch(&key(1), end).await.unwrap());
-        assert!(store.insert(&key(1), b"c", end).await.unwrap());
+        let expires_at = clock.now() + Duration::from_secs(10);
+        assert!(
+            !store
+                .replace(&key(1), None, b"b", expires_at)
+                .await
+                .unwrap()
+        );
+        assert!(!store.touch(&key(1), expires_at).await.unwrap());
+        assert!(store.insert(&key(1), b"c", expires_at).await.unwrap());
     }
 
     #[tokio::test]
-    async fn a_full_store_drops_what_ends_first_of_its_kind() {
+    async fn a_full_store_evicts_the_record_of_its_kind_that_expires_first() {
         let (store, clock) = store(3);
         let session = RecordKey::new("session", "1");
         let soon = clock.now() + Duration::from_secs(1);
         assert!(store.insert(&session, b"", soon).await.unwrap());
         for id in 1..=100 {
-            let end = clock.now() + Duration::from_secs(1000 + id as u64);
-            assert!(store.insert(&key(id), b"", end).await.unwrap());
+            let expires_at = clock.now() + Duration::from_secs(1000 + id as u64);
+            assert!(store.insert(&key(id), b"", expires_at).await.unwrap());
             assert!(store.len() <= 4);
         }
         assert!(store.load(&session).await.unwrap().is_some());
-        for (id, is_there) in [(97, false), (98, true), (99, true), (100, true)] {
+        for (id, exists) in [(97, false), (98, true), (99, true), (100, true)] {
             let found = store.load(&key(id)).await.unwrap();
-            assert_eq!(found.is_some(), is_there, "{id}");
+            assert_eq!(found.is_some(), exists, "{id}");
         }
     }
 
     #[tokio::test]
     async fn a_version_is_replaced_once() {
         let (store, clock) = store(10);
-        let end = clock.now() + Duration::from_secs(10);
-        store.insert(&key(1), b"a", end).await.unwrap();
-        let version = store.load(&key(1)).await.unwrap().unwrap().version;
-        assert!(
-            store
-                .replace(&key(1), Some(version), b"b", end)
-                .await
-                .unwrap()
-        );
-        assert!(
-            !store
-                .replace(&key(1), Some(version), b"c", end)
-                .await
-                .unwrap()
-        );
+        let expires_at = clock.now() + Duration::from_secs(10);
+        store.insert(&key(1), b"a", expires_at).await.unwrap();
+        let version = Some(store.load(&key(1)).await.unwrap().unwrap().version);
+        for (value, is_replaced) in [(b"b", true), (b"c", false)] {
+            let key = key(1);
+            let replaced = store.replace(&key, version, value, expires_at);
+            assert_eq!(replaced.await.unwrap(), is_replaced);
+        }
         assert_eq!(store.load(&key(1)).await.unwrap().unwrap().value, b"b");
     }
 
     #[tokio::test]
-    async fn a_touch_moves_the_end_and_nothing_else() {
+    async fn touch_changes_only_the_expiry() {
         let (store, clock) = store(10);
-        let end = clock.now() + Duration::from_secs(10);
-        store.insert(&key(1), b"a", end).await.unwrap();
+        let expires_at = clock.now() + Duration::from_secs(10);
+        store.insert(&key(1), b"a", expires_at).await.unwrap();
         let before = store.load(&key(1)).await.unwrap().unwrap();
         store
-            .touch(&key(1), end + Duration::from_secs(10))
+            .touch(&key(1), expires_at + Duration::from_secs(10))
             .await
             .unwrap();
         clock.advance(Duration::from_secs(15));
@@ -317,5 +370,27 @@ mod tests {
             (after.version, &after.value),
             (before.version, &before.value)
         );
+    }
+
+    #[tokio::test]
+    async fn full_sets_evict_the_member_that_expires_first_and_none_of_another_kind() {
+        let (store, clock) = store(3);
+        let (set, other) = (RecordKey::new("a", "1"), RecordKey::new("b", "1"));
+        let soon = clock.now() + Duration::from_secs(1);
+        store.add_member(&other, "x", soon).await.unwrap();
+        for id in 1..=10 {
+            let expires_at = clock.now() + Duration::from_secs(100 + id);
+            let member = id.to_string();
+            store.add_member(&set, &member, expires_at).await.unwrap();
+        }
+        assert_eq!(store.members(&set).await.unwrap(), ["10", "8", "9"]);
+        assert_eq!(store.members(&other).await.unwrap(), ["x"]);
+        clock.advance(Duration::from_secs(109));
+        assert_eq!(store.members(&set).await.unwrap(), ["10"]);
+        store.remove_member(&set, "10").await.unwrap();
+        let state = store.state();
+        assert!(state.members.values().all(|table| table.rows.is_empty()));
+        let mut tables = state.members.values();
+        assert!(tables.all(|table| table.by_expiry.is_empty()));
     }
 }

@@ -1,17 +1,17 @@
-//! The trait [`OtenStore`] and the stores.
+//! The storage trait [`OtenStore`] and its implementations.
 //!
-//! A store keeps small records under keys, each with a version and an end of life. Everything
-//! this crate remembers goes through [`OtenStore`]: sessions, login attempts, tokens.
+//! A store holds small, versioned records that expire. All state that this crate keeps between
+//! requests goes through [`OtenStore`]: sessions, login attempts and tokens.
 //!
-//! | store | `session_store` | feature | outlives the process | shared by several processes |
+//! | store | `session_store` | feature | survives a restart | shared by several processes |
 //! |---|---|---|---|---|
 //! | [`MemoryStore`] | `memory:` | | no | no |
 //! | `SqliteStore` | `sqlite:PATH` | `sqlite` | yes | on one machine |
 //! | `PostgresStore` | `postgres://…` | `postgres` | yes | yes |
-//! | `RedisStore` | `redis://…`, `rediss://…` | `redis` | as the server is set up | yes |
-//! | [`WrappedStore`], any other `SessionStore` | | | as that one does | no |
+//! | `RedisStore` | `redis://…`, `rediss://…` | `redis` | depends on the server's configuration | yes |
 //!
-//! [`open`] makes the one that the configuration names.
+//! [`open`] opens the store that the configuration names. For any other store, implement
+//! [`OtenStore`]: `examples/custom_store.rs` does so on top of a tower-sessions `SessionStore`.
 //!
 //! ```
 //! use axum_oten::store::{MemoryStore, OtenStore, RecordKey};
@@ -19,44 +19,41 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), axum_oten::store::StoreError> {
 //! let store = MemoryStore::default();
-//! let (key, soon) = (RecordKey::new("example", "1"), OffsetDateTime::now_utc() + Duration::HOUR);
+//! let key = RecordKey::new("example", "1");
+//! let expires_at = OffsetDateTime::now_utc() + Duration::HOUR;
 //!
-//! // The first one to come gets the place, the second one does not.
-//! assert!(store.insert(&key, b"first", soon).await?);
-//! assert!(!store.insert(&key, b"second", soon).await?);
+//! // The first insert succeeds, the second one finds a record.
+//! assert!(store.insert(&key, b"first", expires_at).await?);
+//! assert!(!store.insert(&key, b"second", expires_at).await?);
 //!
-//! // A record is taken once, and what is gone cannot be replaced.
+//! // A record can be taken once, and `replace` never creates one.
 //! assert_eq!(store.take(&key).await?.as_deref(), Some(&b"first"[..]));
 //! assert_eq!(store.take(&key).await?, None);
-//! assert!(!store.replace(&key, None, b"third", soon).await?);
+//! assert!(!store.replace(&key, None, b"third", expires_at).await?);
 //! # Ok(()) }
 //! ```
 
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod external;
 mod memory;
 mod open;
-mod outside;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
-mod probe;
-mod record_key;
 mod records;
 #[cfg(feature = "redis")]
 mod redis;
-mod shared;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
-mod wrapped;
 
 #[cfg(feature = "postgres")]
 #[cfg_attr(docsrs, doc(cfg(feature = "postgres")))]
 pub use self::postgres::PostgresStore;
 #[cfg(feature = "check")]
-pub(crate) use self::probe::{ProbeError, Sealed};
-pub(crate) use self::records::{Found, RecordKind, Records};
+pub(crate) use self::records::{ProbeError, RecordEncoding};
 #[cfg(feature = "redis")]
 #[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
 pub use self::redis::RedisStore;
@@ -64,26 +61,41 @@ pub use self::redis::RedisStore;
 #[cfg_attr(docsrs, doc(cfg(feature = "sqlite")))]
 pub use self::sqlite::SqliteStore;
 
-pub use self::{memory::MemoryStore, open::open, record_key::RecordKey, wrapped::WrappedStore};
+pub use self::{memory::MemoryStore, open::open};
 
-use std::fmt::Debug;
+pub(crate) use self::records::{LoadedRecord, RecordId, RecordKind, Records};
+
+use std::fmt::{self, Debug};
 
 use async_trait::async_trait;
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-/// A store of small records.
+/// A store of small, versioned records that expire.
 ///
-/// Every operation acts on one record at once: of two that race, one comes first and the other
-/// sees what it did. A record past its end of life does not exist; the store removes it at some time.
-/// The crate gives each operation 2 seconds. Values are of some hundred bytes to a few KiB, and as
-/// large as what the app puts into its session.
+/// Implement this trait to keep sessions in a store that this crate does not support. An
+/// implementation must meet these requirements:
+///
+/// - **Operations are atomic.** Concurrent operations on one record take effect one after the
+///   other, and each sees the result of those before it, also when they come from several
+///   processes that share the store.
+/// - **Records expire.** From `expires_at` on, every operation treats the record as absent, even
+///   if the store removes it later.
+/// - **Acknowledged writes are visible** to every operation that starts afterwards.
+///
+/// The crate abandons an operation that takes longer than 2 seconds. Values take a few hundred
+/// bytes to a few KiB; a session record also contains the data that the app stores in its session.
+///
+/// Every operation returns [`StoreError`] if the store cannot be reached or fails. A write that
+/// returned an error may or may not have taken effect.
 #[async_trait]
 pub trait OtenStore: Debug + Send + Sync + 'static {
-    /// Puts a record where none is. Answers `false`, and changes nothing, where one is.
+    /// Inserts a record and returns `true`, or returns `false` and changes nothing if a record
+    /// exists under `key`.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store cannot be asked; whether the record is there is then unknown.
+    /// [`StoreError`] if the store fails; whether the record was inserted is then unknown.
     async fn insert(
         &self,
         key: &RecordKey,
@@ -91,19 +103,23 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError>;
 
-    /// The record, if there is one.
+    /// Returns the record under `key`, or `None` if it does not exist.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store cannot be asked.
+    /// [`StoreError`] if the store fails.
     async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError>;
 
-    /// Replaces a record that is there: any version of it, or only `version`. Answers `false`, and
-    /// changes nothing, where there is none or another version. It never makes a record.
+    /// Replaces the value and expiry of an existing record, gives it a new version and returns
+    /// `true`.
+    ///
+    /// If `version` is `Some`, the record is replaced only if it has this version (compare and
+    /// set). Returns `false` and changes nothing if the record does not exist or has another
+    /// version. Never creates a record.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store cannot be asked; which value is there is then unknown.
+    /// [`StoreError`] if the store fails; whether the record was replaced is then unknown.
     async fn replace(
         &self,
         key: &RecordKey,
@@ -112,39 +128,38 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError>;
 
-    /// Moves a record's end of life and leaves value and version alone. Answers `false` where
-    /// there is none.
+    /// Changes the expiry of a record, keeps its value and version, and returns `true`. Returns
+    /// `false` if the record does not exist.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store cannot be asked.
+    /// [`StoreError`] if the store fails; which expiry the record has is then unknown.
     async fn touch(&self, key: &RecordKey, expires_at: OffsetDateTime) -> Result<bool, StoreError>;
 
-    /// Removes a record and hands it out, to one caller only.
+    /// Removes a record and returns its value, or `None` if it does not exist. Of concurrent
+    /// calls, only one receives the value.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store cannot be asked; whether the record is there is then unknown.
+    /// [`StoreError`] if the store fails; whether the record was removed is then unknown.
     async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Removes a record that still has this value: who put it there takes it back, and leaves alone
-    /// what somebody else has put there since. Answers `false`, and changes nothing, where there is
-    /// none or another value.
+    /// Removes the record only if it still holds `value`, so a holder never deletes a successor's
+    /// record. Returns whether the record was removed.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store cannot be asked; whether the record is there is then unknown.
+    /// [`StoreError`] if the store fails; whether the record was removed is then unknown.
     async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError>;
 
-    /// Puts a member into a set, until `expires_at`; one that is there already gets this end of
-    /// life. A set is there as long as it has members, and has nothing to do with a record under the
-    /// same key. Of two adds that race, none is lost.
+    /// Adds a member to a set until `expires_at`, or changes the expiry of an existing member.
     ///
-    /// A member is a short text, at most 1 KiB.
+    /// A set exists while it has members, and is independent of a record under the same key.
+    /// Concurrent calls must not lose members. A member is at most 1 KiB long.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store cannot be asked; whether the member is there is then unknown.
+    /// [`StoreError`] if the store fails; whether the member was added is then unknown.
     async fn add_member(
         &self,
         set: &RecordKey,
@@ -152,40 +167,44 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
         expires_at: OffsetDateTime,
     ) -> Result<(), StoreError>;
 
-    /// The members of a set, in no particular order; none where there is no set.
+    /// Returns the members of a set in no particular order. The members of a set that does not
+    /// exist are empty.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store cannot be asked.
+    /// [`StoreError`] if the store fails.
     async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError>;
 
-    /// Removes a member from a set, if it is there.
+    /// Removes a member from a set. Does nothing if the set does not contain it.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store cannot be asked; whether the member is there is then unknown.
+    /// [`StoreError`] if the store fails; whether the member was removed is then unknown.
     async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError>;
 
-    /// Whether the records leave this process, for a file or a server that others may read. A store
-    /// that does not say so counts as one whose records do.
+    /// Returns whether records leave the process, for example to a file or a server.
+    ///
+    /// Defaults to `true`. [`Oten::new`](crate::Oten::new) requires a session key for an external
+    /// store, which seals the tokens in it, and requires an external store in production.
     fn is_external(&self) -> bool {
         true
     }
 }
 
-/// A record as a store holds it.
+/// A record as [`OtenStore::load`] returns it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredRecord {
-    /// What was put in.
+    /// The value that was last written.
     pub value: Vec<u8>,
-    /// Differs from the version of every earlier value under this key.
+    /// The version of the value. It differs from every earlier version under the same key.
     pub version: u64,
-    /// The end of the record's life.
+    /// The time from which the record counts as absent.
     pub expires_at: OffsetDateTime,
 }
 
+/// Omits the value, which may be secret.
 impl Debug for StoredRecord {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoredRecord")
             .field("version", &self.version)
             .field("expires_at", &self.expires_at)
@@ -193,31 +212,134 @@ impl Debug for StoredRecord {
     }
 }
 
-/// Why a store could not be asked.
+/// The key of a record: a hash of the record's kind and ID.
+///
+/// Because only hashes are stored, a reader of the store learns no ID that would work as a cookie,
+/// and no cookie value can address a record of another kind.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordKey {
+    hash: [u8; 32],
+    kind: &'static str,
+}
+
+impl RecordKey {
+    /// Creates the key of the record with this kind and ID.
+    #[must_use]
+    pub fn new(kind: &'static str, id: &str) -> Self {
+        let hash = Sha256::new()
+            .chain_update(kind)
+            // No kind contains a zero byte, so `("a", "bc")` and `("ab", "c")` have different keys.
+            .chain_update([0])
+            .chain_update(id);
+        Self {
+            hash: hash.finalize().into(),
+            kind,
+        }
+    }
+
+    /// Parses the hash from the text that `Display` writes.
+    pub(crate) fn from_hex(kind: &'static str, text: &str) -> Option<Self> {
+        let digits = text.as_bytes();
+        let mut hash = [0; 32];
+        if digits.len() != 2 * hash.len() {
+            return None;
+        }
+        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
+            let digit = |digit: u8| char::from(digit).to_digit(16);
+            let (high, low) = (digit(pair[0])?, digit(pair[1])?);
+            *byte = u8::try_from(16 * high + low).ok()?;
+        }
+        Some(Self { hash, kind })
+    }
+
+    /// Returns the hash, for stores with binary keys.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.hash
+    }
+
+    /// Returns the kind of the record, such as `session`. The hash already covers it.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        self.kind
+    }
+}
+
+/// Writes the hash as 64 hexadecimal digits, for stores with text keys.
+impl fmt::Display for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.hash
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Debug for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RecordKey({}, {self})", self.kind)
+    }
+}
+
+/// Error returned when an operation of a store fails or a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The store did not answer in time.
     #[error("the session store did not answer in time")]
     TimedOut,
-    /// A record is already under a new random id: the store does not do what it says.
-    #[error("the session store says that a new random id is taken")]
+    /// The store reports a record under a new random ID, so it does not work correctly.
+    #[error("the session store reports an existing record under a new random ID")]
     Occupied,
-    /// The store's address cannot be used.
-    #[error("the session store's address cannot be used: correct `session_store`")]
+    /// The address of the store is invalid.
+    #[error("the address of the session store is invalid; correct `session_store`")]
     Address(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// This build has no store of that kind.
+    /// This build does not include the store that the address names.
     #[error(
-        "this build has no store for `{scheme}:`: switch on the feature `{feature}` of the crate \
-         `axum-oten`"
+        "this build does not include the store for `{scheme}:`; enable the feature `{feature}` of \
+         the crate `axum-oten`"
     )]
     FeatureOff {
-        /// What the address begins with.
+        /// The scheme of the address.
         scheme: &'static str,
-        /// The feature of this crate that has the store.
+        /// The feature of this crate that includes the store.
         feature: &'static str,
     },
     /// The store failed.
     #[error("the session store failed")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kind_and_id_both_determine_the_key() {
+        let keys = [
+            RecordKey::new("a", "bc"),
+            RecordKey::new("ab", "c"),
+            RecordKey::new("abc", ""),
+            RecordKey::new("a", "b\0c"),
+        ];
+        for (i, a) in keys.iter().enumerate() {
+            assert!(keys[i + 1..].iter().all(|b| a != b));
+        }
+        assert_eq!(keys[0].to_string().len(), 64);
+    }
+
+    #[test]
+    fn a_key_round_trips_through_its_hexadecimal_text() {
+        let key = RecordKey::new("a", "bc");
+        assert_eq!(RecordKey::from_hex("a", &key.to_string()), Some(key));
+        let digits = "0".repeat(63);
+        for text in [
+            "",
+            "zz",
+            &digits,
+            &format!("{digits}g"),
+            &format!("{digits}00"),
+        ] {
+            assert_eq!(RecordKey::from_hex("a", text), None, "{text}");
+        }
+    }
 }

@@ -1,5 +1,4 @@
 use std::{
-    ops::{Deref, DerefMut},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -10,31 +9,28 @@ use tokio::{
     time::timeout,
 };
 
-/// A connection that was used less than this ago counts as alive; another one is tried first.
-const FRESH: Duration = Duration::from_secs(1);
+use super::external::{ASSUMED_ALIVE, PING_TIMEOUT};
 
-/// A connection that nobody used for so long is closed.
-const IDLE: Duration = Duration::from_secs(600);
+/// A connection that was not used for this time is closed.
+const MAX_IDLE: Duration = Duration::from_secs(600);
 
-const PING_TIMEOUT: Duration = Duration::from_millis(300);
-
-/// A few connections to a database, made when they are needed.
+/// A pool of database connections that are opened on demand.
 ///
-/// The driver's own pool waits without a limit for the answer of each connection that is given
-/// back: a server that vanishes from the network keeps all places of such a pool taken for minutes
-/// after it is back. Here a connection comes back only from an operation that went well, and is
-/// dropped otherwise, also when nobody waits for the operation any more.
+/// The pool of sqlx waits without a limit for a response on each connection that is returned to it.
+/// When a server disappears from the network, its permits stay taken for minutes after the server is
+/// back. This pool takes back a connection only after a successful operation, and drops it
+/// otherwise, also when the operation is cancelled.
 pub(super) struct Pool<C: Connection> {
     options: C::Options,
     idle: Mutex<Vec<(C, Instant)>>,
-    places: Semaphore,
+    permits: Semaphore,
 }
 
 /// A connection for one operation.
-pub(super) struct Lease<'a, C: Connection> {
-    connection: C,
+pub(super) struct PooledConnection<'a, C: Connection> {
+    pub(super) connection: C,
     pool: &'a Pool<C>,
-    _place: SemaphorePermit<'a>,
+    _permit: SemaphorePermit<'a>,
 }
 
 impl<C> Pool<C>
@@ -42,42 +38,42 @@ where
     C: Connection,
     C::Options: ConnectOptions<Connection = C>,
 {
-    /// A pool of at most `size` connections. Connects nowhere yet.
+    /// Creates a pool of at most `size` connections, without connecting.
     pub(super) fn new(options: C::Options, size: usize) -> Self {
         Self {
             options,
             idle: Mutex::default(),
-            places: Semaphore::new(size),
+            permits: Semaphore::new(size),
         }
     }
 
-    /// A connection that is alive, as far as one can know. Callers are served in order.
-    pub(super) async fn get(&self) -> Result<Lease<'_, C>, sqlx::Error> {
-        let place = self.places.acquire().await;
-        let place = place.map_err(|_| sqlx::Error::PoolClosed)?;
+    /// Returns a connection. Callers are served in order.
+    pub(super) async fn acquire(&self) -> Result<PooledConnection<'_, C>, sqlx::Error> {
+        let permit = self.permits.acquire().await;
+        let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
         let connection = match self.reuse().await {
             Some(connection) => connection,
             None => self.options.connect().await?,
         };
-        Ok(Lease {
+        Ok(PooledConnection {
             connection,
             pool: self,
-            _place: place,
+            _permit: permit,
         })
     }
 
     async fn reuse(&self) -> Option<C> {
         let (mut connection, used_at) = {
             let mut idle = self.idle();
-            idle.retain(|(_, used_at)| used_at.elapsed() < IDLE);
+            idle.retain(|(_, used_at)| used_at.elapsed() < MAX_IDLE);
             idle.pop()?
         };
-        let is_alive = used_at.elapsed() < FRESH
+        let is_alive = used_at.elapsed() < ASSUMED_ALIVE
             || matches!(timeout(PING_TIMEOUT, connection.ping()).await, Ok(Ok(())));
         if is_alive {
             return Some(connection);
         }
-        // The others were used before this one: they are no better.
+        // The other connections were idle for longer than this one.
         self.idle().clear();
         None
     }
@@ -89,23 +85,9 @@ impl<C: Connection> Pool<C> {
     }
 }
 
-impl<C: Connection> Lease<'_, C> {
-    /// Gives the connection back after an operation that went well.
-    pub(super) fn keep(self) {
+impl<C: Connection> PooledConnection<'_, C> {
+    /// Returns the connection to the pool after a successful operation.
+    pub(super) fn release(self) {
         self.pool.idle().push((self.connection, Instant::now()));
-    }
-}
-
-impl<C: Connection> Deref for Lease<'_, C> {
-    type Target = C;
-
-    fn deref(&self) -> &C {
-        &self.connection
-    }
-}
-
-impl<C: Connection> DerefMut for Lease<'_, C> {
-    fn deref_mut(&mut self) -> &mut C {
-        &mut self.connection
     }
 }

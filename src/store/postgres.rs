@@ -11,12 +11,13 @@ use sqlx::{
     ConnectOptions, Connection, Executor, PgConnection, Postgres, postgres::PgConnectOptions,
 };
 use time::OffsetDateTime;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     OtenStore, RecordKey, StoreError, StoredRecord,
-    outside::{from_millis, in_time, millis, note_absence, random_version},
-    pool::{Lease, Pool},
-    sql::{self, Sweeper, failed, sql_store},
+    external::{from_millis, random_version, to_millis, warn_if_unreachable, with_timeout},
+    pool::{Pool, PooledConnection},
+    sql::{self, Sweeper, backend, sql_store},
 };
 use crate::clock::Clock;
 
@@ -31,95 +32,91 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS oten_records (
     );
     CREATE INDEX IF NOT EXISTS oten_members_expires_at ON oten_members (expires_at);";
 
-/// Whether the tables are there: a user without the right to make some can use them.
+/// Checked first, because a database user without the right to create tables can still use them.
 const HAS_TABLES: &str = "SELECT to_regclass('oten_records') IS NOT NULL \
     AND to_regclass('oten_members') IS NOT NULL";
 
-/// Who holds it makes the tables: "oten" in ASCII.
+/// The advisory lock for creating the tables: "oten" in ASCII.
 const SCHEMA_LOCK: i64 = 0x6f74_656e;
 
 const CONNECTIONS: usize = 10;
 
-/// A store in a PostgreSQL database, for any number of processes. Copies are the same store.
+/// A store in a PostgreSQL database, shared by any number of processes.
 ///
-/// The tables `oten_records` and `oten_members` are made in the first schema of the search path
-/// when they are not there. Up to ten connections are held. When the server is down each operation
-/// fails within two seconds; when it is back they work.
+/// Creates the tables `oten_records` and `oten_members` in the first schema of the search path if
+/// they do not exist. Holds at most 10 connections. Clones share them. While the server is down,
+/// each operation returns an error within 2 seconds.
 ///
-/// TLS is decided by the URL's `sslmode` (`prefer` by default; only `verify-full` checks who
-/// answers), the authority by `sslrootcert`. Behind a pooler that hands out a connection per
-/// transaction, add `statement-cache-capacity=0`.
+/// The `sslmode` of the URL selects TLS and defaults to `prefer`; only `verify-full` verifies the
+/// server's identity. `sslrootcert` names the certificate authority. Behind a connection pooler in
+/// transaction mode, add `statement-cache-capacity=0`.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
 /// use axum_oten::store::{PostgresStore, StoreError};
 ///
-/// let refused = PostgresStore::connect("postgres://localhost:port/").await;
-/// assert!(matches!(refused, Err(StoreError::Address(_))));
+/// let result = PostgresStore::connect("postgres://localhost:port/").await;
+/// assert!(matches!(result, Err(StoreError::Address(_))));
 /// # }
 /// ```
 #[derive(Clone)]
 pub struct PostgresStore {
-    database: Database,
+    database: Arc<Database>,
     clock: Clock,
     sweeper: Sweeper,
 }
 
-#[derive(Clone)]
 struct Database {
-    pool: Arc<Pool<PgConnection>>,
-    has_tables: Arc<AtomicBool>,
+    pool: Pool<PgConnection>,
+    has_tables: AtomicBool,
 }
 
 impl PostgresStore {
-    /// Connects to the database of a URL, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`. One that
-    /// does not answer is no error; it is tried again at each operation. Must be called within a
-    /// Tokio runtime.
+    /// Connects to the database at a URL, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
+    ///
+    /// A server that does not answer is not an error; each operation tries to connect again. Must
+    /// be called within a Tokio runtime.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Address`] when the URL is none.
+    /// [`StoreError::Address`] if the URL is invalid.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let options: PgConnectOptions = url
             .parse()
             .map_err(|error: sqlx::Error| StoreError::Address(error.into()))?;
         let database = Database {
-            pool: Arc::new(Pool::new(options.disable_statement_logging(), CONNECTIONS)),
-            has_tables: Arc::default(),
+            pool: Pool::new(options.disable_statement_logging(), CONNECTIONS),
+            has_tables: AtomicBool::new(false),
         };
-        note_absence(in_time(async { database.ping().await.map_err(failed) }).await);
-        Ok(Self::start(database, Clock::system()))
+        let connected = with_timeout(async { database.read().await.map_err(backend) }).await;
+        warn_if_unreachable(connected.map(PooledConnection::release));
+        Ok(Self::new(Arc::new(database), Clock::system()))
     }
 }
 
 impl Database {
-    async fn reads(&self) -> Result<Lease<'_, PgConnection>, sqlx::Error> {
-        let mut connection = self.pool.get().await?;
+    async fn read(&self) -> Result<PooledConnection<'_, PgConnection>, sqlx::Error> {
+        let mut pooled = self.pool.acquire().await?;
         if !self.has_tables.load(Ordering::Relaxed) {
-            make_tables(&mut connection).await?;
+            create_tables(&mut pooled.connection).await?;
             self.has_tables.store(true, Ordering::Relaxed);
         }
-        Ok(connection)
+        Ok(pooled)
     }
 
-    async fn writes(&self) -> Result<Lease<'_, PgConnection>, sqlx::Error> {
-        self.reads().await
-    }
-
-    async fn ping(&self) -> Result<(), sqlx::Error> {
-        self.reads().await?.keep();
-        Ok(())
+    async fn write(&self) -> Result<PooledConnection<'_, PgConnection>, sqlx::Error> {
+        self.read().await
     }
 }
 
-async fn make_tables(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+async fn create_tables(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     let (has_tables,): (bool,) = sqlx::query_as(HAS_TABLES)
         .fetch_one(&mut *connection)
         .await?;
     if has_tables {
         return Ok(());
     }
-    // `IF NOT EXISTS` alone fails when two do it at the same time.
+    // `IF NOT EXISTS` alone fails when two processes create a table at the same time.
     let mut transaction = connection.begin().await?;
     sqlx::query("SELECT pg_advisory_xact_lock($1)")
         .bind(SCHEMA_LOCK)

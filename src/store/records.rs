@@ -5,31 +5,36 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use super::{OtenStore, RecordKey, StoreError};
 use crate::{
     audit::{AuditTrail, EventKind},
     clock::Clock,
     metric::{self, StoreFailure},
-    seal::{Place, Sealer},
-    store::{OtenStore, RecordKey, StoreError},
+    seal::{AssociatedData, Sealer},
+    secret::Secret,
 };
 
-/// A store that has not answered by then is down.
-pub(super) const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+/// The time limit of each operation.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The kinds of records. A kind is part of a record's key.
+/// The expiry of a probe record, which is removed earlier unless the process exits.
+const PROBE_LIFETIME: Duration = Duration::from_secs(60);
+
+/// The kinds of records. The kind of a record is part of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RecordKind {
     Session,
     LoginAttempt,
     Tokens,
+    /// A lease on the refresh of tokens.
     Lease,
-    /// A set: where the sessions of a user are.
+    /// A set with the sessions of a user.
     SessionsOfSub,
-    /// A set: where the sessions are that belong to one session at the provider.
+    /// A set with the sessions that belong to one session at the provider.
     SessionsOfSid,
-    /// That a logout token was used.
+    /// A logout token that was used.
     LogoutToken,
-    /// Put there and taken back, to see whether the store works.
+    /// A record of [`Records::probe`].
     Probe,
 }
 
@@ -47,12 +52,12 @@ impl RecordKind {
         }
     }
 
-    /// Whether records of this kind hold secrets and are sealed wherever there is a key.
+    /// Returns whether records of this kind contain secrets, and are sealed if there is a key.
     ///
-    /// A session holds none: with what is in it nobody can sign in or act for the user, and where
-    /// its tokens are is of no use without the key. **What the
-    /// app puts into it and what the ID token says about the user lie there in plain**, so that a
-    /// request of a signed-in user costs no decryption and a changed key signs nobody out.
+    /// A session contains no secret: its content neither signs a user in nor authorizes a call, and
+    /// its tokens are sealed in a record of their own. **The app's data and the user's claims are
+    /// stored in plain text**, so a request of a signed-in user needs no decryption, and a changed
+    /// key signs no user out.
     fn is_sealed(self) -> bool {
         match self {
             Self::Session
@@ -65,8 +70,33 @@ impl RecordKind {
     }
 }
 
-/// The store as this crate uses it: records of a kind, as JSON, each call bounded in time, each
-/// record's end of life checked by our own clock. Each request has a clone: one count goes up and down.
+/// The kind and key of a record or a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordId {
+    kind: RecordKind,
+    key: RecordKey,
+}
+
+impl RecordId {
+    pub(crate) fn new(kind: RecordKind, id: &str) -> Self {
+        let key = RecordKey::new(kind.name(), id);
+        Self { kind, key }
+    }
+
+    /// Parses the text of [`address`](Self::address).
+    pub(crate) fn from_address(kind: RecordKind, address: &str) -> Option<Self> {
+        let key = RecordKey::from_hex(kind.name(), address)?;
+        Some(Self { kind, key })
+    }
+
+    /// Returns the key as text, for a member of a set. It does not reveal the ID.
+    pub(crate) fn address(&self) -> String {
+        self.key.to_string()
+    }
+}
+
+/// The store as this crate uses it: records are JSON, sealed if they contain secrets. Every
+/// operation is limited in time, and this process's clock decides when records expire.
 #[derive(Clone, Debug)]
 pub(crate) struct Records(Arc<Inner>);
 
@@ -78,12 +108,30 @@ struct Inner {
     trail: AuditTrail,
 }
 
-/// A record that was found.
+/// A record that was loaded.
 #[derive(Debug)]
-pub(crate) struct Found<T> {
+pub(crate) struct LoadedRecord<T> {
     pub(crate) value: T,
     pub(crate) version: u64,
     pub(crate) expires_at: OffsetDateTime,
+}
+
+/// Whether the store contains records in plain text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecordEncoding {
+    Sealed,
+    Plain,
+}
+
+/// Error returned when a store does not work.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProbeError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the store did not return the value that was written")]
+    NotStored,
+    #[error("the store returned a record that was removed")]
+    NotRemoved,
 }
 
 impl Records {
@@ -96,13 +144,13 @@ impl Records {
         }))
     }
 
-    /// Seals from now on what holds secrets, and takes nothing unsealed for it.
+    /// Seals records that contain secrets, and rejects such records if they are not sealed.
     pub(crate) fn with_sealer(mut self, sealer: Option<Sealer>) -> Self {
         Arc::make_mut(&mut self.0).sealer = sealer;
         self
     }
 
-    /// Tells of what is wrong in the store where the app hears of it.
+    /// Records events about records that cannot be opened in `trail`.
     pub(crate) fn with_trail(mut self, trail: AuditTrail) -> Self {
         Arc::make_mut(&mut self.0).trail = trail;
         self
@@ -112,59 +160,47 @@ impl Records {
         &self.0.clock
     }
 
-    /// Puts a record under an id that was made for it: of 128 random bits or more, it is free.
+    /// Inserts a record under a new random ID of at least 128 bits.
     pub(crate) async fn insert_new(
         &self,
-        kind: RecordKind,
-        id: &str,
+        id: &RecordId,
         value: &impl Serialize,
         expires_at: OffsetDateTime,
     ) -> Result<(), StoreError> {
-        let key = RecordKey::new(kind.name(), id);
-        let value = self.encode(kind, &key, value)?;
-        if bounded(self.0.store.insert(&key, &value, expires_at)).await? {
+        let value = self.encode(id, value)?;
+        if self.insert_raw(id, &value, expires_at).await? {
             Ok(())
         } else {
             Err(StoreError::Occupied)
         }
     }
 
-    /// Puts a value under an id that others may want, too. Answers whether it is there now.
+    /// Inserts a value unless a record exists, and returns whether it was inserted.
     pub(crate) async fn insert_raw(
         &self,
-        kind: RecordKind,
-        id: &str,
+        id: &RecordId,
         value: &[u8],
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
-        let key = RecordKey::new(kind.name(), id);
-        bounded(self.0.store.insert(&key, value, expires_at)).await
+        bounded(self.0.store.insert(&id.key, value, expires_at)).await
     }
 
-    /// Removes a value that was put with [`insert_raw`](Self::insert_raw), if it is there still.
-    pub(crate) async fn remove_if(
-        &self,
-        kind: RecordKind,
-        id: &str,
-        value: &[u8],
-    ) -> Result<bool, StoreError> {
-        let key = RecordKey::new(kind.name(), id);
-        bounded(self.0.store.remove_if(&key, value)).await
+    /// Removes a value that was inserted with [`insert_raw`](Self::insert_raw), if it is unchanged.
+    pub(crate) async fn remove_if(&self, id: &RecordId, value: &[u8]) -> Result<bool, StoreError> {
+        bounded(self.0.store.remove_if(&id.key, value)).await
     }
 
     pub(crate) async fn load<T: DeserializeOwned>(
         &self,
-        kind: RecordKind,
-        id: &str,
-    ) -> Result<Option<Found<T>>, StoreError> {
-        let key = RecordKey::new(kind.name(), id);
-        let Some(record) = bounded(self.0.store.load(&key)).await? else {
+        id: &RecordId,
+    ) -> Result<Option<LoadedRecord<T>>, StoreError> {
+        let Some(record) = bounded(self.0.store.load(&id.key)).await? else {
             return Ok(None);
         };
         if record.expires_at <= self.0.clock.now() {
             return Ok(None);
         }
-        Ok(self.decode(kind, &key, &record.value).map(|value| Found {
+        Ok(self.decode(id, &record.value).map(|value| LoadedRecord {
             value,
             version: record.version,
             expires_at: record.expires_at,
@@ -173,133 +209,120 @@ impl Records {
 
     pub(crate) async fn replace(
         &self,
-        kind: RecordKind,
-        id: &str,
+        id: &RecordId,
         version: Option<u64>,
         value: &impl Serialize,
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
-        let key = RecordKey::new(kind.name(), id);
-        let value = self.encode(kind, &key, value)?;
-        bounded(self.0.store.replace(&key, version, &value, expires_at)).await
+        let value = self.encode(id, value)?;
+        bounded(self.0.store.replace(&id.key, version, &value, expires_at)).await
     }
 
     pub(crate) async fn touch(
         &self,
-        kind: RecordKind,
-        id: &str,
+        id: &RecordId,
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
-        let key = RecordKey::new(kind.name(), id);
-        bounded(self.0.store.touch(&key, expires_at)).await
+        bounded(self.0.store.touch(&id.key, expires_at)).await
     }
 
-    /// Removes a record and hands it out, to one caller only.
+    /// Removes a record and returns it. Of concurrent calls, only one receives the record.
     pub(crate) async fn take<T: DeserializeOwned>(
         &self,
-        kind: RecordKind,
-        id: &str,
+        id: &RecordId,
     ) -> Result<Option<T>, StoreError> {
-        let key = RecordKey::new(kind.name(), id);
-        let taken = bounded(self.0.store.take(&key)).await?;
-        Ok(taken.and_then(|value| self.decode(kind, &key, &value)))
+        let taken = bounded(self.0.store.take(&id.key)).await?;
+        Ok(taken.and_then(|value| self.decode(id, &value)))
     }
 
-    /// Where a record is, as text for a set: it says nothing about the id.
-    pub(crate) fn address(kind: RecordKind, id: &str) -> String {
-        RecordKey::new(kind.name(), id).to_string()
-    }
-
-    /// Removes the record at an address and hands it out, to one caller only.
-    pub(crate) async fn take_at<T: DeserializeOwned>(
-        &self,
-        kind: RecordKind,
-        address: &str,
-    ) -> Result<Option<T>, StoreError> {
-        let Some(key) = RecordKey::from_hex(kind.name(), address) else {
-            return Ok(None);
-        };
-        let taken = bounded(self.0.store.take(&key)).await?;
-        Ok(taken.and_then(|value| self.decode(kind, &key, &value)))
+    /// Removes a record if it exists.
+    pub(crate) async fn remove(&self, id: &RecordId) -> Result<(), StoreError> {
+        bounded(self.0.store.take(&id.key)).await.map(drop)
     }
 
     pub(crate) async fn add_member(
         &self,
-        kind: RecordKind,
-        id: &str,
+        set: &RecordId,
         member: &str,
         expires_at: OffsetDateTime,
     ) -> Result<(), StoreError> {
-        let set = RecordKey::new(kind.name(), id);
-        bounded(self.0.store.add_member(&set, member, expires_at)).await
+        bounded(self.0.store.add_member(&set.key, member, expires_at)).await
     }
 
-    pub(crate) async fn members(
-        &self,
-        kind: RecordKind,
-        id: &str,
-    ) -> Result<Vec<String>, StoreError> {
-        let set = RecordKey::new(kind.name(), id);
-        bounded(self.0.store.members(&set)).await
+    pub(crate) async fn members(&self, set: &RecordId) -> Result<Vec<String>, StoreError> {
+        bounded(self.0.store.members(&set.key)).await
     }
 
     pub(crate) async fn remove_member(
         &self,
-        kind: RecordKind,
-        id: &str,
+        set: &RecordId,
         member: &str,
     ) -> Result<(), StoreError> {
-        let set = RecordKey::new(kind.name(), id);
-        bounded(self.0.store.remove_member(&set, member)).await
+        bounded(self.0.store.remove_member(&set.key, member)).await
     }
 
-    /// The record as it lies in the store.
-    pub(super) async fn load_raw(
-        &self,
-        kind: RecordKind,
-        id: &str,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        let key = RecordKey::new(kind.name(), id);
-        let found = bounded(self.0.store.load(&key)).await?;
-        Ok(found.map(|record| record.value))
+    /// Writes, reads and removes a record, within the time limit of one operation.
+    pub(crate) async fn probe(&self) -> Result<RecordEncoding, ProbeError> {
+        timeout(STORE_TIMEOUT, self.write_and_remove())
+            .await
+            .unwrap_or(Err(ProbeError::Store(StoreError::TimedOut)))
     }
 
-    /// Removes a record, if there is one.
-    pub(crate) async fn remove(&self, kind: RecordKind, id: &str) -> Result<(), StoreError> {
-        let key = RecordKey::new(kind.name(), id);
-        bounded(self.0.store.take(&key)).await.map(drop)
+    async fn write_and_remove(&self) -> Result<RecordEncoding, ProbeError> {
+        let id = RecordId::new(RecordKind::Probe, Secret::random().expose());
+        let value = Secret::random();
+        let expires_at = self.clock().now() + PROBE_LIFETIME;
+        self.insert_new(&id, &value.expose(), expires_at).await?;
+        let read = self.read_probe(&id, value.expose()).await;
+        self.remove(&id).await?;
+        let encoding = read?;
+        match self.load_raw(&id).await? {
+            None => Ok(encoding),
+            Some(_) => Err(ProbeError::NotRemoved),
+        }
     }
 
-    fn encode(
-        &self,
-        kind: RecordKind,
-        key: &RecordKey,
-        value: &impl Serialize,
-    ) -> Result<Vec<u8>, StoreError> {
+    async fn read_probe(&self, id: &RecordId, value: &str) -> Result<RecordEncoding, ProbeError> {
+        let loaded = self.load::<String>(id).await?;
+        if loaded.is_none_or(|loaded| loaded.value != value) {
+            return Err(ProbeError::NotStored);
+        }
+        let raw = self.load_raw(id).await?.ok_or(ProbeError::NotStored)?;
+        let is_plain = raw
+            .windows(value.len())
+            .any(|part| part == value.as_bytes());
+        Ok(if is_plain {
+            RecordEncoding::Plain
+        } else {
+            RecordEncoding::Sealed
+        })
+    }
+
+    async fn load_raw(&self, id: &RecordId) -> Result<Option<Vec<u8>>, StoreError> {
+        let loaded = bounded(self.0.store.load(&id.key)).await?;
+        Ok(loaded.map(|record| record.value))
+    }
+
+    fn encode(&self, id: &RecordId, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
         let plain = serde_json::to_vec(value).map_err(|error| StoreError::Backend(error.into()))?;
-        Ok(match self.sealer_of(kind) {
-            Some(sealer) => sealer.seal(place(key), &Zeroizing::new(plain)),
+        Ok(match self.sealer(id.kind) {
+            Some(sealer) => sealer.seal(associated_data(id), &Zeroizing::new(plain)),
             None => plain,
         })
     }
 
-    /// A record that cannot be opened or read counts as none: it is of another version of this
-    /// crate, or somebody wrote into the store.
-    fn decode<T: DeserializeOwned>(
-        &self,
-        kind: RecordKind,
-        key: &RecordKey,
-        value: &[u8],
-    ) -> Option<T> {
-        let Some(sealer) = self.sealer_of(kind) else {
-            return read(kind, value);
+    /// Returns `None` for a record that cannot be opened or parsed: another version of this crate
+    /// wrote it, or it was tampered with.
+    fn decode<T: DeserializeOwned>(&self, id: &RecordId, value: &[u8]) -> Option<T> {
+        let Some(sealer) = self.sealer(id.kind) else {
+            return parse(id.kind, value);
         };
-        match sealer.open(place(key), value) {
-            Ok(plain) => read(kind, &plain),
+        match sealer.open(associated_data(id), value) {
+            Ok(plain) => parse(id.kind, &plain),
             Err(cause) => {
                 let event = self.0.trail.event(EventKind::UnsealedRecord);
                 let event = event
-                    .with_record_kind(kind.name())
+                    .with_record_kind(id.kind.name())
                     .with_cause(cause.to_string());
                 self.0.trail.record(&event);
                 None
@@ -307,15 +330,15 @@ impl Records {
         }
     }
 
-    fn sealer_of(&self, kind: RecordKind) -> Option<&Sealer> {
+    fn sealer(&self, kind: RecordKind) -> Option<&Sealer> {
         self.0.sealer.as_ref().filter(|_| kind.is_sealed())
     }
 }
 
-fn place(key: &RecordKey) -> Place<'_> {
-    Place {
-        kind: key.kind(),
-        id: key.as_bytes(),
+fn associated_data(id: &RecordId) -> AssociatedData<'_> {
+    AssociatedData {
+        kind: id.key.kind(),
+        key: id.key.as_bytes(),
     }
 }
 
@@ -334,13 +357,13 @@ async fn bounded<T>(
     outcome
 }
 
-fn read<T: DeserializeOwned>(kind: RecordKind, value: &[u8]) -> Option<T> {
-    let decoded = serde_json::from_slice(value).ok();
-    if decoded.is_none() {
+fn parse<T: DeserializeOwned>(kind: RecordKind, value: &[u8]) -> Option<T> {
+    let parsed = serde_json::from_slice(value).ok();
+    if parsed.is_none() {
         tracing::warn!(
             kind = kind.name(),
-            "a record in the session store cannot be read; it counts as absent"
+            "ignored a record in the session store that cannot be parsed"
         );
     }
-    decoded
+    parsed
 }

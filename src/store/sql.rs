@@ -1,13 +1,14 @@
-//! What the SQL stores have in common: the tables, the statements, and how they are asked. Both
-//! databases understand the same statements, each of which decides and acts at once.
+//! The parts that the SQL stores share: statements and the implementation of
+//! [`OtenStore`](super::OtenStore). Both databases accept the same statements, and each statement is
+//! atomic.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::StoreError;
 
-/// Puts a record where none is or an expired one.
+/// Inserts a record if none exists or the existing one has expired.
 pub(super) const INSERT: &str = "INSERT INTO oten_records (key, value, version, expires_at) \
     VALUES ($1, $2, $3, $4) \
     ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = excluded.version, \
@@ -42,8 +43,8 @@ pub(super) const MEMBERS: &str =
 pub(super) const REMOVE_MEMBER: &str =
     "DELETE FROM oten_members WHERE set_key = $1 AND member = $2";
 
-/// What has expired, a few hundred at a time: nobody waits long for it. The condition is there
-/// twice, because a record that was found expired may be a new one when it is its turn.
+/// Statements that remove expired rows, [`SWEEP_BATCH`] at a time to keep locks short. They repeat
+/// the condition on the expiry, because a row that was selected may be replaced before it is deleted.
 pub(super) const SWEEPS: [&str; 2] = [
     "DELETE FROM oten_records WHERE expires_at <= $1 AND key IN \
      (SELECT key FROM oten_records WHERE expires_at <= $1 LIMIT 500)",
@@ -51,135 +52,116 @@ pub(super) const SWEEPS: [&str; 2] = [
      (SELECT set_key, member FROM oten_members WHERE expires_at <= $1 LIMIT 500)",
 ];
 
-pub(super) const SWEPT_AT_ONCE: u64 = 500;
+pub(super) const SWEEP_BATCH: u64 = 500;
 
-const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
+pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Removes from time to time what has expired, until the last copy of its store is gone.
-#[derive(Clone)]
-pub(super) struct Sweeper(
-    #[expect(dead_code, reason = "it is there to be dropped")] Arc<AbortOnDrop>,
-);
+/// The task that removes expired records, which ends with the last clone of its store.
+pub(super) type Sweeper = Arc<AbortOnDropHandle<()>>;
 
-struct AbortOnDrop(JoinHandle<()>);
-
-impl Sweeper {
-    pub(super) fn start<S>(mut sweep: impl FnMut() -> S + Send + 'static) -> Self
-    where
-        S: Future<Output = Result<u64, StoreError>> + Send,
-    {
-        let task = tokio::spawn(async move {
-            let mut interval = tokio::time::interval(SWEEP_INTERVAL);
-            loop {
-                interval.tick().await;
-                if let Err(error) = sweep().await {
-                    let error = crate::error::with_causes(&error);
-                    tracing::debug!(error, "expired records could not be removed");
-                }
-            }
-        });
-        Self(Arc::new(AbortOnDrop(task)))
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-pub(super) fn failed(error: sqlx::Error) -> StoreError {
+pub(super) fn backend(error: sqlx::Error) -> StoreError {
     StoreError::Backend(error.into())
 }
 
-/// Implements [`OtenStore`](super::OtenStore) for a store with a `database`, a `clock` and a
-/// `sweeper`, in the driver's `$driver`. The database is `Clone` and has `reads()` and `writes()`,
-/// which give a connection for one operation.
+/// Implements [`OtenStore`](super::OtenStore) for a store with the fields `database`, `clock` and
+/// `sweeper`. The module must define `Database` with the methods `read` and `write`, which return a
+/// connection of the sqlx driver `$driver`.
 macro_rules! sql_store {
     ($store:ident, $driver:ty) => {
         type Arguments<'q> = <$driver as sqlx::Database>::Arguments<'q>;
         type Row = <$driver as sqlx::Database>::Row;
-        type Connected<'a> = Lease<'a, <$driver as sqlx::Database>::Connection>;
+        type Connected<'a> = PooledConnection<'a, <$driver as sqlx::Database>::Connection>;
 
         impl $store {
-            fn start(database: Database, clock: Clock) -> Self {
-                let (swept, now) = (database.clone(), clock.clone());
-                let sweep = move || {
-                    let (swept, now) = (swept.clone(), now.clone());
-                    async move { Self::sweep(&swept, &now).await }
-                };
+            fn new(database: Arc<Database>, clock: Clock) -> Self {
+                let (swept, now) = (Arc::clone(&database), clock.clone());
+                let sweeper = tokio::spawn(async move {
+                    let mut interval = tokio::time::interval(sql::SWEEP_INTERVAL);
+                    loop {
+                        interval.tick().await;
+                        if let Err(error) = sweep(&swept, &now).await {
+                            let error = crate::error::with_causes(&error);
+                            tracing::debug!(error, "failed to remove expired records");
+                        }
+                    }
+                });
                 Self {
                     database,
                     clock,
-                    sweeper: Sweeper::start(sweep),
+                    sweeper: Arc::new(AbortOnDropHandle::new(sweeper)),
                 }
             }
 
-            /// Lets the store's records age by another clock than the system's. Must be called
-            /// within a Tokio runtime.
+            /// Sets the clock that decides when records expire. Defaults to the system clock. Must
+            /// be called within a Tokio runtime.
             #[must_use]
             pub fn with_clock(self, clock: Clock) -> Self {
                 drop(self.sweeper);
-                Self::start(self.database, clock)
+                Self::new(self.database, clock)
             }
 
-            /// Removes what has expired and says how much it was. It happens by itself once a
-            /// minute; what has expired is not seen before either.
+            /// Removes expired records and set members, and returns their number.
+            ///
+            /// Calling this is optional: a background task does so every 60 seconds, and other
+            /// operations treat expired records as absent.
             ///
             /// # Errors
             ///
-            /// [`StoreError`] when the database cannot be asked.
+            /// [`StoreError`] if the database fails.
             pub async fn remove_expired(&self) -> Result<u64, StoreError> {
-                Self::sweep(&self.database, &self.clock).await
-            }
-
-            async fn sweep(database: &Database, clock: &Clock) -> Result<u64, StoreError> {
-                let mut removed = 0;
-                for sweep in sql::SWEEPS {
-                    loop {
-                        let sweep = sqlx::query(sweep).bind(millis(clock.now()));
-                        let swept = execute(database, sweep).await?;
-                        removed += swept;
-                        if swept < sql::SWEPT_AT_ONCE {
-                            break;
-                        }
-                    }
-                }
-                Ok(removed)
+                sweep(&self.database, &self.clock).await
             }
 
             fn now(&self) -> i64 {
-                millis(self.clock.now())
+                to_millis(self.clock.now())
             }
         }
 
-        /// Writes, and tells how many rows that changed.
+        async fn sweep(database: &Database, clock: &Clock) -> Result<u64, StoreError> {
+            let mut removed = 0;
+            for statement in sql::SWEEPS {
+                loop {
+                    let sweep = sqlx::query(statement).bind(to_millis(clock.now()));
+                    let batch = execute(database, sweep).await?;
+                    removed += batch;
+                    if batch < sql::SWEEP_BATCH {
+                        break;
+                    }
+                }
+            }
+            Ok(removed)
+        }
+
+        /// Executes a write and returns the number of affected rows.
         async fn execute<'q>(
             database: &Database,
-            write: sqlx::query::Query<'q, $driver, Arguments<'q>>,
+            query: sqlx::query::Query<'q, $driver, Arguments<'q>>,
         ) -> Result<u64, StoreError> {
-            in_time(async {
-                let mut connection = database.writes().await.map_err(failed)?;
-                let written = write.execute(&mut *connection).await.map_err(failed)?;
-                connection.keep();
-                Ok(written.rows_affected())
+            with_timeout(async {
+                let mut pooled = database.write().await.map_err(backend)?;
+                let result = query.execute(&mut pooled.connection).await;
+                let affected = result.map_err(backend)?.rows_affected();
+                pooled.release();
+                Ok(affected)
             })
             .await
         }
 
-        /// All rows, not the first one: when the answer is complete, what it says is committed.
+        /// Returns all rows instead of the first one: once the response is complete, a write is
+        /// committed.
         async fn fetch<'q, T>(
             connection: impl Future<Output = Result<Connected<'_>, sqlx::Error>>,
-            question: sqlx::query::QueryAs<'q, $driver, T, Arguments<'q>>,
+            query: sqlx::query::QueryAs<'q, $driver, T, Arguments<'q>>,
         ) -> Result<Vec<T>, StoreError>
         where
             T: for<'r> sqlx::FromRow<'r, Row> + Send + Unpin + 'q,
         {
-            in_time(async {
-                let mut connection = connection.await.map_err(failed)?;
-                let answer = question.fetch_all(&mut *connection).await.map_err(failed)?;
-                connection.keep();
-                Ok(answer)
+            with_timeout(async {
+                let mut pooled = connection.await.map_err(backend)?;
+                let result = query.fetch_all(&mut pooled.connection).await;
+                let rows = result.map_err(backend)?;
+                pooled.release();
+                Ok(rows)
             })
             .await
         }
@@ -196,7 +178,7 @@ macro_rules! sql_store {
                     .bind(&key.as_bytes()[..])
                     .bind(value)
                     .bind(random_version().cast_signed())
-                    .bind(millis(expires_at))
+                    .bind(to_millis(expires_at))
                     .bind(self.now());
                 Ok(execute(&self.database, insert).await? > 0)
             }
@@ -205,7 +187,7 @@ macro_rules! sql_store {
                 let load = sqlx::query_as(sql::LOAD)
                     .bind(&key.as_bytes()[..])
                     .bind(self.now());
-                let found: Vec<(Vec<u8>, i64, i64)> = fetch(self.database.reads(), load).await?;
+                let found: Vec<(Vec<u8>, i64, i64)> = fetch(self.database.read(), load).await?;
                 let Some((value, version, expires_at)) = found.into_iter().next() else {
                     return Ok(None);
                 };
@@ -230,7 +212,7 @@ macro_rules! sql_store {
                 let mut replace = sqlx::query(statement)
                     .bind(value)
                     .bind(random_version().cast_signed())
-                    .bind(millis(expires_at))
+                    .bind(to_millis(expires_at))
                     .bind(&key.as_bytes()[..])
                     .bind(self.now());
                 if let Some(version) = version {
@@ -245,7 +227,7 @@ macro_rules! sql_store {
                 expires_at: OffsetDateTime,
             ) -> Result<bool, StoreError> {
                 let touch = sqlx::query(sql::TOUCH)
-                    .bind(millis(expires_at))
+                    .bind(to_millis(expires_at))
                     .bind(&key.as_bytes()[..])
                     .bind(self.now());
                 Ok(execute(&self.database, touch).await? > 0)
@@ -255,7 +237,7 @@ macro_rules! sql_store {
                 let take = sqlx::query_as(sql::TAKE)
                     .bind(&key.as_bytes()[..])
                     .bind(self.now());
-                let taken: Vec<(Vec<u8>,)> = fetch(self.database.writes(), take).await?;
+                let taken: Vec<(Vec<u8>,)> = fetch(self.database.write(), take).await?;
                 Ok(taken.into_iter().next().map(|(value,)| value))
             }
 
@@ -276,7 +258,7 @@ macro_rules! sql_store {
                 let add = sqlx::query(sql::ADD_MEMBER)
                     .bind(&set.as_bytes()[..])
                     .bind(member.as_bytes())
-                    .bind(millis(expires_at));
+                    .bind(to_millis(expires_at));
                 execute(&self.database, add).await.map(drop)
             }
 
@@ -284,7 +266,7 @@ macro_rules! sql_store {
                 let members = sqlx::query_as(sql::MEMBERS)
                     .bind(&set.as_bytes()[..])
                     .bind(self.now());
-                let found: Vec<(Vec<u8>,)> = fetch(self.database.reads(), members).await?;
+                let found: Vec<(Vec<u8>,)> = fetch(self.database.read(), members).await?;
                 found
                     .into_iter()
                     .map(|(member,)| String::from_utf8(member))

@@ -14,12 +14,13 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode},
 };
 use time::OffsetDateTime;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     OtenStore, RecordKey, StoreError, StoredRecord,
-    outside::{from_millis, in_time, millis, random_version},
-    pool::{Lease, Pool},
-    sql::{self, Sweeper, failed, sql_store},
+    external::{from_millis, random_version, to_millis, with_timeout},
+    pool::{Pool, PooledConnection},
+    sql::{self, Sweeper, backend, sql_store},
 };
 use crate::clock::Clock;
 
@@ -34,146 +35,142 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS oten_records (
     ) WITHOUT ROWID;
     CREATE INDEX IF NOT EXISTS oten_members_expires_at ON oten_members (expires_at);";
 
-/// How long a write waits for another process's.
+/// How long a write waits for a write of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 const READERS: usize = 4;
 
-const OPEN_TRIES: u32 = 100;
+const OPEN_ATTEMPTS: u32 = 100;
 const OPEN_PAUSE: Duration = Duration::from_millis(20);
 
-/// A store in a SQLite file: it outlives the process, and the processes of one machine may share
-/// it. Not for a network file system, whose locks cannot be relied on.
+/// A store in a SQLite file, shared by the processes of one machine.
 ///
-/// The file and its folder are made when they are not there, for this user's eyes only. What the
-/// store has said to have written survives a loss of power. Copies are the same store.
+/// Creates the file and its directory, readable by the current user only, if they do not exist.
+/// Acknowledged writes survive a power failure. Clones share the connections. Do not place the file
+/// on a network file system, whose locks are unreliable.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), axum_oten::store::StoreError> {
 /// use axum_oten::store::{OtenStore, SqliteStore};
 ///
-/// # let folder = std::env::temp_dir().join(format!("axum-oten-doc-{}", std::process::id()));
-/// let store = SqliteStore::open(folder.join("sessions.db")).await?;
+/// # let directory = std::env::temp_dir().join(format!("axum-oten-doc-{}", std::process::id()));
+/// let store = SqliteStore::open(directory.join("sessions.db")).await?;
 /// assert!(store.is_external());
-/// assert!(SqliteStore::open(&folder).await.is_err()); // a folder is no database
-/// # std::fs::remove_dir_all(folder).ok();
+/// assert!(SqliteStore::open(&directory).await.is_err()); // not a file
+/// # std::fs::remove_dir_all(directory).ok();
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
 pub struct SqliteStore {
-    database: Database,
+    database: Arc<Database>,
     clock: Clock,
     sweeper: Sweeper,
 }
 
-#[derive(Clone)]
 struct Database {
     path: PathBuf,
-    reads: Arc<Pool<SqliteConnection>>,
-    /// One connection: writes of this process queue up here, in order, and not at the file's lock,
-    /// where waiting is a gamble.
-    writes: Arc<Pool<SqliteConnection>>,
+    readers: Pool<SqliteConnection>,
+    /// One connection, so that writes of this process queue here in order. SQLite does not order the
+    /// writers that wait for the lock on the file.
+    writer: Pool<SqliteConnection>,
 }
 
 impl SqliteStore {
-    /// Opens the file, and makes it and its tables where they are not there. Must be called within
+    /// Opens a file, and creates the file and its tables if they do not exist. Must be called within
     /// a Tokio runtime.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the file cannot be made, or is not a SQLite database.
+    /// [`StoreError::Backend`] if the file cannot be created or is not a SQLite database.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let path = path.as_ref().to_owned();
-        let opened = Database::open(path.clone()).await;
-        let database = opened.map_err(|error| {
-            let context = format!("the session file {} cannot be opened", path.display());
-            StoreError::Backend(Box::new(CannotOpen { context, error }))
+        let path = path.as_ref();
+        let database = Database::open(path).await.map_err(|source| {
+            let path = path.display().to_string();
+            StoreError::Backend(OpenError { path, source }.into())
         })?;
-        Ok(Self::start(database, Clock::system()))
+        Ok(Self::new(Arc::new(database), Clock::system()))
     }
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("{context}")]
-struct CannotOpen {
-    context: String,
-    #[source]
-    error: sqlx::Error,
+#[error("the session file {path} cannot be opened")]
+struct OpenError {
+    path: String,
+    source: sqlx::Error,
 }
 
 impl Database {
-    async fn open(path: PathBuf) -> Result<Self, sqlx::Error> {
-        make_file(path.clone()).await?;
+    async fn open(path: &Path) -> Result<Self, sqlx::Error> {
+        create_file(path.to_owned()).await?;
         let options = SqliteConnectOptions::new()
-            .filename(&path)
+            .filename(path)
             .journal_mode(SqliteJournalMode::Wal)
             .busy_timeout(BUSY_TIMEOUT)
             .disable_statement_logging();
         let database = Self {
-            reads: Arc::new(Pool::new(options.clone(), READERS)),
-            writes: Arc::new(Pool::new(options, 1)),
-            path,
+            path: path.to_owned(),
+            readers: Pool::new(options.clone(), READERS),
+            writer: Pool::new(options, 1),
         };
-        database.make_tables().await?;
-        Ok(database)
-    }
-
-    /// Of several processes that start on a new file, one changes its journal mode while the others
-    /// are told, without waiting, that it is locked: they try again.
-    async fn make_tables(&self) -> Result<(), sqlx::Error> {
-        let mut tries = 0;
+        // When several processes open a new file, one of them changes the journal mode and the
+        // others receive `SQLITE_BUSY` without waiting.
+        let mut attempt = 1;
         loop {
-            let made = async {
-                let mut connection = self.writes().await?;
-                let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-                transaction.execute(SCHEMA).await?;
-                transaction.commit().await?;
-                connection.keep();
-                Ok(())
-            };
-            match made.await {
-                Err(error) if is_busy(&error) && tries < OPEN_TRIES => tries += 1,
-                made => return made,
+            match database.create_tables().await {
+                Err(error) if is_busy(&error) && attempt < OPEN_ATTEMPTS => attempt += 1,
+                created => return created.map(|()| database),
             }
             tokio::time::sleep(OPEN_PAUSE).await;
         }
     }
 
-    async fn reads(&self) -> Result<Lease<'_, SqliteConnection>, sqlx::Error> {
-        self.reads.get().await
+    async fn create_tables(&self) -> Result<(), sqlx::Error> {
+        let mut pooled = self.write().await?;
+        let mut transaction = pooled.connection.begin_with("BEGIN IMMEDIATE").await?;
+        transaction.execute(SCHEMA).await?;
+        transaction.commit().await?;
+        pooled.release();
+        Ok(())
     }
 
-    async fn writes(&self) -> Result<Lease<'_, SqliteConnection>, sqlx::Error> {
-        self.writes.get().await
+    async fn read(&self) -> Result<PooledConnection<'_, SqliteConnection>, sqlx::Error> {
+        self.readers.acquire().await
+    }
+
+    async fn write(&self) -> Result<PooledConnection<'_, SqliteConnection>, sqlx::Error> {
+        self.writer.acquire().await
     }
 }
 
-/// `SQLITE_BUSY` and its extended codes.
+/// Returns whether an error is `SQLITE_BUSY` or one of its extended codes.
 fn is_busy(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(DatabaseError::code);
     code.and_then(|code| code.parse::<u32>().ok())
         .is_some_and(|code| code & 0xff == 5)
 }
 
-/// Makes the file and its folder, for this user only. The files beside it that SQLite makes get
-/// the same permissions.
-async fn make_file(path: PathBuf) -> io::Result<()> {
-    let make = move || {
-        let mut folder = DirBuilder::new();
+/// Creates the file and its directory for the current user only. SQLite gives the files that it
+/// creates beside it the same permissions.
+async fn create_file(path: PathBuf) -> io::Result<()> {
+    let create = move || {
+        let mut directory = DirBuilder::new();
         let mut file = OpenOptions::new();
         #[cfg(unix)]
         {
             use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-            folder.mode(0o700);
+            directory.mode(0o700);
             file.mode(0o600);
         }
         if let Some(parent) = path.parent().filter(|parent| *parent != Path::new("")) {
-            folder.recursive(true).create(parent)?;
+            directory.recursive(true).create(parent)?;
         }
-        let opened = file.read(true).append(true).create(true).open(path);
-        opened.map(drop)
+        file.read(true)
+            .append(true)
+            .create(true)
+            .open(path)
+            .map(drop)
     };
-    tokio::task::spawn_blocking(make).await?
+    tokio::task::spawn_blocking(create).await?
 }
 
 sql_store!(SqliteStore, Sqlite);

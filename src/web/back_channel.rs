@@ -58,8 +58,7 @@ async fn log_out(context: &RequestContext, request: Request<Body>) -> Result<(),
     let claims = verify_logout_token(&state.provider, &metadata, &token, &expected).await?;
 
     let (issuer, jti) = (metadata.issuer(), &claims.jti);
-    let used_tokens = &state.used_logout_tokens;
-    if used_tokens.contains(issuer, jti).await? {
+    if state.sessions.is_logout_token_used(issuer, jti).await? {
         return Err(LogoutTokenError::Replayed.into());
     }
     let target = LogoutTarget {
@@ -67,7 +66,7 @@ async fn log_out(context: &RequestContext, request: Request<Body>) -> Result<(),
         sub: claims.sub.clone(),
         sid: claims.sid.clone(),
     };
-    let ended = state.sessions.end_named(target).await?;
+    let ended = state.sessions.end_matching(target).await?;
     let subject = match (&ended.user, &claims.sub) {
         (Some(user), _) => Some(state.trail.pseudonym(user.issuer(), user.subject())),
         (None, Some(sub)) => Some(state.trail.pseudonym(issuer, sub)),
@@ -78,7 +77,8 @@ async fn log_out(context: &RequestContext, request: Request<Body>) -> Result<(),
     // Last, so that the provider can send the same token again if the store fails before.
     let expires_at = OffsetDateTime::from_unix_timestamp(claims.expires_at)
         .map_err(|_| LogoutTokenError::InvalidClaim("iat"))?;
-    if used_tokens.add(issuer, jti, expires_at).await? {
+    let sessions = &state.sessions;
+    if sessions.use_logout_token(issuer, jti, expires_at).await? {
         Ok(())
     } else {
         Err(LogoutTokenError::Replayed.into())

@@ -53,7 +53,7 @@ impl RequestContext {
         let session_cookies = state.cookies.sessions(headers);
         let original_uri = extensions.get::<OriginalUri>().map(|original| &original.0);
         Self(Arc::new(Inner {
-            session: state.sessions.of_request(session_cookies.only()),
+            session: state.sessions.for_request(session_cookies.only()),
             session_cookies,
             kind: RequestKind::of(method, headers),
             client_address: client_address::of_request(&state.config, extensions, headers),

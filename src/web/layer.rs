@@ -121,7 +121,7 @@ fn enter(state: &Arc<State>, request: &mut Parts) -> Option<RequestContext> {
     }
     let context = RequestContext::new(state, request);
     if request.extensions.get::<Session>().is_none() {
-        let session = context.session.for_app().clone();
+        let session = context.session.app_session().clone();
         request.extensions.insert(session);
     }
     request.extensions.insert(context.clone());
@@ -159,18 +159,18 @@ async fn save_session(
 ) -> Result<Option<HeaderValue>, Error> {
     // Like tower-sessions, discards what a failed request changed.
     let discard_changes = status.is_server_error();
-    let left = context
+    let finished = context
         .session
         .finish(context.session_cookies.only(), discard_changes)
         .await?;
-    if let Some(signed_out) = left.signed_out {
+    if let Some(signed_out) = finished.signed_out {
         context.record_user_event(EventKind::SignedOut, signed_out.user());
     }
     let state = &context.state;
-    if let Some(tokens) = left.tokens {
+    if let Some(tokens) = finished.tokens {
         state.revoker.revoke(&tokens, context.correlation_id());
     }
-    Ok(match left.cookie {
+    Ok(match finished.cookie {
         CookieChange::None => None,
         CookieChange::NewId(id) => Some(state.cookies.session(id)),
         CookieChange::Removed => Some(state.cookies.remove_session()),

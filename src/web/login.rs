@@ -22,7 +22,7 @@ use crate::{
     },
     provider::ProviderMetadata,
     secret::Secret,
-    session::{AttemptState, Identity, LoginAttempt, ReturnTo, Tokens, is_fresh_start},
+    session::{AttemptState, Identity, LoginAttempt, ReturnTo, Tokens},
 };
 
 /// Maximum number of open login attempts per browser. A new attempt replaces the oldest.
@@ -34,7 +34,7 @@ const MAX_REMOVALS: usize = 16;
 /// `GET /login`: starts a login attempt and redirects the browser to the provider.
 pub(super) async fn login(context: RequestContext, headers: HeaderMap) -> Response {
     let return_to = return_to(&context);
-    let attempt = LoginAttempt::new(return_to.clone(), false);
+    let attempt = LoginAttempt::new(return_to.clone());
     let response = timeout(DEADLINE, start(&context, &headers, attempt))
         .await
         .unwrap_or(Err(Error::TooSlow));
@@ -95,7 +95,7 @@ async fn start(
     let open = state.cookies.logins_by_age(headers);
     let surplus = (open.len() + 1).saturating_sub(MAX_ATTEMPTS);
     for oldest in open.iter().take(surplus.min(MAX_REMOVALS)) {
-        if state.attempts.forget(&oldest.id).await.is_err() {
+        if state.attempts.remove(&oldest.id).await.is_err() {
             break; // the attempt expires
         }
         let removed = state.cookies.remove_login(oldest);
@@ -148,13 +148,13 @@ async fn restart(
     if context.signed_in().await?.is_some() {
         return Ok(redirect_back(context, return_to.as_ref()));
     }
-    if is_fresh_start(state) {
+    if LoginAttempt::is_restart(state) {
         return Err(Error::UnknownAttempt {
             any_cookie: cookies::has_any(headers),
         });
     }
     context.record(&context.event(EventKind::FreshStart));
-    start(context, headers, LoginAttempt::new(return_to, true)).await
+    start(context, headers, LoginAttempt::restart(return_to)).await
 }
 
 /// Exchanges the code, verifies the ID token and signs the user in.

@@ -17,8 +17,8 @@ use super::{
     response::{confirm_sign_out_page, redirect, signed_out_page},
 };
 use crate::{
-    audit::EventKind, config::route, protocol::LogoutRequest, secret::Secret,
-    session::EndedSession, store::StoreError,
+    audit::EventKind, config::route, protocol::LogoutRequest, secret::Secret, session::Tokens,
+    store::StoreError,
 };
 
 /// Extractor for the session of the request, to sign the user out in a handler.
@@ -76,7 +76,7 @@ impl UserSession {
         let flush = async {
             if context.signed_in().await?.is_some() {
                 // The layer completes the sign-out after the handler.
-                let flushed = context.session.for_app().flush().await;
+                let flushed = context.session.app_session().flush().await;
                 flushed.map_err(|error| StoreError::Backend(error.into()))?;
             }
             Ok(())
@@ -175,18 +175,14 @@ async fn end_session_endpoint(context: &RequestContext) -> Option<Url> {
 
 /// Redirects a guest as well: after a second click on the button, the browser follows the second
 /// response.
-fn redirect_to_provider(
-    context: &RequestContext,
-    endpoint: &Url,
-    ended: &[EndedSession],
-) -> Response {
+fn redirect_to_provider(context: &RequestContext, endpoint: &Url, ended: &[Tokens]) -> Response {
     let state = &context.state;
     // If the browser sent two session cookies, either session may belong to another user.
     let ended = match context.session_cookies.only() {
         Some(_) => ended.first(),
         None => None,
     };
-    let id_token = ended.and_then(|session| session.tokens.as_ref()?.id_token.as_ref());
+    let id_token = ended.and_then(|tokens| tokens.id_token.as_ref());
     let logout_state = Secret::random();
     let back = state.config.post_logout_redirect_uri();
     let request = LogoutRequest {

@@ -11,10 +11,7 @@ use crate::{
     metric,
     provider::{Budget, Provider},
     seal::Sealer,
-    session::{
-        Lifetimes, LoginAttempts, ReturnTo, Revoker, Sessions, TokenRefresher, TokenRefresherParts,
-        UsedLogoutTokens,
-    },
+    session::{Lifetimes, LoginAttempts, ReturnTo, Revoker, Sessions, TokenRefresher},
     store::{OtenStore, Records},
 };
 
@@ -31,7 +28,6 @@ pub(super) struct State {
     pub(super) revoker: Revoker,
     pub(super) readiness: ReadinessCheck,
     pub(super) trail: AuditTrail,
-    pub(super) used_logout_tokens: UsedLogoutTokens,
     /// Token refreshes and revocations in the background.
     pub(super) tasks: TaskTracker,
 }
@@ -137,8 +133,7 @@ impl State {
             idle: config.session_idle(),
             absolute: config.session_lifetime(),
         };
-        let client_id = config.client().id();
-        let sessions = Sessions::new(records.clone(), lifetimes, client_id);
+        let sessions = Sessions::new(records.clone(), lifetimes, config.client().id());
         let tasks = TaskTracker::new();
         let revoker = Revoker {
             provider: Arc::clone(&provider),
@@ -148,19 +143,10 @@ impl State {
             trail: trail.clone(),
         };
         let budget = config.token_budget().map(Budget::new).map(Arc::new);
-        let refresher = TokenRefresher::new(TokenRefresherParts {
-            sessions: sessions.clone(),
-            provider: Arc::clone(&provider),
-            client: config.client().clone(),
-            budget: budget.clone(),
-            revoker: revoker.clone(),
-            tasks: tasks.clone(),
-            trail: trail.clone(),
-        });
+        let refresher = TokenRefresher::new(sessions.clone(), revoker.clone(), budget.clone());
         Ok(Self {
             provider,
             sessions,
-            used_logout_tokens: UsedLogoutTokens::new(records.clone(), client_id),
             readiness: ReadinessCheck::new(records.clone()),
             attempts: LoginAttempts::new(records),
             cookies: Cookies::new(&config),

@@ -7,8 +7,7 @@ use crate::{
     clock::Clock,
     secret::Secret,
     session::{Identity, Lifetimes},
-    store::MemoryStore,
-    store::Records,
+    store::{MemoryStore, Records},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -36,7 +35,7 @@ async fn signed_in() -> Fixture {
     }
 }
 
-async fn sign_in(sessions: &Sessions, before: Option<Id>, subject: &str) -> Id {
+async fn sign_in(sessions: &Sessions, previous: Option<Id>, subject: &str) -> Id {
     let identity = Identity {
         issuer: "https://id.example".to_owned(),
         subject: subject.to_owned(),
@@ -51,18 +50,18 @@ async fn sign_in(sessions: &Sessions, before: Option<Id>, subject: &str) -> Id {
         id_token: None,
         scope: None,
         refresh_at: now + HOUR,
-        rest_until: None,
+        retry_at: None,
     };
-    let signed_in = sessions.sign_in(before, identity, tokens).await;
+    let signed_in = sessions.sign_in(previous, identity, tokens).await;
     signed_in.unwrap().0
 }
 
 impl Fixture {
     fn request(&self, id: Id) -> RequestSession {
-        self.sessions.of_request(Some(id))
+        self.sessions.for_request(Some(id))
     }
 
-    async fn who(&self, id: Id) -> Option<String> {
+    async fn subject(&self, id: Id) -> Option<String> {
         let signed_in = self.request(id).signed_in().await.unwrap();
         signed_in.map(|signed_in| signed_in.user().subject().to_owned())
     }
@@ -73,41 +72,41 @@ async fn finish(request: &RequestSession, id: Id) -> CookieChange {
 }
 
 #[tokio::test]
-async fn another_id_keeps_the_user_the_tokens_and_the_data() {
+async fn cycle_id_keeps_the_user_the_tokens_and_the_data() {
     let site = signed_in().await;
     let request = site.request(site.id);
-    request.for_app().insert("note", "kept").await.unwrap();
-    request.for_app().cycle_id().await.unwrap();
+    request.app_session().insert("note", "kept").await.unwrap();
+    request.app_session().cycle_id().await.unwrap();
     let CookieChange::NewId(new) = finish(&request, site.id).await else {
-        panic!("the app asked for another id");
+        panic!("the app cycled the ID");
     };
     let next = site.request(new);
     assert!(next.signed_in().await.unwrap().is_some());
     assert_eq!(site.store.len(), 2, "the session and its tokens");
-    let note: Option<String> = next.for_app().get("note").await.unwrap();
+    let note: Option<String> = next.app_session().get("note").await.unwrap();
     assert_eq!(note.as_deref(), Some("kept"));
-    assert_eq!(site.who(site.id).await, None);
+    assert_eq!(site.subject(site.id).await, None);
 }
 
 #[tokio::test]
-async fn o2_another_id_does_not_bring_back_a_session_that_was_ended() {
+async fn o2_cycle_id_does_not_restore_a_session_that_ended() {
     let site = signed_in().await;
     let slow = site.request(site.id);
     assert!(slow.signed_in().await.unwrap().is_some());
     site.sessions.end(site.id).await.unwrap();
-    slow.for_app().insert("note", "late").await.unwrap();
-    slow.for_app().cycle_id().await.unwrap();
+    slow.app_session().insert("note", "late").await.unwrap();
+    slow.app_session().cycle_id().await.unwrap();
     assert_eq!(finish(&slow, site.id).await, CookieChange::None);
     assert!(site.store.is_empty());
 }
 
 #[tokio::test]
-async fn o2_of_two_who_move_a_session_one_does() {
+async fn o2_of_two_requests_that_cycle_the_id_one_succeeds() {
     let site = signed_in().await;
     let (one, two) = (site.request(site.id), site.request(site.id));
     for request in [&one, &two] {
         request.signed_in().await.unwrap();
-        request.for_app().cycle_id().await.unwrap();
+        request.app_session().cycle_id().await.unwrap();
     }
     let changes = [finish(&one, site.id).await, finish(&two, site.id).await];
     assert!(matches!(
@@ -118,33 +117,33 @@ async fn o2_of_two_who_move_a_session_one_does() {
 }
 
 #[tokio::test]
-async fn o2_a_sign_out_between_the_wish_for_another_id_and_its_end_counts() {
+async fn o2_a_sign_out_between_cycle_id_and_the_response_ends_the_session() {
     let site = signed_in().await;
     let slow = site.request(site.id);
     slow.signed_in().await.unwrap();
-    slow.for_app().cycle_id().await.unwrap();
-    assert!(slow.signed_in().await.unwrap().is_some(), "still there");
+    slow.app_session().cycle_id().await.unwrap();
+    assert!(slow.signed_in().await.unwrap().is_some(), "not ended yet");
     site.sessions.end(site.id).await.unwrap();
     assert_eq!(finish(&slow, site.id).await, CookieChange::None);
     assert!(site.store.is_empty());
 }
 
 #[tokio::test]
-async fn a_request_that_failed_moved_nothing() {
+async fn a_failed_request_does_not_cycle_the_id() {
     let site = signed_in().await;
     let request = site.request(site.id);
-    request.for_app().cycle_id().await.unwrap();
-    let left = request.finish(Some(site.id), true).await.unwrap();
-    assert_eq!(left.cookie, CookieChange::None);
-    assert_eq!(site.who(site.id).await.as_deref(), Some("alice"));
+    request.app_session().cycle_id().await.unwrap();
+    let finished = request.finish(Some(site.id), true).await.unwrap();
+    assert_eq!(finished.cookie, CookieChange::None);
+    assert_eq!(site.subject(site.id).await.as_deref(), Some("alice"));
 }
 
 #[tokio::test]
-async fn o2_a_flush_after_the_wish_for_another_id_signs_out() {
+async fn o2_a_flush_after_cycle_id_signs_out() {
     let site = signed_in().await;
     let request = site.request(site.id);
-    request.for_app().cycle_id().await.unwrap();
-    request.for_app().flush().await.unwrap();
+    request.app_session().cycle_id().await.unwrap();
+    request.app_session().flush().await.unwrap();
     assert_eq!(finish(&request, site.id).await, CookieChange::Removed);
     assert!(site.store.is_empty());
 }
@@ -154,10 +153,10 @@ async fn a_request_and_its_session_do_not_keep_each_other_alive() {
     let site = signed_in().await;
     let request = site.request(site.id);
     let store = Arc::downgrade(&request.store);
-    let for_app = request.for_app().clone();
+    let app_session = request.app_session().clone();
     drop(request);
-    assert!(store.upgrade().is_some(), "the app still has its session");
-    drop(for_app);
+    assert!(store.upgrade().is_some(), "the app still holds its session");
+    drop(app_session);
     assert!(store.upgrade().is_none());
 }
 
@@ -165,57 +164,61 @@ async fn a_request_and_its_session_do_not_keep_each_other_alive() {
 async fn o2_a_flush_signs_out_and_removes_the_tokens() {
     let site = signed_in().await;
     let request = site.request(site.id);
-    request.for_app().flush().await.unwrap();
-    let left = request.finish(Some(site.id), false).await.unwrap();
-    assert_eq!(left.cookie, CookieChange::Removed);
-    assert_eq!(left.signed_out.unwrap().user().subject(), "alice");
+    request.app_session().flush().await.unwrap();
+    let finished = request.finish(Some(site.id), false).await.unwrap();
+    assert_eq!(finished.cookie, CookieChange::Removed);
+    assert_eq!(finished.signed_out.unwrap().user().subject(), "alice");
     assert!(site.store.is_empty());
 }
 
 #[tokio::test]
-async fn o2_what_is_written_after_a_flush_is_a_guests() {
+async fn o2_data_written_after_a_flush_belongs_to_a_guest() {
     let site = signed_in().await;
     let request = site.request(site.id);
-    request.for_app().flush().await.unwrap();
-    request.for_app().insert("note", "new").await.unwrap();
+    request.app_session().flush().await.unwrap();
+    request.app_session().insert("note", "new").await.unwrap();
     let CookieChange::NewId(new) = finish(&request, site.id).await else {
-        panic!("there is something to keep");
+        panic!("the session has data");
     };
-    assert_eq!(site.who(new).await, None);
+    assert_eq!(site.subject(new).await, None);
     assert_eq!(site.store.len(), 1);
 }
 
 #[tokio::test]
-async fn clear_and_remove_touch_the_apps_own_data_only() {
+async fn clear_and_remove_change_only_the_apps_data() {
     let site = signed_in().await;
     for read_before in [true, false] {
         let request = site.request(site.id);
         if read_before {
             request.signed_in().await.unwrap();
         }
-        request.for_app().clear().await;
+        request.app_session().clear().await;
         assert_eq!(finish(&request, site.id).await, CookieChange::None);
-        assert_eq!(site.who(site.id).await.as_deref(), Some("alice"));
+        assert_eq!(site.subject(site.id).await.as_deref(), Some("alice"));
     }
     let request = site.request(site.id);
-    request.for_app().remove_value(OURS).await.unwrap();
-    request.for_app().insert(OURS, "forged").await.unwrap();
+    request.app_session().remove_value(DATA_KEY).await.unwrap();
+    request
+        .app_session()
+        .insert(DATA_KEY, "forged")
+        .await
+        .unwrap();
     finish(&request, site.id).await;
-    assert_eq!(site.who(site.id).await.as_deref(), Some("alice"));
+    assert_eq!(site.subject(site.id).await.as_deref(), Some("alice"));
 }
 
 #[tokio::test]
-async fn o2_a_late_save_brings_nothing_back() {
+async fn o2_a_late_save_does_not_restore_the_session() {
     let site = signed_in().await;
     let slow = site.request(site.id);
-    slow.for_app().insert("note", "late").await.unwrap();
+    slow.app_session().insert("note", "late").await.unwrap();
     site.sessions.end(site.id).await.unwrap();
     assert_eq!(finish(&slow, site.id).await, CookieChange::None);
     assert!(site.store.is_empty());
 }
 
 #[tokio::test]
-async fn an_absent_session_leaves_the_cookie_alone() {
+async fn an_unknown_session_does_not_change_the_cookie() {
     let site = signed_in().await;
     let id = Id::default();
     let request = site.request(id);
@@ -224,19 +227,19 @@ async fn an_absent_session_leaves_the_cookie_alone() {
 }
 
 #[tokio::test]
-async fn s7_a_guests_data_survives_another_id_and_signing_in() {
+async fn s7_a_guests_data_survives_cycle_id_and_sign_in() {
     let site = signed_in().await;
-    let guest = site.sessions.of_request(None);
-    guest.for_app().insert("note", "kept").await.unwrap();
-    guest.for_app().cycle_id().await.unwrap();
-    let left = guest.finish(None, false).await.unwrap();
-    let CookieChange::NewId(id) = left.cookie else {
-        panic!("there is something to keep");
+    let guest = site.sessions.for_request(None);
+    guest.app_session().insert("note", "kept").await.unwrap();
+    guest.app_session().cycle_id().await.unwrap();
+    let finished = guest.finish(None, false).await.unwrap();
+    let CookieChange::NewId(id) = finished.cookie else {
+        panic!("the session has data");
     };
     let id = sign_in(&site.sessions, Some(id), "bob").await;
     let note = |id| {
         let request = site.request(id);
-        async move { request.for_app().get::<String>("note").await.unwrap() }
+        async move { request.app_session().get::<String>("note").await.unwrap() }
     };
     assert_eq!(note(id).await.as_deref(), Some("kept"));
     let same = sign_in(&site.sessions, Some(id), "bob").await;
@@ -246,13 +249,13 @@ async fn s7_a_guests_data_survives_another_id_and_signing_in() {
 }
 
 #[tokio::test]
-async fn l6_a_shortened_lifetime_holds_for_sessions_that_are_there() {
+async fn l6_a_shortened_lifetime_applies_to_existing_sessions() {
     let site = signed_in().await;
     let shorter = Lifetimes {
         idle: Duration::ZERO,
         absolute: Duration::ZERO,
     };
     let sessions = Sessions::new(site.sessions.records.clone(), shorter, "client");
-    let request = sessions.of_request(Some(site.id));
+    let request = sessions.for_request(Some(site.id));
     assert!(request.signed_in().await.unwrap().is_none());
 }

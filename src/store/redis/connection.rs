@@ -6,19 +6,18 @@ use ::redis::{
 };
 use tokio::{sync::Mutex, time::timeout};
 
-use crate::store::StoreError;
+use crate::store::{
+    StoreError,
+    external::{ASSUMED_ALIVE, PING_TIMEOUT, with_timeout},
+};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(700);
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
-const PING_TIMEOUT: Duration = Duration::from_millis(300);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A connection that was used less than this ago counts as alive; another one is tried first.
-const FRESH: Duration = Duration::from_secs(1);
-
-/// The connection to the server, made when it is needed and made anew after any error: also a
-/// server that is still loading, has become a replica or refuses a password may soon do better.
+/// A connection to the server that is opened on demand and replaced after any error. A server that
+/// loads its data, became a replica or rejected a password may accept the next connection.
 ///
-/// No command is sent twice. Whether one that failed was carried out is unknown.
+/// Commands are never repeated, because a command that failed may have been executed.
 pub(super) struct Connection {
     client: Client,
     config: AsyncConnectionConfig,
@@ -28,49 +27,56 @@ pub(super) struct Connection {
 #[derive(Default)]
 struct Current {
     connection: Option<(MultiplexedConnection, Instant)>,
-    /// Counts the connections: an error of an old one says nothing about the present one.
+    /// The number of connections opened so far, so that an error discards only the connection on
+    /// which it occurred.
     number: u64,
 }
 
 impl Connection {
-    /// Takes the address; connects nowhere yet.
+    /// Parses the URL, without connecting.
     pub(super) fn new(url: &str) -> Result<Self, StoreError> {
-        let address = |error: RedisError| StoreError::Address(error.into());
+        let invalid = |error: RedisError| StoreError::Address(error.into());
         let info = url
             .into_connection_info()
-            .map_err(address)?
-            // Requests are small and share a connection: none waits for the answer to another.
+            .map_err(invalid)?
+            // Requests are small and share a connection, so none waits for another's response.
             .set_tcp_settings(TcpSettings::default().set_nodelay(true));
-        let client = Client::open(info).map_err(address)?;
-        choose_cryptography();
+        let client = Client::open(info).map_err(invalid)?;
+        install_crypto_provider();
         Ok(Self {
             client,
             config: AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(CONNECT_TIMEOUT))
-                .set_response_timeout(Some(ANSWER_TIMEOUT)),
+                .set_response_timeout(Some(RESPONSE_TIMEOUT)),
             current: Mutex::default(),
         })
     }
 
-    pub(super) async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        let (mut connection, number) = self.get().await.map_err(failed)?;
-        let answer = command.query_async(&mut connection).await;
-        self.judge(number, answer).await
+    pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        with_timeout(async {
+            let (mut connection, number) = self.acquire().await.map_err(backend)?;
+            let result = command.query_async(&mut connection).await;
+            self.discard_on_error(number, result).await
+        })
+        .await
     }
 
-    pub(super) async fn run<T: FromRedisValue>(
+    pub(super) async fn invoke<T: FromRedisValue>(
         &self,
         script: &ScriptInvocation<'_>,
     ) -> Result<T, StoreError> {
-        let (mut connection, number) = self.get().await.map_err(failed)?;
-        let answer = script.invoke_async(&mut connection).await;
-        self.judge(number, answer).await
+        with_timeout(async {
+            let (mut connection, number) = self.acquire().await.map_err(backend)?;
+            let result = script.invoke_async(&mut connection).await;
+            self.discard_on_error(number, result).await
+        })
+        .await
     }
 
-    async fn get(&self) -> RedisResult<(MultiplexedConnection, u64)> {
+    async fn acquire(&self) -> RedisResult<(MultiplexedConnection, u64)> {
         let mut current = self.current.lock().await;
         if let Some((mut connection, used_at)) = current.connection.take()
-            && (used_at.elapsed() < FRESH || is_alive(&mut connection).await)
+            && (used_at.elapsed() < ASSUMED_ALIVE || is_alive(&mut connection).await)
         {
             current.connection = Some((connection.clone(), Instant::now()));
             return Ok((connection, current.number));
@@ -84,33 +90,37 @@ impl Connection {
         Ok((connection, current.number))
     }
 
-    async fn judge<T>(&self, number: u64, answer: RedisResult<T>) -> Result<T, StoreError> {
-        if answer.is_err() {
+    async fn discard_on_error<T>(
+        &self,
+        number: u64,
+        result: RedisResult<T>,
+    ) -> Result<T, StoreError> {
+        if result.is_err() {
             let mut current = self.current.lock().await;
             if current.number == number {
                 current.connection = None;
             }
         }
-        answer.map_err(failed)
+        result.map_err(backend)
     }
 }
 
 async fn is_alive(connection: &mut MultiplexedConnection) -> bool {
     let ping = cmd("PING");
-    let answer = timeout(PING_TIMEOUT, ping.exec_async(connection)).await;
-    matches!(answer, Ok(Ok(())))
+    let response = timeout(PING_TIMEOUT, ping.exec_async(connection)).await;
+    matches!(response, Ok(Ok(())))
 }
 
-/// The driver takes the process's default cryptography and panics when two are built in and none
-/// is chosen. An app that has chosen keeps its choice.
-fn choose_cryptography() {
+/// Installs a default provider for rustls unless the app has installed one. The driver uses the
+/// default provider, and panics if two are compiled in and none is installed.
+fn install_crypto_provider() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // It fails when somebody else was faster, which is as good.
+        // Fails if another thread has installed a provider, which serves as well.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     }
 }
 
-fn failed(error: RedisError) -> StoreError {
+fn backend(error: RedisError) -> StoreError {
     if error.is_timeout() {
         StoreError::TimedOut
     } else {

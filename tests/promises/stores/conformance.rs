@@ -4,51 +4,51 @@ use axum_oten::store::{OtenStore, RecordKey};
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
-use super::tested::{Tested, key};
+use super::store_pair::{StorePair, key};
 
-pub(super) async fn insert_puts_a_record_where_none_is(tested: Tested) {
-    let (key, end) = (key(), tested.after(60));
-    assert_eq!(tested.store.load(&key).await.unwrap(), None);
-    assert!(tested.store.insert(&key, b"a", end).await.unwrap());
-    assert!(!tested.other.insert(&key, b"b", end).await.unwrap());
-    assert_eq!(value(&tested.other, &key).await.unwrap(), b"a");
-    assert_eq!(tested.store.is_external(), tested.is_external);
+pub(super) async fn insert_creates_a_record_only_if_none_exists(stores: StorePair) {
+    let (key, end) = (key(), stores.after(60));
+    assert_eq!(stores.store.load(&key).await.unwrap(), None);
+    assert!(stores.store.insert(&key, b"a", end).await.unwrap());
+    assert!(!stores.other.insert(&key, b"b", end).await.unwrap());
+    assert_eq!(value(&stores.other, &key).await.unwrap(), b"a");
+    assert_eq!(stores.store.is_external(), stores.is_external);
 }
 
-pub(super) async fn load_gives_back_what_was_put(tested: Tested) {
-    let (key, end) = (key(), tested.after(60));
-    tested.store.insert(&key, b"a", end).await.unwrap();
-    let found = tested.other.load(&key).await.unwrap().unwrap();
+pub(super) async fn load_returns_the_inserted_record(stores: StorePair) {
+    let (key, end) = (key(), stores.after(60));
+    stores.store.insert(&key, b"a", end).await.unwrap();
+    let found = stores.other.load(&key).await.unwrap().unwrap();
     assert_eq!(found.value, b"a");
     assert_eq!(found.expires_at, end);
-    assert_eq!(tested.store.load(&key).await.unwrap().unwrap(), found);
+    assert_eq!(stores.store.load(&key).await.unwrap().unwrap(), found);
 }
 
-pub(super) async fn a_record_ends_when_the_clock_says_so(tested: Tested) {
-    let (key, store) = (key(), &tested.store);
-    store.insert(&key, b"a", tested.after(10)).await.unwrap();
+pub(super) async fn a_record_expires_by_the_clock(stores: StorePair) {
+    let (key, store) = (key(), &stores.store);
+    store.insert(&key, b"a", stores.after(10)).await.unwrap();
     let version = store.load(&key).await.unwrap().unwrap().version;
-    tested
+    stores
         .clock
         .advance(std::time::Duration::from_millis(9_999));
     assert!(store.load(&key).await.unwrap().is_some());
-    tested.clock.advance(std::time::Duration::from_millis(1));
-    // At its end it is gone, for every operation.
-    let end = tested.after(10);
+    stores.clock.advance(std::time::Duration::from_millis(1));
+    // From its expiry on, it is absent for every operation.
+    let end = stores.after(10);
     assert_eq!(store.load(&key).await.unwrap(), None);
     assert!(!store.replace(&key, None, b"b", end).await.unwrap());
     assert!(!store.replace(&key, Some(version), b"b", end).await.unwrap());
     assert!(!store.touch(&key, end).await.unwrap());
     assert!(!store.remove_if(&key, b"a").await.unwrap());
     assert_eq!(store.take(&key).await.unwrap(), None);
-    // And its place is free.
+    // A new record can be inserted.
     assert!(store.insert(&key, b"c", end).await.unwrap());
     assert_eq!(value(store, &key).await.unwrap(), b"c");
 }
 
-pub(super) async fn replace_takes_any_version_or_the_named_one(tested: Tested) {
-    let (key, store) = (key(), &tested.store);
-    let (end, later) = (tested.after(10), tested.after(20));
+pub(super) async fn replace_accepts_any_version_or_the_given_one(stores: StorePair) {
+    let (key, store) = (key(), &stores.store);
+    let (end, later) = (stores.after(10), stores.after(20));
     assert!(!store.replace(&key, None, b"x", end).await.unwrap());
     assert!(!store.replace(&key, Some(1), b"x", end).await.unwrap());
     assert_eq!(store.load(&key).await.unwrap(), None);
@@ -68,11 +68,11 @@ pub(super) async fn replace_takes_any_version_or_the_named_one(tested: Tested) {
     assert!(!store.replace(&key, version, b"d", end).await.unwrap());
 }
 
-pub(super) async fn every_write_is_another_version(tested: Tested) {
-    let (key, store, end) = (key(), &tested.store, tested.after(60));
+pub(super) async fn every_write_creates_a_new_version(stores: StorePair) {
+    let (key, store, end) = (key(), &stores.store, stores.after(60));
     let mut versions = BTreeSet::new();
     for _ in 0..5 {
-        // The same value each time.
+        // Even with the same value.
         store.insert(&key, b"a", end).await.unwrap();
         versions.insert(store.load(&key).await.unwrap().unwrap().version);
         store.replace(&key, None, b"a", end).await.unwrap();
@@ -83,40 +83,40 @@ pub(super) async fn every_write_is_another_version(tested: Tested) {
     assert!(versions.iter().all(|version| *version > 0));
 }
 
-pub(super) async fn touch_moves_the_end_and_nothing_else(tested: Tested) {
-    let (key, store) = (key(), &tested.store);
-    assert!(!store.touch(&key, tested.after(10)).await.unwrap());
+pub(super) async fn touch_changes_only_the_expiry(stores: StorePair) {
+    let (key, store) = (key(), &stores.store);
+    assert!(!store.touch(&key, stores.after(10)).await.unwrap());
     assert_eq!(store.load(&key).await.unwrap(), None);
 
     store
-        .insert(&key, b" a b ", tested.after(10))
+        .insert(&key, b" a b ", stores.after(10))
         .await
         .unwrap();
     let before = store.load(&key).await.unwrap().unwrap();
-    let later = tested.after(20);
+    let later = stores.after(20);
     assert!(store.touch(&key, later).await.unwrap());
-    tested.clock.advance(std::time::Duration::from_secs(15));
+    stores.clock.advance(std::time::Duration::from_secs(15));
     let after = store.load(&key).await.unwrap().unwrap();
     assert_eq!(after.expires_at, later);
     assert_eq!((after.value, after.version), (before.value, before.version));
-    // It can be brought forward, too.
-    assert!(store.touch(&key, tested.after(1)).await.unwrap());
-    tested.clock.advance(std::time::Duration::from_secs(1));
+    // The expiry can also be moved to an earlier time.
+    assert!(store.touch(&key, stores.after(1)).await.unwrap());
+    stores.clock.advance(std::time::Duration::from_secs(1));
     assert_eq!(store.load(&key).await.unwrap(), None);
 }
 
-pub(super) async fn take_hands_out_once(tested: Tested) {
-    let (key, end) = (key(), tested.after(60));
-    assert_eq!(tested.store.take(&key).await.unwrap(), None);
-    tested.store.insert(&key, b"a", end).await.unwrap();
-    assert_eq!(tested.other.take(&key).await.unwrap().unwrap(), b"a");
-    assert_eq!(tested.store.take(&key).await.unwrap(), None);
-    assert_eq!(tested.store.load(&key).await.unwrap(), None);
-    assert!(tested.store.insert(&key, b"b", end).await.unwrap());
+pub(super) async fn take_returns_a_record_once(stores: StorePair) {
+    let (key, end) = (key(), stores.after(60));
+    assert_eq!(stores.store.take(&key).await.unwrap(), None);
+    stores.store.insert(&key, b"a", end).await.unwrap();
+    assert_eq!(stores.other.take(&key).await.unwrap().unwrap(), b"a");
+    assert_eq!(stores.store.take(&key).await.unwrap(), None);
+    assert_eq!(stores.store.load(&key).await.unwrap(), None);
+    assert!(stores.store.insert(&key, b"b", end).await.unwrap());
 }
 
-pub(super) async fn remove_if_leaves_another_value_alone(tested: Tested) {
-    let (key, store, end) = (key(), &tested.store, tested.after(60));
+pub(super) async fn remove_if_keeps_another_value(stores: StorePair) {
+    let (key, store, end) = (key(), &stores.store, stores.after(60));
     assert!(!store.remove_if(&key, b"").await.unwrap());
     store.insert(&key, b"holder 1", end).await.unwrap();
     for other in [&b""[..], b"holder 2", b"holder", b"holder 1 "] {
@@ -128,8 +128,8 @@ pub(super) async fn remove_if_leaves_another_value_alone(tested: Tested) {
     assert_eq!(store.load(&key).await.unwrap(), None);
 }
 
-pub(super) async fn what_is_gone_does_not_come_back(tested: Tested) {
-    let (key, store, end) = (key(), &tested.store, tested.after(60));
+pub(super) async fn a_removed_record_does_not_return(stores: StorePair) {
+    let (key, store, end) = (key(), &stores.store, stores.after(60));
     store.insert(&key, b"a", end).await.unwrap();
     let version = store.load(&key).await.unwrap().unwrap().version;
     store.take(&key).await.unwrap();
@@ -138,14 +138,14 @@ pub(super) async fn what_is_gone_does_not_come_back(tested: Tested) {
     assert!(!store.touch(&key, end).await.unwrap());
     assert!(!store.remove_if(&key, b"a").await.unwrap());
     assert_eq!(store.load(&key).await.unwrap(), None);
-    assert_eq!(tested.other.load(&key).await.unwrap(), None);
+    assert_eq!(stores.other.load(&key).await.unwrap(), None);
 }
 
-pub(super) async fn keys_of_kinds_are_apart(tested: Tested) {
-    let (key, end) = (key(), tested.after(60));
+pub(super) async fn records_of_different_kinds_are_separate(stores: StorePair) {
+    let (key, end) = (key(), stores.after(60));
     let id = key.to_string();
     let (a, b) = (RecordKey::new("a", &id), RecordKey::new("b", &id));
-    let store = &tested.store;
+    let store = &stores.store;
     assert!(store.insert(&a, b"of a", end).await.unwrap());
     assert_eq!(store.load(&b).await.unwrap(), None);
     assert!(store.insert(&b, b"of b", end).await.unwrap());
@@ -153,8 +153,8 @@ pub(super) async fn keys_of_kinds_are_apart(tested: Tested) {
     assert_eq!(value(store, &b).await.unwrap(), b"of b");
 }
 
-pub(super) async fn values_are_any_bytes(tested: Tested) {
-    let (store, end) = (&tested.store, tested.after(60));
+pub(super) async fn values_can_contain_any_bytes(stores: StorePair) {
+    let (store, end) = (&stores.store, stores.after(60));
     let every_byte: Vec<u8> = (0..=255).collect();
     let big: Vec<u8> = every_byte.iter().copied().cycle().take(65_536).collect();
     for bytes in [&b""[..], b" ", b"1 2 3", b"\0\0", &every_byte, &big] {
@@ -172,77 +172,77 @@ pub(super) async fn values_are_any_bytes(tested: Tested) {
     }
 }
 
-pub(super) async fn a_far_end_is_no_trouble(tested: Tested) {
-    let (key, store) = (key(), &tested.store);
+pub(super) async fn distant_and_past_expiries_are_supported(stores: StorePair) {
+    let (key, store) = (key(), &stores.store);
     let far = OffsetDateTime::from_unix_timestamp(253_402_300_000).unwrap();
     assert!(store.insert(&key, b"a", far).await.unwrap());
     assert_eq!(store.load(&key).await.unwrap().unwrap().expires_at, far);
     assert!(store.touch(&key, far).await.unwrap());
     store.add_member(&key, "x", far).await.unwrap();
-    tested
+    stores
         .clock
         .advance(std::time::Duration::from_secs(86_400 * 365));
     assert_eq!(value(store, &key).await.unwrap(), b"a");
     assert_eq!(store.members(&key).await.unwrap(), ["x"]);
 
-    // And one that is over is not there.
+    // A record that has already expired is absent.
     let key = self::key();
-    let over = OffsetDateTime::UNIX_EPOCH;
-    assert!(store.insert(&key, b"a", over).await.unwrap());
+    let past = OffsetDateTime::UNIX_EPOCH;
+    assert!(store.insert(&key, b"a", past).await.unwrap());
     assert_eq!(store.load(&key).await.unwrap(), None);
 }
 
-pub(super) async fn one_of_fifty_inserts(tested: Tested) {
-    let (key, end) = (key(), tested.after(60));
-    let winners = winners(&tested, move |store, n| async move {
+pub(super) async fn one_of_fifty_inserts_succeeds(stores: StorePair) {
+    let (key, end) = (key(), stores.after(60));
+    let winners = winners(&stores, move |store, n| async move {
         store.insert(&key, &[n], end).await.unwrap()
     });
     let winners = winners.await;
     assert_eq!(winners.len(), 1);
-    assert_eq!(value(&tested.store, &key).await.unwrap(), winners);
+    assert_eq!(value(&stores.store, &key).await.unwrap(), winners);
 }
 
-pub(super) async fn one_of_fifty_inserts_over_an_expired_record(tested: Tested) {
+pub(super) async fn one_of_fifty_inserts_replaces_an_expired_record(stores: StorePair) {
     let key = key();
-    let end = tested.after(10);
-    tested.store.insert(&key, b"old", end).await.unwrap();
-    tested.clock.advance(std::time::Duration::from_secs(10));
-    let end = tested.after(60);
-    let winners = winners(&tested, move |store, n| async move {
+    let end = stores.after(10);
+    stores.store.insert(&key, b"old", end).await.unwrap();
+    stores.clock.advance(std::time::Duration::from_secs(10));
+    let end = stores.after(60);
+    let winners = winners(&stores, move |store, n| async move {
         store.insert(&key, &[n], end).await.unwrap()
     });
     let winners = winners.await;
     assert_eq!(winners.len(), 1);
-    assert_eq!(value(&tested.store, &key).await.unwrap(), winners);
+    assert_eq!(value(&stores.store, &key).await.unwrap(), winners);
 }
 
-pub(super) async fn one_of_fifty_takes(tested: Tested) {
-    let (key, end) = (key(), tested.after(60));
-    tested.store.insert(&key, b"a", end).await.unwrap();
-    let winners = winners(&tested, move |store, _| async move {
+pub(super) async fn one_of_fifty_takes_succeeds(stores: StorePair) {
+    let (key, end) = (key(), stores.after(60));
+    stores.store.insert(&key, b"a", end).await.unwrap();
+    let winners = winners(&stores, move |store, _| async move {
         store.take(&key).await.unwrap().is_some()
     });
     assert_eq!(winners.await.len(), 1);
 }
 
-pub(super) async fn one_of_fifty_replaces_a_version(tested: Tested) {
-    let (key, end) = (key(), tested.after(60));
-    tested.store.insert(&key, b"a", end).await.unwrap();
-    let version = tested.store.load(&key).await.unwrap().unwrap().version;
-    let winners = winners(&tested, move |store, n| async move {
+pub(super) async fn one_of_fifty_replaces_succeeds(stores: StorePair) {
+    let (key, end) = (key(), stores.after(60));
+    stores.store.insert(&key, b"a", end).await.unwrap();
+    let version = stores.store.load(&key).await.unwrap().unwrap().version;
+    let winners = winners(&stores, move |store, n| async move {
         let version = Some(version);
         store.replace(&key, version, &[n], end).await.unwrap()
     });
     let winners = winners.await;
     assert_eq!(winners.len(), 1);
-    assert_eq!(value(&tested.store, &key).await.unwrap(), winners);
+    assert_eq!(value(&stores.store, &key).await.unwrap(), winners);
 }
 
-pub(super) async fn a_take_and_a_replace_end_in_nothing(tested: Tested) {
+pub(super) async fn take_wins_against_replace_and_touch(stores: StorePair) {
     for _ in 0..20 {
-        let (key, end) = (key(), tested.after(60));
-        tested.store.insert(&key, b"a", end).await.unwrap();
-        let taken = winners(&tested, move |store, n| async move {
+        let (key, end) = (key(), stores.after(60));
+        stores.store.insert(&key, b"a", end).await.unwrap();
+        let taken = winners(&stores, move |store, n| async move {
             match n % 3 {
                 0 => store.take(&key).await.unwrap().is_some(),
                 1 => store.replace(&key, None, b"b", end).await.is_err(),
@@ -250,54 +250,54 @@ pub(super) async fn a_take_and_a_replace_end_in_nothing(tested: Tested) {
             }
         });
         assert_eq!(taken.await.len(), 1);
-        assert_eq!(tested.store.load(&key).await.unwrap(), None);
-        assert_eq!(tested.other.load(&key).await.unwrap(), None);
+        assert_eq!(stores.store.load(&key).await.unwrap(), None);
+        assert_eq!(stores.other.load(&key).await.unwrap(), None);
     }
 }
 
-pub(super) async fn a_set_keeps_each_member_until_its_end(tested: Tested) {
-    let (set, store) = (key(), &tested.store);
+pub(super) async fn each_member_of_a_set_has_its_own_expiry(stores: StorePair) {
+    let (set, store) = (key(), &stores.store);
     assert_eq!(members(store, &set).await, [""; 0]);
     store
-        .add_member(&set, "long", tested.after(30))
+        .add_member(&set, "long", stores.after(30))
         .await
         .unwrap();
     store
-        .add_member(&set, "short", tested.after(10))
+        .add_member(&set, "short", stores.after(10))
         .await
         .unwrap();
     store
-        .add_member(&set, "again", tested.after(10))
+        .add_member(&set, "again", stores.after(10))
         .await
         .unwrap();
     store
-        .add_member(&set, "again", tested.after(20))
+        .add_member(&set, "again", stores.after(20))
         .await
         .unwrap();
     assert_eq!(
-        members(&tested.other, &set).await,
+        members(&stores.other, &set).await,
         ["again", "long", "short"]
     );
-    tested.clock.advance(std::time::Duration::from_secs(10));
+    stores.clock.advance(std::time::Duration::from_secs(10));
     assert_eq!(members(store, &set).await, ["again", "long"]);
     store.remove_member(&set, "again").await.unwrap();
     store.remove_member(&set, "again").await.unwrap();
-    store.remove_member(&set, "never there").await.unwrap();
+    store.remove_member(&set, "unknown").await.unwrap();
     assert_eq!(members(store, &set).await, ["long"]);
-    // One added later does not shorten the life of those that are there, even if it is over.
-    let over = OffsetDateTime::UNIX_EPOCH;
-    store.add_member(&set, "over", over).await.unwrap();
+    // A new member does not shorten the expiry of other members, even if it has already expired.
+    let past = OffsetDateTime::UNIX_EPOCH;
+    store.add_member(&set, "past", past).await.unwrap();
     assert_eq!(members(store, &set).await, ["long"]);
     store
-        .add_member(&set, "brief", tested.after(1))
+        .add_member(&set, "brief", stores.after(1))
         .await
         .unwrap();
-    tested.clock.advance(std::time::Duration::from_secs(1));
+    stores.clock.advance(std::time::Duration::from_secs(1));
     assert_eq!(members(store, &set).await, ["long"]);
-    tested.clock.advance(std::time::Duration::from_secs(19));
+    stores.clock.advance(std::time::Duration::from_secs(19));
     assert_eq!(members(store, &set).await, [""; 0]);
     store
-        .add_member(&set, "new", tested.after(1))
+        .add_member(&set, "new", stores.after(1))
         .await
         .unwrap();
     assert_eq!(members(store, &set).await, ["new"]);
@@ -305,8 +305,8 @@ pub(super) async fn a_set_keeps_each_member_until_its_end(tested: Tested) {
     assert_eq!(members(store, &set).await, [""; 0]);
 }
 
-pub(super) async fn members_are_any_text(tested: Tested) {
-    let (set, store, end) = (key(), &tested.store, tested.after(60));
+pub(super) async fn members_can_contain_any_text(stores: StorePair) {
+    let (set, store, end) = (key(), &stores.store, stores.after(60));
     let long = "x".repeat(1024);
     let mut texts = ["", " ", "a b", "A", "a", "ä", "nul \0 nul", "'); --", &long];
     for text in texts {
@@ -320,9 +320,9 @@ pub(super) async fn members_are_any_text(tested: Tested) {
     assert_eq!(members(store, &set).await, [""; 0]);
 }
 
-pub(super) async fn sets_and_records_are_apart(tested: Tested) {
-    let (key, other, end) = (key(), key(), tested.after(60));
-    let store = &tested.store;
+pub(super) async fn sets_and_records_are_separate(stores: StorePair) {
+    let (key, other, end) = (key(), key(), stores.after(60));
+    let store = &stores.store;
     store.add_member(&key, "x", end).await.unwrap();
     store.add_member(&other, "y", end).await.unwrap();
     assert!(store.insert(&key, b"a", end).await.unwrap());
@@ -334,16 +334,16 @@ pub(super) async fn sets_and_records_are_apart(tested: Tested) {
     assert_eq!(members(store, &other).await, ["y"]);
 }
 
-pub(super) async fn no_add_is_lost_among_many(tested: Tested) {
-    let (set, end) = (key(), tested.after(60));
+pub(super) async fn concurrent_changes_to_a_set_are_not_lost(stores: StorePair) {
+    let (set, end) = (key(), stores.after(60));
     for n in 0..10 {
-        tested
+        stores
             .store
             .add_member(&set, &format!("old {n}"), end)
             .await
             .unwrap();
     }
-    let done = winners(&tested, move |store, n| async move {
+    let done = winners(&stores, move |store, n| async move {
         if n < 10 {
             store
                 .remove_member(&set, &format!("old {n}"))
@@ -359,12 +359,12 @@ pub(super) async fn no_add_is_lost_among_many(tested: Tested) {
     });
     assert_eq!(done.await.len(), 50);
     let expected: Vec<_> = (10..50).map(|n| format!("new {n}")).collect();
-    assert_eq!(members(&tested.other, &set).await, expected);
+    assert_eq!(members(&stores.other, &set).await, expected);
 }
 
-/// Lets fifty race, half of them on each store, and tells who won.
+/// Runs fifty concurrent operations, half of them on each store, and returns those that succeeded.
 async fn winners<R>(
-    tested: &Tested,
+    stores: &StorePair,
     race: impl Fn(Arc<dyn OtenStore>, u8) -> R + Clone + Send + 'static,
 ) -> Vec<u8>
 where
@@ -373,7 +373,7 @@ where
     let start = Arc::new(tokio::sync::Barrier::new(50));
     let mut racers = JoinSet::new();
     for n in 0..50 {
-        let (store, start, race) = (tested.either(n.into()), Arc::clone(&start), race.clone());
+        let (store, start, race) = (stores.either(n.into()), Arc::clone(&start), race.clone());
         racers.spawn(async move {
             start.wait().await;
             (n, race(store, n).await)

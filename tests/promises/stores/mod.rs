@@ -1,23 +1,26 @@
-//! What every store does the same way: alone, among many, between two processes, and when its
-//! server goes away.
+//! The behaviour that all stores share: alone, under concurrency, with two processes and during
+//! outages.
 
 mod conformance;
-mod folder;
+#[path = "../../../examples/custom_store.rs"]
+#[allow(dead_code, reason = "the tests do not run the example's app")]
+mod custom_store;
 mod outage;
 mod race;
 mod schema;
 mod servers;
 mod site;
-mod tested;
-mod wire;
+mod store_pair;
+mod tcp_proxy;
+mod temp_dir;
 
-use tested::Tested;
+use store_pair::StorePair;
 
-/// Runs each operation's tests on each store.
+/// Defines each conformance test for each store.
 macro_rules! on_every_store {
     ($($test:ident)*) => {
         on_every_store!(@ memory $($test)*);
-        on_every_store!(@ wrapped $($test)*);
+        on_every_store!(@ custom $($test)*);
         on_every_store!(@ sqlite $($test)*);
         on_every_store!(@ postgres $($test)*);
         on_every_store!(@ redis $($test)*);
@@ -27,7 +30,7 @@ macro_rules! on_every_store {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
-                    super::conformance::$test(super::Tested::$store().await).await;
+                    super::conformance::$test(super::StorePair::$store().await).await;
                 }
             )*
         }
@@ -35,25 +38,25 @@ macro_rules! on_every_store {
 }
 
 on_every_store! {
-    insert_puts_a_record_where_none_is
-    load_gives_back_what_was_put
-    a_record_ends_when_the_clock_says_so
-    replace_takes_any_version_or_the_named_one
-    every_write_is_another_version
-    touch_moves_the_end_and_nothing_else
-    take_hands_out_once
-    remove_if_leaves_another_value_alone
-    what_is_gone_does_not_come_back
-    keys_of_kinds_are_apart
-    values_are_any_bytes
-    a_far_end_is_no_trouble
-    one_of_fifty_inserts
-    one_of_fifty_inserts_over_an_expired_record
-    one_of_fifty_takes
-    one_of_fifty_replaces_a_version
-    a_take_and_a_replace_end_in_nothing
-    a_set_keeps_each_member_until_its_end
-    members_are_any_text
-    sets_and_records_are_apart
-    no_add_is_lost_among_many
+    insert_creates_a_record_only_if_none_exists
+    load_returns_the_inserted_record
+    a_record_expires_by_the_clock
+    replace_accepts_any_version_or_the_given_one
+    every_write_creates_a_new_version
+    touch_changes_only_the_expiry
+    take_returns_a_record_once
+    remove_if_keeps_another_value
+    a_removed_record_does_not_return
+    records_of_different_kinds_are_separate
+    values_can_contain_any_bytes
+    distant_and_past_expiries_are_supported
+    one_of_fifty_inserts_succeeds
+    one_of_fifty_inserts_replaces_an_expired_record
+    one_of_fifty_takes_succeeds
+    one_of_fifty_replaces_succeeds
+    take_wins_against_replace_and_touch
+    each_member_of_a_set_has_its_own_expiry
+    members_can_contain_any_text
+    sets_and_records_are_separate
+    concurrent_changes_to_a_set_are_not_lost
 }

@@ -1,4 +1,4 @@
-//! Servers that go away in the middle of things, and come back.
+//! Outages of the servers that hold the stores.
 
 use std::{
     collections::HashMap,
@@ -14,49 +14,49 @@ use time::OffsetDateTime;
 use tokio::task::JoinSet;
 
 use super::{
-    servers::{Kind, Server, shared},
-    tested::key,
-    wire::Wire,
+    servers::{Server, ServerKind, shared},
+    store_pair::key,
+    tcp_proxy::TcpProxy,
 };
 
-/// No answer takes longer, whatever happens to the server.
+/// The time limit of every operation, regardless of the state of the server.
 const LIMIT: Duration = Duration::from_millis(2_500);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l8_redis_is_killed_under_load_and_nothing_is_lost() {
-    killed_under_load(Kind::Redis).await;
+async fn l8_killing_redis_under_load_loses_no_write() {
+    survives_being_killed_under_load(ServerKind::Redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l8_postgres_is_killed_under_load_and_nothing_is_lost() {
-    killed_under_load(Kind::Postgres).await;
+async fn l8_killing_postgres_under_load_loses_no_write() {
+    survives_being_killed_under_load(ServerKind::Postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l8_redis_may_start_after_the_app() {
-    starts_later(Kind::Redis).await;
+async fn l8_redis_can_start_after_the_app() {
+    starts_after_the_app(ServerKind::Redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l8_postgres_may_start_after_the_app() {
-    starts_later(Kind::Postgres).await;
+async fn l8_postgres_can_start_after_the_app() {
+    starts_after_the_app(ServerKind::Postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l8_nobody_notices_a_restart_of_redis_while_idle() {
-    restarts_while_idle(Kind::Redis).await;
+async fn l8_a_restart_of_redis_while_idle_causes_no_error() {
+    restarts_while_idle(ServerKind::Redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l8_nobody_notices_a_restart_of_postgres_while_idle() {
-    restarts_while_idle(Kind::Postgres).await;
+async fn l8_a_restart_of_postgres_while_idle_causes_no_error() {
+    restarts_while_idle(ServerKind::Postgres).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l8_a_redis_that_hangs_is_down_and_recovers() {
-    let mut server = Server::new(Kind::Redis);
+async fn l8_redis_recovers_after_it_hangs() {
+    let mut server = Server::new(ServerKind::Redis);
     server.start();
-    let store = connect(Kind::Redis, &server.url()).await;
+    let store = connect(ServerKind::Redis, &server.url()).await;
     let key = key();
     store.insert(&key, b"a", end()).await.unwrap();
     server.signal("STOP");
@@ -68,23 +68,23 @@ async fn l8_a_redis_that_hangs_is_down_and_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l8_redis_vanishes_from_the_network_and_comes_back() {
-    vanishes(Kind::Redis).await;
+async fn l8_redis_recovers_after_a_network_failure() {
+    recovers_after_a_network_failure(ServerKind::Redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l8_postgres_vanishes_from_the_network_and_comes_back() {
-    vanishes(Kind::Postgres).await;
+async fn l8_postgres_recovers_after_a_network_failure() {
+    recovers_after_a_network_failure(ServerKind::Postgres).await;
 }
 
-async fn connect(kind: Kind, url: &str) -> Arc<dyn OtenStore> {
+async fn connect(kind: ServerKind, url: &str) -> Arc<dyn OtenStore> {
     match kind {
-        Kind::Redis => Arc::new(RedisStore::connect(url).await.unwrap()),
-        Kind::Postgres => Arc::new(PostgresStore::connect(url).await.unwrap()),
+        ServerKind::Redis => Arc::new(RedisStore::connect(url).await.unwrap()),
+        ServerKind::Postgres => Arc::new(PostgresStore::connect(url).await.unwrap()),
     }
 }
 
-async fn starts_later(kind: Kind) {
+async fn starts_after_the_app(kind: ServerKind) {
     let mut server = Server::new(kind);
     let start = Instant::now();
     let store = connect(kind, &server.url()).await;
@@ -97,12 +97,12 @@ async fn starts_later(kind: Kind) {
     assert_eq!(timed(store.take(&key)).await.unwrap().unwrap(), b"a");
 }
 
-async fn restarts_while_idle(kind: Kind) {
+async fn restarts_while_idle(kind: ServerKind) {
     let mut server = Server::new(kind);
     server.start();
     let store = connect(kind, &server.url()).await;
     let key = key();
-    // Several connections, where a store has several.
+    // Opens several connections if the store uses several.
     let mut inserts = JoinSet::new();
     for n in 0..50 {
         let store = Arc::clone(&store);
@@ -112,39 +112,39 @@ async fn restarts_while_idle(kind: Kind) {
     let used = Instant::now();
     server.kill();
     server.start();
-    // Within a second a connection counts as alive: whoever asks before may get an error. The
-    // other half is for the store's own work.
+    // A connection is assumed to be alive within a second after its last use, and may return an error.
+    // The other half second is for the store's own work.
     tokio::time::sleep(Duration::from_millis(1_500).saturating_sub(used.elapsed())).await;
     assert!(timed(store.load(&key)).await.unwrap().is_some());
     assert!(timed(store.take(&key)).await.unwrap().is_some());
 }
 
-async fn vanishes(kind: Kind) {
+async fn recovers_after_a_network_failure(kind: ServerKind) {
     let server = shared(kind);
-    let wire = Wire::to(server.address()).await;
-    let store = connect(kind, &server.url_by(wire.port)).await;
+    let proxy = TcpProxy::to(server.address()).await;
+    let store = connect(kind, &server.url_by(proxy.port)).await;
     let key = key();
     let many = |cut: bool| {
-        let mut asked = JoinSet::new();
+        let mut loads = JoinSet::new();
         for _ in 0..50 {
             let store = Arc::clone(&store);
-            asked.spawn(async move { timed(store.load(&key)).await });
+            loads.spawn(async move { timed(store.load(&key)).await });
         }
         if cut {
-            wire.cut();
+            proxy.cut();
         }
-        asked.join_all()
+        loads.join_all()
     };
     assert!(many(false).await.iter().all(Result::is_ok));
-    // In the middle of fifty questions, and for fifty more.
+    // The network fails during fifty operations and for fifty more.
     many(true).await;
     assert!(many(false).await.iter().all(Result::is_err));
-    wire.mend();
+    proxy.restore();
     assert!(timed(store.insert(&key, b"a", end())).await.unwrap());
     assert!(many(false).await.iter().all(Result::is_ok));
 }
 
-async fn killed_under_load(kind: Kind) {
+async fn survives_being_killed_under_load(kind: ServerKind) {
     let mut server = Server::new(kind);
     server.start();
     let store = connect(kind, &server.url()).await;
@@ -163,10 +163,10 @@ async fn killed_under_load(kind: Kind) {
     load.over.store(true, Ordering::SeqCst);
     clients.join_all().await;
 
-    // What was said to be there is there, and what was said to be gone is gone.
+    // Every acknowledged write is in the store, and every acknowledged removal is not.
     let known = std::mem::take(&mut *load.known.lock().unwrap());
-    for (is_there, name) in [(true, "kept"), (false, "taken")] {
-        let count = known.values().filter(|value| value.is_some() == is_there);
+    for (exists, name) in [(true, "kept"), (false, "taken")] {
+        let count = known.values().filter(|value| value.is_some() == exists);
         assert!(count.count() > 20, "too few were {name}");
     }
     let fresh = connect(kind, &server.url()).await;
@@ -176,13 +176,13 @@ async fn killed_under_load(kind: Kind) {
     }
 }
 
-/// What goes on while the server comes and goes.
+/// Operations during the outages.
 #[derive(Default)]
 struct Load {
     answers: AtomicUsize,
     errors: AtomicUsize,
     over: AtomicBool,
-    /// What must be in the store at the end, as far as its answers said so.
+    /// The expected content of the store, according to acknowledged operations.
     known: Mutex<HashMap<RecordKey, Option<Vec<u8>>>>,
 }
 
@@ -190,11 +190,11 @@ impl Load {
     async fn client(self: Arc<Self>, store: Arc<dyn OtenStore>) {
         while !self.over.load(Ordering::SeqCst) {
             let key = key();
-            match self.record_lives(&*store, &key).await {
+            match self.use_record(&*store, &key).await {
                 Ok(value) => {
                     self.known.lock().unwrap().insert(key, value);
                 }
-                // What became of this one is unknown.
+                // The state of this record is unknown.
                 Err(_) => {
                     self.errors.fetch_add(1, Ordering::SeqCst);
                 }
@@ -202,29 +202,40 @@ impl Load {
         }
     }
 
-    /// A record's life, in which every answer is right. The outcome is what is left of it.
-    async fn record_lives(
+    /// Creates, changes and removes a record. Every response must be correct. Returns the final value.
+    async fn use_record(
         &self,
         store: &dyn OtenStore,
         key: &RecordKey,
     ) -> Result<Option<Vec<u8>>, StoreError> {
-        assert!(self.asked(store.insert(key, b"1", end())).await?);
-        let found = self.asked(store.load(key)).await?.unwrap();
+        assert!(self.acknowledged(store.insert(key, b"1", end())).await?);
+        let found = self.acknowledged(store.load(key)).await?.unwrap();
         assert_eq!(found.value, b"1");
         let version = Some(found.version);
-        assert!(self.asked(store.replace(key, version, b"2", end())).await?);
-        assert!(!self.asked(store.replace(key, version, b"3", end())).await?);
-        assert!(self.asked(store.touch(key, end())).await?);
+        assert!(
+            self.acknowledged(store.replace(key, version, b"2", end()))
+                .await?
+        );
+        assert!(
+            !self
+                .acknowledged(store.replace(key, version, b"3", end()))
+                .await?
+        );
+        assert!(self.acknowledged(store.touch(key, end())).await?);
         if key.as_bytes()[0].is_multiple_of(2) {
             return Ok(Some(b"2".to_vec()));
         }
-        assert_eq!(self.asked(store.take(key)).await?.unwrap(), b"2");
-        assert_eq!(self.asked(store.take(key)).await?, None);
-        assert!(!self.asked(store.replace(key, None, b"4", end())).await?);
+        assert_eq!(self.acknowledged(store.take(key)).await?.unwrap(), b"2");
+        assert_eq!(self.acknowledged(store.take(key)).await?, None);
+        assert!(
+            !self
+                .acknowledged(store.replace(key, None, b"4", end()))
+                .await?
+        );
         Ok(None)
     }
 
-    async fn asked<T>(
+    async fn acknowledged<T>(
         &self,
         operation: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
@@ -233,12 +244,12 @@ impl Load {
         Ok(answer)
     }
 
-    /// Waits until so many more are counted.
+    /// Waits until a counter has increased by `more`.
     async fn reaches(&self, count: &AtomicUsize, more: usize) {
         let goal = count.load(Ordering::SeqCst) + more;
         let limit = Instant::now() + Duration::from_secs(30);
         while count.load(Ordering::SeqCst) < goal {
-            assert!(Instant::now() < limit, "{more} more never come");
+            assert!(Instant::now() < limit, "fewer than {more} more operations");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -1,4 +1,4 @@
-//! Two processes on one store: the program of the tests runs itself twice.
+//! Two processes that share a store: the test binary runs itself twice.
 
 use std::{
     io::{BufRead, BufReader, Lines, Write},
@@ -14,39 +14,40 @@ use axum_oten::{
 use time::{Duration, OffsetDateTime};
 
 use super::{
-    folder::Folder,
-    servers::{Kind, shared},
+    servers::{ServerKind, shared},
+    temp_dir::TempDir,
 };
 
 const ROUNDS: usize = 300;
 
-/// In the environment of each of the two: the store's kind, its address, what the keys begin with.
+/// The environment variables of a process: the kind and address of the store, and the prefix of the
+/// keys.
 const TASK: [&str; 3] = ["RACE_KIND", "RACE_ADDRESS", "RACE_KEYS"];
 
-/// What a racer's lines begin with, to be told from the test harness's.
-const SAID: &str = "race: ";
+/// The prefix of a racer's output, which distinguishes it from that of the test harness.
+const OUTPUT: &str = "race: ";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_of_two_processes_wins_on_sqlite() {
-    let folder = Folder::new();
-    let path = folder.path().join("new/folder/sessions.db");
+async fn one_of_two_processes_succeeds_on_sqlite() {
+    let dir = TempDir::new();
+    let path = dir.path().join("new/dir/sessions.db");
     race("sqlite", path.to_str().unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_of_two_processes_wins_on_postgres() {
-    race("postgres", &shared(Kind::Postgres).url()).await;
+async fn one_of_two_processes_succeeds_on_postgres() {
+    race("postgres", &shared(ServerKind::Postgres).url()).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_of_two_processes_wins_on_redis() {
-    race("redis", &shared(Kind::Redis).url()).await;
+async fn one_of_two_processes_succeeds_on_redis() {
+    race("redis", &shared(ServerKind::Redis).url()).await;
 }
 
-/// What of a round is raced for, in the order of a racer's answer.
+/// The operations of a round, in the order of a racer's results.
 const RACES: [&str; 5] = ["insert", "take", "replace", "insert_over", "remove_if"];
 
-/// Puts a record to race for. On a busy machine a store may need more than one try.
+/// Inserts a record for a race. On a busy machine this can take several attempts.
 async fn prepare(store: &dyn OtenStore, key: &RecordKey, end: OffsetDateTime) {
     for _ in 0..20 {
         if store.insert(key, b"before", end).await.is_ok() {
@@ -58,65 +59,65 @@ async fn prepare(store: &dyn OtenStore, key: &RecordKey, end: OffsetDateTime) {
 
 async fn race(kind: &str, address: &str) {
     let keys = Secret::random().expose().to_owned();
-    // They open the store at the same time, before anybody else does.
+    // The racers are the first to open the store, at the same time.
     let mut racers = [0, 1].map(|_| Racer::start([kind, address, &keys]));
     for racer in &mut racers {
-        assert_eq!(racer.said(), "open");
+        assert_eq!(racer.output(), "open");
     }
 
     let store = open(kind, address).await;
-    let (end, over) = (seconds_from_now(600), seconds_from_now(-1));
+    let (end, past) = (seconds_from_now(600), seconds_from_now(-1));
     for round in 0..ROUNDS {
         for (race, end) in [
             ("take", end),
             ("replace", end),
             ("remove_if", end),
-            ("insert_over", over),
+            ("insert_over", past),
         ] {
             prepare(&*store, &key(race, &keys, round), end).await;
         }
     }
     for round in 0..ROUNDS {
-        racers.iter_mut().for_each(Racer::go);
+        racers.iter_mut().for_each(Racer::step);
         for racer in &mut racers {
-            assert_eq!(racer.said(), "ready");
+            assert_eq!(racer.output(), "ready");
         }
-        racers.iter_mut().for_each(Racer::go);
-        let results = racers.each_mut().map(Racer::said);
+        racers.iter_mut().for_each(Racer::step);
+        let results = racers.each_mut().map(Racer::output);
         for (race, name) in RACES.iter().enumerate() {
             let winners = results.iter().filter(|won| won.as_bytes()[race] == b'1');
             assert_eq!(winners.count(), 1, "{name} in round {round}: {results:?}");
         }
     }
     let members = store.members(&key("set", &keys, 0)).await.unwrap();
-    assert_eq!(members.len(), 2 * ROUNDS, "an add was lost");
+    assert_eq!(members.len(), 2 * ROUNDS, "a member was lost");
     for racer in racers {
         racer.end();
     }
 }
 
-/// One of the two processes.
+/// The main function of each process.
 #[tokio::test]
-#[ignore = "it is started by those above"]
+#[ignore = "started by the tests above"]
 async fn racer() {
     let task = TASK.map(|variable| std::env::var(variable).unwrap());
     let [kind, address, keys] = task;
     let mut lines = std::io::stdin().lines();
     let mut wait = || drop(lines.next().unwrap().unwrap());
     let store = open(&kind, &address).await;
-    println!("\n{SAID}open");
+    println!("\n{OUTPUT}open");
     let end = seconds_from_now(600);
-    let me = std::process::id().to_string();
+    let pid = std::process::id().to_string();
     for round in 0..ROUNDS {
         let key = |race| key(race, &keys, round);
         wait();
         let found = store.load(&key("replace")).await.unwrap().unwrap();
         let version = Some(found.version);
-        println!("{SAID}ready");
+        println!("{OUTPUT}ready");
         wait();
         let won = [
             store
-                .insert(&key("insert"), me.as_bytes(), end)
+                .insert(&key("insert"), pid.as_bytes(), end)
                 .await
                 .unwrap(),
             store.take(&key("take")).await.unwrap().is_some(),
@@ -132,11 +133,11 @@ async fn racer() {
         ];
         let set = self::key("set", &keys, 0);
         store
-            .add_member(&set, &format!("{me} {round}"), end)
+            .add_member(&set, &format!("{pid} {round}"), end)
             .await
             .unwrap();
         let won: String = won.iter().map(|won| if *won { '1' } else { '0' }).collect();
-        println!("{SAID}{won}");
+        println!("{OUTPUT}{won}");
     }
 }
 
@@ -157,10 +158,10 @@ fn seconds_from_now(seconds: i64) -> OffsetDateTime {
     OffsetDateTime::now_utc() + Duration::seconds(seconds)
 }
 
-/// A process that does what it is told, one step at a time.
+/// A process that performs one step at a time.
 struct Racer {
     process: Child,
-    say: ChildStdin,
+    input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -174,23 +175,23 @@ impl Racer {
             .spawn()
             .unwrap();
         Self {
-            say: process.stdin.take().unwrap(),
+            input: process.stdin.take().unwrap(),
             lines: BufReader::new(process.stdout.take().unwrap()).lines(),
             process,
         }
     }
 
-    fn go(&mut self) {
-        self.say.write_all(b"\n").unwrap();
+    fn step(&mut self) {
+        self.input.write_all(b"\n").unwrap();
     }
 
-    fn said(&mut self) -> String {
+    fn output(&mut self) -> String {
         for line in &mut self.lines {
-            if let Some(said) = line.unwrap().strip_prefix(SAID) {
-                return said.to_owned();
+            if let Some(output) = line.unwrap().strip_prefix(OUTPUT) {
+                return output.to_owned();
             }
         }
-        panic!("a racer has ended");
+        panic!("a racer has exited");
     }
 
     fn end(mut self) {

@@ -1,4 +1,4 @@
-//! The tables and the file: made by themselves, swept by themselves, and what lies in them.
+//! The tables and files of the SQL stores: creation, permissions and removal of expired records.
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
@@ -11,14 +11,14 @@ use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tokio::task::JoinSet;
 
 use super::{
-    folder::Folder,
-    servers::{Kind, shared},
-    tested::key,
+    servers::{ServerKind, shared},
+    store_pair::key,
+    temp_dir::TempDir,
 };
 
-/// A new database on the shared server.
+/// Creates a database on the shared server and returns its URL.
 async fn new_database() -> String {
-    let url = shared(Kind::Postgres).url();
+    let url = shared(ServerKind::Postgres).url();
     let mut connection = PgConnection::connect(&url).await.unwrap();
     let name = format!("d{}", &key().to_string()[..16]);
     let create = format!("CREATE DATABASE {name}");
@@ -27,11 +27,11 @@ async fn new_database() -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn many_may_make_the_tables_at_the_same_time() {
-    let folder = Folder::new();
+async fn many_stores_can_create_the_tables_at_the_same_time() {
+    let dir = TempDir::new();
     let mut stores = JoinSet::new();
     for round in 0..4 {
-        let path = folder.path().join(format!("{round}/sessions.db"));
+        let path = dir.path().join(format!("{round}/sessions.db"));
         let url = new_database().await;
         for _ in 0..8 {
             let path = path.clone();
@@ -50,7 +50,7 @@ async fn many_may_make_the_tables_at_the_same_time() {
 }
 
 #[tokio::test]
-async fn a_user_without_the_right_to_make_tables_can_use_them() {
+async fn a_database_user_without_the_right_to_create_tables_can_use_them() {
     let url = new_database().await;
     PostgresStore::connect(&url).await.unwrap();
     let mut owner = PgConnection::connect(&url).await.unwrap();
@@ -67,9 +67,9 @@ async fn a_user_without_the_right_to_make_tables_can_use_them() {
 }
 
 #[tokio::test]
-async fn the_file_is_for_this_user_only_and_outlives_the_store() {
-    let folder = Folder::new();
-    let path = folder.path().join("a/b/sessions.db");
+async fn the_file_is_private_and_survives_the_store() {
+    let dir = TempDir::new();
+    let path = dir.path().join("a/b/sessions.db");
     let (key, end) = (key(), Clock::system().now() + Duration::from_secs(60));
     let store = SqliteStore::open(&path).await.unwrap();
     assert!(store.insert(&key, b"a", end).await.unwrap());
@@ -82,8 +82,8 @@ async fn the_file_is_for_this_user_only_and_outlives_the_store() {
     let store = store::open(&StoreUrl::Sqlite(path.clone())).await.unwrap();
     assert_eq!(store.take(&key).await.unwrap().unwrap(), b"a");
 
-    // What is no database is refused with its path.
-    let text = folder.path().join("notes.txt");
+    // The error for a file that is not a database contains its path.
+    let text = dir.path().join("notes.txt");
     fs::write(&text, "dear diary\n".repeat(100)).unwrap();
     let error = SqliteStore::open(&text).await.unwrap_err();
     let StoreError::Backend(cause) = error else {
@@ -92,12 +92,11 @@ async fn the_file_is_for_this_user_only_and_outlives_the_store() {
     assert!(cause.to_string().contains("notes.txt"), "{cause}");
 }
 
-/// What expired goes by itself, what lives stays.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_expired_is_removed() {
+async fn expired_records_are_removed() {
     let clock = Clock::manual();
-    let folder = Folder::new();
-    let path = folder.path().join("sessions.db");
+    let dir = TempDir::new();
+    let path = dir.path().join("sessions.db");
     let sqlite = SqliteStore::open(&path).await.unwrap();
     let sqlite = sqlite.with_clock(clock.clone());
     fill(&sqlite, &clock).await;
@@ -112,7 +111,7 @@ async fn what_expired_is_removed() {
     assert_eq!(postgres.remove_expired().await.unwrap(), 1_202);
     assert_eq!(postgres.remove_expired().await.unwrap(), 0);
 
-    // In the background, as soon as a store is there.
+    // The background task starts with the store.
     clock.advance(Duration::from_secs(10));
     let _sqlite = sqlite.with_clock(clock.clone());
     let _postgres = postgres.with_clock(clock.clone());
@@ -132,7 +131,8 @@ async fn what_expired_is_removed() {
     }
 }
 
-/// More than is removed at once, for ten seconds, and one of each that lives twice as long.
+/// Inserts more records and members than one statement removes, which expire after ten seconds, and one
+/// of each that expires after twenty.
 async fn fill(store: &impl OtenStore, clock: &Clock) {
     let set = key();
     let (end, later) = (

@@ -1,4 +1,4 @@
-//! Real servers, started by the tests on free ports with folders of their own.
+//! Real servers that the tests start on free ports with their own data directories.
 
 use std::{
     fs,
@@ -13,56 +13,56 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::folder::Folder;
+use super::temp_dir::TempDir;
 
-/// What to do when there is nothing to test with.
+/// The hint for a missing server.
 const HELP: &str = "install it: apt-get install --no-install-recommends redis-server postgresql";
 
-/// Long enough for a busy machine; a server that takes as long does not start.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit for a server's start, even on a busy machine.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Runs a server until the tests close the pipe, or end in whatever way: then the pipe closes by
-/// itself. The folder goes with it unless it is asked to stay.
-const KEEPER: &str = r#"
-folder=$1 signal=$2; shift 2
-exec 2>>"$folder/log"
+/// Runs a server until its input is closed, which also happens when the tests exit or crash. Removes
+/// the data directory unless the input contains `keep`.
+const SUPERVISOR: &str = r#"
+dir=$1 signal=$2; shift 2
+exec 2>>"$dir/log"
 "$@" >&2 &
 echo $!
-read -r wish
+read -r command
 kill -"$signal" $!
 wait $!
-[ "$wish" = keep ] || rm -rf "$folder"
+[ "$command" = keep ] || rm -rf "$dir"
 "#;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ServerKind {
     Redis,
     Postgres,
 }
 
-/// A server of a test's own, or the one all share.
+/// A server that one test owns or several tests share.
 #[derive(Debug)]
 pub(super) struct Server {
-    kind: Kind,
-    folder: PathBuf,
+    kind: ServerKind,
+    dir: PathBuf,
     port: u16,
-    keeper: Option<Keeper>,
+    supervisor: Option<Supervisor>,
 }
 
 #[derive(Debug)]
-struct Keeper {
+struct Supervisor {
     shell: Child,
-    wish: Option<ChildStdin>,
+    stdin: Option<ChildStdin>,
     server: u32,
 }
 
-/// The server that all tests share which do not stop it.
-pub(super) fn shared(kind: Kind) -> &'static Server {
+/// Returns the server that is shared by all tests that do not stop it.
+pub(super) fn shared(kind: ServerKind) -> &'static Server {
     static REDIS: OnceLock<Server> = OnceLock::new();
     static POSTGRES: OnceLock<Server> = OnceLock::new();
     let server = match kind {
-        Kind::Redis => &REDIS,
-        Kind::Postgres => &POSTGRES,
+        ServerKind::Redis => &REDIS,
+        ServerKind::Postgres => &POSTGRES,
     };
     server.get_or_init(|| {
         let mut server = Server::new(kind);
@@ -72,38 +72,38 @@ pub(super) fn shared(kind: Kind) -> &'static Server {
 }
 
 impl Server {
-    /// A server that does not run yet.
-    pub(super) fn new(kind: Kind) -> Self {
-        let folder = Folder::unused();
-        fs::create_dir(&folder).unwrap();
-        if kind == Kind::Postgres {
-            own(&folder);
-            let data = folder.join("data");
+    /// Creates a server without starting it.
+    pub(super) fn new(kind: ServerKind) -> Self {
+        let dir = TempDir::unused();
+        fs::create_dir(&dir).unwrap();
+        if kind == ServerKind::Postgres {
+            change_owner(&dir);
+            let data = dir.join("data");
             let mut initdb = unprivileged(&postgres_program("initdb"));
             initdb
                 .args(["--username=site", "--auth=trust", "--no-sync", "--pgdata"])
                 .arg(data);
-            let made = initdb.output().unwrap_or_else(|error| missing(&error));
-            assert!(made.status.success(), "{made:?}");
+            let output = initdb.output().unwrap_or_else(|error| missing(&error));
+            assert!(output.status.success(), "{output:?}");
         }
         Self {
             kind,
-            folder,
+            dir,
             port: free_port(),
-            keeper: None,
+            supervisor: None,
         }
     }
 
-    /// Where it is, as an operator would write it.
+    /// Returns the URL of the server for `session_store`.
     pub(super) fn url(&self) -> String {
         self.url_by(self.port)
     }
 
-    /// The same through another port.
+    /// Returns the URL with another port.
     pub(super) fn url_by(&self, port: u16) -> String {
         match self.kind {
-            Kind::Redis => format!("redis://127.0.0.1:{port}"),
-            Kind::Postgres => format!("postgres://site@127.0.0.1:{port}/postgres"),
+            ServerKind::Redis => format!("redis://127.0.0.1:{port}"),
+            ServerKind::Postgres => format!("postgres://site@127.0.0.1:{port}/postgres"),
         }
     }
 
@@ -111,49 +111,49 @@ impl Server {
         ([127, 0, 0, 1], self.port).into()
     }
 
-    /// Starts it, or starts it again on the same port with the same data.
+    /// Starts or restarts the server on the same port with the same data.
     pub(super) fn start(&mut self) {
-        let limit = Instant::now() + PATIENCE;
+        let limit = Instant::now() + START_TIMEOUT;
         loop {
             self.spawn();
-            while self.runs() {
+            while self.is_running() {
                 if self.answers() {
                     return;
                 }
                 assert!(Instant::now() < limit, "{}", self.log());
                 std::thread::sleep(Duration::from_millis(10));
             }
-            // PostgreSQL does not start before the last process of one that was killed has ended.
+            // PostgreSQL does not start until all processes of a killed server have exited.
             assert!(Instant::now() < limit, "{}", self.log());
             self.release(true);
         }
     }
 
-    /// Ends it at once, in the middle of whatever it does.
+    /// Kills the server.
     pub(super) fn kill(&mut self) {
         self.signal("KILL");
         self.release(true);
     }
 
     pub(super) fn signal(&self, signal: &str) {
-        let server = self.keeper.as_ref().unwrap().server.to_string();
+        let server = self.supervisor.as_ref().unwrap().server.to_string();
         let sent = Command::new("kill").args(["-s", signal, &server]).status();
         assert!(sent.unwrap().success());
     }
 
     fn spawn(&mut self) {
         let (signal, server) = match self.kind {
-            Kind::Redis => ("TERM", self.redis()),
-            Kind::Postgres => ("QUIT", self.postgres()),
+            ServerKind::Redis => ("TERM", self.redis()),
+            ServerKind::Postgres => ("QUIT", self.postgres()),
         };
         let mut shell = Command::new("sh");
         shell
-            .args(["-c", KEEPER, "sh"])
-            .arg(&self.folder)
+            .args(["-c", SUPERVISOR, "sh"])
+            .arg(&self.dir)
             .arg(signal)
             .arg(server.get_program())
             .args(server.get_args())
-            .current_dir(&self.folder)
+            .current_dir(&self.dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut shell = shell.spawn().unwrap();
@@ -161,8 +161,8 @@ impl Server {
         BufReader::new(shell.stdout.take().unwrap())
             .read_line(&mut line)
             .unwrap();
-        self.keeper = Some(Keeper {
-            wish: shell.stdin.take(),
+        self.supervisor = Some(Supervisor {
+            stdin: shell.stdin.take(),
             shell,
             server: line.trim().parse().unwrap(),
         });
@@ -174,7 +174,7 @@ impl Server {
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
             .args(["--save", "", "--appendonly", "yes"])
             .args(["--appendfsync", "always", "--dir"])
-            .arg(&self.folder);
+            .arg(&self.dir);
         server
     }
 
@@ -182,29 +182,28 @@ impl Server {
         let mut server = unprivileged(&postgres_program("postgres"));
         server
             .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
-            // What was written stays written when the server is killed; only a loss of power
-            // would undo it.
+            // Without fsync, only a power failure loses data, not a killed server.
             .args(["-c", "fsync=off", "-c", "max_connections=200", "-k"])
-            .arg(&self.folder)
+            .arg(&self.dir)
             .arg("-D")
-            .arg(self.folder.join("data"));
+            .arg(self.dir.join("data"));
         server
     }
 
-    /// Whether the process is there.
-    fn runs(&self) -> bool {
-        let server = self.keeper.as_ref().unwrap().server.to_string();
-        let asked = Command::new("kill")
+    /// Returns whether the process is running.
+    fn is_running(&self) -> bool {
+        let server = self.supervisor.as_ref().unwrap().server.to_string();
+        let status = Command::new("kill")
             .args(["-s", "0", &server])
             .stderr(Stdio::null())
             .status();
-        asked.unwrap().success()
+        status.unwrap().success()
     }
 
     fn answers(&self) -> bool {
         match self.kind {
-            Kind::Redis => self.redis_answers().unwrap_or_default(),
-            Kind::Postgres => {
+            ServerKind::Redis => self.redis_answers().unwrap_or_default(),
+            ServerKind::Postgres => {
                 let mut ready = Command::new(postgres_program("pg_isready"));
                 ready.args(["-q", "-h", "127.0.0.1", "-p", &self.port.to_string()]);
                 ready
@@ -223,20 +222,20 @@ impl Server {
         Ok(&answer == b"+PONG")
     }
 
-    /// Lets go of a server that has ended, or ends it.
+    /// Stops the server if it is still running.
     fn release(&mut self, keep: bool) {
-        if let Some(mut keeper) = self.keeper.take() {
-            let mut wish = keeper.wish.take().unwrap();
+        if let Some(mut supervisor) = self.supervisor.take() {
+            let mut stdin = supervisor.stdin.take().unwrap();
             if keep {
-                wish.write_all(b"keep\n").unwrap();
+                stdin.write_all(b"keep\n").unwrap();
             }
-            drop(wish);
-            keeper.shell.wait().unwrap();
+            drop(stdin);
+            supervisor.shell.wait().unwrap();
         }
     }
 
     fn log(&self) -> String {
-        let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+        let log = fs::read_to_string(self.dir.join("log")).unwrap_or_default();
         format!("{:?} does not start; {HELP}\n{log}", self.kind)
     }
 }
@@ -244,11 +243,11 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.release(false);
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = fs::remove_dir_all(&self.dir);
     }
 }
 
-/// A port that nothing else takes meanwhile: below those that are given out to clients.
+/// Returns a free port below the range of ephemeral ports, which other sockets could take.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let from = std::process::id() % 8_000;
@@ -261,7 +260,7 @@ fn free_port() -> u16 {
     }
 }
 
-/// PostgreSQL's programs are not in the path everywhere.
+/// Returns the path of a PostgreSQL program, which is not in `PATH` on every system.
 fn postgres_program(name: &str) -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let newest = versions
@@ -271,7 +270,7 @@ fn postgres_program(name: &str) -> PathBuf {
     newest.unwrap_or_else(|| name.into())
 }
 
-/// PostgreSQL refuses to run as root.
+/// Runs a program as the user `postgres` if the tests run as root, because PostgreSQL does not.
 fn unprivileged(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
@@ -289,11 +288,14 @@ fn unprivileged(program: &Path) -> Command {
     command
 }
 
-fn own(folder: &Path) {
+fn change_owner(dir: &Path) {
     if is_root() {
         let mut own = Command::new("chown");
-        let owned = own.arg("postgres:").arg(folder).status().unwrap();
-        assert!(owned.success(), "there is no user `postgres`; {HELP}");
+        let owned = own.arg("postgres:").arg(dir).status().unwrap();
+        assert!(
+            owned.success(),
+            "the user `postgres` does not exist; {HELP}"
+        );
     }
 }
 

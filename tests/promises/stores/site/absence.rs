@@ -1,4 +1,4 @@
-//! A store's server that is killed while people use the site, and comes back.
+//! Outages of the store while users are signed in.
 
 use std::{
     sync::{
@@ -17,28 +17,28 @@ use axum_oten::Oten;
 use tokio::task::JoinSet;
 use tower_sessions::Session;
 
-use super::{Place, servers};
+use super::{StoreLocation, servers};
 use crate::common::{Answer, Browser, app};
 
-use servers::{Kind, Server};
+use servers::{Server, ServerKind};
 
-/// Two seconds, and what a busy machine adds.
+/// The limit of two seconds, with a margin for a busy machine.
 const LIMIT: Duration = Duration::from_millis(2_500);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l8_redis_is_killed_and_nobody_is_signed_out() {
-    killed(Kind::Redis).await;
+async fn l8_killing_redis_signs_no_user_out() {
+    killed(ServerKind::Redis).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l8_postgres_is_killed_and_nobody_is_signed_out() {
-    killed(Kind::Postgres).await;
+async fn l8_killing_postgres_signs_no_user_out() {
+    killed(ServerKind::Postgres).await;
 }
 
-/// The usual app with a page whose note is written when the handler has ended.
+/// The test app with a route whose note is saved after the handler returns.
 fn noting_app(oten: &Oten) -> Router {
     let noted = post(async |session: Session, note: String| {
-        // The session was read by who asked for the sign-in.
+        // `require_login` has already loaded the session.
         session.insert("note", note).await.unwrap();
     });
     let noted = Router::new()
@@ -48,15 +48,17 @@ fn noting_app(oten: &Oten) -> Router {
     app(oten).merge(noted)
 }
 
-async fn killed(kind: Kind) {
+async fn killed(kind: ServerKind) {
     let mut server = Server::new(kind);
     server.start();
-    let (site, _store) = Place::at(kind, &server.url()).site(noting_app).await;
+    let (site, _store) = StoreLocation::at(kind, &server.url())
+        .site(noting_app)
+        .await;
     let load = Arc::new(Load::default());
-    let mut people = JoinSet::new();
+    let mut users = JoinSet::new();
     for name in ["alice", "bob", "carol"].repeat(2) {
         let browser = site.signed_in(name).await;
-        people.spawn(Arc::clone(&load).person(name, browser));
+        users.spawn(Arc::clone(&load).user(name, browser));
     }
     for _ in 0..2 {
         load.reaches(&load.good, 100).await;
@@ -65,12 +67,12 @@ async fn killed(kind: Kind) {
         server.start();
     }
     load.reaches(&load.good, 100).await;
-    load.is_over.store(true, Ordering::SeqCst);
+    load.is_finished.store(true, Ordering::SeqCst);
 
-    for (name, mut browser, note) in people.join_all().await {
+    for (name, mut browser, note) in users.join_all().await {
         assert_eq!(browser.who().await, format!("user {name}"));
         assert_eq!(browser.get("/profile").await.json()["sub"], name);
-        // What was said to be saved is; of what was not said the last may be, too.
+        // The last acknowledged note is stored, or a later one that was not acknowledged.
         let kept: u64 = browser.get("/note").await.body.parse().unwrap();
         assert!(note.contains(&kept), "{kept} of {note:?}");
     }
@@ -81,14 +83,14 @@ async fn killed(kind: Kind) {
 struct Load {
     good: AtomicUsize,
     down: AtomicUsize,
-    is_over: AtomicBool,
+    is_finished: AtomicBool,
     notes: AtomicU64,
 }
 
 impl Load {
-    /// Reads pages and writes notes until it is over. The last part of the answer is what the note
-    /// may be: from the last one that was acknowledged to the last one that was sent.
-    async fn person(
+    /// Requests pages and saves notes until the test finishes. Also returns the range of valid notes,
+    /// from the last acknowledged one to the last one that was sent.
+    async fn user(
         self: Arc<Self>,
         name: &'static str,
         mut browser: Browser,
@@ -96,7 +98,7 @@ impl Load {
         let cookies = browser.cookies.clone();
         let (mut saved, mut sent) = (0, 0);
         browser.fetch(Method::POST, "/noted", "0").await;
-        while !self.is_over.load(Ordering::SeqCst) {
+        while !self.is_finished.load(Ordering::SeqCst) {
             let page = timed(browser.get("/profile")).await;
             if self.is_good(&page) {
                 assert_eq!(page.json()["sub"], name);
@@ -115,7 +117,7 @@ impl Load {
         (name, browser, saved..=sent)
     }
 
-    /// Whether it is the page. All else is that the store is down.
+    /// Returns whether the request succeeded. Otherwise the response must report the outage.
     fn is_good(&self, answer: &Answer) -> bool {
         assert!(!answer.sets_session(), "{answer:?}");
         if answer.status == StatusCode::OK {
@@ -128,12 +130,12 @@ impl Load {
         false
     }
 
-    /// Waits until so many more are counted.
+    /// Waits until a counter has increased by `more`.
     async fn reaches(&self, count: &AtomicUsize, more: usize) {
         let goal = count.load(Ordering::SeqCst) + more;
         let limit = Instant::now() + Duration::from_secs(30);
         while count.load(Ordering::SeqCst) < goal {
-            assert!(Instant::now() < limit, "{more} more never come");
+            assert!(Instant::now() < limit, "fewer than {more} more responses");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

@@ -1,24 +1,24 @@
-//! One session's life, and many requests at its hour of renewal.
+//! A session from sign-in to sign-out, and concurrent requests when a refresh is due.
 
 use axum::http::{Method, StatusCode};
 use axum_oten::emulator::{Deviation, Endpoint::Token, Fault};
 use serde_json::json;
 use tokio::task::JoinSet;
 
-use super::{OF_A_SESSION, Place, another_process, due};
+use super::{OF_A_SESSION, StoreLocation, another_process, due};
 use crate::common::{app, eventually};
 
 super::on_stores! {
     [memory sqlite postgres redis] {
-        o2_a_whole_life
+        o2_a_session_from_sign_in_to_sign_out
         l2_two_hundred_requests_make_one_call
-        l2_who_gets_the_lease_next_sees_what_was_done
-        l5_a_failed_call_is_not_made_again_elsewhere
+        l2_the_next_holder_of_the_lease_sees_the_new_tokens
+        l5_a_failed_call_is_not_repeated_by_another_process
     }
 }
 
-async fn o2_a_whole_life(place: Place) {
-    let (site, store) = place.site(app).await;
+async fn o2_a_session_from_sign_in_to_sign_out(location: StoreLocation) {
+    let (site, store) = location.site(app).await;
     let mut browser = site.browser();
     let noted = browser.fetch(Method::POST, "/note", "of a guest").await;
     assert_eq!(noted.status, StatusCode::OK);
@@ -31,7 +31,7 @@ async fn o2_a_whole_life(place: Place) {
     assert_eq!(browser.get(&callback).await.location(), "/profile");
     site.emulator.clear_deviations();
 
-    // The tokens have ended already, and are renewed once.
+    // The tokens have expired and are refreshed once.
     for _ in 0..3 {
         let profile = browser.get("/profile").await;
         assert_eq!(profile.json()["sub"], "alice");
@@ -41,12 +41,12 @@ async fn o2_a_whole_life(place: Place) {
     assert_eq!(token.status, StatusCode::OK);
     assert_eq!(site.emulator.refreshes(), 1);
 
-    // The app's own data came along, and stays.
+    // The app's data is kept.
     assert_eq!(browser.get("/note").await.body, "of a guest");
     browser.fetch(Method::POST, "/note", "of alice").await;
     assert_eq!(browser.get("/note").await.body, "of alice");
 
-    // The sign-in's own callback once more, and the cookie from before.
+    // A replayed callback and the cookie from before the sign-in.
     assert_eq!(browser.get(&callback).await.location(), "/profile");
     assert_eq!(browser.who().await, "user alice");
     let mut before = site.browser();
@@ -72,8 +72,8 @@ async fn o2_a_whole_life(place: Place) {
     );
 }
 
-async fn l2_two_hundred_requests_make_one_call(place: Place) {
-    let (site, store) = place.site(app).await;
+async fn l2_two_hundred_requests_make_one_call(location: StoreLocation) {
+    let (site, store) = location.site(app).await;
     let browser = due(&site).await;
     let held = site.emulator.hold(Token);
     let mut requests = JoinSet::new();
@@ -90,19 +90,19 @@ async fn l2_two_hundred_requests_make_one_call(place: Place) {
         (site.emulator.refreshes(), site.emulator.reuse_detected()),
         (1, 0)
     );
-    // In this process they do not even ask for the lease.
+    // Requests in the same process share one lease.
     assert_eq!(store.written("lease").len(), 1);
     assert_eq!(store.left(&["lease"]).await, []);
 }
 
-/// Another process saw tokens that have ended, and gets the lease when they are renewed.
-async fn l2_who_gets_the_lease_next_sees_what_was_done(place: Place) {
-    let (site, store) = place.site(app).await;
+/// Another process loads expired tokens and acquires the lease after they were refreshed.
+async fn l2_the_next_holder_of_the_lease_sees_the_new_tokens(location: StoreLocation) {
+    let (site, store) = location.site(app).await;
     let mut browser = due(&site).await;
     let late = super::Store::new(store.memory.clone());
     let mut elsewhere = browser.clone();
     elsewhere.app(app(&another_process(&site, late.clone())));
-    // What it has to know of the provider it knows.
+    // Loads the provider's metadata in advance.
     elsewhere.start_login("/").await;
 
     let held = late.hold("lease").await;
@@ -117,8 +117,8 @@ async fn l2_who_gets_the_lease_next_sees_what_was_done(place: Place) {
     );
 }
 
-async fn l5_a_failed_call_is_not_made_again_elsewhere(place: Place) {
-    let (site, store) = place.site(app).await;
+async fn l5_a_failed_call_is_not_repeated_by_another_process(location: StoreLocation) {
+    let (site, store) = location.site(app).await;
     let mut browser = due(&site).await;
     let mut elsewhere = browser.clone();
     elsewhere.app(app(&another_process(&site, store)));
@@ -126,7 +126,7 @@ async fn l5_a_failed_call_is_not_made_again_elsewhere(place: Place) {
     let before = site.emulator.calls(Token);
     for _ in 0..2 {
         for browser in [&mut browser, &mut elsewhere] {
-            // Within the grace.
+            // Within the grace period.
             assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
         }
     }

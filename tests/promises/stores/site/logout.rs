@@ -1,9 +1,9 @@
-//! Logout tokens, on every store that processes share and in another process than the sign-in.
+//! Logout tokens that another process than that of the sign-in receives.
 
 use axum::http::StatusCode;
 use axum_oten::emulator::LogoutTarget;
 
-use super::{Place, another_process};
+use super::{StoreLocation, another_process};
 use crate::{
     common::app,
     sign_out::{assert_done, send_token, sign_in_at_once, site},
@@ -11,14 +11,14 @@ use crate::{
 
 super::on_stores! {
     [sqlite postgres redis] {
-        o4_sign_ins_at_once_are_all_ended_elsewhere
-        o4_a_sid_ends_its_session_elsewhere
+        o4_another_process_ends_all_concurrent_sign_ins
+        o4_another_process_ends_the_session_of_a_sid
     }
 }
 
-async fn o4_sign_ins_at_once_are_all_ended_elsewhere(place: Place) {
-    let (site, _store) = place.start(site()).await;
-    let elsewhere = app(&another_process(&site, place.open().await));
+async fn o4_another_process_ends_all_concurrent_sign_ins(location: StoreLocation) {
+    let (site, _store) = location.start(site()).await;
+    let elsewhere = app(&another_process(&site, location.open().await));
     let mut browsers = sign_in_at_once(&site, 20).await;
     let mut bob = site.signed_in("bob").await;
     let token = site
@@ -29,14 +29,14 @@ async fn o4_sign_ins_at_once_are_all_ended_elsewhere(place: Place) {
         assert_eq!(browser.who().await, "guest");
     }
     assert_eq!(bob.who().await, "user bob");
-    // Every process knows that it was used.
+    // Every process rejects the used token.
     let again = send_token(&site.app, &token).await;
     assert_eq!(again.status, StatusCode::BAD_REQUEST);
 }
 
-async fn o4_a_sid_ends_its_session_elsewhere(place: Place) {
-    let (site, _store) = place.start(site()).await;
-    let elsewhere = app(&another_process(&site, place.open().await));
+async fn o4_another_process_ends_the_session_of_a_sid(location: StoreLocation) {
+    let (site, _store) = location.start(site()).await;
+    let elsewhere = app(&another_process(&site, location.open().await));
     let mut one = site.signed_in("alice").await;
     let mut other = site.signed_in("alice").await;
     for (round, browser) in [&mut one, &mut other].into_iter().enumerate() {

@@ -1,5 +1,5 @@
-//! A whole site on each store as an operator sets it up, in real time: sessions from the sign-in to
-//! the sign-out, alone and among several processes.
+//! A site with each store that an operator can configure, in real time, with one and with several
+//! processes.
 
 mod absence;
 mod life;
@@ -19,61 +19,64 @@ use axum_oten::{
 use serde_json::json;
 
 use super::{
-    folder::Folder,
-    servers::{self, Kind},
+    servers::{self, ServerKind},
+    temp_dir::TempDir,
 };
 use crate::common::{Browser, OutsideStore, TestSite, TestSiteBuilder};
 
-/// What the tokens are sealed under.
+/// The session key.
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// A session and its tokens, and the right to renew them.
+/// The record kinds of a session.
 const OF_A_SESSION: [&str; 3] = ["session", "tokens", "lease"];
 
-/// The store that the configuration names, and what was written to it.
+/// The configured store, with a log of its writes.
 type Store = OutsideStore<Arc<dyn OtenStore>>;
 
-/// Where sessions are kept.
-struct Place {
+/// The location of a site's store.
+struct StoreLocation {
     url: StoreUrl,
-    _folder: Option<Folder>,
+    _temp_dir: Option<TempDir>,
 }
 
-impl Place {
+impl StoreLocation {
     fn memory() -> Self {
         Self {
             url: StoreUrl::Memory,
-            _folder: None,
+            _temp_dir: None,
         }
     }
 
     fn sqlite() -> Self {
-        let folder = Folder::new();
+        let dir = TempDir::new();
         Self {
-            url: StoreUrl::Sqlite(folder.path().join("sessions.db")),
-            _folder: Some(folder),
+            url: StoreUrl::Sqlite(dir.path().join("sessions.db")),
+            _temp_dir: Some(dir),
         }
     }
 
     fn postgres() -> Self {
-        Self::at(Kind::Postgres, &servers::shared(Kind::Postgres).url())
+        Self::at(
+            ServerKind::Postgres,
+            &servers::shared(ServerKind::Postgres).url(),
+        )
     }
 
     fn redis() -> Self {
-        Self::at(Kind::Redis, &servers::shared(Kind::Redis).url())
+        Self::at(ServerKind::Redis, &servers::shared(ServerKind::Redis).url())
     }
 
-    fn at(kind: Kind, url: &str) -> Self {
+    fn at(kind: ServerKind, url: &str) -> Self {
         Self {
             url: match kind {
-                Kind::Postgres => StoreUrl::Postgres(url.into()),
-                Kind::Redis => StoreUrl::Redis(url.into()),
+                ServerKind::Postgres => StoreUrl::Postgres(url.into()),
+                ServerKind::Redis => StoreUrl::Redis(url.into()),
             },
-            _folder: None,
+            _temp_dir: None,
         }
     }
 
-    /// As an operator writes it.
+    /// Returns the value for `session_store`.
     fn setting(&self) -> String {
         match &self.url {
             StoreUrl::Redis(url) | StoreUrl::Postgres(url) => url.expose().to_owned(),
@@ -85,7 +88,7 @@ impl Place {
         OutsideStore::new(store::open(&self.url).await.unwrap())
     }
 
-    /// A site whose sessions are here.
+    /// Starts a site with this store.
     async fn site(&self, app: impl FnOnce(&Oten) -> Router + 'static) -> (TestSite, Store) {
         self.start(TestSite::builder().app(app)).await
     }
@@ -101,7 +104,7 @@ impl Place {
     }
 }
 
-/// A browser in which alice has signed in, and whose tokens have ended already.
+/// Returns a browser in which alice is signed in and whose tokens have expired.
 async fn due(site: &TestSite) -> Browser {
     site.emulator
         .deviate(Deviation::TokenField("expires_in", json!(0)));
@@ -110,14 +113,14 @@ async fn due(site: &TestSite) -> Browser {
     browser
 }
 
-/// Another process of the same site, on this store.
+/// Creates another process of the same site with this store.
 fn another_process(site: &TestSite, store: impl OtenStore) -> Oten {
     Oten::builder(site.oten.config().clone(), store)
         .build()
         .unwrap()
 }
 
-/// Runs these tests on each of these stores.
+/// Defines these tests for each of these stores.
 macro_rules! on_stores {
     ([$($store:ident)*] $tests:tt) => {
         $( super::on_stores!(@ $store $tests); )*
@@ -127,7 +130,7 @@ macro_rules! on_stores {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
-                    super::$test(crate::stores::site::Place::$store()).await;
+                    super::$test(crate::stores::site::StoreLocation::$store()).await;
                 }
             )*
         }

@@ -1,4 +1,4 @@
-//! The program in several processes that share a store.
+//! Several `oten serve` processes that share a store.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use reqwest::{Client, Method, StatusCode, header, redirect::Policy};
 use serde_json::json;
 use tokio::{task::JoinSet, time::timeout};
 
-use super::{KEY, Place};
+use super::{KEY, StoreLocation};
 use crate::{
     common::eventually,
     program::process::{Running, command},
@@ -19,22 +19,22 @@ use crate::{
 const CLIENT: &str = "several-processes";
 const SECRET: &str = "a secret of the test, of more than 32 bytes";
 
-/// Where all processes are reached, if anybody listened there.
+/// The redirect URI of all processes. The tests replace its origin with that of a process.
 const REDIRECT_URI: &str = "http://127.0.0.1:1/callback";
 
-/// A lease's 15 seconds, a call, and what a busy machine adds.
+/// The lifetime of a lease, 15 seconds, with a margin for a call on a busy machine.
 const LEASE: Duration = Duration::from_secs(17);
 
 super::on_stores! {
     [sqlite postgres redis] {
         l2_two_processes_make_one_call
-        o2_who_signs_out_at_one_is_out_at_the_other
+        o2_a_sign_out_applies_to_all_processes
     }
 }
 
-async fn l2_two_processes_make_one_call(place: Place) {
-    let (emulator, first) = start(&place).await;
-    let second = serve(&place, &emulator).await;
+async fn l2_two_processes_make_one_call(location: StoreLocation) {
+    let (emulator, first) = start(&location).await;
+    let second = serve(&location, &emulator).await;
     let visitor = due(&emulator, &first).await;
     let held = emulator.hold(Token);
     let mut requests = JoinSet::new();
@@ -45,7 +45,7 @@ async fn l2_two_processes_make_one_call(place: Place) {
         }
     }
     held.wait_for(1).await;
-    // Time enough for a second call, which never comes.
+    // No second call arrives within this time.
     let second_call = timeout(Duration::from_millis(500), held.wait_for(2)).await;
     assert!(second_call.is_err());
     held.release();
@@ -56,10 +56,10 @@ async fn l2_two_processes_make_one_call(place: Place) {
     assert_eq!((emulator.refreshes(), emulator.reuse_detected()), (1, 0));
 }
 
-async fn o2_who_signs_out_at_one_is_out_at_the_other(place: Place) {
-    let (emulator, first) = start(&place).await;
-    let second = serve(&place, &emulator).await;
-    // The sign-in begins at one and ends at the other.
+async fn o2_a_sign_out_applies_to_all_processes(location: StoreLocation) {
+    let (emulator, first) = start(&location).await;
+    let second = serve(&location, &emulator).await;
+    // The sign-in starts in one process and completes in the other.
     let mut visitor = Visitor::default();
     let login = visitor.get(&first.at("/login?return_to=/profile")).await;
     let callback = emulator.approve(&login.location, "alice").unwrap();
@@ -81,26 +81,26 @@ async fn o2_who_signs_out_at_one_is_out_at_the_other(place: Place) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restart_signs_nobody_out() {
-    let place = Place::sqlite();
-    let (emulator, first) = start(&place).await;
+async fn a_restart_signs_no_user_out() {
+    let location = StoreLocation::sqlite();
+    let (emulator, first) = start(&location).await;
     let mut visitor = sign_in(&emulator, &first).await;
     let (status, log) = first.end().await;
     assert!(status.success(), "{log}");
     for _ in 0..2 {
-        let mut process = serve(&place, &emulator).await;
+        let mut process = serve(&location, &emulator).await;
         let page = visitor.get(&process.at("/profile")).await;
         assert_eq!(page.status, StatusCode::OK, "{page:?}");
-        // The next restart is not an orderly one.
+        // The next restart follows a kill instead of an orderly shutdown.
         process.kill().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l2_a_process_killed_before_the_call_is_answered_costs_fifteen_seconds() {
-    let place = Place::redis();
-    let (emulator, doomed) = start(&place).await;
-    let answer = after_the_kill(&place, &emulator, doomed, Fault::Hang, |emulator| {
+async fn l2_a_process_killed_before_the_response_delays_the_refresh_by_fifteen_seconds() {
+    let location = StoreLocation::redis();
+    let (emulator, doomed) = start(&location).await;
+    let answer = after_the_kill(&location, &emulator, doomed, Fault::Hang, |emulator| {
         emulator.calls(Token)
     })
     .await;
@@ -108,27 +108,27 @@ async fn l2_a_process_killed_before_the_call_is_answered_costs_fifteen_seconds()
     assert_eq!((emulator.refreshes(), emulator.reuse_detected()), (1, 0));
 }
 
-/// Nobody has the next refresh token then.
+/// The new refresh token is lost with the process.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l2_a_process_killed_with_the_answer_costs_a_sign_in() {
-    let place = Place::redis();
-    let (emulator, doomed) = start(&place).await;
+async fn l2_a_process_killed_after_the_response_requires_a_new_sign_in() {
+    let location = StoreLocation::redis();
+    let (emulator, doomed) = start(&location).await;
     let fault = Fault::DelayAfter(4 * LEASE);
-    let answer = after_the_kill(&place, &emulator, doomed, fault, Emulator::refreshes).await;
+    let answer = after_the_kill(&location, &emulator, doomed, fault, Emulator::refreshes).await;
     assert_sent_to_login(&answer);
     assert_eq!((emulator.refreshes(), emulator.reuse_detected()), (2, 1));
 }
 
-/// What another process answers when one is killed in the middle of a call: once `count`
-/// says that it has come.
+/// Kills a process during a token call, once `count` has increased, and returns the response of
+/// another process.
 async fn after_the_kill(
-    place: &Place,
+    location: &StoreLocation,
     emulator: &Emulator,
     mut doomed: Running,
     fault: Fault,
     count: fn(&Emulator) -> u64,
 ) -> Answer {
-    let other = serve(place, emulator).await;
+    let other = serve(location, emulator).await;
     let mut visitor = due(emulator, &doomed).await;
     emulator.fault(Token, fault.times(1));
     let (mut first, url) = (visitor.clone(), doomed.at("/profile"));
@@ -149,27 +149,27 @@ async fn after_the_kill(
     answer
 }
 
-async fn start(place: &Place) -> (Emulator, Running) {
+async fn start(location: &StoreLocation) -> (Emulator, Running) {
     let emulator = Emulator::builder()
         .client(EmulatedClient::confidential(CLIENT, SECRET).redirect_uri(REDIRECT_URI))
         .start()
         .await
         .unwrap();
-    let process = serve(place, &emulator).await;
+    let process = serve(location, &emulator).await;
     (emulator, process)
 }
 
-async fn serve(place: &Place, emulator: &Emulator) -> Running {
+async fn serve(location: &StoreLocation, emulator: &Emulator) -> Running {
     let mut serve = command(&["serve"]);
     serve.envs([
         ("OTEN_ISSUER", emulator.issuer()),
         ("OTEN_CLIENT_ID", CLIENT),
         ("OTEN_CLIENT_SECRET", SECRET),
         ("OTEN_REDIRECT_URI", REDIRECT_URI),
-        ("OTEN_SESSION_STORE", &place.setting()),
+        ("OTEN_SESSION_STORE", &location.setting()),
         ("OTEN_SESSION_KEY", KEY),
         ("OTEN_LISTEN", "127.0.0.1:0"),
-        // No proxy leads to a provider on this machine.
+        // The proxy must not be used for a provider on this machine.
         ("http_proxy", "http://127.0.0.1:1"),
     ]);
     Running::start(&mut serve).await
@@ -185,7 +185,7 @@ async fn sign_in(emulator: &Emulator, process: &Running) -> Visitor {
     visitor
 }
 
-/// Somebody who has signed in, and whose tokens have ended already.
+/// Returns a signed-in visitor whose tokens have expired.
 async fn due(emulator: &Emulator, process: &Running) -> Visitor {
     emulator.deviate(Deviation::TokenField("expires_in", json!(0)));
     let visitor = sign_in(emulator, process).await;
@@ -198,7 +198,7 @@ fn assert_sent_to_login(answer: &Answer) {
     assert_eq!(answer.location, "/login?return_to=%2Fprofile");
 }
 
-/// A browser as far as it matters here: it has cookies, and stays where it is.
+/// A browser that stores cookies and does not follow redirects.
 #[derive(Clone)]
 struct Visitor {
     client: Client,

@@ -1,4 +1,4 @@
-//! Handlers that hold the session while somebody else renews its tokens or ends it.
+//! Handlers that hold a session while other requests refresh its tokens or end it.
 
 use std::sync::Arc;
 
@@ -10,31 +10,31 @@ use axum_oten::{
 use tokio::sync::Notify;
 use tower_sessions::Session;
 
-use super::{OF_A_SESSION, Place, another_process, due};
+use super::{OF_A_SESSION, StoreLocation, another_process, due};
 use crate::common::{Answer, Browser, TestSite, app, eventually};
 
 super::on_stores! {
     [memory sqlite postgres redis] {
-        l4_a_slow_handler_keeps_the_tokens_that_were_renewed_meanwhile
-        o2_a_slow_handler_revives_nobody
-        o2_a_renewal_in_flight_revives_nobody
-        l2_a_lease_that_ran_out_overwrites_nothing
+        l4_a_slow_handler_keeps_the_tokens_of_a_concurrent_refresh
+        o2_a_slow_handler_does_not_restore_a_session
+        o2_a_refresh_in_flight_does_not_restore_a_session
+        l2_the_holder_of_an_expired_lease_overwrites_nothing
     }
 }
 
 #[derive(Default)]
 struct Gate {
     entered: Notify,
-    go_on: Notify,
+    resume: Notify,
 }
 
-/// The usual app with an open page that takes its time between reading the session and saving it.
+/// The test app with a public route that waits between loading and saving the session.
 fn slow_app(gate: &Arc<Gate>) -> impl FnOnce(&Oten) -> Router + 'static {
     let gate = Arc::clone(gate);
     move |oten| {
         let slow = get(async move |user: Option<User>, session: Session| {
             gate.entered.notify_one();
-            gate.go_on.notified().await;
+            gate.resume.notified().await;
             session.insert("note", "late").await.unwrap();
             session.save().await.unwrap();
             user.map(|user| user.subject().to_owned())
@@ -45,7 +45,7 @@ fn slow_app(gate: &Arc<Gate>) -> impl FnOnce(&Oten) -> Router + 'static {
     }
 }
 
-/// The answer of the slow page, once it goes on after `meanwhile`.
+/// Requests the slow route, runs `meanwhile` while it waits, and returns its response.
 async fn slowly(
     gate: &Gate,
     browser: &Browser,
@@ -58,13 +58,13 @@ async fn slowly(
     });
     gate.entered.notified().await;
     meanwhile().await;
-    gate.go_on.notify_one();
+    gate.resume.notify_one();
     slow.await.unwrap()
 }
 
-async fn l4_a_slow_handler_keeps_the_tokens_that_were_renewed_meanwhile(place: Place) {
+async fn l4_a_slow_handler_keeps_the_tokens_of_a_concurrent_refresh(location: StoreLocation) {
     let gate = Arc::new(Gate::default());
-    let (site, _store) = place.site(slow_app(&gate)).await;
+    let (site, _store) = location.site(slow_app(&gate)).await;
     let browser = due(&site).await;
     let (mut fast, mut token) = (browser.clone(), String::new());
     let (answer, mut tab) = slowly(&gate, &browser, async || {
@@ -73,7 +73,7 @@ async fn l4_a_slow_handler_keeps_the_tokens_that_were_renewed_meanwhile(place: P
     .await;
     assert_eq!(answer.body, "alice");
     assert_eq!(tab.get("/note").await.body, "late");
-    // It wrote that a renewal is due; the tokens know better.
+    // The slow request saved that a refresh is due, but the tokens are fresh.
     for path in ["/profile", "/token"] {
         assert_eq!(tab.get(path).await.status, StatusCode::OK);
     }
@@ -84,9 +84,9 @@ async fn l4_a_slow_handler_keeps_the_tokens_that_were_renewed_meanwhile(place: P
     );
 }
 
-async fn o2_a_slow_handler_revives_nobody(place: Place) {
+async fn o2_a_slow_handler_does_not_restore_a_session(location: StoreLocation) {
     let gate = Arc::new(Gate::default());
-    let (site, store) = place.site(slow_app(&gate)).await;
+    let (site, store) = location.site(slow_app(&gate)).await;
     let mut browser = site.signed_in("alice").await;
     let mut leaving = browser.clone();
     let (answer, mut tab) = slowly(&gate, &browser, async || {
@@ -102,8 +102,8 @@ async fn o2_a_slow_handler_revives_nobody(place: Place) {
     assert_eq!(store.left(&OF_A_SESSION).await, []);
 }
 
-async fn o2_a_renewal_in_flight_revives_nobody(place: Place) {
-    let (site, store) = place.site(app).await;
+async fn o2_a_refresh_in_flight_does_not_restore_a_session(location: StoreLocation) {
+    let (site, store) = location.site(app).await;
     let mut browser = due(&site).await;
     let held = site.emulator.hold(Token);
     let mut tab = browser.clone();
@@ -124,11 +124,10 @@ async fn o2_a_renewal_in_flight_revives_nobody(place: Place) {
     assert_eq!(store.left(&OF_A_SESSION).await, []);
 }
 
-/// A process that was away for longer than its lease comes back with tokens that are older than
-/// those another process has stored meanwhile.
-async fn l2_a_lease_that_ran_out_overwrites_nothing(place: Place) {
+/// A process stalls for longer than its lease, and another process stores newer tokens meanwhile.
+async fn l2_the_holder_of_an_expired_lease_overwrites_nothing(location: StoreLocation) {
     let without_rotation = TestSite::builder().emulator(EmulatorBuilder::without_rotation);
-    let (site, store) = place.start(without_rotation).await;
+    let (site, store) = location.start(without_rotation).await;
     let mut browser = due(&site).await;
     let late = super::Store::new(store.memory.clone());
     let mut elsewhere = browser.clone();

@@ -4,17 +4,17 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// A folder of a test's own, removed with all that is in it.
-pub(super) struct Folder(PathBuf);
+/// A temporary directory that is removed when it is dropped.
+pub(super) struct TempDir(PathBuf);
 
-impl Folder {
+impl TempDir {
     pub(super) fn new() -> Self {
-        let folder = Self::unused();
-        fs::create_dir(&folder).unwrap();
-        Self(folder)
+        let dir = Self::unused();
+        fs::create_dir(&dir).unwrap();
+        Self(dir)
     }
 
-    /// The path of a folder that is not there yet.
+    /// Returns the path of a directory that does not exist yet.
     pub(super) fn unused() -> PathBuf {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!(
@@ -30,7 +30,7 @@ impl Folder {
     }
 }
 
-impl Drop for Folder {
+impl Drop for TempDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }

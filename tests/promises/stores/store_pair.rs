@@ -6,9 +6,7 @@ use std::{
 use async_trait::async_trait;
 use axum_oten::{
     Clock, Secret,
-    store::{
-        MemoryStore, OtenStore, PostgresStore, RecordKey, RedisStore, SqliteStore, WrappedStore,
-    },
+    store::{MemoryStore, OtenStore, PostgresStore, RecordKey, RedisStore, SqliteStore},
 };
 use time::{Duration, OffsetDateTime};
 use tokio::task::yield_now;
@@ -19,22 +17,23 @@ use tower_sessions::{
 };
 
 use super::{
-    folder::Folder,
-    servers::{Kind, shared},
+    custom_store::CustomStore,
+    servers::{ServerKind, shared},
+    temp_dir::TempDir,
 };
 
-/// A store to test, and where there can be one, another on the same data, as a second process has
-/// it. Both follow one clock.
-pub(super) struct Tested {
+/// A store to test and, unless it is a memory store, a second one on the same data, as another
+/// process would open it. Both use the same clock.
+pub(super) struct StorePair {
     pub(super) store: Arc<dyn OtenStore>,
     pub(super) other: Arc<dyn OtenStore>,
     pub(super) clock: Clock,
     pub(super) is_external: bool,
-    _folder: Option<Folder>,
+    _temp_dir: Option<TempDir>,
 }
 
-impl Tested {
-    #[expect(clippy::unused_async, reason = "the others wait")]
+impl StorePair {
+    #[expect(clippy::unused_async, reason = "the other constructors await")]
     pub(super) async fn memory() -> Self {
         let clock = Clock::manual();
         let store = MemoryStore::default().with_clock(clock.clone());
@@ -44,20 +43,20 @@ impl Tested {
         }
     }
 
-    #[expect(clippy::unused_async, reason = "the others wait")]
-    pub(super) async fn wrapped() -> Self {
+    #[expect(clippy::unused_async, reason = "the other constructors await")]
+    pub(super) async fn custom() -> Self {
         let clock = Clock::manual();
-        let store = WrappedStore::new(Sessions::default()).with_clock(clock.clone());
+        let store = CustomStore::new(Sessions::default()).with_clock(clock.clone());
         Self::new(clock, store.clone(), store)
     }
 
     pub(super) async fn sqlite() -> Self {
-        let (clock, folder) = (Clock::manual(), Folder::new());
-        let path = folder.path().join("sessions.db");
+        let (clock, dir) = (Clock::manual(), TempDir::new());
+        let path = dir.path().join("sessions.db");
         let store = SqliteStore::open(&path).await.unwrap();
         let other = SqliteStore::open(&path).await.unwrap();
         Self {
-            _folder: Some(folder),
+            _temp_dir: Some(dir),
             ..Self::new(
                 clock.clone(),
                 store.with_clock(clock.clone()),
@@ -67,7 +66,7 @@ impl Tested {
     }
 
     pub(super) async fn postgres() -> Self {
-        let (clock, url) = (Clock::manual(), shared(Kind::Postgres).url());
+        let (clock, url) = (Clock::manual(), shared(ServerKind::Postgres).url());
         let store = PostgresStore::connect(&url).await.unwrap();
         let other = PostgresStore::connect(&url).await.unwrap();
         Self::new(
@@ -78,7 +77,7 @@ impl Tested {
     }
 
     pub(super) async fn redis() -> Self {
-        let (clock, url) = (Clock::manual(), shared(Kind::Redis).url());
+        let (clock, url) = (Clock::manual(), shared(ServerKind::Redis).url());
         let store = RedisStore::connect(&url).await.unwrap();
         let other = RedisStore::connect(&url).await.unwrap();
         Self::new(
@@ -94,11 +93,11 @@ impl Tested {
             other: Arc::new(other),
             clock,
             is_external: true,
-            _folder: None,
+            _temp_dir: None,
         }
     }
 
-    /// The store and the other one, in turn.
+    /// Returns one of the two stores: `store` for even numbers, `other` for odd ones.
     pub(super) fn either(&self, n: usize) -> Arc<dyn OtenStore> {
         Arc::clone(if n.is_multiple_of(2) {
             &self.store
@@ -107,19 +106,18 @@ impl Tested {
         })
     }
 
-    /// So many seconds from now.
+    /// Returns the time in `seconds` from now.
     pub(super) fn after(&self, seconds: i64) -> OffsetDateTime {
         self.clock.now() + Duration::seconds(seconds)
     }
 }
 
-/// A key that no other test has.
+/// Returns a unique key.
 pub(super) fn key() -> RecordKey {
     RecordKey::new("test", Secret::random().expose())
 }
 
-/// A plain `SessionStore` as the published ones are: `save` writes whatever was there before, and
-/// others get their turn in the middle of things.
+/// A `SessionStore` that saves unconditionally, as published ones do, and yields in every operation.
 #[derive(Clone, Debug, Default)]
 struct Sessions(Arc<Mutex<HashMap<Id, Record>>>);
 

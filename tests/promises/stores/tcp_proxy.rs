@@ -6,20 +6,21 @@ use tokio::{
     sync::watch,
 };
 
-/// The way to a server, which can be cut: then nothing arrives any more, and nobody is told.
-pub(super) struct Wire {
+/// A proxy to a server that can simulate a network failure: connections stay open, but nothing
+/// arrives.
+pub(super) struct TcpProxy {
     pub(super) port: u16,
     is_cut: watch::Sender<bool>,
 }
 
-impl Wire {
+impl TcpProxy {
     pub(super) async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (is_cut, cut) = watch::channel(false);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, server, cut.clone()));
+                tokio::spawn(forward(client, server, cut.clone()));
             }
         });
         Self { port, is_cut }
@@ -29,19 +30,19 @@ impl Wire {
         self.is_cut.send_replace(true);
     }
 
-    /// Carries new connections. Those that were cut do not come back.
-    pub(super) fn mend(&self) {
+    /// Forwards new connections. Connections that were cut stay silent.
+    pub(super) fn restore(&self) {
         self.is_cut.send_replace(false);
     }
 }
 
-async fn carry(mut client: TcpStream, server: SocketAddr, mut cut: watch::Receiver<bool>) {
+async fn forward(mut client: TcpStream, server: SocketAddr, mut cut: watch::Receiver<bool>) {
     let mut server = TcpStream::connect(server).await.unwrap();
-    let is_over = tokio::select! {
+    let is_finished = tokio::select! {
         cut = async { cut.wait_for(|is_cut| *is_cut).await.is_err() } => cut,
         _ = copy_bidirectional(&mut client, &mut server) => true,
     };
-    if !is_over {
+    if !is_finished {
         future::pending::<()>().await;
     }
 }

@@ -1,0 +1,389 @@
+//! Token refresh.
+//!
+//! However many requests of a session need new tokens, one call is made: within a process they
+//! share one task, and a lease in the store excludes other processes.
+
+mod lease;
+mod outcome;
+mod single_flight;
+
+pub(crate) use self::{
+    lease::LEASE_LIFETIME,
+    outcome::{RefreshOutcome, RefreshRequest},
+};
+
+use std::{error::Error, fmt, ops::ControlFlow, sync::Arc, time::Duration};
+
+use time::OffsetDateTime;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::TaskTracker;
+
+use self::{lease::RefreshLease, single_flight::SingleFlight};
+use super::{Revoker, Sessions, Tokens};
+use crate::{
+    audit::{AuditTrail, EventKind, TARGET},
+    config::Client,
+    error::with_causes,
+    protocol::{
+        ErrorCode, ExpectedIdToken, IdTokenError, TokenEndpoint, TokenError, TokenResponse,
+        verify_id_token,
+    },
+    provider::{Budget, Provider, ProviderError, ProviderMetadata},
+    secret::random_bytes,
+    store::{LoadedRecord, Records, StoreError},
+};
+
+/// The minimum delay before the next call after a failed one.
+const RETRY_DELAY: Duration = Duration::from_secs(10);
+
+/// The time limit for finding the key of a new ID token. The lease must outlive this and the call.
+const KEY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The number of attempts to store new tokens.
+const WRITE_ATTEMPTS: u32 = 3;
+
+/// Refreshes the tokens of sessions.
+#[derive(Clone)]
+pub(crate) struct TokenRefresher {
+    sessions: Sessions,
+    provider: Arc<Provider>,
+    client: Client,
+    budget: Option<Arc<Budget>>,
+    revoker: Revoker,
+    tasks: TaskTracker,
+    trail: AuditTrail,
+    in_flight: SingleFlight<RefreshOutcome>,
+}
+
+impl TokenRefresher {
+    /// Creates a refresher with the provider, client, tasks and trail of `revoker`.
+    pub(crate) fn new(sessions: Sessions, revoker: Revoker, budget: Option<Arc<Budget>>) -> Self {
+        Self {
+            sessions,
+            provider: Arc::clone(&revoker.provider),
+            client: revoker.client.clone(),
+            budget,
+            tasks: revoker.tasks.clone(),
+            trail: revoker.trail.clone(),
+            revoker,
+            in_flight: SingleFlight::default(),
+        }
+    }
+
+    /// Refreshes tokens, or waits for the refresh in progress, at most one second longer than the
+    /// lifetime of a lease.
+    pub(crate) async fn refresh(&self, request: RefreshRequest) -> RefreshOutcome {
+        let key = request.tokens.expose().to_owned();
+        let task = || {
+            let refresher = self.clone();
+            Refresh { refresher, request }.run()
+        };
+        let outcome = self.in_flight.run(&key, &self.tasks, task);
+        let outcome = timeout(LEASE_LIFETIME + Duration::from_secs(1), outcome).await;
+        outcome.ok().flatten().unwrap_or(RefreshOutcome::TimedOut)
+    }
+}
+
+impl fmt::Debug for TokenRefresher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenRefresher").finish_non_exhaustive()
+    }
+}
+
+/// Error returned when a call yields no new tokens.
+#[derive(Debug, thiserror::Error)]
+enum RefreshError {
+    #[error("the endpoints of the provider are unknown")]
+    Provider(#[from] ProviderError),
+    #[error("the token request budget of this process is exhausted")]
+    Budget(Duration),
+    #[error("the token request failed")]
+    Token(#[from] TokenError),
+    #[error("the new ID token is invalid")]
+    IdToken(#[from] IdTokenError),
+}
+
+impl RefreshError {
+    /// Returns whether the session ends, because the provider ended the sign-in or vouches for
+    /// another user.
+    fn ends_session(&self) -> bool {
+        matches!(
+            self,
+            Self::Token(TokenError::ErrorResponse(ErrorCode::InvalidGrant)) | Self::IdToken(_)
+        )
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Budget(retry_after) => Some(*retry_after),
+            Self::Token(TokenError::RateLimited { retry_after }) => *retry_after,
+            Self::Provider(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}
+
+type Metadata = Result<Arc<ProviderMetadata>, ProviderError>;
+
+/// One refresh of a session's tokens.
+struct Refresh {
+    refresher: TokenRefresher,
+    request: RefreshRequest,
+}
+
+impl Refresh {
+    async fn run(self) -> RefreshOutcome {
+        let outcome = self
+            .wait_or_refresh()
+            .await
+            .unwrap_or_else(|error| RefreshOutcome::StoreDown(Arc::new(error)));
+        if let RefreshOutcome::Fresh(tokens) | RefreshOutcome::NotRefreshable(tokens) = &outcome {
+            let (session, due_at) = (self.request.session, tokens.refresh_due_at());
+            let noted = self.refresher.sessions.note_refresh(session, due_at).await;
+            // Otherwise the next request asks for a refresh too early and finds fresh tokens.
+            if let Err(error) = noted {
+                tracing::debug!(%error, "failed to store when the next token refresh is due");
+            }
+        }
+        outcome
+    }
+
+    /// Refreshes the tokens under a lease, or waits for the process that holds it.
+    async fn wait_or_refresh(&self) -> Result<RefreshOutcome, StoreError> {
+        let deadline = Instant::now() + LEASE_LIFETIME;
+        // Loaded before the lease is acquired, because the lease expires.
+        let metadata = self.refresher.provider.metadata().await;
+        loop {
+            if let ControlFlow::Break(outcome) = self.load().await? {
+                return Ok(outcome);
+            }
+            let lease = RefreshLease::acquire(self.records(), &self.request.tokens).await?;
+            if let Some(lease) = lease {
+                let outcome = self.refresh(&metadata).await;
+                lease.release(self.records()).await;
+                return outcome;
+            }
+            // When this process shuts down, the process that holds the lease completes the refresh.
+            if Instant::now() >= deadline || self.refresher.tasks.is_closed() {
+                return Ok(RefreshOutcome::TimedOut);
+            }
+            sleep(retry_pause()).await;
+        }
+    }
+
+    /// Loads the tokens, or breaks with the outcome if they need no call to the provider.
+    async fn load(&self) -> Result<ControlFlow<RefreshOutcome, LoadedRecord<Tokens>>, StoreError> {
+        let Some(loaded) = Tokens::load(self.records(), &self.request.tokens).await? else {
+            return Ok(ControlFlow::Break(RefreshOutcome::Ended));
+        };
+        Ok(match self.outcome_without_call(&loaded.value) {
+            Some(outcome) => ControlFlow::Break(outcome),
+            None => ControlFlow::Continue(loaded),
+        })
+    }
+
+    fn outcome_without_call(&self, tokens: &Tokens) -> Option<RefreshOutcome> {
+        let now = self.now();
+        let shared = || Arc::new(tokens.clone());
+        if tokens.refresh_token.is_none() {
+            Some(RefreshOutcome::NotRefreshable(shared()))
+        } else if tokens.are_fresh(now) {
+            Some(RefreshOutcome::Fresh(shared()))
+        } else {
+            let retry_at = tokens.retry_at.filter(|retry_at| now < *retry_at)?;
+            Some(RefreshOutcome::Failed {
+                tokens: shared(),
+                retry_after: (retry_at - now).try_into().ok(),
+            })
+        }
+    }
+
+    /// Refreshes the tokens while holding the lease, unless its previous holder did.
+    async fn refresh(&self, metadata: &Metadata) -> Result<RefreshOutcome, StoreError> {
+        let current = match self.load().await? {
+            ControlFlow::Break(outcome) => return Ok(outcome),
+            ControlFlow::Continue(current) => current,
+        };
+        match self.call_provider(&current.value, metadata).await {
+            Ok(response) => {
+                let tokens = current.value.refreshed(response, self.now());
+                self.store(&current, tokens).await
+            }
+            Err(error) if error.ends_session() => self.end_session(&current, &error).await,
+            Err(error) => self.postpone(current, &error).await,
+        }
+    }
+
+    async fn call_provider(
+        &self,
+        current: &Tokens,
+        metadata: &Metadata,
+    ) -> Result<TokenResponse, RefreshError> {
+        let metadata = metadata.as_ref().map_err(Clone::clone)?;
+        let Some(refresh_token) = &current.refresh_token else {
+            return Err(TokenError::Malformed.into());
+        };
+        if let Some(budget) = &self.refresher.budget {
+            budget
+                .refresh()
+                .map_err(|exhausted| RefreshError::Budget(exhausted.retry_after))?;
+        }
+        let endpoint = TokenEndpoint {
+            http: self.refresher.provider.http(),
+            url: metadata.token_endpoint(),
+            client: &self.refresher.client,
+        };
+        let mut response = endpoint.refresh(&refresh_token.0).await?;
+        if !self.has_valid_id_token(metadata, &response).await? {
+            response.id_token = None;
+        }
+        Ok(response)
+    }
+
+    /// Returns whether the response contains an ID token for the same user.
+    ///
+    /// An ID token is optional here (OpenID Connect Core section 12.2). One whose key cannot be
+    /// loaded in time is ignored, because the provider itself sent the other tokens and they must be
+    /// stored before the lease expires.
+    async fn has_valid_id_token(
+        &self,
+        metadata: &ProviderMetadata,
+        response: &TokenResponse,
+    ) -> Result<bool, IdTokenError> {
+        if response.id_token.is_none() {
+            return Ok(false);
+        }
+        let expected = ExpectedIdToken {
+            issuer: metadata.issuer(),
+            client_id: self.refresher.client.id(),
+            subject: Some(self.request.user.subject()),
+            nonce: None,
+            access_token: &response.access_token,
+            max_age: None,
+            now: self.records().clock().unix_now(),
+        };
+        let id_token = response.id_token.as_ref();
+        let check = verify_id_token(&self.refresher.provider, metadata, id_token, &expected);
+        match timeout(KEY_TIMEOUT, check).await {
+            Ok(Ok(_)) => Ok(true),
+            Ok(Err(error @ IdTokenError::Provider(ProviderError::UnknownKey))) => Err(error),
+            Ok(Err(IdTokenError::Provider(_))) | Err(_) => {
+                tracing::warn!(
+                    target: TARGET,
+                    correlation_id = self.request.correlation_id,
+                    "the key of a new ID token could not be loaded; keeping the previous ID token"
+                );
+                Ok(false)
+            }
+            Ok(Err(error)) => Err(error),
+        }
+    }
+
+    /// Stores the new tokens if the current ones are unchanged, so the tokens of a session that ended
+    /// meanwhile do not return.
+    async fn store(
+        &self,
+        current: &LoadedRecord<Tokens>,
+        tokens: Tokens,
+    ) -> Result<RefreshOutcome, StoreError> {
+        let mut attempt = 1;
+        loop {
+            let id = &self.request.tokens;
+            match tokens.replace(self.records(), id, current).await {
+                Ok(true) => {
+                    self.record(EventKind::Refreshed, None);
+                    return Ok(RefreshOutcome::Fresh(Arc::new(tokens)));
+                }
+                Ok(false) => return self.resolve_conflict(&tokens).await,
+                Err(error) if attempt == WRITE_ATTEMPTS => {
+                    self.record(EventKind::RefreshLost, Some(&error));
+                    return Err(error);
+                }
+                Err(_) => {
+                    attempt += 1;
+                    sleep(retry_pause()).await;
+                }
+            }
+        }
+    }
+
+    /// Handles tokens that changed during the call.
+    async fn resolve_conflict(&self, new: &Tokens) -> Result<RefreshOutcome, StoreError> {
+        let Some(current) = Tokens::load(self.records(), &self.request.tokens).await? else {
+            // The session ended.
+            let revoker = &self.refresher.revoker;
+            revoker.revoke(new, &self.request.correlation_id);
+            return Ok(RefreshOutcome::Ended);
+        };
+        // Another process stored tokens, or an earlier attempt succeeded although it returned an error.
+        let outcome = self.outcome_without_call(&current.value);
+        Ok(outcome.unwrap_or_else(|| RefreshOutcome::Failed {
+            tokens: Arc::new(current.value),
+            retry_after: None,
+        }))
+    }
+
+    /// Ends the session, unless another process refreshed its tokens meanwhile.
+    async fn end_session(
+        &self,
+        current: &LoadedRecord<Tokens>,
+        error: &RefreshError,
+    ) -> Result<RefreshOutcome, StoreError> {
+        if let Some(latest) = Tokens::load(self.records(), &self.request.tokens).await?
+            && latest.version != current.version
+            && let Some(outcome) = self.outcome_without_call(&latest.value)
+        {
+            return Ok(outcome);
+        }
+        self.record(EventKind::SignInEnded, Some(error));
+        self.refresher.sessions.end(self.request.session).await?;
+        Ok(RefreshOutcome::Ended)
+    }
+
+    /// Prevents further calls for a while.
+    async fn postpone(
+        &self,
+        current: LoadedRecord<Tokens>,
+        error: &RefreshError,
+    ) -> Result<RefreshOutcome, StoreError> {
+        self.record(EventKind::RefreshFailed, Some(error));
+        let delay = error.retry_after().unwrap_or_default().max(RETRY_DELAY);
+        let postponed = Tokens {
+            retry_at: Some(self.now() + delay),
+            ..current.value.clone()
+        };
+        let id = &self.request.tokens;
+        postponed.replace(self.records(), id, &current).await?;
+        Ok(RefreshOutcome::Failed {
+            tokens: Arc::new(current.value),
+            retry_after: Some(delay),
+        })
+    }
+
+    fn record(&self, kind: EventKind, cause: Option<&dyn Error>) {
+        let (trail, user) = (&self.refresher.trail, &self.request.user);
+        let event = trail
+            .event(kind)
+            .with_correlation_id(&self.request.correlation_id)
+            .with_client_address(self.request.client_address)
+            .with_subject(trail.pseudonym(user.issuer(), user.subject()));
+        trail.record(&match cause {
+            Some(cause) => event.with_cause(with_causes(cause)),
+            None => event,
+        });
+    }
+
+    fn records(&self) -> &Records {
+        &self.refresher.sessions.records
+    }
+
+    fn now(&self) -> OffsetDateTime {
+        self.records().clock().now()
+    }
+}
+
+/// Returns a random pause of 50 to 150 ms, so that waiting tasks do not retry at the same time.
+fn retry_pause() -> Duration {
+    let [random] = *random_bytes::<1>();
+    Duration::from_millis(50 + u64::from(random) * 100 / 255)
+}
