@@ -1,56 +1,61 @@
-//! `oten`: the demo site with an emulated Oten, the same site against a real one, and the operator's
-//! commands.
+//! `oten`: the demo site with an emulated Oten, the same site against a real provider, and commands
+//! for operators.
 //!
-//! It stands on the library's public API alone, as any site that mounts it does.
+//! The program uses the library's public API only, like any other app.
 
-mod announce;
-mod authorize_url;
-mod canonical_origin;
-mod check;
 mod cli;
-mod client_kind;
-mod connections;
-mod demo;
-mod emulator;
-mod failure;
-mod health;
-mod keygen;
-mod listen;
-mod metrics;
-mod output;
-mod print;
-mod register;
-mod run;
-mod serve;
-mod session_key;
-mod settings;
+mod commands;
+mod error;
+mod key_file;
+mod server;
 mod site;
-mod stop;
-#[cfg(test)]
-mod temporary;
-mod tls;
-mod trace;
-mod unregistered;
-mod wait;
-mod write_new;
+mod terminal;
 
-use std::{error::Error, io::Write, process::ExitCode};
+use std::{
+    env,
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
+
+use axum_oten::with_causes;
+use tracing_subscriber::EnvFilter;
+
+use self::{cli::Cli, error::Error};
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::read();
-    let on_failure = cli.on_failure();
-    match cli.run() {
-        Ok(code) => code,
-        Err(failure) => {
-            // Whoever closed stderr does not want to read it.
-            let _ = writeln!(std::io::stderr(), "oten: {}", with_causes(&failure));
-            on_failure
-        }
-    }
+    let cli = Cli::read();
+    // The exit code 1 of a check is a negative answer, and its report replaces the log.
+    let (failure_code, log_filter) = if cli.is_check() {
+        (2, "off")
+    } else {
+        (1, "info")
+    };
+    run(cli, log_filter).unwrap_or_else(|error| {
+        terminal::print_note(&format!("oten: {}", with_causes(&error)));
+        ExitCode::from(failure_code)
+    })
 }
 
-/// An error and what caused it, in one line.
-fn with_causes(error: &dyn Error) -> String {
-    let cause = error.source().map(with_causes);
-    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
+fn run(cli: Cli, log_filter: &str) -> Result<ExitCode, Error> {
+    init_log(log_filter)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)?;
+    let outcome = runtime.block_on(cli.run());
+    // Dropping the runtime would wait for blocking work, such as a slow name lookup.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Starts the log on stderr, filtered by `RUST_LOG` or, if that is unset, by `default_filter`.
+fn init_log(default_filter: &str) -> Result<(), Error> {
+    let filter = env::var_os("RUST_LOG").unwrap_or_else(|| default_filter.into());
+    let filter = EnvFilter::try_new(filter.to_string_lossy()).map_err(Error::LogFilter)?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    Ok(())
 }

@@ -1,4 +1,4 @@
-//! `oten authorize-url`: a signed authorization URL and what is in it, for support cases.
+//! `oten authorize-url`: an authorization URL and its contents, for support cases.
 
 use axum_oten::{
     emulator::{EmulatedClient, Emulator},
@@ -36,13 +36,17 @@ fn first_line(ended: &Ended) -> Url {
 }
 
 #[tokio::test]
-async fn the_provider_takes_the_url_and_the_site_refuses_its_callback() {
+async fn the_provider_accepts_the_url_and_its_callback_signs_no_user_in() {
     let emulator = emulator(EmulatedClient::confidential("site", SECRET)).await;
     let settings = [("OTEN_CLIENT_SECRET", SECRET)];
     let ended = authorize_url(&[], emulator.issuer(), &settings).await;
     let url = first_line(&ended);
     let callback = emulator.approve(&url, "alice").unwrap();
-    assert!(ended.stderr.contains("signs nobody in"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("never signs a user in"),
+        "{}",
+        ended.stderr
+    );
     for part in [
         "\"alg\": \"HS256\"",
         "\"iss\": \"site\"",
@@ -64,9 +68,9 @@ async fn the_provider_takes_the_url_and_the_site_refuses_its_callback() {
         ("OTEN_LISTEN", "127.0.0.1:0"),
     ]);
     let site = Running::start(&mut serve).await;
-    let here = site.at(&format!("/callback?{}", callback.query().unwrap()));
-    let answer = client().get(here).send().await.unwrap();
-    // A callback that nobody waits for signs nobody in: at most one fresh start.
+    let url = site.at(&format!("/callback?{}", callback.query().unwrap()));
+    let answer = client().get(url).send().await.unwrap();
+    // A callback that matches no login attempt restarts the login at most once.
     assert_eq!(answer.status(), StatusCode::SEE_OTHER);
     let cookies = answer.headers().get_all("set-cookie");
     let mut cookies = cookies.iter().map(|cookie| cookie.to_str().unwrap());
@@ -74,7 +78,7 @@ async fn the_provider_takes_the_url_and_the_site_refuses_its_callback() {
 }
 
 #[tokio::test]
-async fn json_carries_the_url_and_what_is_in_it() {
+async fn json_contains_the_url_and_its_decoded_request_object() {
     let pair = Ed25519KeyPair::generate();
     let registered =
         EmulatedClient::confidential("site", SECRET).request_object_key(&pair.public_jwk());
@@ -119,7 +123,7 @@ async fn s3_a_public_client_s_parameters_are_plain() {
 }
 
 #[tokio::test]
-async fn a_provider_that_is_away_is_told_in_words() {
+async fn an_unreachable_provider_is_an_error_with_its_cause() {
     let settings = [("OTEN_CLIENT_SECRET", SECRET)];
     let ended = authorize_url(&[], "http://127.0.0.1:1", &settings).await;
     assert_eq!(ended.status.code(), Some(1));

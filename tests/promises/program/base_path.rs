@@ -1,12 +1,12 @@
-//! The program under a base path, behind a proxy that keeps the path as it is.
+//! The program below a base path, behind a proxy that forwards the path unchanged.
 
 use axum_oten::emulator::{Emulator, EmulatorBuilder};
 use reqwest::{Client, StatusCode, header};
 
 use super::{
     process::{Running, run},
-    served::{cookies, emulator, emulator_for, serve, sign_in},
     site::{client, header_of},
+    test_site::{cookies, emulator, emulator_for, serve, sign_in},
 };
 
 const UNDER_APP: &str = "http://127.0.0.1:1/app/callback";
@@ -21,7 +21,7 @@ async fn under_app() -> (Emulator, Running, Client) {
 }
 
 #[tokio::test]
-async fn a_login_stays_under_the_base_path() {
+async fn a_login_stays_below_the_base_path() {
     let (emulator, site, client) = under_app().await;
 
     let guest = client
@@ -41,8 +41,8 @@ async fn a_login_stays_under_the_base_path() {
         .approve(header_of(&login, "location"), "carol")
         .unwrap();
     assert_eq!(callback.path(), "/app/callback");
-    let here = site.at(&callback[url::Position::BeforePath..]);
-    let callback = client.get(here).header(header::COOKIE, cookies(&login));
+    let url = site.at(&callback[url::Position::BeforePath..]);
+    let callback = client.get(url).header(header::COOKIE, cookies(&login));
     let callback = callback.send().await.unwrap();
     assert_eq!(header_of(&callback, "location"), "/app/profile?tab=x");
     let set = header_of(&callback, "set-cookie");
@@ -60,7 +60,7 @@ async fn a_login_stays_under_the_base_path() {
     let home = page("/app").await;
     let button = page("/app/logout").await;
     assert!(button.contains(r#"action="/app/logout""#), "{button}");
-    // Every link, form and file of the pages is under the base path, and there.
+    // Every link and form of the pages is below the base path.
     for page in [&home, &profile, &button] {
         for attribute in ["href=\"", "action=\"", "src=\""] {
             for rest in page.split(attribute).skip(1) {
@@ -97,7 +97,7 @@ async fn a_login_stays_under_the_base_path() {
 }
 
 #[tokio::test]
-async fn every_route_is_under_the_base_path_and_the_probes_are_at_the_root_too() {
+async fn every_route_is_below_the_base_path_and_the_probes_are_at_the_root_too() {
     let (emulator, site, client) = under_app().await;
     let session = sign_in(&site, "/app", &emulator, &client).await;
     assert!(session.contains("_session="), "{session}");
@@ -120,10 +120,10 @@ async fn every_route_is_under_the_base_path_and_the_probes_are_at_the_root_too()
     ] {
         for (base, expected) in [("/app", under_base), ("", at_root)] {
             let url = site.at(&format!("{base}{path}"));
-            let answer = client.get(&url).send().await.unwrap();
-            assert_eq!(answer.status(), expected, "{url}");
+            let response = client.get(&url).send().await.unwrap();
+            assert_eq!(response.status(), expected, "{url}");
             assert_eq!(
-                header_of(&answer, "x-content-type-options"),
+                header_of(&response, "x-content-type-options"),
                 "nosniff",
                 "{url}"
             );
@@ -139,9 +139,9 @@ async fn every_route_is_under_the_base_path_and_the_probes_are_at_the_root_too()
     assert_eq!(form.status(), StatusCode::BAD_REQUEST);
 }
 
-/// Where the routes would overlap, start-up says so.
+/// The callback must not replace a page of the site.
 #[tokio::test]
-async fn b3_a_path_that_is_taken_is_refused() {
+async fn b3_a_path_that_the_site_uses_is_rejected() {
     let emulator = emulator(|emulator| emulator).await;
     for page in ["/profile", "/readyz", "/site.css"] {
         let mut serve = serve(&emulator);
@@ -151,7 +151,7 @@ async fn b3_a_path_that_is_taken_is_refused() {
         assert!(ended.stderr.contains(page), "{}", ended.stderr);
         assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
     }
-    // These names are free for a base path.
+    // A base path may have these names.
     for base in ["/healthz", "/login"] {
         let mut serve = serve(&emulator);
         serve.env("OTEN_BASE_PATH", base);

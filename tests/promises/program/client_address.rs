@@ -1,15 +1,15 @@
-//! Behind proxies: who the client is, and what their headers have no say in.
+//! Proxies: their headers determine the client's address at most, and never the site's origin.
 
 use reqwest::{StatusCode, Url};
 
 use super::{
     process::Running,
-    served::{REDIRECT_URI, emulator, serve},
     site::{client, header_of},
+    test_site::{REDIRECT_URI, emulator, serve},
 };
 
 #[tokio::test]
-async fn b4_only_a_trusted_proxy_says_who_the_client_is() {
+async fn b4_only_a_trusted_proxy_determines_the_client_address() {
     let emulator = emulator(|emulator| emulator).await;
     for (trusted, expected) in [
         ("", "client=127.0.0.1"),
@@ -21,10 +21,10 @@ async fn b4_only_a_trusted_proxy_says_who_the_client_is() {
         let (site, client) = (Running::start(&mut serve).await, client());
         let callback = client.get(site.at("/callback?state=x"));
         let callback = callback.header("x-forwarded-for", "1.1.1.1, 203.0.113.9");
-        let fresh_start = callback.send().await.unwrap();
-        assert_eq!(fresh_start.status(), StatusCode::SEE_OTHER);
+        let restart = callback.send().await.unwrap();
+        assert_eq!(restart.status(), StatusCode::SEE_OTHER);
         let (_, log) = site.end().await;
-        // Of the request, and of the event in it.
+        // In the request's span and in its audit event.
         assert!(log.contains(expected), "{trusted}: {log}");
         let event = expected.replace("client=", "client_address=");
         assert!(log.contains(&event), "{trusted}: {log}");
@@ -32,9 +32,9 @@ async fn b4_only_a_trusted_proxy_says_who_the_client_is() {
     }
 }
 
-/// Where the site is the configuration says, not even a trusted proxy.
+/// Only the configuration determines the site's origin, not even a trusted proxy.
 #[tokio::test]
-async fn b4_no_header_says_where_the_site_is() {
+async fn b4_no_header_determines_the_site_origin() {
     let emulator = emulator(|emulator| emulator).await;
     let mut serve = serve(&emulator);
     serve.env("OTEN_TRUSTED_PROXIES", "127.0.0.0/8");
@@ -78,7 +78,7 @@ async fn b4_no_header_says_where_the_site_is() {
         let home = get("/").await.text().await.unwrap();
         assert!(!home.contains("evil"), "{header:?}");
     }
-    // Nor who it is that signs out.
+    // Nor do they make a cross-site sign-out look like one of the site.
     let out = client
         .post(site.at("/logout"))
         .header("origin", "https://evil.example");

@@ -1,5 +1,5 @@
-//! What the program does in a container: it listens on all addresses, browsers come from outside
-//! through a published port, and the environment says what to run.
+//! The program in a container: it listens on all addresses, browsers use a published port, and the
+//! environment determines which command runs.
 
 use axum_oten::config::Key;
 use reqwest::{Method, StatusCode, header};
@@ -9,8 +9,8 @@ use super::{
     site::{client, header_of},
 };
 
-/// A demo that can be reached from everywhere, and the port it took.
-async fn open_demo() -> (Running, u16) {
+/// A demo that listens on all addresses, and its port.
+async fn public_demo() -> (Running, u16) {
     let demo = Running::start(&mut command(&["demo", "--listen", "0.0.0.0:0"])).await;
     let port = demo.url.port().unwrap();
     assert_eq!(demo.url.as_str(), format!("http://127.0.0.1:{port}/"));
@@ -18,8 +18,8 @@ async fn open_demo() -> (Running, u16) {
 }
 
 #[tokio::test]
-async fn a_browser_at_localhost_is_sent_to_the_demos_own_name() {
-    let (demo, port) = open_demo().await;
+async fn a_browser_at_localhost_is_redirected_to_the_demos_origin() {
+    let (demo, port) = public_demo().await;
     for (path, target) in [
         ("/", "/"),
         ("/profile?tab=x", "/profile?tab=x"),
@@ -37,8 +37,8 @@ async fn a_browser_at_localhost_is_sent_to_the_demos_own_name() {
 }
 
 #[tokio::test]
-async fn the_demo_answers_under_no_other_name() {
-    let (demo, port) = open_demo().await;
+async fn the_demo_rejects_other_host_names() {
+    let (demo, port) = public_demo().await;
     let other_port = port.wrapping_add(1);
     for (method, host) in [
         (Method::GET, format!("example.com:{port}")),
@@ -49,40 +49,37 @@ async fn the_demo_answers_under_no_other_name() {
         (Method::POST, format!("localhost:{port}")),
         (Method::POST, format!("example.com:{port}")),
     ] {
-        let ask = async |path| {
+        let send = async |path| {
             let request = client().request(method.clone(), demo.at(path));
             let request = request.header(header::HOST, &host).send().await.unwrap();
             (request.status(), request.text().await.unwrap())
         };
-        let (status, words) = ask("/login").await;
+        let (status, text) = send("/login").await;
         assert_eq!(status, StatusCode::MISDIRECTED_REQUEST, "{method} {host}");
-        assert!(words.contains(demo.url.as_str()), "{words}");
-        assert!(
-            words.contains(&format!("127.0.0.1:{port}:{port}")),
-            "{words}"
-        );
-        // What watches over the container knows it by whatever name.
+        assert!(text.contains(demo.url.as_str()), "{text}");
+        assert!(text.contains(&format!("127.0.0.1:{port}:{port}")), "{text}");
+        // Supervisors of the container use any name.
         if method == Method::GET {
-            assert_eq!(ask("/healthz").await.0, StatusCode::OK, "{host}");
+            assert_eq!(send("/healthz").await.0, StatusCode::OK, "{host}");
         }
     }
 }
 
 #[tokio::test]
-async fn the_demo_listens_where_the_environment_says() {
+async fn the_demo_listens_on_the_address_in_the_environment() {
     let mut demo = command(&["demo"]);
     demo.env("OTEN_LISTEN", "127.0.0.1:0");
     let demo = Running::start(&mut demo).await;
     assert_ne!(demo.url.port(), Some(3000));
 
-    // The command line wins.
+    // The command line takes precedence.
     let mut both = command(&["demo", "--listen", "127.0.0.1:0"]);
     both.env("OTEN_LISTEN", "127.0.0.1:1");
     Running::start(&mut both).await;
 }
 
 #[tokio::test]
-async fn b3_an_address_in_the_environment_that_is_none_is_refused() {
+async fn b3_an_invalid_address_in_the_environment_is_rejected() {
     for program in ["demo", "run"] {
         let ended = run(command(&[program]).env("OTEN_LISTEN", "everywhere")).await;
         assert_eq!(ended.status.code(), Some(1));
@@ -95,10 +92,10 @@ async fn b3_an_address_in_the_environment_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn nothing_configured_runs_the_demo() {
+async fn an_empty_environment_runs_the_demo() {
     let mut nothing = command(&["run"]);
     nothing.env("OTEN_LISTEN", "127.0.0.1:0");
-    // As Kubernetes says where a service called `oten` is.
+    // Kubernetes sets this variable for a service called `oten`.
     nothing.env("OTEN_SERVICE_HOST", "10.0.0.1");
     let demo = Running::start(&mut nothing).await;
     let login = client().get(demo.at("/login")).send().await.unwrap();
@@ -110,22 +107,22 @@ async fn nothing_configured_runs_the_demo() {
 }
 
 #[tokio::test]
-async fn b3_half_a_configuration_never_runs_the_demo() {
+async fn b3_an_incomplete_configuration_never_runs_the_demo() {
     for (name, value) in [
         ("OTEN_ENVIRONMENT", "production"),
         ("OTEN_CLIENT_ID", "my-site"),
         ("OTEN_CLIENT_SECRET_FILE", "/nowhere/secret"),
         ("OTEN_BASE_PATH", "/app"),
-        // Misspelt.
+        // Misspelled.
         ("OTEN_ENVIROMENT", "production"),
-        // Not filled in.
+        // Empty.
         ("OTEN_CLIENT_ID", ""),
         ("OTEN_CLIENT_SECRET_FILE", ""),
         ("OTEN_ENVIROMENT", ""),
     ] {
-        let mut half = command(&["run"]);
-        half.envs([("OTEN_LISTEN", "127.0.0.1:0"), (name, value)]);
-        let ended = run(&mut half).await;
+        let mut incomplete = command(&["run"]);
+        incomplete.envs([("OTEN_LISTEN", "127.0.0.1:0"), (name, value)]);
+        let ended = run(&mut incomplete).await;
         assert_eq!(ended.status.code(), Some(1), "{name}");
         assert!(
             ended.stderr.contains("client_id") || name == "OTEN_CLIENT_ID",
@@ -137,7 +134,7 @@ async fn b3_half_a_configuration_never_runs_the_demo() {
 }
 
 #[tokio::test]
-async fn a_configured_site_is_run() {
+async fn a_configured_environment_runs_the_site() {
     let mut site = command(&["run"]);
     site.envs([
         ("OTEN_ENVIRONMENT", "sandbox"),
@@ -154,9 +151,9 @@ async fn a_configured_site_is_run() {
     assert!(log.contains("Oten site"), "{log}");
 }
 
-/// The two sites of `config/compose.yaml` are set up with settings that exist.
+/// The two sites of `config/compose.yaml` use settings that exist.
 #[test]
-fn the_compose_file_knows_every_variable() {
+fn every_variable_of_the_compose_file_is_a_setting() {
     let file = include_str!("../../../config/compose.yaml");
     let known: Vec<String> = Key::all()
         .iter()

@@ -1,4 +1,4 @@
-//! `oten emulator`: the emulated Oten as a process of its own.
+//! `oten emulator`: the emulated Oten in a process of its own.
 
 use axum_oten::jose::Ed25519KeyPair;
 use reqwest::{StatusCode, header};
@@ -10,13 +10,13 @@ use super::{
 };
 use crate::common::{ConnectProxy, TestCa};
 
-async fn said(running: Running) -> String {
+async fn output_of(running: Running) -> String {
     let (status, log) = running.end().await;
     assert!(status.success(), "{status}:\n{log}");
     log
 }
 
-async fn refused(arguments: &[&str]) -> Ended {
+async fn run_rejected(arguments: &[&str]) -> Ended {
     let ended = run(&mut command(&[&["emulator"], arguments].concat())).await;
     assert!(!ended.status.success(), "{arguments:?}");
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
@@ -25,7 +25,7 @@ async fn refused(arguments: &[&str]) -> Ended {
 }
 
 #[tokio::test]
-async fn it_says_where_it_is_and_what_to_set() {
+async fn the_banner_contains_the_issuer_and_the_settings_of_a_site() {
     let emulator = ["emulator", "--listen", "127.0.0.1:0"];
     let running = Running::start(&mut command(&emulator)).await;
     let url = running.at("/.well-known/openid-configuration");
@@ -37,13 +37,13 @@ async fn it_says_where_it_is_and_what_to_set() {
     assert_eq!(document["issuer"], issuer.as_str());
     assert!(document.get("end_session_endpoint").is_none());
 
-    let log = said(running).await;
+    let log = output_of(running).await;
     for part in [
         &format!("OTEN_ISSUER={issuer}"),
         "OTEN_CLIENT_ID=emulated",
         "OTEN_CLIENT_SECRET=",
         "OTEN_REDIRECT_URI=http://localhost:3000/callback",
-        "nobody has a password",
+        "no passwords",
     ] {
         assert!(log.contains(part), "no {part} in:\n{log}");
     }
@@ -51,7 +51,7 @@ async fn it_says_where_it_is_and_what_to_set() {
 }
 
 #[tokio::test]
-async fn a_given_secret_is_not_told() {
+async fn a_given_secret_is_not_printed() {
     let secret = "a secret of the test, of more than 32 bytes";
     let emulator = [
         "emulator",
@@ -60,7 +60,7 @@ async fn a_given_secret_is_not_told() {
         "--client-secret",
         secret,
     ];
-    let log = said(Running::start(&mut command(&emulator)).await).await;
+    let log = output_of(Running::start(&mut command(&emulator)).await).await;
     assert!(!log.contains(secret), "{log}");
     let log = TlsEmulator::start().await.end().await;
     assert!(!log.contains(crate::common::SECRET), "{log}");
@@ -85,7 +85,7 @@ async fn every_kind_of_client_can_be_registered() {
         (&["--issuer", "http://127.0.0.1:0/tenant"], &["/tenant\n"]),
     ] {
         let emulator = [&["emulator", "--listen", "127.0.0.1:0"], arguments].concat();
-        let log = said(Running::start(&mut command(&emulator)).await).await;
+        let log = output_of(Running::start(&mut command(&emulator)).await).await;
         for part in parts {
             assert!(log.contains(part), "no {part} in:\n{log}");
         }
@@ -93,7 +93,7 @@ async fn every_kind_of_client_can_be_registered() {
 }
 
 #[tokio::test]
-async fn an_issuer_with_a_path_is_served_under_it() {
+async fn an_issuer_with_a_path_is_served_below_it() {
     let emulator = [
         "emulator",
         "--listen",
@@ -110,12 +110,11 @@ async fn an_issuer_with_a_path_is_served_under_it() {
         serde_json::from_str(&document.text().await.unwrap()).unwrap();
     assert_eq!(document["issuer"], running.url.as_str());
     assert!(document["end_session_endpoint"].is_string());
-    said(running).await;
+    output_of(running).await;
 }
 
-/// B3.
 #[tokio::test]
-async fn b3_what_cannot_be_is_told_with_its_cure() {
+async fn b3_invalid_arguments_are_rejected_with_help() {
     let (ca, other) = (TestCa::new(), TestCa::new());
     let (certificate, key) = ca.server("localhost", |_| ());
     let (_, other_key) = other.server("localhost", |_| ());
@@ -137,7 +136,7 @@ async fn b3_what_cannot_be_is_told_with_its_cure() {
         (
             &["--client", "public", "--client-secret", "x"],
             1,
-            &["leave out `--client-secret`"],
+            &["remove the option with the secret"],
         ),
         (&["--public-key", certificate], 1, &["add `--client eddsa`"]),
         (
@@ -168,7 +167,7 @@ async fn b3_what_cannot_be_is_told_with_its_cure() {
         (
             &["--tls-cert", certificate, "--tls-key", other_key],
             1,
-            &[other_key, "made together"],
+            &[other_key, "belong together"],
         ),
         (
             &["--client-secret-file", secret],
@@ -178,7 +177,7 @@ async fn b3_what_cannot_be_is_told_with_its_cure() {
         (&["--issuer", "oten.test"], 1, &["issuer"]),
         (&["--redirect-uri", "nowhere"], 1, &["redirect URI"]),
     ] {
-        let ended = refused(&[&["--listen", "127.0.0.1:0"], arguments].concat()).await;
+        let ended = run_rejected(&[&["--listen", "127.0.0.1:0"], arguments].concat()).await;
         assert_eq!(ended.status.code(), Some(code), "{}", ended.stderr);
         for part in parts {
             assert!(
@@ -190,7 +189,7 @@ async fn b3_what_cannot_be_is_told_with_its_cure() {
     }
 }
 
-/// A site in a process of its own, whose environment names a proxy.
+/// The status of `/login` at a site whose environment configures a proxy.
 async fn login(
     emulator: &TlsEmulator,
     proxy: &ConnectProxy,
@@ -203,7 +202,7 @@ async fn login(
         .env("HTTPS_PROXY", format!("http://{}", proxy.address))
         .env("https_proxy", format!("http://{}", proxy.address))
         .env("OTEN_CA_FILE", emulator.ca_file())
-        // Not the file that other sites of these tests write to.
+        // Other sites of these tests write to the default file.
         .env("OTEN_SESSION_STORE", "memory:")
         .envs(emulator.variables())
         .envs(settings.iter().copied());
@@ -217,24 +216,24 @@ async fn login(
 }
 
 #[tokio::test]
-async fn the_systems_proxy_is_asked_unless_it_should_not_be() {
-    let elsewhere = TlsEmulator::start_as("oten.test", |_| ()).await;
+async fn the_systems_proxy_is_used_unless_it_is_excluded() {
+    let remote = TlsEmulator::start_as("oten.test", |_| ()).await;
     let proxy = ConnectProxy::start().await;
-    let status = login(&elsewhere, &proxy, &[]).await;
+    let status = login(&remote, &proxy, &[]).await;
     assert_eq!(status, StatusCode::SEE_OTHER);
     assert!(!proxy.requests().is_empty());
 
-    // Not where the operator says so ...
+    // The operator can exclude it ...
     let proxy = ConnectProxy::start().await;
-    let direct = login(&elsewhere, &proxy, &[("OTEN_PROXY", "direct")]).await;
+    let direct = login(&remote, &proxy, &[("OTEN_PROXY", "direct")]).await;
     assert_eq!(direct, StatusCode::SERVICE_UNAVAILABLE);
-    // ... in either way: this host is nobody's loopback address, and leads here.
-    let here = TlsEmulator::start_as("0.0.0.0", |_| ()).await;
+    // ... in two ways. This host is not a loopback address, but leads to this machine.
+    let unspecified = TlsEmulator::start_as("0.0.0.0", |_| ()).await;
     for settings in [&[("OTEN_PROXY", "direct")], &[("NO_PROXY", "0.0.0.0")]] {
-        let status = login(&here, &proxy, settings).await;
+        let status = login(&unspecified, &proxy, settings).await;
         assert_eq!(status, StatusCode::SEE_OTHER);
     }
-    // ... and never for a provider on this machine.
+    // A provider on this machine never uses it.
     let local = TlsEmulator::start().await;
     assert_eq!(login(&local, &proxy, &[]).await, StatusCode::SEE_OTHER);
     assert_eq!(proxy.requests(), [""; 0]);

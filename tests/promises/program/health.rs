@@ -1,12 +1,12 @@
-//! What balancers and supervisors ask.
+//! The probes of load balancers and supervisors.
 
 use reqwest::{Response, StatusCode, header};
 use serde_json::{Value, json};
 
 use super::{
     process::Running,
-    served::{emulator, serve},
     site::{client, header_of},
+    test_site::{emulator, serve},
 };
 
 async fn json_of(response: Response) -> Value {
@@ -16,20 +16,20 @@ async fn json_of(response: Response) -> Value {
 }
 
 #[tokio::test]
-async fn d1_ready_without_a_provider_and_alive_without_anything() {
+async fn d1_the_site_is_ready_without_its_provider() {
     let emulator = emulator(|emulator| emulator).await;
     let (site, client) = (Running::start(&mut serve(&emulator)).await, client());
 
     let ready = client.get(site.at("/readyz")).send().await.unwrap();
     assert_eq!(ready.status(), StatusCode::OK);
     let ready = json_of(ready).await;
-    let all_well = json!({
+    let expected = json!({
         "status": "ready",
         "configuration": "ok",
         "store": "ok",
         "provider": "ok",
     });
-    assert_eq!(ready, all_well);
+    assert_eq!(ready, expected);
     let alive = client.get(site.at("/healthz")).send().await.unwrap();
     assert_eq!(alive.status(), StatusCode::OK);
     assert_eq!(header_of(&alive, "cache-control"), "no-store");
@@ -41,7 +41,7 @@ async fn d1_ready_without_a_provider_and_alive_without_anything() {
         assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED, "{path}");
     }
 
-    // Started while the provider is away.
+    // A site that starts while the provider is down.
     emulator.stop().await;
     let site = Running::start(&mut serve(&emulator)).await;
     let ready = client.get(site.at("/readyz")).send().await.unwrap();
@@ -52,7 +52,7 @@ async fn d1_ready_without_a_provider_and_alive_without_anything() {
 }
 
 #[tokio::test]
-async fn l8_not_ready_without_its_store_and_alive_all_the_same() {
+async fn l8_without_its_store_the_site_is_not_ready_but_healthy() {
     let emulator = emulator(|emulator| emulator).await;
     let mut serve = serve(&emulator);
     serve.env("OTEN_SESSION_STORE", "redis://:a-password@127.0.0.1:1/0");

@@ -1,4 +1,4 @@
-//! `oten keygen`: keys that work, in files that only their owner may read, never over another.
+//! `oten keygen`: usable keys, in files that only their owner may read. No file is overwritten.
 
 use std::{
     fs,
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::process::{Ended, command, run};
 
-/// A new folder to run in.
+/// A new folder to run the program in.
 pub(super) fn folder() -> PathBuf {
     let name = format!("keygen-{}", Secret::random().expose());
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -58,7 +58,7 @@ async fn a_private_key_is_written_and_its_public_half_printed() {
     let pem = fs::read_to_string(&file).unwrap();
     let pair = Ed25519KeyPair::from_pem(&pem).unwrap();
 
-    // On stdout the public half alone, each form of it as it is read again.
+    // Stdout contains the public half only, and each of its forms can be read again.
     let (public_pem, rest) = ended.stdout.split_at(pair.public_pem().len());
     let public = Ed25519PublicKey::from_pem(public_pem).unwrap();
     assert_eq!(public.key_id(), pair.key_id());
@@ -70,19 +70,19 @@ async fn a_private_key_is_written_and_its_public_half_printed() {
     assert_eq!(jwk, pair.public_jwk());
     assert_eq!(key_id, pair.key_id());
 
-    for next in [
+    for part in [
         "Register",
         "OTEN_JAR=EdDSA",
         "OTEN_JAR_KEY_FILE=oten-jar.pem",
     ] {
-        assert!(ended.stderr.contains(next), "{next}: {}", ended.stderr);
+        assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
     }
     let secret = pem.lines().nth(1).unwrap();
-    for said in [&ended.stdout, &ended.stderr] {
-        assert!(!said.contains(&secret[20..]), "{said}");
+    for output in [&ended.stdout, &ended.stderr] {
+        assert!(!output.contains(&secret[20..]), "{output}");
     }
 
-    // The configuration takes what was made.
+    // The key can be configured.
     let mut register = command(&["register"]);
     register.current_dir(&folder).envs([
         ("OTEN_ENVIRONMENT", "production"),
@@ -99,7 +99,7 @@ async fn a_private_key_is_written_and_its_public_half_printed() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_there_is_never_overwritten() {
+async fn an_existing_file_is_never_overwritten() {
     let folder = folder();
     let path = folder.join("here.pem");
     fs::write(&path, "precious").unwrap();
@@ -107,7 +107,7 @@ async fn a_file_that_is_there_is_never_overwritten() {
         let ended = keygen(&folder, &[kind, "--out", "here.pem"]).await;
         assert_eq!(ended.status.code(), Some(1), "{kind}");
         assert_eq!(ended.stdout, "");
-        for part in ["here.pem", "exists already", "--out"] {
+        for part in ["here.pem", "already exists", "--out"] {
             assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
         }
     }
@@ -120,7 +120,7 @@ async fn a_file_that_is_there_is_never_overwritten() {
 }
 
 #[tokio::test]
-async fn b3_a_partly_written_key_is_refused_with_its_path_and_cure() {
+async fn b3_a_truncated_key_is_rejected_with_its_path_and_help() {
     let folder = folder();
     keygen(&folder, &["ed25519"]).await;
     let pem = fs::read(folder.join("oten-jar.pem")).unwrap();
@@ -151,7 +151,7 @@ async fn b3_a_partly_written_key_is_refused_with_its_path_and_cure() {
 }
 
 #[tokio::test]
-async fn a_session_key_is_printed_and_nothing_else() {
+async fn only_the_session_key_is_printed_on_stdout() {
     let folder = folder();
     let ended = keygen(&folder, &["session"]).await;
     assert!(ended.status.success(), "{}", ended.stderr);
@@ -183,10 +183,10 @@ async fn a_session_key_is_printed_and_nothing_else() {
     }
 }
 
-/// A key that did not arrive in full must not look like one that did.
+/// A truncated key must not look like a whole one.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_full_disk_is_told() {
+async fn a_full_disk_is_an_error() {
     let full = fs::OpenOptions::new()
         .write(true)
         .open("/dev/full")

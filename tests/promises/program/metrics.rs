@@ -1,4 +1,4 @@
-//! What `oten serve` and `oten demo` show to Prometheus.
+//! The metrics that `oten serve` and `oten demo` serve to Prometheus.
 
 use std::time::{Duration, Instant};
 
@@ -23,18 +23,18 @@ async fn text(url: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_demo_shows_its_metrics_on_a_listener_of_their_own() {
+async fn the_demo_serves_its_metrics_on_their_own_address() {
     let arguments = ["demo", "--listen", "127.0.0.1:0", "--metrics-listen"];
     let demo = Running::start(command(&arguments).arg("127.0.0.1:0")).await;
-    let url = demo.said("Metrics").await;
+    let url = demo.banner_text("Metrics").await;
     assert!(url.starts_with("http://127.0.0.1:"), "{url}");
 
-    // What there is to count stands there from the start, and moves.
+    // Every counter exists from the start, and counts.
     let before = text(&url).await;
     for metric in Metric::all() {
-        let is_there = before.contains(&format!("# HELP {} ", metric.name()));
+        let is_listed = before.contains(&format!("# HELP {} ", metric.name()));
         assert!(
-            is_there || metric.kind() != MetricKind::Counter,
+            is_listed || metric.kind() != MetricKind::Counter,
             "{}: {before}",
             metric.name()
         );
@@ -51,33 +51,33 @@ async fn the_demo_shows_its_metrics_on_a_listener_of_their_own() {
     assert!(after.contains(discovery), "{after}");
     assert!(after.contains("le=\"0.25\""), "{after}");
 
-    // Nothing else is there, and it is nowhere else.
+    // The address serves nothing else, and the site does not serve the metrics.
     let site = demo.at("/metrics");
     assert_eq!(status(Method::GET, &site).await, StatusCode::NOT_FOUND);
     let root = url.replace("/metrics", "/");
     assert_eq!(status(Method::GET, &root).await, StatusCode::NOT_FOUND);
-    let refused = status(Method::POST, &url).await;
-    assert_eq!(refused, StatusCode::METHOD_NOT_ALLOWED);
+    let rejected = status(Method::POST, &url).await;
+    assert_eq!(rejected, StatusCode::METHOD_NOT_ALLOWED);
 
-    // It ends with the site.
+    // The metrics stop with the site.
     let (ended, _) = demo.end().await;
     assert!(ended.success());
     assert!(client().get(url).send().await.is_err());
 }
 
-/// Whoever connects to the metrics and asks nothing takes few places, and those not for long.
+/// Idle clients of the metrics are few and time out.
 #[tokio::test]
-async fn b1_the_metrics_take_nothing_from_the_site() {
+async fn b1_clients_of_the_metrics_do_not_block_the_site() {
     let arguments = ["demo", "--listen", "127.0.0.1:0", "--metrics-listen"];
     let demo = Running::start(command(&arguments).arg("127.0.0.1:0")).await;
-    let url = demo.said("Metrics").await;
-    let place = Url::parse(&url).unwrap().socket_addrs(|| None).unwrap()[0];
+    let url = demo.banner_text("Metrics").await;
+    let address = Url::parse(&url).unwrap().socket_addrs(|| None).unwrap()[0];
     let began = Instant::now();
     let mut silent = Vec::new();
     for _ in 0..16 {
-        silent.push(TcpStream::connect(place).await.unwrap());
+        silent.push(TcpStream::connect(address).await.unwrap());
     }
-    // The places are taken: this one waits until they are given up.
+    // The limit is reached: this request waits until the idle connections time out.
     text(&url).await;
     let waited = began.elapsed();
     assert!(waited > Duration::from_secs(4), "{waited:?}");
@@ -86,7 +86,7 @@ async fn b1_the_metrics_take_nothing_from_the_site() {
     for mut stream in silent {
         let mut answer = Vec::new();
         let end = timeout(Duration::from_secs(20), stream.read_to_end(&mut answer));
-        assert!(end.await.is_ok(), "it is still connected");
+        assert!(end.await.is_ok(), "the connection is still open");
     }
 }
 
@@ -96,7 +96,7 @@ async fn status(method: Method, url: &str) -> StatusCode {
 }
 
 #[tokio::test]
-async fn serve_shows_them_where_the_configuration_says() {
+async fn serve_uses_the_configured_metrics_address() {
     const SECRET: &str = "a secret of the test, of more than 32 bytes";
     const REDIRECT_URI: &str = "http://127.0.0.1:1/callback";
     let client = EmulatedClient::confidential("metrics", SECRET).redirect_uri(REDIRECT_URI);
@@ -110,13 +110,13 @@ async fn serve_shows_them_where_the_configuration_says() {
         ("OTEN_LISTEN", "127.0.0.1:0"),
     ]);
     let site = Running::start(&mut serve).await;
-    assert!(site.said("Metrics").await.starts_with("off"));
+    assert!(site.banner_text("Metrics").await.starts_with("off"));
     let (ended, _) = site.end().await;
     assert!(ended.success());
 
     serve.env("OTEN_METRICS_LISTEN", "127.0.0.1:0");
     let site = Running::start(&mut serve).await;
-    let url = site.said("Metrics").await;
+    let url = site.banner_text("Metrics").await;
     let page = text(&url).await;
     assert!(page.contains("\noten_refusals_total{reason=\"not_signed_in\"} 0\n"));
     super::site::client()
@@ -127,9 +127,9 @@ async fn serve_shows_them_where_the_configuration_says() {
     let page = text(&url).await;
     assert!(page.contains("\noten_refusals_total{reason=\"not_signed_in\"} 1\n"));
 
-    // A second one cannot have the place.
-    let place = url.replace("http://", "").replace("/metrics", "");
-    let ended = run(serve.env("OTEN_METRICS_LISTEN", place)).await;
+    // The address is in use.
+    let address = url.replace("http://", "").replace("/metrics", "");
+    let ended = run(serve.env("OTEN_METRICS_LISTEN", address)).await;
     assert!(!ended.status.success());
     assert!(ended.stderr.contains("metrics_listen"), "{}", ended.stderr);
 }

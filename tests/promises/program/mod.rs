@@ -1,4 +1,4 @@
-//! The program `oten` as its operator meets it: what it says, what it serves, how it ends.
+//! The program `oten` as a child process: its output, its responses and its exit codes.
 
 mod authorize_url;
 mod base_path;
@@ -13,8 +13,8 @@ mod metrics;
 pub(crate) mod process;
 mod register;
 mod serve;
-mod served;
 mod shutdown;
 mod site;
 mod start_up;
+mod test_site;
 pub(crate) mod tls_emulator;

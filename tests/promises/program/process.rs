@@ -14,10 +14,10 @@ use tokio::{
 };
 use url::Url;
 
-/// Long enough for a busy machine; a program that takes as long hangs.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Long enough for a busy machine: a program that takes longer hangs.
+const HANG_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The program with nothing of ours in its environment.
+/// The program without the `OTEN_` variables and `RUST_LOG` of this environment.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_oten"));
     command
@@ -33,14 +33,14 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// A folder for what the program keeps, of this run of the tests.
+/// The working directory of the program during this test run.
 fn folder() -> PathBuf {
     let folder = std::env::temp_dir().join(format!("oten-tests-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     folder
 }
 
-/// What the program said before it ended by itself.
+/// The output of a program that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -48,11 +48,11 @@ pub(crate) struct Ended {
     pub(crate) stderr: String,
 }
 
-/// Runs the program to its end.
+/// Runs the program until it ends.
 pub(crate) async fn run(command: &mut Command) -> Ended {
-    let output = tokio::time::timeout(PATIENCE, command.output())
+    let output = tokio::time::timeout(HANG_TIMEOUT, command.output())
         .await
-        .expect("the program must end by itself")
+        .expect("the program must end")
         .unwrap();
     Ended {
         status: output.status,
@@ -63,15 +63,15 @@ pub(crate) async fn run(command: &mut Command) -> Ended {
 
 /// The running program; it is killed when dropped.
 pub(crate) struct Running {
-    /// Where it listens, as it says itself.
+    /// The URL at which it listens, as printed by it.
     pub(crate) url: Url,
     child: Child,
     log: Arc<Mutex<String>>,
-    listeners: [JoinHandle<()>; 2],
+    readers: [JoinHandle<()>; 2],
 }
 
 impl Running {
-    /// Starts the program and waits until it says where it listens.
+    /// Starts the program and waits until it prints the URL at which it listens.
     pub(crate) async fn start(command: &mut Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
@@ -79,14 +79,14 @@ impl Running {
             .spawn()
             .unwrap();
         let log = Arc::new(Mutex::new(String::new()));
-        let (said, mut hear) = tokio::sync::mpsc::unbounded_channel();
+        let (sender, mut lines) = tokio::sync::mpsc::unbounded_channel();
         let (stderr, stdout) = (child.stderr.take().unwrap(), child.stdout.take().unwrap());
-        let listeners = [
-            tokio::spawn(listen(stderr, Arc::clone(&log), None)),
-            tokio::spawn(listen(stdout, Arc::clone(&log), Some(said))),
+        let readers = [
+            tokio::spawn(read(stderr, Arc::clone(&log), None)),
+            tokio::spawn(read(stdout, Arc::clone(&log), Some(sender))),
         ];
         let url = async {
-            while let Some(line) = hear.recv().await {
+            while let Some(line) = lines.recv().await {
                 let mut words = line.split_whitespace();
                 if let Some(url) =
                     words.find(|word| word.starts_with("http://") || word.starts_with("https://"))
@@ -96,20 +96,20 @@ impl Running {
             }
             None
         };
-        match tokio::time::timeout(PATIENCE, url).await {
+        match tokio::time::timeout(HANG_TIMEOUT, url).await {
             Ok(Some(url)) => Self {
                 url,
                 child,
                 log,
-                listeners,
+                readers,
             },
-            _ => panic!("the program does not listen:\n{}", log.lock().unwrap()),
+            _ => panic!("the program printed no URL:\n{}", log.lock().unwrap()),
         }
     }
 
-    /// What it said about itself at start beside this label.
-    pub(crate) async fn said(&self, label: &str) -> String {
-        let said = async {
+    /// The text that it printed after this label at start.
+    pub(crate) async fn banner_text(&self, label: &str) -> String {
+        let text = async {
             loop {
                 let log = self.log.lock().unwrap().clone();
                 let mut lines = log.lines().map(str::trim);
@@ -119,8 +119,8 @@ impl Running {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        let said = tokio::time::timeout(PATIENCE, said).await;
-        said.unwrap_or_else(|_| panic!("the program does not say `{label}`"))
+        let text = tokio::time::timeout(HANG_TIMEOUT, text).await;
+        text.unwrap_or_else(|_| panic!("the program did not print `{label}`"))
     }
 
     /// A URL of the site.
@@ -128,23 +128,23 @@ impl Running {
         self.url.join(path).unwrap().into()
     }
 
-    /// Ends it at once, in the middle of whatever it does.
+    /// Kills it.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// Asks it to stop, as a supervisor does, and gives its last status and all it ever wrote.
+    /// Stops it with SIGTERM and returns its exit status and output.
     pub(crate) async fn end(self) -> (ExitStatus, String) {
         self.terminate().await;
         self.ended().await
     }
 
-    /// Sends the signal to stop, as a supervisor does, and goes on.
+    /// Sends SIGTERM.
     pub(crate) async fn terminate(&self) {
         self.signal("-TERM").await;
     }
 
-    /// Sends the signal to stop, as Ctrl-C does, and goes on.
+    /// Sends SIGINT, as Ctrl-C does.
     pub(crate) async fn interrupt(&self) {
         self.signal("-INT").await;
     }
@@ -155,18 +155,18 @@ impl Running {
         assert!(kill.await.unwrap().success());
     }
 
-    /// Waits for its end, and gives its last status and all it ever wrote.
+    /// Waits until it ends and returns its exit status and output.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         let ended = async {
             let status = self.child.wait().await.unwrap();
-            for listener in &mut self.listeners {
-                listener.await.unwrap();
+            for reader in &mut self.readers {
+                reader.await.unwrap();
             }
             status
         };
-        let status = tokio::time::timeout(PATIENCE, ended)
+        let status = tokio::time::timeout(HANG_TIMEOUT, ended)
             .await
-            .expect("the program must end when asked");
+            .expect("the program must end after a signal");
         let log = std::mem::take(&mut *self.log.lock().unwrap());
         (status, log)
     }
@@ -175,23 +175,23 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the program said:\n{}", self.log.lock().unwrap());
+            eprintln!("output of the program:\n{}", self.log.lock().unwrap());
         }
     }
 }
 
-type Said = tokio::sync::mpsc::UnboundedSender<String>;
+type Lines = tokio::sync::mpsc::UnboundedSender<String>;
 
-async fn listen(pipe: impl AsyncRead + Unpin, log: Arc<Mutex<String>>, said: Option<Said>) {
+async fn read(pipe: impl AsyncRead + Unpin, log: Arc<Mutex<String>>, sender: Option<Lines>) {
     let mut lines = BufReader::new(pipe).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let mut log = log.lock().unwrap();
         log.push_str(&line);
         log.push('\n');
         drop(log);
-        if let Some(said) = &said {
-            // Nobody needs to hear it after the address.
-            let _ = said.send(line);
+        if let Some(sender) = &sender {
+            // The receiver is dropped after the URL.
+            let _ = sender.send(line);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `oten register`: the sheet for the developer portal, before there is a client.
+//! `oten register`: the values for the developer portal, before a client is registered.
 
 use axum_oten::jose::Ed25519KeyPair;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ async fn json_sheet(arguments: &[&str], settings: &[(&str, &str)]) -> Value {
 }
 
 #[tokio::test]
-async fn the_sheet_needs_neither_id_nor_secret() {
+async fn the_sheet_needs_neither_client_id_nor_secret() {
     let base = ("OTEN_BASE_PATH", "/app");
     let settings = [&SITE[..], &[base]].concat();
     let sheet = json_sheet(&[], &settings).await;
@@ -68,7 +68,7 @@ async fn the_sheet_needs_neither_id_nor_secret() {
 }
 
 #[tokio::test]
-async fn a_registered_client_s_secret_is_not_on_it() {
+async fn the_sheet_does_not_contain_the_client_secret() {
     let secret = "a secret of the test, of more than 32 bytes";
     let known = [
         ("OTEN_CLIENT_ID", "known"),
@@ -92,7 +92,7 @@ async fn a_registered_client_s_secret_is_not_on_it() {
 }
 
 #[tokio::test]
-async fn keys_are_on_it_in_every_form_the_portal_takes() {
+async fn the_sheet_contains_public_keys_in_every_form_the_portal_accepts() {
     let folder = folder();
     for name in ["one.pem", "two.pem"] {
         keygen(&folder, &["ed25519", "--out", name]).await;
@@ -131,7 +131,7 @@ async fn keys_are_on_it_in_every_form_the_portal_takes() {
 }
 
 #[tokio::test]
-async fn a_public_client_has_no_method() {
+async fn a_public_client_has_no_signing_method() {
     let settings = [&SITE[..], &[("OTEN_CLIENT_TYPE", "public")]].concat();
     let sheet = json_sheet(&[], &settings).await;
     assert_eq!(sheet["application_type"], "SPA");
@@ -141,7 +141,7 @@ async fn a_public_client_has_no_method() {
 }
 
 #[tokio::test]
-async fn b3_everything_else_is_checked_as_ever() {
+async fn b3_all_other_settings_are_validated() {
     let ended = register(
         &[],
         &[("OTEN_ENVIRONMENT", "sandbox"), ("OTEN_JAR", "EdDSA")],

@@ -1,15 +1,15 @@
-//! `oten serve`, configured from the environment alone, against an emulator on a port of its own.
+//! `oten serve`, configured by the environment alone, with an emulator on another port.
 
 use reqwest::{StatusCode, Url, header};
 
 use super::{
     process::Running,
-    served::{REDIRECT_URI, cookies, emulator, serve},
     site::{client, header_of},
+    test_site::{REDIRECT_URI, cookies, emulator, serve},
 };
 
 #[tokio::test]
-async fn a_site_from_the_environment_alone_signs_in() {
+async fn a_site_configured_by_the_environment_signs_users_in() {
     let emulator = emulator(|emulator| emulator).await;
     let mut serve = serve(&emulator);
     let site = Running::start(&mut serve).await;
@@ -27,8 +27,8 @@ async fn a_site_from_the_environment_alone_signs_in() {
         .unwrap();
     assert!(callback.as_str().starts_with(REDIRECT_URI), "{callback}");
 
-    let here = site.at(&format!("/callback?{}", callback.query().unwrap()));
-    let callback = client.get(here).header(header::COOKIE, attempt);
+    let url = site.at(&format!("/callback?{}", callback.query().unwrap()));
+    let callback = client.get(url).header(header::COOKIE, attempt);
     let callback = callback.send().await.unwrap();
     assert_eq!(callback.status(), StatusCode::SEE_OTHER);
     assert_eq!(header_of(&callback, "location"), "/profile");
@@ -55,7 +55,7 @@ async fn a_site_from_the_environment_alone_signs_in() {
         ]
     );
 
-    // A restart signs nobody out: without a word in the configuration, sessions lie in a file.
+    // A restart signs no user out: sessions are in a file by default.
     let session = cookies(&callback);
     let (ended, _) = site.end().await;
     assert!(ended.success());

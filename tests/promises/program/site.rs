@@ -6,7 +6,7 @@ async fn demo() -> Running {
     Running::start(&mut command(&["demo", "--listen", "127.0.0.1:0"])).await
 }
 
-/// A client that follows nothing, like the one that reads a redirect.
+/// A client that follows no redirect.
 pub(super) fn client() -> Client {
     Client::builder()
         .no_proxy()
@@ -22,9 +22,9 @@ pub(super) fn header_of<'a>(response: &'a Response, name: &str) -> &'a str {
         .map_or("", |value| value.to_str().unwrap())
 }
 
-/// Every route there is, and every way to be refused.
+/// Covers every route and every kind of rejection.
 #[tokio::test]
-async fn every_answer_carries_the_security_headers() {
+async fn every_response_has_the_security_headers() {
     let (demo, client) = (demo().await, client());
     for (method, path, status) in [
         ("GET", "/", 200),
@@ -63,27 +63,26 @@ async fn every_answer_carries_the_security_headers() {
 }
 
 #[track_caller]
-fn assert_protected(response: &Response, what: &str, status: u16) {
-    assert_eq!(response.status().as_u16(), status, "{what}");
+fn assert_protected(response: &Response, name: &str, status: u16) {
+    assert_eq!(response.status().as_u16(), status, "{name}");
     let header = |name| header_of(response, name);
-    assert_eq!(header("x-content-type-options"), "nosniff", "{what}");
-    assert_eq!(header("referrer-policy"), "same-origin", "{what}");
+    assert_eq!(header("x-content-type-options"), "nosniff", "{name}");
+    assert_eq!(header("referrer-policy"), "same-origin", "{name}");
     let opener = header("cross-origin-opener-policy");
-    assert_eq!(opener, "same-origin", "{what}");
+    assert_eq!(opener, "same-origin", "{name}");
     let policy = header("content-security-policy");
-    assert!(policy.contains("default-src 'none'"), "{what}: {policy}");
+    assert!(policy.contains("default-src 'none'"), "{name}: {policy}");
     assert!(
         policy.contains("frame-ancestors 'none'"),
-        "{what}: {policy}"
+        "{name}: {policy}"
     );
-    assert!(!policy.contains("unsafe"), "{what}: {policy}");
-    // Over plain http on this machine: browsers would hold it against every port of it.
-    assert_eq!(header("strict-transport-security"), "", "{what}");
+    assert!(!policy.contains("unsafe"), "{name}: {policy}");
+    // Over http on this machine: browsers would apply it to every port.
+    assert_eq!(header("strict-transport-security"), "", "{name}");
 }
 
-/// Whoever came by https once comes back so.
 #[tokio::test]
-async fn a_site_on_https_says_that_it_stays_there() {
+async fn a_site_on_https_sends_strict_transport_security() {
     let mut serve = command(&["serve", "--listen", "127.0.0.1:0"]);
     serve.envs([
         ("OTEN_ENVIRONMENT", "sandbox"),
@@ -103,7 +102,7 @@ async fn a_site_on_https_says_that_it_stays_there() {
 }
 
 #[tokio::test]
-async fn guests_are_sent_to_login_or_told_so() {
+async fn guests_are_redirected_to_login_or_rejected() {
     let (demo, client) = (demo().await, client());
     let page = client
         .get(demo.at("/profile?tab=x"))
@@ -127,7 +126,7 @@ async fn guests_are_sent_to_login_or_told_so() {
 }
 
 #[tokio::test]
-async fn b1_errors_without_words_get_a_page() {
+async fn b1_errors_without_a_body_get_a_page() {
     let (demo, client) = (demo().await, client());
     for (method, path, status) in [
         (Method::GET, "/nowhere", StatusCode::NOT_FOUND),
@@ -156,7 +155,7 @@ async fn b1_errors_without_words_get_a_page() {
 }
 
 #[tokio::test]
-async fn b1_a_body_past_the_limit_is_refused() {
+async fn b1_a_body_over_the_limit_is_rejected() {
     let (demo, client) = (demo().await, client());
     let request = client.post(demo.at("/logout")).body(vec![b'x'; 65 * 1024]);
     assert_eq!(
@@ -185,7 +184,7 @@ async fn the_stylesheet_is_cached_under_its_fingerprint() {
 }
 
 #[tokio::test]
-async fn b2_the_log_shows_no_query_values() {
+async fn b2_the_log_contains_no_query_values() {
     let (demo, client) = (demo().await, client());
     let request = client.get(demo.at("/callback?code=a-secret-code&state=a-secret-state"));
     request.send().await.unwrap();
@@ -195,7 +194,7 @@ async fn b2_the_log_shows_no_query_values() {
 }
 
 #[tokio::test]
-async fn a_client_with_a_key_publishes_it_and_another_has_no_such_page() {
+async fn a_client_with_a_key_publishes_it_and_another_has_no_key_set() {
     let path = "/.well-known/jwks.json";
     let demo = ["demo", "--listen", "127.0.0.1:0"];
     let signing = Running::start(&mut command(&[&demo[..], &["--client", "eddsa"]].concat())).await;

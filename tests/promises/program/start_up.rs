@@ -17,21 +17,21 @@ impl File {
     }
 }
 
-fn assert_refused(ended: &Ended, code: i32) {
+fn assert_rejected(ended: &Ended, code: i32) {
     assert_eq!(ended.status.code(), Some(code), "{}", ended.stderr);
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
     assert_eq!(ended.stdout, "");
 }
 
 #[tokio::test]
-async fn b3_a_bad_file_is_refused_with_every_problem_and_its_cure() {
+async fn b3_an_invalid_file_is_rejected_with_every_problem_and_its_help() {
     let file = File::new(
         "bad.toml",
         "environment = \"moon\"\nclient_idd = \"shop\"\nredirect_uri = \"http://example.com/callback\"\n",
     );
     for program in ["serve", "demo"] {
         let ended = run(&mut command(&[program, "--config", file.path()])).await;
-        assert_refused(&ended, 1);
+        assert_rejected(&ended, 1);
     }
     let ended = run(&mut command(&["serve", "--config", file.path()])).await;
     for part in [
@@ -52,9 +52,9 @@ async fn b3_a_bad_file_is_refused_with_every_problem_and_its_cure() {
 }
 
 #[tokio::test]
-async fn b3_a_missing_file_is_refused_by_its_name() {
+async fn b3_a_missing_file_is_rejected_with_its_path() {
     let ended = run(&mut command(&["serve", "--config", "/nowhere/oten.toml"])).await;
-    assert_refused(&ended, 1);
+    assert_rejected(&ended, 1);
     assert!(
         ended.stderr.contains("/nowhere/oten.toml"),
         "{}",
@@ -63,32 +63,32 @@ async fn b3_a_missing_file_is_refused_by_its_name() {
 }
 
 #[tokio::test]
-async fn b3_an_empty_environment_is_refused_with_what_to_set() {
+async fn b3_an_empty_environment_is_rejected_with_the_variables_to_set() {
     let ended = run(&mut command(&["serve"])).await;
-    assert_refused(&ended, 1);
+    assert_rejected(&ended, 1);
     for variable in ["OTEN_ENVIRONMENT", "OTEN_CLIENT_ID", "OTEN_REDIRECT_URI"] {
         assert!(ended.stderr.contains(variable), "{}", ended.stderr);
     }
 }
 
 #[tokio::test]
-async fn b2_a_refused_secret_is_not_repeated() {
+async fn b2_a_rejected_secret_is_not_printed() {
     let mut serve = command(&["serve"]);
     serve.env("OTEN_CLIENT_SECRET", "hunter2 with a line\nbreak");
     let ended = run(&mut serve).await;
-    assert_refused(&ended, 1);
+    assert_rejected(&ended, 1);
     assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
 }
 
 #[tokio::test]
-async fn b3_a_log_filter_that_is_none_is_refused() {
+async fn b3_an_invalid_log_filter_is_rejected() {
     let ended = run(command(&["demo"]).env("RUST_LOG", "info,=nonsense=")).await;
-    assert_refused(&ended, 1);
+    assert_rejected(&ended, 1);
     assert!(ended.stderr.contains("RUST_LOG"), "{}", ended.stderr);
 }
 
 #[tokio::test]
-async fn b3_a_wrong_command_line_is_a_usage_error() {
+async fn b3_an_invalid_command_line_is_a_usage_error() {
     for line in [
         &[][..],
         &["demo", "--client", "secret"],
@@ -106,17 +106,17 @@ async fn b3_a_wrong_command_line_is_a_usage_error() {
 }
 
 #[tokio::test]
-async fn a_taken_port_is_told_with_a_free_one_to_try() {
+async fn a_port_in_use_is_rejected_with_another_to_try() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let ended = run(&mut command(&["demo", "--listen", &address])).await;
-    assert_refused(&ended, 1);
+    assert_rejected(&ended, 1);
     assert!(ended.stderr.contains(&address), "{}", ended.stderr);
     assert!(ended.stderr.contains("--listen"), "{}", ended.stderr);
 }
 
 #[tokio::test]
-async fn it_stops_when_asked() {
+async fn the_program_stops_after_sigterm() {
     let demo = Running::start(&mut command(&["demo", "--listen", "127.0.0.1:0"])).await;
     let (status, log) = demo.end().await;
     assert!(status.success(), "{status}:\n{log}");
@@ -143,7 +143,7 @@ async fn the_sandbox_configuration_needs_credentials_only() {
     assert!(log.contains("https://account.sbx.oten.dev"), "{log}");
 
     let ended = run(&mut command(&arguments)).await;
-    assert_refused(&ended, 1);
+    assert_rejected(&ended, 1);
     assert!(ended.stderr.contains("2 problems"), "{}", ended.stderr);
 }
 
@@ -183,14 +183,14 @@ async fn the_production_configuration_needs_credentials_and_keys_only() {
     assert!(log.contains("https://account.oten.com"), "{log}");
     assert!(!log.contains("WARN"), "{log}");
 
-    // What is missing or forbidden is told with its help, all at once.
+    // Missing and forbidden settings are reported together, with their help.
     let settings = settings.map(|(name, value)| match name {
         "OTEN_SESSION_STORE" => (name, "memory:"),
         "OTEN_SESSION_KEY" | "OTEN_JAR_KEY_FILE" => (name, ""),
         _ => (name, value),
     });
     let ended = run(command(&arguments).envs(settings)).await;
-    assert_refused(&ended, 1);
+    assert_rejected(&ended, 1);
     for part in [
         "/run/secrets/oten-jar.pem",
         "/run/secrets/oten-session.key",
@@ -200,9 +200,10 @@ async fn the_production_configuration_needs_credentials_and_keys_only() {
     }
 }
 
-/// Without a word about a store the program keeps sessions in a file, and makes no key for real users.
+/// Without a configured store the program keeps sessions in a file. In production it generates no key
+/// for that file.
 #[tokio::test]
-async fn l7_in_production_a_key_is_asked_for() {
+async fn l7_in_production_a_session_key_is_required() {
     let mut serve = command(&["serve", "--listen", "127.0.0.1:0"]);
     serve.envs([
         ("OTEN_ENVIRONMENT", "production"),
@@ -214,7 +215,7 @@ async fn l7_in_production_a_key_is_asked_for() {
         ("OTEN_REDIRECT_URI", "https://app.example.com/callback"),
     ]);
     let ended = run(&mut serve).await;
-    assert_refused(&ended, 1);
+    assert_rejected(&ended, 1);
     assert!(ended.stderr.contains("1 problem"), "{}", ended.stderr);
     assert!(ended.stderr.contains("session_key"), "{}", ended.stderr);
     assert!(

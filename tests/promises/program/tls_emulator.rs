@@ -1,4 +1,4 @@
-//! `oten emulator` on https, with a certificate of the test's own.
+//! `oten emulator` on https, with a certificate that the test issues.
 
 use std::{fs, path::PathBuf};
 
@@ -10,7 +10,7 @@ use url::Url;
 use super::process::{Running, command};
 use crate::common::{SECRET, TestCa};
 
-/// A real emulator in a process of its own, on https, and the authority that signed its certificate.
+/// An emulator on https in a child process, and the authority that signed its certificate.
 ///
 /// The client `CLIENT` is confidential and signs with `SECRET` (HS256).
 pub(crate) struct TlsEmulator {
@@ -25,13 +25,13 @@ impl TlsEmulator {
     pub(crate) const CLIENT: &str = "tls-site";
     pub(crate) const REDIRECT_URI: &str = "http://127.0.0.1:3000/callback";
 
-    /// One on `https://localhost:PORT`.
+    /// Starts one on `https://localhost:PORT`.
     pub(crate) async fn start() -> Self {
         Self::start_as("localhost", |_| ()).await
     }
 
-    /// One under another host name, which may be one that only a proxy knows, with another
-    /// certificate. It listens on 127.0.0.1.
+    /// Starts one with another host name, which only a proxy may resolve, and another certificate.
+    /// It listens on 127.0.0.1.
     pub(crate) async fn start_as(host: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
         let ca = TestCa::new();
         let (certificate, key) = ca.server(host, change);
@@ -84,7 +84,7 @@ impl TlsEmulator {
             .redirect_uri(Self::REDIRECT_URI)
     }
 
-    /// The same for a process: variables of its environment.
+    /// The same as environment variables of a child process.
     pub(crate) fn variables(&self) -> [(&'static str, String); 4] {
         [
             ("OTEN_ISSUER", self.issuer.clone()),
@@ -94,21 +94,21 @@ impl TlsEmulator {
         ]
     }
 
-    /// Does in a browser what a person does with the authorization URL: signs in and agrees. The
-    /// client's callback URL.
+    /// Opens the authorization URL as a browser, signs in and approves the request. Returns the
+    /// callback URL.
     pub(crate) async fn approve(&self, authorization_url: &str, user: &str) -> Url {
-        let asked = self.client.get(authorization_url).send().await.unwrap();
-        let page = self.next(&asked);
+        let response = self.client.get(authorization_url).send().await.unwrap();
+        let page = self.next(&response);
         let form = [("interaction", interaction(&page)), ("user", user)];
         let signed_in = self.post("/v1/oauth/login", "", &form).await;
         let cookie = cookie(&signed_in);
         let page = self.next(&signed_in);
         let form = [("interaction", interaction(&page)), ("decision", "allow")];
-        let agreed = self.post("/v1/oauth/consent", &cookie, &form).await;
-        self.next(&agreed)
+        let approved = self.post("/v1/oauth/consent", &cookie, &form).await;
+        self.next(&approved)
     }
 
-    /// Asks it to stop; all it ever wrote.
+    /// Stops it and returns its output.
     pub(crate) async fn end(self) -> String {
         let (status, log) = self.running.end().await;
         assert!(status.success(), "{log}");

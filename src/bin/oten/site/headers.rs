@@ -2,48 +2,36 @@ use std::sync::Arc;
 
 use axum::{
     extract::State,
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderValue, header},
     response::Response,
 };
-use axum_oten::Config;
+use axum_oten::{Config, config::Issuer};
 
-use super::sign_out_targets::sign_out_targets;
-
-/// Headers of every answer, apart from the content security policy.
-const HEADERS: [(HeaderName, HeaderValue); 4] = [
+/// Headers of every response, besides the content security policy.
+const HEADERS: [(&str, &str); 4] = [
+    ("x-content-type-options", "nosniff"),
+    // With `no-referrer`, browsers send `Origin: null`, and a sign-out would be rejected.
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
     (
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    ),
-    // Not `no-referrer`: with it browsers send `Origin: null`, and a sign-out would be refused.
-    (
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("same-origin"),
-    ),
-    (
-        HeaderName::from_static("cross-origin-opener-policy"),
-        HeaderValue::from_static("same-origin"),
-    ),
-    (
-        HeaderName::from_static("permissions-policy"),
-        HeaderValue::from_static("camera=(), geolocation=(), microphone=()"),
+        "permissions-policy",
+        "camera=(), geolocation=(), microphone=()",
     ),
 ];
 
-/// For a year browsers come back by https only. Other hosts of the domain are not ours to speak for.
-const TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
+/// Browsers use https only for one year. Subdomains are not included: they may be other sites.
+const STRICT_TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// What differs from site to site.
+/// The security headers that depend on the configuration.
 #[derive(Debug)]
 pub(crate) struct SecurityHeaders {
     policy: HeaderValue,
-    /// Whether browsers see the site under https.
+    /// Whether browsers reach the site over https.
     https: bool,
 }
 
 impl SecurityHeaders {
-    /// The headers of the site with this configuration.
-    pub(crate) fn of(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         Self {
             policy: content_security_policy(&sign_out_targets(config)),
             https: config.secure_cookies(),
@@ -51,35 +39,92 @@ impl SecurityHeaders {
     }
 }
 
-/// The content security policy of the site's pages: their own stylesheet and icon, nothing else.
-///
-/// `form_targets` are more origins a form may lead to: browsers hold `form-action` against redirects
-/// too, and the sign-out form is answered with one to the provider, which answers with another.
+/// Allows pages their own stylesheet and icon, and forms that lead to the site or to one of
+/// `form_targets`. Browsers apply `form-action` to redirects, too: the sign-out form redirects to
+/// the provider, which may redirect again.
 fn content_security_policy(form_targets: &[String]) -> HeaderValue {
     let form_action = [&["'self'".to_owned()], form_targets].concat().join(" ");
     let policy = format!(
         "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action {form_action}; \
          base-uri 'none'; frame-ancestors 'none'",
     );
-    // An origin is ASCII; were it not, the strictest policy would be the safe one.
+    // An origin is ASCII, so the conversion does not fail.
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 }
 
-/// Adds the headers an answer does not have: the library's and the emulator's pages bring a
-/// content security policy of their own.
+/// The origin of the provider's pages.
+pub(crate) fn provider_origin(config: &Config) -> String {
+    match config.issuer() {
+        Issuer::Environment(environment) => environment.issuer().to_owned(),
+        Issuer::Custom(url) => url.origin().ascii_serialization(),
+        // `Issuer` is non-exhaustive.
+        _ => config.origin(),
+    }
+}
+
+/// The other origins that signing out may lead to: the provider's and the configured ones. An
+/// end-session endpoint from the discovery document is assumed to be at the provider's origin.
+fn sign_out_targets(config: &Config) -> Vec<String> {
+    let configured = [
+        config.end_session_endpoint(),
+        config.post_logout_redirect_uri(),
+    ];
+    let mut targets = vec![provider_origin(config)];
+    let configured = configured.into_iter().flatten();
+    targets.extend(configured.map(|url| url.origin().ascii_serialization()));
+    targets.retain(|target| *target != config.origin());
+    targets.sort();
+    targets.dedup();
+    targets
+}
+
+/// Adds the headers that a response lacks. Pages of the library and the emulator have a content
+/// security policy of their own.
 pub(super) async fn add_missing(
     State(site): State<Arc<SecurityHeaders>>,
     mut response: Response,
 ) -> Response {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
-        headers.entry(name).or_insert(value);
+        headers
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
     }
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert_with(|| site.policy.clone());
     if site.https {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, TRANSPORT);
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT_SECURITY);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_may_lead_to_every_sign_out_target() {
+        let config = Config::builder()
+            .issuer("https://id.example/oten")
+            .client_id("site")
+            .client_secret("a-secret-of-at-least-32-bytes-for-tests")
+            .redirect_uri("https://app.example/callback")
+            .post_logout_redirect_uri("https://app.example/logout");
+        let plain = config.clone().build().unwrap();
+        assert_eq!(sign_out_targets(&plain), ["https://id.example"]);
+        let other_origins = config
+            .end_session_endpoint("https://out.example:8443/out?x=y")
+            .post_logout_redirect_uri("https://www.example/")
+            .build()
+            .unwrap();
+        assert_eq!(
+            sign_out_targets(&other_origins),
+            [
+                "https://id.example",
+                "https://out.example:8443",
+                "https://www.example"
+            ]
+        );
+    }
 }

@@ -1,19 +1,19 @@
-//! The site: an open page, a protected page and a little JSON.
+//! The site: a public page, a page and a JSON document for signed-in users, and probes.
 
-mod api;
-mod assets;
+mod canonical_origin;
 mod headers;
-mod health;
 mod pages;
-mod problem;
-mod sign_out_targets;
+mod probes;
 
-pub(crate) use self::{headers::SecurityHeaders, sign_out_targets::provider_origin};
+pub(crate) use self::{
+    canonical_origin::canonical_origin,
+    headers::{SecurityHeaders, provider_origin},
+};
 
 use std::{sync::Arc, time::Duration};
 
 use axum::{Router, extract::Request, http::StatusCode, middleware, routing::get};
-use axum_oten::{Config, Oten};
+use axum_oten::{Config, Oten, RedactedUri};
 use tokio_util::sync::CancellationToken;
 use tower_http::{
     limit::RequestBodyLimitLayer,
@@ -22,67 +22,9 @@ use tower_http::{
 };
 use tracing::Level;
 
-use crate::{failure::Failure, trace::request_span};
+use crate::error::Error;
 
-/// No form of the site or the emulator comes near it.
-const BODY_LIMIT: usize = 64 * 1024;
-
-/// More than a call to the provider may take, and more than a renewal that waits for the lease of a
-/// process that died, so that the answer still arrives.
-const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// What every page knows about the site it belongs to.
-#[derive(Debug)]
-pub(crate) struct Site {
-    base_path: String,
-    stylesheet: String,
-    users: Vec<TestUser>,
-}
-
-/// Somebody who can sign in at the emulator.
-#[derive(Clone, Debug)]
-pub(crate) struct TestUser {
-    /// What the user is called there.
-    pub(crate) name: &'static str,
-    email: &'static str,
-}
-
-impl From<(&'static str, &'static str)> for TestUser {
-    fn from((name, email): (&'static str, &'static str)) -> Self {
-        Self { name, email }
-    }
-}
-
-impl Site {
-    /// A site under a base path: empty, or `/app` without a slash at its end. `users` are shown
-    /// on the home page.
-    pub(crate) fn new(base_path: &str, users: Vec<TestUser>) -> Self {
-        Self {
-            base_path: base_path.to_owned(),
-            stylesheet: assets::stylesheet_path(),
-            users,
-        }
-    }
-
-    /// A path of the site as the browser sees it.
-    pub(crate) fn path(&self, path: &str) -> String {
-        match (self.base_path.as_str(), path) {
-            // A router nested at `/app` answers `/app` and not `/app/`.
-            (base, "/") if !base.is_empty() => base.to_owned(),
-            (base, path) => format!("{base}{path}"),
-        }
-    }
-
-    fn stylesheet(&self) -> String {
-        self.path(&self.stylesheet)
-    }
-
-    fn users(&self) -> &[TestUser] {
-        &self.users
-    }
-}
-
-/// The site's own paths beside the root and the library's routes.
+// The site's own paths, besides the root and the library's routes.
 const PROFILE: &str = "/profile";
 const ME: &str = "/api/me";
 const HEALTHZ: &str = "/healthz";
@@ -90,38 +32,72 @@ const READYZ: &str = "/readyz";
 const STYLESHEET: &str = "/site.css";
 const ICON: &str = "/icon.svg";
 
-/// A callback cannot be where the site has a page already.
-pub(crate) fn check_paths(config: &Config) -> Result<(), Failure> {
+/// The maximum size of a request body in bytes. The forms of the site and the emulator are smaller.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// How long a response may take. Calls to the provider take less, and so does a token refresh that
+/// waits for the lease of a process that died.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What the pages show about the site.
+#[derive(Debug)]
+pub(crate) struct Site {
+    base_path: String,
+    stylesheet: String,
+    /// Name and email address of the users that can sign in at the emulator.
+    users: Vec<(&'static str, &'static str)>,
+}
+
+impl Site {
+    /// A site below a base path: empty, or such as `/app`. The home page lists `users`.
+    pub(crate) fn new(base_path: &str, users: Vec<(&'static str, &'static str)>) -> Self {
+        Self {
+            base_path: base_path.to_owned(),
+            stylesheet: pages::stylesheet_path(),
+            users,
+        }
+    }
+
+    /// A path of the site as the browser requests it.
+    pub(crate) fn path(&self, path: &str) -> String {
+        match (self.base_path.as_str(), path) {
+            // A router nested at `/app` has a route for `/app`, but not for `/app/`.
+            (base, "/") if !base.is_empty() => base.to_owned(),
+            (base, path) => format!("{base}{path}"),
+        }
+    }
+}
+
+/// Rejects a configuration whose callback path the site uses itself.
+pub(crate) fn check_paths(config: &Config) -> Result<(), Error> {
     let callback = config.callback_path();
     if [PROFILE, ME, HEALTHZ, READYZ, STYLESHEET, ICON].contains(&callback) {
         let path = callback.to_owned();
-        return Err(Failure::PathTaken { path });
+        return Err(Error::PathTaken { path });
     }
     Ok(())
 }
 
-/// The site's routes with the library's login layer around them. From `stopping` on the site is not
-/// ready.
+/// The site's routes, inside the library's layer. The site is not ready once `stopping` is cancelled.
 pub(crate) fn routes(oten: &Oten, site: &Arc<Site>, stopping: CancellationToken) -> Router {
     let protected = Router::new()
         .route(PROFILE, get(pages::profile))
-        .route(ME, get(api::me))
+        .route(ME, get(pages::me))
         .route_layer(oten.require_login());
-    let pages = Router::new()
+    let readyz = get(probes::readyz).with_state((oten.clone(), stopping));
+    let probes = [(HEALTHZ, get(probes::healthz)), (READYZ, readyz)];
+    let mut app = Router::new()
         .route("/", get(pages::home))
         .merge(protected)
         .with_state(Arc::clone(site))
         .merge(oten.routes())
-        .layer(oten.layer());
-    let readyz = get(health::readyz).with_state((oten.clone(), stopping));
-    // Not behind the layer: they answer whatever becomes of the session store.
-    let probes = [(HEALTHZ, get(health::healthz)), (READYZ, readyz)];
-    let mut app = pages
-        .route(STYLESHEET, get(assets::stylesheet))
-        .route(ICON, get(assets::icon));
+        .layer(oten.layer())
+        .route(STYLESHEET, get(pages::stylesheet))
+        .route(ICON, get(pages::icon));
     if !oten.config().client().published_keys().is_empty() {
         app = app.merge(oten.jwks_route());
     }
+    // Outside the layer: probes must respond when the session store does not.
     for (path, probe) in &probes {
         app = app.route(path, probe.clone());
     }
@@ -131,7 +107,7 @@ pub(crate) fn routes(oten: &Oten, site: &Arc<Site>, stopping: CancellationToken)
     }
     let mut app = Router::new().nest(base, app);
     for (path, probe) in probes {
-        // Whoever probes the process itself goes past the proxy and need not know the base path.
+        // Supervisors bypass the proxy and need not know the base path.
         if path != base {
             app = app.route(path, probe);
         }
@@ -139,8 +115,7 @@ pub(crate) fn routes(oten: &Oten, site: &Arc<Site>, stopping: CancellationToken)
     app
 }
 
-/// Puts around an app what every site on the internet needs: limits, security headers, pages for
-/// bare errors, and a log.
+/// Adds limits, security headers, error pages and a request log to an app.
 pub(crate) fn harden(
     app: Router,
     oten: &Oten,
@@ -148,17 +123,29 @@ pub(crate) fn harden(
     headers: SecurityHeaders,
 ) -> Router {
     let oten = oten.clone();
+    let span = move |request: &Request| {
+        tracing::info_span!(
+            "request",
+            method = %request.method(),
+            // Without the values of the query, such as the code of a callback.
+            uri = %RedactedUri(request.uri()),
+            client = oten.client_address(request).map(tracing::field::display),
+        )
+    };
     let trace = TraceLayer::new_for_http()
-        .make_span_with(move |request: &Request| request_span(&oten, request))
+        .make_span_with(span)
         .on_request(DefaultOnRequest::new().level(Level::DEBUG))
         .on_response(DefaultOnResponse::new().level(Level::INFO));
-    // The last one added is the first to see a request.
-    app.layer(RequestBodyLimitLayer::new(BODY_LIMIT))
+    // The layer added last is the first to process a request.
+    app.layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::SERVICE_UNAVAILABLE,
             TIMEOUT,
         ))
-        .layer(middleware::map_response_with_state(site, problem::dress))
+        .layer(middleware::map_response_with_state(
+            site,
+            pages::add_error_page,
+        ))
         .layer(middleware::map_response_with_state(
             Arc::new(headers),
             headers::add_missing,

@@ -1,15 +1,15 @@
-//! `--against`: what two environments must not have in common.
+//! `--against`: two environments must share no secret and no store.
 
 use axum_oten::jose::Ed25519KeyPair;
 
-use super::doctor::{Patient, SECRET, SESSION_KEY};
+use super::checked_site::{CheckedSite, SECRET, SESSION_KEY};
 
 const OTHER_SECRET: &str = "the-secret-of-the-other-environment";
 const OTHER_KEY: &str = "//79/Pv6+fj39vX08/Lx8O/u7ezr6uno5+bl5OPi4eA=";
 
-/// A configuration of the sandbox that shares nothing, except what is said otherwise.
-fn other(patient: &Patient, changes: &[(&str, &str)]) -> String {
-    let store = format!("sqlite:{}", patient.folder.path("other.sqlite"));
+/// A sandbox configuration that shares nothing, except for the given changes.
+fn other(site: &CheckedSite, changes: &[(&str, &str)]) -> String {
+    let store = format!("sqlite:{}", site.folder.path("other.sqlite"));
     let settings = [
         ("environment", "sandbox"),
         ("client_id", "other-site"),
@@ -24,34 +24,34 @@ fn other(patient: &Patient, changes: &[(&str, &str)]) -> String {
     let lines: Vec<_> = lines
         .map(|(name, value)| format!("{name} = \"{value}\""))
         .collect();
-    patient.folder.private("other.toml", &lines.join("\n"))
+    site.folder.private("other.toml", &lines.join("\n"))
 }
 
 #[tokio::test]
-async fn environments_that_share_nothing_pass() {
-    let patient = Patient::healthy()
+async fn separate_environments_pass() {
+    let site = CheckedSite::valid()
         .await
-        .hides(OTHER_SECRET)
-        .hides(OTHER_KEY);
-    let file = other(&patient, &[]);
-    let (code, report) = patient.report(&["--against", &file]).await;
+        .with_secret(OTHER_SECRET)
+        .with_secret(OTHER_KEY);
+    let file = other(&site, &[]);
+    let (code, report) = site.report(&["--against", &file]).await;
     assert_eq!(report.status("separation"), "passed", "{report:#?}");
     assert_eq!(code, 0);
 }
 
 #[tokio::test]
-async fn each_shared_thing_is_told() {
-    let patient = Patient::with_eddsa()
+async fn each_shared_setting_is_reported() {
+    let site = CheckedSite::with_eddsa()
         .await
-        .hides(OTHER_SECRET)
-        .hides(OTHER_KEY);
-    let store = format!("sqlite:{}", patient.folder.path("sessions.sqlite"));
-    let key = patient.folder.path("request.pem");
-    let issuer = patient.emulator.issuer().to_owned();
+        .with_secret(OTHER_SECRET)
+        .with_secret(OTHER_KEY);
+    let store = format!("sqlite:{}", site.folder.path("sessions.sqlite"));
+    let key = site.folder.path("request.pem");
+    let issuer = site.emulator.issuer().to_owned();
     for (changes, setting) in [
         (&[("client_secret", SECRET)][..], "client_secret"),
         (&[("session_key", SESSION_KEY)], "session_key"),
-        // Also as one of several.
+        // One of several keys.
         (
             &[("session_key", &format!("{OTHER_KEY},{SESSION_KEY}"))],
             "session_key",
@@ -61,8 +61,8 @@ async fn each_shared_thing_is_told() {
         (&[("jar", "EdDSA"), ("jar_key_file", &key)], "jar_key_file"),
         (&[("environment", ""), ("issuer", &issuer)], "environment"),
     ] {
-        let file = other(&patient, changes);
-        let (code, report) = patient.report(&["--against", &file]).await;
+        let file = other(&site, changes);
+        let (code, report) = site.report(&["--against", &file]).await;
         assert_eq!(code, 1, "{setting}: {report:#?}");
         assert_eq!(report.failed(), ["separation"], "{setting}");
         let lines = report.lines("separation");
@@ -75,59 +75,56 @@ async fn each_shared_thing_is_told() {
 }
 
 #[tokio::test]
-async fn one_place_is_one_however_it_is_spelled() {
-    let patient = Patient::healthy().await;
-    let store = format!(
-        "sqlite:{}",
-        patient.folder.path("nowhere/../sessions.sqlite")
-    );
-    let file = other(&patient, &[("session_store", &store)]);
-    let (code, report) = patient.report(&["--against", &file]).await;
+async fn one_store_is_recognized_by_different_paths() {
+    let site = CheckedSite::valid().await;
+    let store = format!("sqlite:{}", site.folder.path("nowhere/../sessions.sqlite"));
+    let file = other(&site, &[("session_store", &store)]);
+    let (code, report) = site.report(&["--against", &file]).await;
     assert_eq!(code, 1, "{report:#?}");
     assert!(report.lines("separation").starts_with("[session_store]"));
 }
 
 #[tokio::test]
-async fn two_that_name_no_store_share_the_default_one() {
-    let patient = Patient::healthy().await.unset("OTEN_SESSION_STORE");
-    let file = other(&patient, &[("session_store", "")]);
-    let (code, report) = patient.report(&["--against", &file]).await;
+async fn two_configurations_without_a_store_share_the_default_one() {
+    let site = CheckedSite::valid().await.unset("OTEN_SESSION_STORE");
+    let file = other(&site, &[("session_store", "")]);
+    let (code, report) = site.report(&["--against", &file]).await;
     assert_eq!(code, 1, "{report:#?}");
     assert_eq!(report.failed(), ["separation"]);
     assert!(report.lines("separation").starts_with("[session_store]"));
 }
 
 #[tokio::test]
-async fn another_key_file_is_another_key() {
-    let patient = Patient::with_eddsa().await;
+async fn a_different_key_file_passes() {
+    let site = CheckedSite::with_eddsa().await;
     let pem = Ed25519KeyPair::generate().to_pem();
-    let key = patient.folder.private("other.pem", &pem);
-    let file = other(&patient, &[("jar", "EdDSA"), ("jar_key_file", &key)]);
-    let (code, report) = patient.report(&["--against", &file]).await;
+    let key = site.folder.private("other.pem", &pem);
+    let file = other(&site, &[("jar", "EdDSA"), ("jar_key_file", &key)]);
+    let (code, report) = site.report(&["--against", &file]).await;
     assert_eq!(code, 0, "{report:#?}");
     assert_eq!(report.status("separation"), "passed");
 }
 
 #[tokio::test]
-async fn what_cannot_be_compared_is_told() {
-    let patient = Patient::healthy().await;
-    let file = other(&patient, &[("client_secret", "")]);
-    let (code, report) = patient.report(&["--against", &file]).await;
+async fn a_setting_that_cannot_be_compared_is_a_warning() {
+    let site = CheckedSite::valid().await;
+    let file = other(&site, &[("client_secret", "")]);
+    let (code, report) = site.report(&["--against", &file]).await;
     assert_eq!(code, 0, "{report:#?}");
     assert_eq!(report.status("separation"), "warning");
     assert!(report.lines("separation").contains("`client_secret`"));
 }
 
 #[tokio::test]
-async fn a_file_that_says_nothing_is_not_taken_for_another() {
-    let patient = Patient::healthy().await;
+async fn a_file_that_is_no_configuration_does_not_pass() {
+    let site = CheckedSite::valid().await;
     for (text, cause) in [
         ("environment = ", "is not TOML"),
         ("environment = 'moon'", "environment"),
         ("", "environment"),
     ] {
-        let file = patient.folder.private("other.toml", text);
-        let (code, report) = patient.report(&["--against", &file]).await;
+        let file = site.folder.private("other.toml", text);
+        let (code, report) = site.report(&["--against", &file]).await;
         assert_eq!(report.status("separation"), "failed", "{report:#?}");
         assert!(report.lines("separation").contains(cause), "{report:#?}");
         assert_eq!(code, 1);

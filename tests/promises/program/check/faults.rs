@@ -1,13 +1,13 @@
-//! One thing is wrong: the check that has to say so says so, with the help, and no other fails.
+//! With one fault, the check for it fails with help, and no other check fails.
 
 use axum_oten::emulator::{Deviation, Endpoint, Fault};
 use serde_json::json;
 
-use super::doctor::Patient;
+use super::checked_site::CheckedSite;
 
-/// Exactly these checks fail, and the first one says these words.
-async fn assert_fails(patient: &Patient, checks: &[&str], words: &[&str]) {
-    let (code, report) = patient.report(&[]).await;
+/// Exactly these checks fail, and the first one reports these words.
+async fn assert_fails(site: &CheckedSite, checks: &[&str], words: &[&str]) {
+    let (code, report) = site.report(&[]).await;
     assert_eq!(report.failed(), checks, "{words:?}: {report:#?}");
     assert_eq!(code, 1);
     let lines = report.lines(checks[0]);
@@ -17,8 +17,8 @@ async fn assert_fails(patient: &Patient, checks: &[&str], words: &[&str]) {
 }
 
 /// Nothing fails, and this check warns.
-async fn assert_warns(patient: &Patient, check: &str, words: &[&str]) {
-    let (code, report) = patient.report(&[]).await;
+async fn assert_warns(site: &CheckedSite, check: &str, words: &[&str]) {
+    let (code, report) = site.report(&[]).await;
     assert_eq!(report.failed(), [""; 0], "{report:#?}");
     assert_eq!(code, 0);
     assert_eq!(report.status(check), "warning", "{report:#?}");
@@ -29,41 +29,43 @@ async fn assert_warns(patient: &Patient, check: &str, words: &[&str]) {
 }
 
 #[tokio::test]
-async fn credentials() {
-    let wrong = Patient::healthy().await;
+async fn wrong_credentials_fail() {
+    let wrong = CheckedSite::valid().await;
     let wrong = wrong.set("OTEN_CLIENT_SECRET", "another-secret-of-at-least-32-bytes");
     let words = &["invalid_client", "OTEN_CLIENT_SECRET"];
     assert_fails(&wrong, &["client_authentication"], words).await;
 
-    let unknown = Patient::public().await.set("OTEN_CLIENT_ID", "nobody");
+    let unknown = CheckedSite::public().await.set("OTEN_CLIENT_ID", "unknown");
     let words = &["does not know the client"];
     assert_fails(&unknown, &["client_authentication"], words).await;
 
-    let patient = Patient::healthy().await;
+    let site = CheckedSite::valid().await;
     for (error, words) in [
         ("unauthorized_client", "OTEN_CLIENT_TYPE"),
-        ("invalid_request", "matches the registration"),
+        (
+            "invalid_request",
+            "OTEN_CLIENT_TYPE matches the registration",
+        ),
     ] {
-        patient.emulator.clear_faults();
-        patient
-            .emulator
+        site.emulator.clear_faults();
+        site.emulator
             .fault(Endpoint::Token, Fault::OAuthError(error));
-        assert_fails(&patient, &["client_authentication"], &[error, words]).await;
+        assert_fails(&site, &["client_authentication"], &[error, words]).await;
     }
 
     let body = Fault::Body {
         content_type: "application/json",
-        bytes: r#"{"access_token":"for-anybody","token_type":"Bearer"}"#.into(),
+        bytes: r#"{"access_token":"unexpected-token","token_type":"Bearer"}"#.into(),
     };
-    patient.emulator.clear_faults();
-    patient.emulator.fault(Endpoint::Token, body);
-    let patient = patient.hides("for-anybody");
-    assert_fails(&patient, &["client_authentication"], &["invalid code"]).await;
+    site.emulator.clear_faults();
+    site.emulator.fault(Endpoint::Token, body);
+    let site = site.with_secret("unexpected-token");
+    assert_fails(&site, &["client_authentication"], &["invalid code"]).await;
 }
 
 #[tokio::test]
-async fn a_provider_that_has_no_time_says_nothing_about_the_client() {
-    let patient = Patient::healthy().await;
+async fn a_busy_provider_is_a_warning_about_the_client() {
+    let site = CheckedSite::valid().await;
     for (fault, words) in [
         (Fault::TooManyRequests { retry_after: None }, "429"),
         (
@@ -72,17 +74,17 @@ async fn a_provider_that_has_no_time_says_nothing_about_the_client() {
         ),
         (Fault::Status(502), "502"),
     ] {
-        patient.emulator.clear_faults();
-        patient.emulator.fault(Endpoint::Token, fault);
-        assert_warns(&patient, "client_authentication", &[words, "Try again"]).await;
+        site.emulator.clear_faults();
+        site.emulator.fault(Endpoint::Token, fault);
+        assert_warns(&site, "client_authentication", &[words, "Try again"]).await;
     }
 }
 
 #[tokio::test]
-async fn lies_of_the_discovery_document() {
+async fn deviations_of_the_discovery_document_fail() {
     let field = |name, value| Deviation::DiscoveryField(name, value);
-    let patient = Patient::healthy().await;
-    for (lie, check, words) in [
+    let site = CheckedSite::valid().await;
+    for (deviation, check, words) in [
         (
             field("code_challenge_methods_supported", json!(["plain"])),
             "pkce",
@@ -122,45 +124,36 @@ async fn lies_of_the_discovery_document() {
             "\\u{1b}",
         ),
     ] {
-        patient.emulator.clear_deviations();
-        patient.emulator.deviate(lie);
-        assert_fails(&patient, &[check], &[words]).await;
+        site.emulator.clear_deviations();
+        site.emulator.deviate(deviation);
+        assert_fails(&site, &[check], &[words]).await;
     }
 
-    patient.emulator.clear_deviations();
+    site.emulator.clear_deviations();
     let only_code = json!(["authorization_code"]);
-    patient
-        .emulator
+    site.emulator
         .deviate(field("grant_types_supported", only_code));
-    assert_warns(&patient, "refresh", &["refresh_token"]).await;
+    assert_warns(&site, "refresh", &["refresh_token"]).await;
 }
 
 #[tokio::test]
-async fn a_document_of_somebody_else_is_believed_in_nothing() {
-    let patient = Patient::healthy().await;
-    patient.emulator.deviate(Deviation::IssuerMismatch);
-    let words = &["https://another-issuer.example", patient.emulator.issuer()];
-    assert_fails(&patient, &["issuer"], words).await;
-    assert_eq!(
-        patient.emulator.calls(Endpoint::Token),
-        0,
-        "no secret is sent"
-    );
-    assert_eq!(patient.emulator.calls(Endpoint::Jwks), 0);
+async fn the_endpoints_of_another_issuers_document_are_not_used() {
+    let site = CheckedSite::valid().await;
+    site.emulator.deviate(Deviation::IssuerMismatch);
+    let words = &["https://another-issuer.example", site.emulator.issuer()];
+    assert_fails(&site, &["issuer"], words).await;
+    assert_eq!(site.emulator.calls(Endpoint::Token), 0, "no secret is sent");
+    assert_eq!(site.emulator.calls(Endpoint::Jwks), 0);
 
-    patient.emulator.clear_deviations();
-    patient.emulator.deviate(Deviation::InsecureEndpoints);
-    assert_fails(&patient, &["endpoints"], &["must be https"]).await;
-    assert_eq!(
-        patient.emulator.calls(Endpoint::Token),
-        0,
-        "no secret is sent"
-    );
+    site.emulator.clear_deviations();
+    site.emulator.deviate(Deviation::InsecureEndpoints);
+    assert_fails(&site, &["endpoints"], &["must be https"]).await;
+    assert_eq!(site.emulator.calls(Endpoint::Token), 0, "no secret is sent");
 }
 
 #[tokio::test]
-async fn missing_fields() {
-    let patient = Patient::healthy().await;
+async fn missing_discovery_fields_fail() {
+    let site = CheckedSite::valid().await;
     for (name, others) in [
         ("issuer", &["issuer", "required_fields", "endpoints"][..]),
         ("authorization_endpoint", &["required_fields", "endpoints"]),
@@ -172,11 +165,10 @@ async fn missing_fields() {
             &["required_fields", "code_flow"],
         ),
     ] {
-        patient.emulator.clear_deviations();
-        patient
-            .emulator
+        site.emulator.clear_deviations();
+        site.emulator
             .deviate(Deviation::WithoutDiscoveryField(name));
-        let (code, report) = patient.report(&[]).await;
+        let (code, report) = site.report(&[]).await;
         assert_eq!(code, 1);
         assert_eq!(report.failed(), others, "{name}");
         assert!(report.lines("required_fields").contains(name));
@@ -184,8 +176,8 @@ async fn missing_fields() {
 }
 
 #[tokio::test]
-async fn answers_that_are_no_discovery_document() {
-    let patient = Patient::healthy().await;
+async fn responses_that_are_no_discovery_document_fail() {
+    let site = CheckedSite::valid().await;
     for (fault, words) in [
         (Fault::Html, "not a JSON object"),
         (Fault::Empty, "not a JSON object"),
@@ -194,26 +186,26 @@ async fn answers_that_are_no_discovery_document() {
         (Fault::Huge, "larger than 1 MiB"),
         (Fault::Redirect("https://example.com/".into()), "307"),
     ] {
-        patient.emulator.clear_faults();
-        patient.emulator.fault(Endpoint::Discovery, fault);
-        assert_fails(&patient, &["discovery"], &[words]).await;
+        site.emulator.clear_faults();
+        site.emulator.fault(Endpoint::Discovery, fault);
+        assert_fails(&site, &["discovery"], &[words]).await;
     }
 }
 
 #[tokio::test]
-async fn an_issuer_that_does_not_answer() {
-    let patient = Patient::healthy().await;
-    let patient = patient.set("OTEN_ISSUER", "http://127.0.0.1:1");
+async fn an_unreachable_issuer_fails() {
+    let site = CheckedSite::valid().await;
+    let site = site.set("OTEN_ISSUER", "http://127.0.0.1:1");
     let words = &["http://127.0.0.1:1", "network and firewall"];
-    assert_fails(&patient, &["discovery"], words).await;
+    assert_fails(&site, &["discovery"], words).await;
 }
 
 #[tokio::test]
-async fn keys_of_the_provider() {
-    let patient = Patient::healthy().await;
-    patient.emulator.deviate(Deviation::NoKeys);
-    assert_fails(&patient, &["key_set"], &["empty"]).await;
-    patient.emulator.clear_deviations();
+async fn an_unusable_key_set_fails() {
+    let site = CheckedSite::valid().await;
+    site.emulator.deviate(Deviation::NoKeys);
+    assert_fails(&site, &["key_set"], &["empty"]).await;
+    site.emulator.clear_deviations();
 
     let rsa = json!({"keys": [{"kty": "RSA", "kid": "a", "n": "AQAB", "e": "AQAB"}]});
     let body = |text: String| Fault::Body {
@@ -225,58 +217,60 @@ async fn keys_of_the_provider() {
         (Fault::Html, "not a JSON Web Key Set"),
         (Fault::Status(404), "404"),
     ] {
-        patient.emulator.clear_faults();
-        patient.emulator.fault(Endpoint::Jwks, fault);
-        assert_fails(&patient, &["key_set"], &[words]).await;
+        site.emulator.clear_faults();
+        site.emulator.fault(Endpoint::Jwks, fault);
+        assert_fails(&site, &["key_set"], &[words]).await;
     }
 }
 
 #[tokio::test]
-async fn a_clock_ten_minutes_off() {
-    let patient = Patient::behind().await;
+async fn a_clock_that_is_ten_minutes_behind_fails() {
+    let site = CheckedSite::with_slow_clock().await;
     let words = &["10 minutes behind", "NTP"];
-    assert_fails(&patient, &["clock"], words).await;
+    assert_fails(&site, &["clock"], words).await;
 }
 
 #[tokio::test]
-async fn scopes_that_are_not_offered() {
-    let patient = Patient::healthy().await.set("OTEN_SCOPES", "openid phone");
+async fn unsupported_scopes_fail() {
+    let site = CheckedSite::valid()
+        .await
+        .set("OTEN_SCOPES", "openid phone");
     let words = &["does not offer `phone`", "`openid profile email`"];
-    assert_fails(&patient, &["scopes"], words).await;
+    assert_fails(&site, &["scopes"], words).await;
 }
 
 #[tokio::test]
-async fn stores_that_do_not_work() {
+async fn unusable_stores_fail() {
     for (url, words) in [
         ("redis://:hunter2@127.0.0.1:1/0", "Start the server"),
         ("postgres://me:hunter2@127.0.0.1:1/db", "Start the server"),
         ("sqlite:/dev/null/sessions.sqlite", "correct the path"),
     ] {
-        let patient = Patient::healthy().await.hides("hunter2");
-        let patient = patient.set("OTEN_SESSION_STORE", url);
-        assert_fails(&patient, &["store"], &[words]).await;
+        let site = CheckedSite::valid().await.with_secret("hunter2");
+        let site = site.set("OTEN_SESSION_STORE", url);
+        assert_fails(&site, &["store"], &[words]).await;
     }
-    let forgetful = Patient::healthy()
+    let in_memory = CheckedSite::valid()
         .await
         .set("OTEN_SESSION_STORE", "memory:");
-    assert_warns(&forgetful, "store", &["forgets", "session_store"]).await;
+    assert_warns(&in_memory, "store", &["forgets", "session_store"]).await;
 }
 
 #[tokio::test]
-async fn a_store_that_nothing_seals() {
-    let patient = Patient::healthy().await.unset("OTEN_SESSION_KEY");
+async fn a_store_without_a_session_key_fails() {
+    let site = CheckedSite::valid().await.unset("OTEN_SESSION_KEY");
     let words = &["session_key", "openssl rand -base64 32"];
-    assert_fails(&patient, &["configuration"], words).await;
+    assert_fails(&site, &["configuration"], words).await;
 }
 
 #[tokio::test]
-async fn settings_that_are_wrong_are_each_told_and_the_rest_is_checked() {
-    let patient = Patient::healthy().await;
-    let patient = patient
+async fn every_invalid_setting_is_reported_and_the_rest_is_checked() {
+    let site = CheckedSite::valid().await;
+    let site = site
         .set("OTEN_REDIRECT_URI", "http://example.com/callback")
         .set("OTEN_CLIENT_IDD", "x")
         .set("OTEN_SESSION_IDLE", "soon");
-    let (code, report) = patient.report(&[]).await;
+    let (code, report) = site.report(&[]).await;
     assert_eq!(code, 1);
     assert_eq!(report.failed(), ["configuration"]);
     let lines = report.lines("configuration");
@@ -296,16 +290,16 @@ async fn settings_that_are_wrong_are_each_told_and_the_rest_is_checked() {
 }
 
 #[tokio::test]
-async fn files_that_are_no_configuration() {
-    let patient = Patient::healthy().await;
+async fn files_that_are_no_configuration_fail() {
+    let site = CheckedSite::valid().await;
     for (text, words) in [
         ("client_id: my-site\n", "is not TOML in line 1"),
         ("client_id = \"cut of", "is not TOML"),
         ("colour = \"red\"\n", "colour"),
         ("session_idle = true\n", "a number of seconds"),
     ] {
-        let file = patient.folder.private("site.toml", text);
-        let (code, report) = patient.report(&["--config", &file]).await;
+        let file = site.folder.private("site.toml", text);
+        let (code, report) = site.report(&["--config", &file]).await;
         assert_eq!(code, 1, "{text}");
         assert_eq!(report.failed(), ["configuration"], "{text}");
         let lines = report.lines("configuration");

@@ -1,19 +1,19 @@
 use axum_oten::emulator::{Endpoint, Fault};
 use serde_json::Value;
 
-use super::doctor::Patient;
+use super::checked_site::CheckedSite;
 use crate::program::process::{Running, command, run};
 
 #[tokio::test]
 async fn health_needs_an_issuer_and_nothing_else() {
-    let patient = Patient::healthy().await;
+    let site = CheckedSite::valid().await;
     let mut health = command(&["health"]);
-    let ended = run(health.env("OTEN_ISSUER", patient.emulator.issuer())).await;
+    let ended = run(health.env("OTEN_ISSUER", site.emulator.issuer())).await;
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
     for words in [
         "✓ discovery      OK (200) in ",
         "✓ key_set        OK (200) in ",
-        // Asked without a request, it refuses: it is up.
+        // Without parameters it rejects the request, so it is up.
         "✓ authorization  up (400) in ",
         " ms  http://127.0.0.1:",
     ] {
@@ -23,8 +23,8 @@ async fn health_needs_an_issuer_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn each_answer_has_its_mark_and_code() {
-    let patient = Patient::healthy().await;
+async fn each_response_has_its_status_and_exit_code() {
+    let site = CheckedSite::valid().await;
     for (endpoint, name, fault, status, code) in [
         (Endpoint::Jwks, "key_set", Fault::Status(503), "failed", 1),
         (Endpoint::Jwks, "key_set", Fault::Status(404), "warning", 0),
@@ -45,9 +45,9 @@ async fn each_answer_has_its_mark_and_code() {
             1,
         ),
     ] {
-        patient.emulator.clear_faults();
-        patient.emulator.fault(endpoint, fault);
-        let ended = run(&mut patient.command(&["health", "--json"])).await;
+        site.emulator.clear_faults();
+        site.emulator.fault(endpoint, fault);
+        let ended = run(&mut site.command(&["health", "--json"])).await;
         assert_eq!(ended.status.code(), Some(code), "{name}: {}", ended.stdout);
         let health: Value = serde_json::from_str(&ended.stdout).unwrap();
         let endpoints = health["endpoints"].as_array().unwrap();
@@ -58,11 +58,11 @@ async fn each_answer_has_its_mark_and_code() {
 }
 
 #[tokio::test]
-async fn a_site_can_be_asked_by_its_own_program() {
+async fn the_program_checks_its_own_site() {
     let mut demo = Running::start(&mut command(&["demo", "--listen", "127.0.0.1:0"])).await;
     let port = demo.url.port().unwrap();
     let mut health = command(&["health", "--self"]);
-    // As a container listens.
+    // Containers listen on all addresses.
     let ended = run(health.env("OTEN_LISTEN", format!("0.0.0.0:{port}"))).await;
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stdout);
     assert!(

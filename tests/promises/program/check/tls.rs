@@ -1,26 +1,26 @@
-//! An emulator on https in a process of its own, and everything that can be wrong with that.
+//! An emulator on https in a child process, and the faults of its certificate.
 
-use super::doctor::{Patient, Report};
+use super::checked_site::{CheckedSite, Report};
 use crate::{
     common::SECRET,
     program::{process::run, tls_emulator::TlsEmulator},
 };
 
 /// The site of this emulator's client.
-async fn site_of(emulator: &TlsEmulator) -> Patient {
-    let mut patient = Patient::healthy().await.hides(SECRET);
+async fn site_of(emulator: &TlsEmulator) -> CheckedSite {
+    let mut site = CheckedSite::valid().await.with_secret(SECRET);
     for (name, value) in emulator.variables() {
-        patient = patient.set(name, &value);
+        site = site.set(name, &value);
     }
-    patient
+    site
 }
 
 fn ca_file(emulator: &TlsEmulator) -> String {
     emulator.ca_file().to_str().unwrap().to_owned()
 }
 
-async fn assert_untrusted(patient: &Patient, words: &str) {
-    let (code, report) = patient.report(&[]).await;
+async fn assert_untrusted(site: &CheckedSite, words: &str) {
+    let (code, report) = site.report(&[]).await;
     assert_eq!(code, 1);
     assert_eq!(report.failed(), ["tls"], "{report:#?}");
     let lines = report.lines("tls");
@@ -29,91 +29,91 @@ async fn assert_untrusted(patient: &Patient, words: &str) {
 }
 
 #[tokio::test]
-async fn a_certificate_is_trusted_or_told_why_not() {
+async fn an_untrusted_certificate_is_reported_with_the_reason() {
     let emulator = TlsEmulator::start().await;
-    let patient = site_of(&emulator).await;
-    assert_untrusted(&patient, "set `ca_file`").await;
+    let site = site_of(&emulator).await;
+    assert_untrusted(&site, "set `ca_file`").await;
 
-    let patient = patient.set("OTEN_CA_FILE", &ca_file(&emulator));
-    let (code, report) = patient.report(&[]).await;
+    let site = site.set("OTEN_CA_FILE", &ca_file(&emulator));
+    let (code, report) = site.report(&[]).await;
     assert_eq!(report.failed(), [""; 0], "{report:#?}");
     assert_eq!(code, 0);
     assert_eq!(report.status("tls"), "passed");
     assert_eq!(report.status("client_authentication"), "passed");
 
-    let elsewhere = emulator.issuer.replace("localhost", "127.0.0.1");
-    let patient = patient.set("OTEN_ISSUER", &elsewhere);
-    assert_untrusted(&patient, "another host name").await;
+    let other_host = emulator.issuer.replace("localhost", "127.0.0.1");
+    let site = site.set("OTEN_ISSUER", &other_host);
+    assert_untrusted(&site, "another host name").await;
 }
 
 #[tokio::test]
-async fn a_certificate_that_is_out_of_date_is_told() {
+async fn an_expired_certificate_is_reported() {
     let past = rcgen::date_time_ymd(2020, 1, 1);
     let expired = TlsEmulator::start_as("localhost", |certificate| {
         certificate.not_before = past;
         certificate.not_after = past;
     });
     let expired = expired.await;
-    let patient = site_of(&expired).await;
-    let patient = patient.set("OTEN_CA_FILE", &ca_file(&expired));
-    assert_untrusted(&patient, "has expired").await;
+    let site = site_of(&expired).await;
+    let site = site.set("OTEN_CA_FILE", &ca_file(&expired));
+    assert_untrusted(&site, "has expired").await;
 }
 
 #[tokio::test]
-async fn plain_http_at_an_https_address_is_told() {
-    let patient = Patient::healthy().await;
-    let https = patient.emulator.issuer().replace("http:", "https:");
-    let patient = patient.set("OTEN_ISSUER", &https);
-    assert_untrusted(&patient, "does not speak TLS").await;
+async fn an_http_server_at_an_https_address_is_reported() {
+    let site = CheckedSite::valid().await;
+    let https = site.emulator.issuer().replace("http:", "https:");
+    let site = site.set("OTEN_ISSUER", &https);
+    assert_untrusted(&site, "does not speak TLS").await;
 }
 
-/// Who has a client id and a secret, and does what `oten check` says, has a site that works.
+/// An operator with a client ID and a secret follows the findings.
 #[tokio::test]
-async fn a_newcomer_is_led_to_a_working_configuration() {
+async fn the_findings_lead_to_a_valid_configuration() {
     let emulator = TlsEmulator::start().await;
-    let mut patient = Patient::healthy().await;
+    let mut site = CheckedSite::valid().await;
     for name in ["OTEN_ISSUER", "OTEN_REDIRECT_URI", "OTEN_SESSION_STORE"] {
-        patient = patient.unset(name);
+        site = site.unset(name);
     }
     let known = emulator.variables();
     for (name, value) in known.iter().filter(|(name, _)| name.contains("CLIENT")) {
-        patient = patient.set(name, value);
+        site = site.set(name, value);
     }
-    let said = |report: &Report, check: &str, words: &str| {
+    let assert_reported = |report: &Report, check: &str, words: &str| {
         let lines = report.lines(check);
         assert!(lines.contains(words), "no {words} in {lines}");
     };
 
-    let (_, report) = patient.report(&[]).await;
-    said(&report, "configuration", "OTEN_ISSUER");
-    said(&report, "configuration", "OTEN_REDIRECT_URI");
+    let (_, report) = site.report(&[]).await;
+    assert_reported(&report, "configuration", "OTEN_ISSUER");
+    assert_reported(&report, "configuration", "OTEN_REDIRECT_URI");
     for (name, value) in known {
-        patient = patient.set(name, &value);
+        site = site.set(name, &value);
     }
 
-    let (_, report) = patient.report(&[]).await;
-    said(&report, "tls", "`ca_file`");
-    patient = patient.set("OTEN_CA_FILE", &ca_file(&emulator));
+    let (_, report) = site.report(&[]).await;
+    assert_reported(&report, "tls", "`ca_file`");
+    site = site.set("OTEN_CA_FILE", &ca_file(&emulator));
 
-    let (code, report) = patient.report(&[]).await;
+    let (code, report) = site.report(&[]).await;
     assert_eq!(code, 0, "{report:#?}");
     assert_eq!(report.failed(), [""; 0]);
-    // Where nothing is said about a store, it is the one that `oten serve` makes.
+    // Without a configured store, it checks the one that `oten serve` creates.
     assert_eq!(report.status("store"), "passed");
-    let names = patient.folder.names();
-    let made = names.iter().find(|name| name.starts_with("oten-"));
-    assert_eq!(made, None, "nothing is made");
+    let names = site.folder.names();
+    let created = names.iter().find(|name| name.starts_with("oten-"));
+    assert_eq!(created, None, "no file is created");
 }
 
 #[tokio::test]
-async fn health_is_asked_over_https_too() {
+async fn health_uses_the_configured_authority() {
     let emulator = TlsEmulator::start().await;
-    let patient = site_of(&emulator).await;
-    let ended = run(&mut patient.command(&["health"])).await;
+    let site = site_of(&emulator).await;
+    let ended = run(&mut site.command(&["health"])).await;
     assert_eq!(ended.status.code(), Some(1), "{}", ended.stdout);
     assert!(ended.stdout.contains("set `ca_file`"), "{}", ended.stdout);
 
-    let patient = patient.set("OTEN_CA_FILE", &ca_file(&emulator));
-    let ended = run(&mut patient.command(&["health"])).await;
+    let site = site.set("OTEN_CA_FILE", &ca_file(&emulator));
+    let ended = run(&mut site.command(&["health"])).await;
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stdout);
 }

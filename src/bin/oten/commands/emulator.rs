@@ -1,0 +1,209 @@
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use axum::Router;
+use axum_oten::{
+    Secret,
+    check::reachable,
+    emulator::{EmulatedClient, Emulator, EmulatorError},
+    jose::Ed25519PublicKey,
+};
+use clap::{Args, ValueEnum};
+use url::Url;
+
+use super::settings::parse_address;
+use crate::{
+    error::Error,
+    server::{Server, tls},
+    terminal,
+};
+
+#[derive(Debug, Args)]
+pub(crate) struct EmulatorArgs {
+    /// Listen on this address; port 0 selects a free port
+    ///
+    /// Every client that reaches it can sign in as any user: use it for development and tests only.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000", value_parser = parse_address)]
+    listen: SocketAddr,
+    /// Use this issuer; defaults to `http://ADDRESS`, or `https://localhost:PORT` with a certificate
+    ///
+    /// Port 0 in the URL stands for the port it listens on.
+    #[arg(long, value_name = "URL")]
+    issuer: Option<String>,
+    /// Serve https with this certificate (PEM), followed by its intermediate certificates
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// How the client is registered
+    #[arg(long, value_enum, default_value_t)]
+    client: ClientKind,
+    /// The client's ID
+    #[arg(long, value_name = "ID", default_value = "emulated")]
+    client_id: String,
+    /// The client's secret; defaults to a new one, which is printed
+    ///
+    /// Other users of this machine see it in the list of processes. Prefer a file.
+    #[arg(long, value_name = "SECRET", conflicts_with = "client_secret_file")]
+    client_secret: Option<String>,
+    /// The file that contains only the client's secret
+    #[arg(long, value_name = "FILE")]
+    client_secret_file: Option<PathBuf>,
+    /// The file with the public key (PEM) that verifies signed requests, for `--client eddsa`
+    #[arg(long, value_name = "FILE", required_if_eq("client", "eddsa"))]
+    public_key: Option<PathBuf>,
+    /// A redirect URI of the client; may be repeated
+    #[arg(
+        long,
+        value_name = "URL",
+        default_values = ["http://localhost:3000/callback", "http://127.0.0.1:3000/callback"]
+    )]
+    redirect_uri: Vec<String>,
+    /// A URL that the browser may return to after signing out; may be repeated
+    ///
+    /// With this option the emulator announces an end-session endpoint, which Oten does not document.
+    #[arg(long, value_name = "URL")]
+    post_logout_redirect_uri: Vec<String>,
+}
+
+/// How the emulator registers a client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClientKind {
+    /// Confidential; signs its requests with its secret
+    #[default]
+    Hs256,
+    /// Confidential; signs its requests with an Ed25519 key
+    Eddsa,
+    /// Public; has no secret and does not sign its requests
+    Public,
+}
+
+/// Runs the emulator alone until a signal stops it.
+pub(crate) async fn run(args: EmulatorArgs) -> Result<(), Error> {
+    let (client, secret_setting) = client(&args)?;
+    let tls = match (&args.tls_cert, &args.tls_key) {
+        (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
+        _ => None,
+    };
+    let server = Server::bind(args.listen).await?.with_tls(tls);
+    let address = server.address();
+    let issuer = issuer(&args, address)?;
+    let path = issuer.path().trim_end_matches('/').to_owned();
+    let emulator = emulator(&args, client, issuer)?;
+    if !address.ip().is_loopback() {
+        tracing::warn!(%address, "any client that reaches the emulator can sign in as any user");
+    }
+    print_banner(&args, &emulator, secret_setting);
+    let app = match path.as_str() {
+        "" => emulator.router(),
+        path => Router::new().nest(path, emulator.router()),
+    };
+    // No load balancer sends requests to an emulator, and it has no work to finish.
+    server.serve(app, Duration::ZERO, async {}).await
+}
+
+fn issuer(args: &EmulatorArgs, address: SocketAddr) -> Result<Url, EmulatorError> {
+    let port = address.port();
+    let text = match &args.issuer {
+        Some(issuer) => issuer.clone(),
+        None if args.tls_cert.is_some() => format!("https://localhost:{port}"),
+        None => format!("http://{}", reachable(address)),
+    };
+    let mut issuer = Url::parse(&text).map_err(|_| EmulatorError::Issuer)?;
+    if issuer.port() == Some(0) {
+        // A URL that has a port can get another one.
+        let _ = issuer.set_port(Some(port));
+    }
+    Ok(issuer)
+}
+
+/// The client to register, and the setting by which a site gets its secret.
+fn client(args: &EmulatorArgs) -> Result<(EmulatedClient, String), Error> {
+    let is_public = args.client == ClientKind::Public;
+    let has_secret = args.client_secret.is_some() || args.client_secret_file.is_some();
+    if is_public && has_secret {
+        return Err(Error::Arguments(
+            "a public client has no secret: remove the option with the secret, or choose another \
+             `--client`",
+        ));
+    }
+    if args.client != ClientKind::Eddsa && args.public_key.is_some() {
+        return Err(Error::Arguments(
+            "only a client that signs with a key has one: add `--client eddsa`, or remove \
+             `--public-key`",
+        ));
+    }
+    if is_public {
+        let client = EmulatedClient::public(&args.client_id);
+        return Ok((client, "OTEN_CLIENT_TYPE=public".to_owned()));
+    }
+    let read = |file| fs::read_to_string(file).map_err(Error::read_file(file));
+    let secret = match (&args.client_secret, &args.client_secret_file) {
+        (Some(secret), _) => Secret::from(secret.as_str()),
+        (None, Some(file)) => Secret::from(read(file)?.trim_end()),
+        (None, None) => Secret::random(),
+    };
+    let setting = if has_secret {
+        "OTEN_CLIENT_SECRET, as passed to this command".to_owned()
+    } else {
+        format!("OTEN_CLIENT_SECRET={}", secret.expose())
+    };
+    let mut client = EmulatedClient::confidential(&args.client_id, secret.expose());
+    if let Some(file) = &args.public_key {
+        let key = Ed25519PublicKey::from_pem(&read(file)?).map_err(|error| Error::PublicKey {
+            path: file.clone(),
+            error,
+        })?;
+        client = client.request_object_key(&key.to_jwk());
+    }
+    Ok((client, setting))
+}
+
+fn emulator(
+    args: &EmulatorArgs,
+    mut client: EmulatedClient,
+    issuer: Url,
+) -> Result<Emulator, Error> {
+    for uri in &args.redirect_uri {
+        client = client.redirect_uri(uri);
+    }
+    for uri in &args.post_logout_redirect_uri {
+        client = client.post_logout_redirect_uri(uri);
+    }
+    let mut builder = Emulator::builder().client(client);
+    if !args.post_logout_redirect_uri.is_empty() {
+        builder = builder.advertise_end_session();
+    }
+    Ok(builder.mount(issuer)?)
+}
+
+/// Prints the settings of a site that uses this emulator.
+fn print_banner(args: &EmulatorArgs, emulator: &Emulator, secret_setting: String) {
+    let names: Vec<&str> = emulator.users().map(|(name, _)| name).collect();
+    let mut settings = vec![
+        format!("OTEN_ISSUER={}", emulator.issuer()),
+        format!("OTEN_CLIENT_ID={}", args.client_id),
+        secret_setting,
+    ];
+    if args.client == ClientKind::Eddsa {
+        settings.push("OTEN_JAR=EdDSA".to_owned());
+        settings.push("OTEN_JAR_KEY_FILE, the file with the private key".to_owned());
+    }
+    if args.tls_cert.is_some() {
+        settings.push("OTEN_CA_FILE, if the system does not trust the certificate".to_owned());
+    }
+    for (index, uri) in args.redirect_uri.iter().enumerate() {
+        let name = if index == 0 {
+            "OTEN_REDIRECT_URI="
+        } else {
+            "  or "
+        };
+        settings.push(format!("{name}{uri}"));
+    }
+    let users = format!("{}; no passwords", names.join(", "));
+    let mut lines = vec![("Issuer", emulator.issuer()), ("Users", &users)];
+    let labels = std::iter::once("Set").chain(std::iter::repeat(""));
+    lines.extend(labels.zip(settings.iter().map(String::as_str)));
+    lines.push(("Stop", "Ctrl-C"));
+    terminal::print_banner("Oten emulator, for development and tests", &lines);
+}
