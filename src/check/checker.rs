@@ -137,9 +137,9 @@ impl Checker {
         report.found(client::check_request_object(&settings, issuer, &clock));
         report.waiting_for("the session store");
         let store = store.await;
-        for finding in store
-            .unwrap_or_else(|_| [&STORE, &SEALING].map(|check| check.skipped("the process exits")))
-        {
+        for finding in store.unwrap_or_else(|_| {
+            [&STORE, &SEALING].map(|check| check.skipped("the process is exiting"))
+        }) {
             report.found(finding);
         }
         if let Some(other) = other {
