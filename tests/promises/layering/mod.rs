@@ -31,7 +31,6 @@ const KNOWN_CIRCLES: &[&str] = &[
     "src/bin/oten",
     "src/check",
     "src/config",
-    "src/jose",
     "src/session/refresh",
     "src/session/refresh.rs",
     "src/session/refresher.rs",
