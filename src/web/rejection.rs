@@ -47,8 +47,8 @@ struct Inner {
 ///
 /// async fn replace_error(response: Response) -> Response {
 ///     match response.extensions().get::<ErrorDetails>() {
-///         Some(details) if details.reason() == Reason::NotSignedIn => {
-///             (details.status(), "Members only").into_response()
+///         Some(details) if details.reason == Reason::NotSignedIn => {
+///             (details.status, "Members only").into_response()
 ///         }
 ///         _ => response,
 ///     }
@@ -77,32 +77,16 @@ struct Inner {
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ErrorDetails {
-    status: StatusCode,
-    reason: Reason,
-    correlation_id: Option<String>,
-}
-
-impl ErrorDetails {
     /// The status of the response: 303 if it redirects to the login route.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
-        self.status
-    }
-
+    pub status: StatusCode,
     /// Why the request failed or was denied.
-    #[must_use]
-    pub fn reason(&self) -> Reason {
-        self.reason
-    }
-
+    pub reason: Reason,
     /// The ID that the response shares with its `refused` event. `None` for a redirect to the login
     /// route, which makes no event, and for a request that did not pass through
     /// [`Oten::layer`](crate::Oten::layer).
-    #[must_use]
-    pub fn correlation_id(&self) -> Option<&str> {
-        self.correlation_id.as_deref()
-    }
+    pub correlation_id: Option<String>,
 }
 
 impl ErrorResponse {

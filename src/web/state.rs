@@ -7,7 +7,7 @@ use super::{cookies::Cookies, readiness::ReadinessCheck};
 use crate::{
     audit::{AuditLog, AuditTrail, TARGET},
     clock::Clock,
-    config::{ClientType, Config, Jar, route},
+    config::{ClientType, Config, route},
     metric,
     provider::{Budget, Provider},
     seal::Sealer,
@@ -188,15 +188,8 @@ impl fmt::Debug for State {
 
 fn log_setup(config: &Config) {
     let (client_type, jar) = match config.client().kind() {
-        ClientType::Public => ("public", "none"),
-        ClientType::Confidential { jar, .. } => (
-            "confidential",
-            match jar {
-                Jar::Hs256 => "HS256",
-                Jar::EdDsa(_) => "EdDSA",
-                Jar::Off => "off",
-            },
-        ),
+        ClientType::Public => ("public", "none".to_owned()),
+        ClientType::Confidential { jar, .. } => ("confidential", jar.to_string()),
     };
     tracing::info!(
         target: TARGET,

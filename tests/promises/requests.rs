@@ -202,9 +202,9 @@ async fn r2_an_outer_layer_can_replace_every_error_response() {
         match response.extensions().get::<ErrorDetails>() {
             None => response,
             Some(details) => {
-                assert_eq!(details.status(), response.status());
-                let id = details.correlation_id().unwrap_or("none");
-                format!("replaced {} {id}", details.reason()).into_response()
+                assert_eq!(details.status, response.status());
+                let id = details.correlation_id.as_deref().unwrap_or("none");
+                format!("replaced {} {id}", details.reason).into_response()
             }
         }
     }
