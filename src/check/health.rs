@@ -68,7 +68,7 @@ pub struct EndpointHealth {
 pub async fn health(settings: Result<ConfigBuilder, ConfigError>) -> Result<Health, ConfigError> {
     let settings = settings?.examine();
     let Some((issuer, options)) = settings.issuer.clone().zip(settings.http.as_ref()) else {
-        return Err(settings.refusal(&["environment", "issuer", "proxy"]));
+        return Err(settings.error_in(&["environment", "issuer", "proxy"]));
     };
     let http = match HttpClient::new(options) {
         Ok(http) => http,
@@ -108,7 +108,7 @@ pub async fn own_health(
         Url::parse(&format!("http://{}{base_path}/healthz", reachable(listen))).ok()
     });
     let Some(url) = url else {
-        return Err(settings.refusal(&["listen", "base_path"]));
+        return Err(settings.error_in(&["listen", "base_path"]));
     };
     let options = HttpOptions {
         loopback: true,

@@ -43,7 +43,6 @@ mod provider;
 mod separation;
 mod settings;
 mod store;
-mod store_place;
 mod text;
 
 pub use self::{

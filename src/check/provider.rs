@@ -198,8 +198,8 @@ fn refresh(document: &Document, _: &Partial) -> Finding {
 
 fn sign_out(document: &Document, settings: &Partial) -> Finding {
     let config = settings.config.as_ref();
-    let has_end_session = config.is_some_and(|config| config.end_session_endpoint.is_some());
-    let has_revocation = config.is_some_and(|config| config.revocation_endpoint.is_some());
+    let has_end_session = config.is_some_and(|config| config.end_session_endpoint().is_some());
+    let has_revocation = config.is_some_and(|config| config.revocation_endpoint().is_some());
     let kinds = [
         (
             "sign-out at the provider",

@@ -3,10 +3,9 @@
 use super::{
     checker::Reporter,
     finding::{Finding, SEPARATION},
-    store_place::StorePlace,
     text::list,
 };
-use crate::config::{Partial, Problem, SealingKey};
+use crate::config::{Partial, Problem, SealingKey, StoreUrl};
 
 /// Compares the settings. `other` must be read without environment variables, which belong to `this`.
 pub(super) fn check(this: &Partial, other: &Partial, report: &mut Reporter<'_>) {
@@ -40,7 +39,7 @@ pub(super) fn check(this: &Partial, other: &Partial, report: &mut Reporter<'_>) 
 
 fn shared(this: &Partial, other: &Partial) -> Vec<Finding> {
     let issuer = |settings: &Partial| settings.issuer.as_ref().map(ToString::to_string);
-    let place = |settings: &Partial| settings.session_store.as_ref().and_then(StorePlace::of);
+    let place = |settings: &Partial| settings.session_store.as_ref().and_then(StoreUrl::place);
     let places = place(this).zip(place(other));
     let mut request_keys = this.request_keys.iter();
     let values = [
@@ -81,7 +80,7 @@ fn shared(this: &Partial, other: &Partial) -> Vec<Finding> {
         ),
         (
             "session_store",
-            places.is_some_and(|(this, other)| this.is(&other)),
+            places.is_some_and(|(this, other)| this.is_same(&other)),
             "both configurations keep their sessions in the same place",
             "Give each environment its own store, or at least its own database.",
         ),

@@ -1,5 +1,5 @@
 use std::{
-    env, fs, io,
+    env, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -12,16 +12,48 @@ use super::{
     keys::{self, Key},
     raw::{Given, Raw},
     sources::{File, sources, unusable},
-    validate::{self, human},
+    validate::{self, format_duration, unreadable},
 };
 use crate::{
     jose::{Ed25519KeyPair, Ed25519PublicKey},
     secret::Secret,
 };
 
-/// Makes a [`Config`] in code, or completes one that was read.
+impl Config {
+    /// Creates a configuration from the `OTEN_*` environment variables.
+    ///
+    /// An empty variable counts as unset.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] with every problem, including every `OTEN_*` variable that is not a
+    /// setting.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        ConfigBuilder::from_env().build()
+    }
+
+    /// Creates a configuration from a TOML file and the `OTEN_*` environment variables, which
+    /// override the file.
+    ///
+    /// Relative paths in the file are relative to its folder.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] with every problem, or only with that of a file that cannot be read
+    /// or is not TOML.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        ConfigBuilder::from_file(path)?.build()
+    }
+
+    /// Returns a builder for a configuration in code.
+    pub fn builder() -> ConfigBuilder {
+        ConfigBuilder::default()
+    }
+}
+
+/// Builder for a [`Config`].
 ///
-/// A setter replaces what a file or the environment said. Nothing is checked before
+/// Setters override the values of a file and of the environment. Values are validated only by
 /// [`build`](Self::build).
 ///
 /// ```
@@ -37,7 +69,7 @@ use crate::{
 ///     .build()?;
 /// assert_eq!(config.origin(), "https://app.example.com");
 ///
-/// // A session that may be idle for longer than it lives makes no sense.
+/// // A session cannot be idle for longer than its lifetime.
 /// let error = Config::builder()
 ///     .environment(Environment::Sandbox)
 ///     .client_id("my-site")
@@ -56,74 +88,72 @@ pub struct ConfigBuilder {
 }
 
 impl ConfigBuilder {
-    /// Begins with what the `OTEN_*` environment variables say, to be completed by setters.
+    /// Creates a builder with the values of the `OTEN_*` environment variables.
     pub fn from_env() -> Self {
         let raw = sources(None, env::vars_os());
-        // Without a file there is nothing that could fail to parse.
+        // Only a file can be an error.
         Self {
             raw: raw.unwrap_or_default(),
         }
     }
 
-    /// Begins with what a TOML file and the `OTEN_*` environment variables say, to be completed
-    /// by setters. The environment wins over the file.
+    /// Creates a builder with the values of a TOML file and of the `OTEN_*` environment variables,
+    /// which override the file.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] when the file cannot be read or is not TOML. Everything else is said by
-    /// [`build`](Self::build).
+    /// Returns [`ConfigError`] if the file cannot be read or is not TOML. [`build`](Self::build)
+    /// returns all other problems.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(|error| {
-            let (message, help) = match error.kind() {
-                io::ErrorKind::NotFound => (
-                    "does not exist".to_owned(),
-                    "Create it, or correct the path.",
-                ),
-                kind => (
-                    format!("cannot be read ({kind})"),
-                    "Correct the path, or let this user read it.",
-                ),
-            };
-            unusable(path, message, help)
+            let help =
+                "Correct the path, create the file, or give this user permission to read it.";
+            unusable(path, unreadable(&error), help)
         })?;
         let text = Zeroizing::new(text);
         let file = File { path, text: &text };
         sources(Some(file), env::vars_os()).map(|raw| Self { raw })
     }
 
-    /// Begins with what a TOML text says, such as one built into the program, to be completed by
-    /// setters. The environment is not asked. `name` is what problems call the text; as a path,
-    /// it has the folder that relative paths in the text are relative to.
+    /// Creates a builder with the values of a TOML text, such as one compiled into the program, and
+    /// without those of the environment.
+    ///
+    /// Problems refer to the text as `name`. Relative paths in the text are relative to the folder of
+    /// `name`.
     ///
     /// ```
     /// use axum_oten::config::ConfigBuilder;
     ///
-    /// let text = "environment = 'sandbox'\nclient_id = 'my-site'";
-    /// let builder = ConfigBuilder::from_toml("built in", text)?;
-    /// assert!(builder.is_set("client_id"));
+    /// let text = "environment = 'sandbox'\nclient_type = 'public'";
+    /// let config = ConfigBuilder::from_toml("built-in.toml", text)?
+    ///     .client_id("my-site")
+    ///     .redirect_uri("https://app.example.com/callback")
+    ///     .build()?;
+    /// assert_eq!(config.issuer().to_string(), "https://account.sbx.oten.dev");
     ///
-    /// assert!(ConfigBuilder::from_toml("built in", "client_id: my-site").is_err());
+    /// assert!(ConfigBuilder::from_toml("built-in.toml", "client_id: my-site").is_err());
     /// # Ok::<_, axum_oten::config::ConfigError>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] when the text is not TOML.
+    /// Returns [`ConfigError`] if the text is not TOML.
     pub fn from_toml(name: impl AsRef<Path>, text: &str) -> Result<Self, ConfigError> {
         let path = name.as_ref();
-        let nowhere: [(&str, &str); 0] = [];
-        sources(Some(File { path, text }), nowhere).map(|raw| Self { raw })
+        let no_variables: [(&str, &str); 0] = [];
+        sources(Some(File { path, text }), no_variables).map(|raw| Self { raw })
     }
 
-    /// Whether a setting was made, by its name in a TOML file. A default does not count, and a
-    /// name that is no setting never is.
+    /// Whether the setting with this name in a TOML file is set. A default does not count, and
+    /// unknown names are never set.
+    #[doc(hidden)]
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
         keys::named(name).is_some_and(|name| self.raw.is_set(name.key))
     }
 
-    /// Whether the settings name Oten's production, whatever else is wrong with them.
+    /// Whether the environment is Oten's production, even if other settings are invalid.
     ///
     /// ```
     /// use axum_oten::config::{Config, Environment};
@@ -131,175 +161,175 @@ impl ConfigBuilder {
     /// assert!(Config::builder().environment(Environment::Production).is_production());
     /// assert!(!Config::builder().environment(Environment::Sandbox).is_production());
     /// ```
+    #[doc(hidden)]
     #[must_use]
     pub fn is_production(&self) -> bool {
         validate::is_production(&self.raw)
     }
 
-    /// Checks everything and makes the configuration.
+    /// Validates all values and creates the configuration.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] with every problem there is.
+    /// Returns [`ConfigError`] with every problem.
     pub fn build(self) -> Result<Config, ConfigError> {
-        validate::check(&self.raw)
+        validate::validate(&self.raw)
     }
 
-    /// What is right in it, whatever else is wrong.
+    /// Returns the valid settings and every problem with the others.
     #[cfg(feature = "check")]
     pub(crate) fn examine(&self) -> validate::Partial {
-        validate::Partial::of(&self.raw)
+        validate::examine(&self.raw)
     }
 
-    /// Signs in with one of Oten's environments. Replaces an [`issuer`](Self::issuer).
+    /// Sets the Oten environment to sign in with. Replaces an [`issuer`](Self::issuer).
     ///
-    /// There is no default: one of the two must be set. Production refuses what elsewhere is only
-    /// a warning, such as a short client secret.
+    /// Required unless `issuer` is set. Production rejects settings that only cause a warning
+    /// elsewhere, such as a short client secret.
     pub fn environment(mut self, environment: Environment) -> Self {
         self.raw.unset(&keys::ISSUER);
         self.text(&keys::ENVIRONMENT, environment.name())
     }
 
-    /// Signs in with another issuer, such as an emulator. Replaces an
+    /// Sets the URL of another issuer to sign in with, such as an emulator. Replaces an
     /// [`environment`](Self::environment).
     ///
-    /// There is no default: one of the two must be set. The URL must be https, or http on this
-    /// machine. **Whoever controls it decides who is signed in.**
+    /// Required unless `environment` is set. Must be an https URL, or http on a loopback host.
+    /// **The issuer decides who is signed in**, so it must be trusted.
     pub fn issuer(mut self, url: impl Into<String>) -> Self {
         self.raw.unset(&keys::ENVIRONMENT);
         self.text(&keys::ISSUER, url)
     }
 
-    /// Sets the client's id, as Oten's developer portal shows it. There is no default.
+    /// Sets the client ID from Oten's developer portal. Required.
     pub fn client_id(self, id: impl Into<String>) -> Self {
         self.text(&keys::CLIENT_ID, id)
     }
 
-    /// Sets the client's secret. There is no default; a confidential client must have one.
+    /// Sets the client secret. Required for a confidential client.
     ///
-    /// **Do not write it into the source**: read it from a file or the environment. Under 32
-    /// bytes it is refused in production, unless requests are signed with
-    /// [`jar_eddsa`](Self::jar_eddsa).
+    /// Production rejects a secret of less than 32 bytes, unless requests are signed with
+    /// [`jar_eddsa`](Self::jar_eddsa). **Do not write it into the source**: read it from a file or
+    /// from the environment.
     pub fn client_secret(self, secret: impl Into<Secret>) -> Self {
         self.set(&keys::CLIENT_SECRET, Given::Text(secret.into()))
     }
 
-    /// Says that the client has no secret. By default it has one.
+    /// Makes the client a public one, which has no secret. Defaults to a confidential client.
     ///
-    /// A server can keep a secret and should have one: a public client's requests are not signed.
+    /// An app on a server can keep a secret and should be a confidential client: requests of a
+    /// public client are not signed.
     pub fn public_client(self) -> Self {
         self.text(&keys::CLIENT_TYPE, "public")
     }
 
-    /// Sets the URL of sign-out at a provider that has one and does not announce it. By default
-    /// it is what the provider announces, if anything.
+    /// Sets the URL of the provider's end-session endpoint. Defaults to the one that discovery
+    /// announces, if any.
     ///
-    /// It must be https, or http on this machine.
+    /// Must be an https URL, or http on a loopback host.
     pub fn end_session_endpoint(self, url: impl Into<String>) -> Self {
         self.text(&keys::END_SESSION_ENDPOINT, url)
     }
 
-    /// Sets the URL where a provider takes tokens back, if it does not announce it. By default it
-    /// is what the provider announces, if anything.
+    /// Sets the URL of the provider's revocation endpoint. Defaults to the one that discovery
+    /// announces, if any.
     ///
-    /// It must be https, or http on this machine: **refresh tokens are sent there.**
+    /// Must be an https URL, or http on a loopback host: **refresh tokens are sent to it.**
     pub fn revocation_endpoint(self, url: impl Into<String>) -> Self {
         self.text(&keys::REVOCATION_ENDPOINT, url)
     }
 
-    /// Sets how many token requests a minute the provider takes from this client. By default it is
-    /// what Oten's environment takes, 60 in production and 120 in the sandbox; another issuer has
-    /// no limit.
+    /// Sets the number of token requests per minute that the provider accepts from this client.
+    /// Defaults to the limit of Oten's environment: 60 in production, 120 in the sandbox, and none
+    /// for another issuer.
     pub fn token_requests_per_minute(self, requests: u32) -> Self {
         self.text(&keys::TOKEN_REQUESTS_PER_MINUTE, requests.to_string())
     }
 
-    /// Sets how many processes share what the provider takes from this client, 1 to 1000. By
-    /// default 1.
+    /// Sets the number of processes that share the client's limit on token requests, 1 to 1000.
+    /// Defaults to 1.
     ///
-    /// Too small a number makes the provider refuse requests when all are busy.
+    /// If it is too small, the provider rejects requests when all processes are busy.
     pub fn instances(self, instances: u32) -> Self {
         self.text(&keys::INSTANCES, instances.to_string())
     }
 
-    /// Sets the file with certificates (PEM, one or more) that calls to the provider trust in
-    /// addition to the system's. By default only the system's are trusted.
+    /// Sets a PEM file of certificates to trust for calls to the provider, in addition to the
+    /// system's. Defaults to the system's only.
     ///
-    /// **Whoever holds the key of such a certificate can stand in for the provider**, and so decides
-    /// who is signed in.
+    /// **The holder of such a certificate's key can impersonate the provider**, and so decides who is
+    /// signed in.
     pub fn ca_file(self, path: impl Into<PathBuf>) -> Self {
         self.set(&keys::CA_FILE, Given::File(path.into()))
     }
 
-    /// Sets the way out to the provider. By default [`Proxy::System`]: as `HTTPS_PROXY` and
-    /// `NO_PROXY` say, except to a provider on this machine.
+    /// Sets the proxy for calls to the provider. Defaults to [`Proxy::System`].
     // By value, like every other setter.
     #[allow(clippy::needless_pass_by_value)]
     pub fn proxy(self, proxy: Proxy) -> Self {
         self.text(&keys::PROXY, proxy.setting())
     }
 
-    /// Sets the absolute URL Oten sends the browser back to. There is no default.
+    /// Sets the absolute URL of the callback route, such as `https://app.example.com/callback`.
+    /// Required.
     ///
-    /// It must be registered in exactly this spelling, and its path decides where the callback
-    /// route is.
+    /// Register exactly this URL with Oten. Its path becomes the path of the callback route.
     pub fn redirect_uri(self, url: impl Into<String>) -> Self {
         self.text(&keys::REDIRECT_URI, url)
     }
 
-    /// Sets the absolute URL the browser goes to after signing out. By default this site shows its
-    /// own page, or Oten does where it signs the browser out, too.
+    /// Sets the absolute URL to which Oten redirects after signing the user out. Defaults to none:
+    /// the app's page after sign-out is shown, or Oten's if the user signs out at Oten, too.
     ///
-    /// Register it at Oten in exactly this spelling. The best one is the logout route itself, such as
-    /// `https://app.example.com/logout`: by the `state` it knows that the browser comes back from
-    /// signing out at Oten, and says so.
+    /// Register exactly this URL with Oten. Preferably it is the logout route, such as
+    /// `https://app.example.com/logout`, which recognizes the redirect by its `state` and confirms
+    /// the sign-out.
     pub fn post_logout_redirect_uri(self, url: impl Into<String>) -> Self {
         self.text(&keys::POST_LOGOUT_REDIRECT_URI, url)
     }
 
-    /// Sets the path under which browsers see the site, such as `/app`. By default it is empty.
+    /// Sets the path under which browsers see the app, such as `/app`. Defaults to the empty path.
     ///
-    /// It must be what browsers see, also behind a proxy that removes it: cookies are bound to
-    /// it.
+    /// Behind a proxy that removes the path, set the one that browsers see: cookies are bound to it.
     pub fn base_path(self, path: impl Into<String>) -> Self {
         self.text(&keys::BASE_PATH, path)
     }
 
-    /// Sets the local path to go to when there is no page to return to, as browsers see it. By
-    /// default it is the site's root.
+    /// Sets the local path to go to after sign-in if no page was requested, as browsers see it, such
+    /// as `/app/welcome`. Defaults to the app's root.
     pub fn home(self, path: impl Into<String>) -> Self {
         self.text(&keys::HOME, path)
     }
 
-    /// Sets what to ask Oten for. By default `openid`, `profile` and `email`.
+    /// Sets the scopes to request. Defaults to `openid`, `profile` and `email`.
     ///
-    /// `openid` must be among it. Without `profile` and `email` users have no name and no address.
+    /// Must include `openid`. Without `profile` and `email`, users have no name and no email
+    /// address.
     pub fn scopes<T: AsRef<str>>(self, scopes: impl IntoIterator<Item = T>) -> Self {
-        self.set(&keys::SCOPES, Given::list(scopes))
+        self.set(&keys::SCOPES, Given::words(scopes))
     }
 
-    /// Signs authorization requests with the client secret. This is the default for a
-    /// confidential client.
+    /// Signs authorization requests with the client secret. This is the default for a confidential
+    /// client.
     ///
-    /// The secret should have at least 32 bytes: a signed request passes through the browser.
+    /// The secret should have at least 32 bytes, because a signed request passes through the browser.
     pub fn jar_hs256(self) -> Self {
         self.jar("HS256", None)
     }
 
-    /// Signs authorization requests with an Ed25519 key. By default they are signed with the
-    /// client secret.
+    /// Signs authorization requests with an Ed25519 key. Defaults to the client secret.
     ///
-    /// The public half must be registered with Oten, under the pair's key id.
+    /// Register the public half with Oten, under the pair's key ID.
     pub fn jar_eddsa(self, pair: Ed25519KeyPair) -> Self {
         self.jar("EdDSA", Some(pair))
     }
 
-    /// Publishes another key beside the one that signs authorization requests; call it again for
-    /// more. By default only the one that signs is published, with what stands after it in
-    /// `jar_key_file`. Has no meaning unless requests are signed with an Ed25519 key.
+    /// Adds a key to publish in addition to the signing key and the other keys of `jar_key_file`.
+    /// Has no effect unless requests are signed with an Ed25519 key. Defaults to none.
     ///
-    /// To change keys without a pause: publish the new one, let it sign and publish the old one
-    /// once the provider knows it, remove the old one when no request of its time is under way.
+    /// To rotate keys without an interruption, publish the new key first. Sign with it and publish
+    /// the old key once the provider has fetched the new one. Remove the old key when no request that
+    /// it signed is in progress.
     ///
     /// ```
     /// use axum_oten::{Secret, config::{Config, Environment}, jose::Ed25519KeyPair};
@@ -317,7 +347,7 @@ impl ConfigBuilder {
     ///     .collect();
     /// assert_eq!(ids, [old.key_id(), new.key_id()]);
     ///
-    /// // No key twice.
+    /// // A key cannot be published twice.
     /// assert!(config.jar_published_key(old.public_key()).build().is_err());
     /// # Ok::<_, axum_oten::config::ConfigError>(())
     /// ```
@@ -326,60 +356,61 @@ impl ConfigBuilder {
         self
     }
 
-    /// Sends authorization requests unsigned. By default they are signed.
+    /// Leaves authorization requests unsigned. By default they are signed.
     ///
-    /// **Oten refuses them** from every confidential client but a legacy one for which its support
-    /// switched the requirement off, and whoever holds the browser can change them. Public clients
-    /// need no such setting.
+    /// **Oten rejects unsigned requests** of confidential clients, except of a legacy client that its
+    /// support exempted from signing, and the browser's user can change them. Public clients do not
+    /// need this setting.
     pub fn jar_off(self) -> Self {
         self.jar("off", None)
     }
 
-    /// Sets what Oten must ask the user for at sign-in: `login`, `consent` and `select_account`,
+    /// Sets the prompts that Oten must show at sign-in: `login`, `consent` and `select_account`,
     /// separated by spaces, or `none` alone. By default Oten decides.
     ///
-    /// With `none` only users who are signed in at Oten already can sign in here.
+    /// With `none`, only users who are already signed in at Oten can sign in.
     pub fn prompt(self, prompt: impl Into<String>) -> Self {
         self.text(&keys::PROMPT, prompt)
     }
 
-    /// Sets how long ago the user may last have signed in at Oten, in whole seconds. By default
-    /// any time ago. Zero asks for a fresh sign-in every time.
+    /// Sets the maximum time since the user last signed in at Oten, in whole seconds, up to 365 days.
+    /// Defaults to no limit. With zero, the user must sign in every time.
     pub fn max_age(self, age: Duration) -> Self {
-        self.text(&keys::MAX_AGE, human(age))
+        self.text(&keys::MAX_AGE, format_duration(age))
     }
 
-    /// Sets the languages for Oten's pages, best first, separated by spaces: `de-CH de en`. By
-    /// default Oten goes by the browser.
+    /// Sets the preferred languages for Oten's pages, best first, separated by spaces, such as
+    /// `de-CH de en`. By default Oten uses the browser's languages.
     pub fn ui_locales(self, locales: impl Into<String>) -> Self {
         self.text(&keys::UI_LOCALES, locales)
     }
 
-    /// Sets how long a signed authorization request is valid, 10 to 300 seconds. By default 120.
+    /// Sets the lifetime of a signed authorization request, 10 to 300 seconds. Defaults to 120
+    /// seconds.
     ///
-    /// Too short a time fails for servers whose clock is wrong.
+    /// If it is too short, sign-in fails on servers whose clock is wrong.
     pub fn request_object_lifetime(self, lifetime: Duration) -> Self {
-        self.text(&keys::REQUEST_OBJECT_LIFETIME, human(lifetime))
+        self.text(&keys::REQUEST_OBJECT_LIFETIME, format_duration(lifetime))
     }
 
-    /// Sets how long a session lives without a request, at least a minute. By default 12 hours.
+    /// Sets the time without a request after which a session expires, from a minute up to
+    /// [`session_lifetime`](Self::session_lifetime). Defaults to 12 hours.
     pub fn session_idle(self, idle: Duration) -> Self {
-        self.text(&keys::SESSION_IDLE, human(idle))
+        self.text(&keys::SESSION_IDLE, format_duration(idle))
     }
 
-    /// Sets how long a session lives at most, a minute to 365 days. By default 7 days.
+    /// Sets the maximum lifetime of a session, from a minute to 365 days. Defaults to 7 days.
     ///
-    /// A long life is also the life of a stolen cookie.
+    /// A stolen cookie is valid for as long.
     pub fn session_lifetime(self, lifetime: Duration) -> Self {
-        self.text(&keys::SESSION_LIFETIME, human(lifetime))
+        self.text(&keys::SESSION_LIFETIME, format_duration(lifetime))
     }
 
-    /// Sets where sessions are kept. By default in memory, which signs everybody out when the
-    /// process ends, and which production refuses. A store outside this process needs a
-    /// [`session_key`](Self::session_key).
+    /// Sets the session store for [`store::open`](crate::store::open). Defaults to
+    /// [`StoreUrl::Memory`], which signs every user out when the process ends.
     ///
-    /// It is for [`store::open`](crate::store::open); an app that hands in a store of its own leaves
-    /// it out.
+    /// Production rejects `StoreUrl::Memory` here. An external store requires a
+    /// [`session_key`](Self::session_key). Omit this setting if the app passes a store of its own.
     // By value, like every other setter.
     #[allow(clippy::needless_pass_by_value)]
     pub fn session_store(self, store: StoreUrl) -> Self {
@@ -387,72 +418,78 @@ impl ConfigBuilder {
     }
 
     /// Sets the keys that seal tokens and login attempts in the store: 32 bytes each in base64,
-    /// separated by commas. By default there is none, and only a store in this process is allowed.
+    /// separated by commas. Defaults to none, which only an in-process store allows.
     ///
-    /// Sessions themselves are not sealed: **what the app keeps in them, and what Oten says about
-    /// the user, such as name and address, lies in the store in plain.**
+    /// Sessions themselves are not sealed: **the data of the app and the claims about the user, such
+    /// as name and email address, are stored in plain text.**
     ///
-    /// The first key seals, all of them open. To change keys, put the new one in front and remove
-    /// the old one when the sessions of its time are over. `oten keygen session` makes one.
-    /// **Do not write it into the source**: read it from a file or the environment.
+    /// The first key seals, every key opens. To rotate keys, put the new one first, and remove the
+    /// old one when the sessions sealed with it have expired. `oten keygen session` creates a key.
+    /// **Do not write it into the source**: read it from a file or from the environment.
     pub fn session_key(self, keys: impl Into<Secret>) -> Self {
         self.set(&keys::SESSION_KEY, Given::Text(keys.into()))
     }
 
-    /// Sets when access tokens are renewed. By default [`RefreshPolicy::Always`].
+    /// Sets the file with the keys of [`session_key`](Self::session_key), and reports it if other
+    /// users may read or write it.
+    #[doc(hidden)]
+    pub fn session_key_file(self, path: impl Into<PathBuf>) -> Self {
+        self.set(&keys::SESSION_KEY, Given::File(path.into()))
+    }
+
+    /// Sets when access tokens are refreshed. Defaults to [`RefreshPolicy::Always`].
     ///
-    /// With [`RefreshPolicy::OnDemand`] a user who is disabled at the provider may stay signed in
-    /// for as long as the session lives.
+    /// With [`RefreshPolicy::OnDemand`], a user who is disabled at the provider may stay signed in
+    /// for the lifetime of the session.
     pub fn refresh(self, policy: RefreshPolicy) -> Self {
         self.text(&keys::REFRESH, policy.name())
     }
 
-    /// Sets how long pages go on for signed-in users while the provider cannot renew their tokens,
-    /// up to an hour. By default 5 minutes.
+    /// Sets how long signed-in users keep access while the provider cannot refresh their tokens, up
+    /// to an hour. Defaults to 5 minutes.
     ///
-    /// With zero an outage of the provider is at once one of the site.
+    /// With zero, an outage of the provider is immediately an outage of the app.
     pub fn refresh_grace(self, grace: Duration) -> Self {
-        self.text(&keys::REFRESH_GRACE, human(grace))
+        self.text(&keys::REFRESH_GRACE, format_duration(grace))
     }
 
-    /// Sets what the session cookie's name begins with, at most 32 characters. By default `oten`.
+    /// Sets the start of the session cookie's name, at most 32 characters. Defaults to `oten`.
     ///
-    /// Two sites on one host need two names: browsers do not keep cookies of different ports
-    /// apart.
+    /// Two apps on one host need different names, because browsers send cookies to every port.
     pub fn cookie_name(self, name: impl Into<String>) -> Self {
         self.text(&keys::COOKIE_NAME, name)
     }
 
-    /// Sets whether the log names users by their subject. By default it does not, and shows a
-    /// keyed hash instead.
+    /// Sets whether logs identify users by their subject instead of a keyed hash of it. Defaults to
+    /// `false`.
     ///
-    /// **Subjects are personal data**: a log with them must be treated so.
+    /// **Subjects are personal data**, and so is a log that contains them.
     pub fn log_subjects(self, log_subjects: bool) -> Self {
         self.text(&keys::LOG_SUBJECTS, log_subjects.to_string())
     }
 
-    /// Sets whose word on the client's address is believed: addresses such as `10.0.0.7` and
-    /// networks such as `10.0.0.0/8`. By default nobody's, and the client is who connects.
+    /// Sets the proxies trusted to report the client's address: addresses such as `10.0.0.7` and
+    /// networks such as `10.0.0.0/8`. Defaults to none; the client's address is then the peer's.
     ///
-    /// **Name only proxies that write `Forwarded` or `X-Forwarded-For` themselves** and cannot be
-    /// passed by: whoever connects from one of these addresses says who the client is.
+    /// **Include only proxies that set `Forwarded` or `X-Forwarded-For` themselves** and that clients
+    /// cannot bypass: a peer with one of these addresses can report any client address.
     pub fn trusted_proxies<T: AsRef<str>>(self, proxies: impl IntoIterator<Item = T>) -> Self {
-        self.set(&keys::TRUSTED_PROXIES, Given::list(proxies))
+        self.set(&keys::TRUSTED_PROXIES, Given::words(proxies))
     }
 
-    /// Sets the address and port the program listens on. By default `127.0.0.1:3000`.
+    /// Sets the address and port for the program to listen on. Defaults to `127.0.0.1:3000`.
     ///
-    /// The layer itself does not listen; this is for the program around it.
+    /// The layer itself does not listen.
     pub fn listen(self, address: SocketAddr) -> Self {
         self.text(&keys::LISTEN, address.to_string())
     }
 
-    /// Sets the address and port the program shows its metrics on, under `/metrics` and for
-    /// Prometheus. By default it shows them to nobody.
+    /// Sets the address and port on which `oten serve` serves Prometheus metrics, under `/metrics`.
+    /// Defaults to none.
     ///
-    /// It is a listener of its own, another one than [`listen`](Self::listen), and asks nobody who
-    /// they are: **it belongs on this machine or into a network of the operator's**, not where the
-    /// site's users are. Numbers are all that is there, and no user among them.
+    /// Must differ from [`listen`](Self::listen). Metrics are served without authentication and
+    /// contain no user data: **listen on a loopback address or in an internal network.**
+    #[doc(hidden)]
     pub fn metrics_listen(self, address: SocketAddr) -> Self {
         self.text(&keys::METRICS_LISTEN, address.to_string())
     }

@@ -5,12 +5,11 @@ use crate::{
     secret::Secret,
 };
 
-/// The client as it is registered with Oten.
+/// The client as registered with Oten.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub(crate) id: String,
     pub(crate) kind: ClientType,
-    /// Empty unless requests are signed with an Ed25519 key.
     pub(crate) published_keys: Vec<Ed25519PublicKey>,
 }
 
@@ -21,15 +20,15 @@ impl Client {
         &self.id
     }
 
-    /// Whether the client can keep a secret, and how it signs its requests if so.
+    /// Whether the client has a secret, and how it signs its requests.
     #[must_use]
     pub fn kind(&self) -> &ClientType {
         &self.kind
     }
 
-    /// The keys that the client's signatures may be checked with: first the public half of the one
-    /// that signs, then those that will sign or have signed. Empty unless requests are signed with
-    /// an Ed25519 key.
+    /// The public keys that verify the client's signatures: first that of the signing key, then
+    /// those of earlier and later signing keys. Empty unless requests are signed with an Ed25519
+    /// key.
     ///
     /// [`Oten::jwks_route`](crate::Oten::jwks_route) publishes them.
     #[must_use]
@@ -38,11 +37,11 @@ impl Client {
     }
 }
 
-/// The client types of RFC 6749 section 2.1.
+/// A client type (RFC 6749 section 2.1).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientType {
-    /// Has a secret, sends it with `client_secret_post`, and signs its authorization requests.
+    /// Authenticates with a secret (`client_secret_post`) and signs its authorization requests.
     #[non_exhaustive]
     Confidential {
         /// The `client_secret`.
@@ -50,7 +49,7 @@ pub enum ClientType {
         /// How authorization requests are signed.
         jar: Jar,
     },
-    /// Has no secret, sends plain parameters with PKCE.
+    /// Has no secret and sends plain authorization requests with PKCE.
     Public,
 }
 
@@ -62,7 +61,7 @@ pub enum Jar {
     Hs256,
     /// With an Ed25519 key whose public half is registered with Oten.
     EdDsa(Ed25519KeyPair),
-    /// Not at all: for a legacy client for which Oten's support switched the requirement off.
+    /// Unsigned, for a legacy client that Oten's support exempted from signing.
     Off,
 }
 

@@ -1,21 +1,22 @@
 use std::fmt;
 
-use url::Url;
+use url::{Host, Url};
 
-/// The provider to sign in with: one of Oten's environments or an issuer of one's own.
+/// The provider to sign in with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Issuer {
-    /// One of Oten's two environments.
+    /// One of Oten's environments.
     Environment(Environment),
-    /// Another issuer, such as the emulator. It has no static endpoints: discovery must work.
+    /// Another issuer, such as the emulator. All its endpoints come from discovery.
     Custom(Url),
 }
 
-/// Oten's environments. Clients, credentials and users of one do not exist in the other.
+/// An Oten environment. Clients, credentials and users belong to one environment only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Environment {
-    /// For integration and testing: test users, test data.
+    /// For integration and testing, with test users.
     Sandbox,
     /// For real users.
     Production,
@@ -24,7 +25,7 @@ pub enum Environment {
 impl Environment {
     pub(crate) const ALL: [Self; 2] = [Self::Sandbox, Self::Production];
 
-    /// The name used in configuration files.
+    /// The name in configuration files, `sandbox` or `production`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -33,7 +34,7 @@ impl Environment {
         }
     }
 
-    /// The environment's issuer, without a slash at its end.
+    /// The environment's issuer, without a trailing slash.
     #[must_use]
     pub fn issuer(self) -> &'static str {
         match self {
@@ -42,9 +43,8 @@ impl Environment {
         }
     }
 
-    /// How many requests a minute the environment's token endpoint takes from one client.
-    #[must_use]
-    pub fn token_requests_per_minute(self) -> u32 {
+    /// The number of token requests per minute that the environment accepts from one client.
+    pub(crate) fn token_requests_per_minute(self) -> u32 {
         match self {
             Self::Sandbox => 120,
             Self::Production => 60,
@@ -60,7 +60,6 @@ impl fmt::Display for Environment {
 
 impl Issuer {
     /// Returns the environment, or `None` for a custom issuer.
-    #[cfg(feature = "check")]
     pub(crate) fn environment(&self) -> Option<Environment> {
         match self {
             Self::Environment(environment) => Some(*environment),
@@ -68,18 +67,18 @@ impl Issuer {
         }
     }
 
-    /// Whether this is Oten's production, where real users sign in and the rules are strict.
+    /// Whether this is Oten's production, where real users sign in and stricter rules apply.
     #[must_use]
     pub fn is_production(&self) -> bool {
         matches!(self, Self::Environment(Environment::Production))
     }
 
-    /// Whether the issuer is on this machine, where plain http is allowed.
+    /// Whether the issuer's host is a loopback host, for which plain http is allowed.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         match self {
             Self::Environment(_) => false,
-            Self::Custom(url) => super::is_loopback(url),
+            Self::Custom(url) => is_loopback(url),
         }
     }
 }
@@ -91,5 +90,15 @@ impl fmt::Display for Issuer {
             Self::Environment(environment) => environment.issuer(),
             Self::Custom(url) => url.as_str(),
         })
+    }
+}
+
+/// Whether a URL's host is `localhost`, in 127.0.0.0/8, or `::1`.
+pub(crate) fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }

@@ -1,17 +1,17 @@
-use std::borrow::Cow;
-
-/// What every environment variable of this crate begins with.
+/// The prefix of this crate's environment variables.
 const PREFIX: &str = "OTEN_";
 
-/// One setting an operator can make: its name in a TOML file and in the environment, what it
-/// means and what it is when nobody sets it.
+/// The maximum edit distance between a misspelled name and a suggestion.
+const MAX_EDITS: usize = 2;
+
+/// A setting: its name in a TOML file and in the environment, its description and its default.
 ///
 /// ```
 /// use axum_oten::config::Key;
 ///
 /// let secret = Key::all().iter().find(|key| key.name() == "client_secret").unwrap();
 /// assert_eq!(secret.variable(), "OTEN_CLIENT_SECRET");
-/// // A secret may also lie in a file of its own.
+/// // A secret can also be read from a file of its own.
 /// assert!(secret.is_secret());
 /// assert_eq!(secret.file_variable().as_deref(), Some("OTEN_CLIENT_SECRET_FILE"));
 /// ```
@@ -23,31 +23,44 @@ pub struct Key {
     description: &'static str,
 }
 
-/// The forms a value may have besides text.
+/// The type of a value. Every type can also be given as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ValueType {
-    /// Text only.
     Text,
-    /// Also a TOML array of strings.
+    /// Words separated by spaces, or a TOML array of strings.
     List,
-    /// Also a TOML integer: seconds.
+    /// A duration such as `12h`, or a TOML integer in seconds.
     Seconds,
-    /// Also a TOML integer: a number of things.
+    /// A TOML integer.
     Count,
-    /// Also a TOML boolean.
+    /// A TOML boolean.
     Flag,
-    /// Text with commas between names; also a TOML array of strings.
+    /// Names separated by commas, or a TOML array of strings.
     Names,
-    /// The path of a file that holds the value, which is no secret.
+    /// The path of a file with a value that is not secret.
     Path,
-    /// The paths of files with keys, with commas between them; also a TOML array of strings.
+    /// Paths of key files separated by commas, or a TOML array of strings.
     Paths,
-    /// Text that must never be shown, or under the name with `_file` the path of a file with it.
+    /// Text that must never be shown, or the path of a file with it under the name with `_file`.
     Secret,
 }
 
+impl ValueType {
+    /// The types a TOML value can have, as a predicate noun.
+    pub(super) fn expected(self) -> &'static str {
+        match self {
+            Self::Text | Self::Path | Self::Secret => "a string",
+            Self::List => "an array of strings, or a string with spaces",
+            Self::Seconds => "a number of seconds, or a string such as `12h`",
+            Self::Count => "a whole number",
+            Self::Flag => "`true` or `false`",
+            Self::Names | Self::Paths => "a string, or an array of strings",
+        }
+    }
+}
+
 impl Key {
-    /// Every setting there is, in the order of a well-kept configuration file.
+    /// Returns every setting, in the order of the files in `config/`.
     #[must_use]
     pub fn all() -> &'static [&'static Key] {
         KEYS
@@ -59,38 +72,38 @@ impl Key {
         self.name
     }
 
-    /// The environment variable, which wins over the file.
+    /// The environment variable, which overrides the file.
     #[must_use]
     pub fn variable(&self) -> String {
         format!("{PREFIX}{}", self.name.to_ascii_uppercase())
     }
 
-    /// Whether the value must never be shown. It may then also lie in a file of its own.
+    /// Whether the value must never be shown. A secret can also be read from a file of its own.
     #[must_use]
     pub fn is_secret(&self) -> bool {
         self.value_type == ValueType::Secret
     }
 
-    /// The name in a TOML file under which a secret's file is given.
+    /// The name in a TOML file for the path of a file with the secret.
     #[must_use]
     pub fn file_name(&self) -> Option<String> {
         self.is_secret().then(|| format!("{}_file", self.name))
     }
 
-    /// The environment variable under which a secret's file is given.
+    /// The environment variable for the path of a file with the secret.
     #[must_use]
     pub fn file_variable(&self) -> Option<String> {
         self.is_secret()
             .then(|| format!("{}_FILE", self.variable()))
     }
 
-    /// What the setting is when nobody makes it.
+    /// The default value, in the text form.
     #[must_use]
     pub fn default(&self) -> Option<&'static str> {
         self.default
     }
 
-    /// What the setting means, in one sentence.
+    /// The meaning of the setting, in one sentence.
     #[must_use]
     pub fn description(&self) -> &'static str {
         self.description
@@ -101,15 +114,15 @@ impl Key {
     }
 }
 
-/// How a name asks for a setting.
+/// The setting that a name refers to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Name {
     pub(super) key: &'static Key,
-    /// The value is the path of the file that holds the setting.
+    /// Whether the value is the path of a file that contains the setting.
     pub(super) is_path: bool,
 }
 
-/// The setting a name in a TOML file stands for.
+/// Looks up a name in a TOML file.
 pub(super) fn named(name: &str) -> Option<Name> {
     KEYS.iter().find_map(|&key| {
         let is_path = matches!(key.value_type, ValueType::Path | ValueType::Paths);
@@ -121,7 +134,7 @@ pub(super) fn named(name: &str) -> Option<Name> {
     })
 }
 
-/// The setting an environment variable stands for.
+/// Looks up an environment variable.
 pub(super) fn variable(variable: &str) -> Option<Name> {
     let name = variable.strip_prefix(PREFIX)?;
     if name.contains(|c: char| c.is_ascii_lowercase()) {
@@ -130,24 +143,32 @@ pub(super) fn variable(variable: &str) -> Option<Name> {
     named(&name.to_ascii_lowercase())
 }
 
-/// Whether an environment variable claims to be one of ours.
+/// Whether an environment variable has the prefix of this crate.
 pub(super) fn is_ours(variable: &str) -> bool {
     variable.starts_with(PREFIX)
 }
 
-/// Every name that may stand in a TOML file.
-pub(super) fn names() -> impl Iterator<Item = Cow<'static, str>> {
+/// Every name that a TOML file can contain.
+pub(super) fn names() -> impl Iterator<Item = String> {
     KEYS.iter()
-        .flat_map(|key| [Some(key.name.into()), key.file_name().map(Cow::from)])
+        .flat_map(|key| [Some(key.name.to_owned()), key.file_name()])
         .flatten()
 }
 
-/// Every variable that may stand in the environment.
-pub(super) fn variables() -> impl Iterator<Item = Cow<'static, str>> {
+/// Every environment variable that is read.
+pub(super) fn variables() -> impl Iterator<Item = String> {
     KEYS.iter()
         .flat_map(|key| [Some(key.variable()), key.file_variable()])
         .flatten()
-        .map(Cow::from)
+}
+
+/// The name that a misspelled one was probably meant to be.
+pub(super) fn closest(name: &str, names: impl Iterator<Item = String>) -> Option<String> {
+    names
+        .map(|candidate| (strsim::levenshtein(name, &candidate), candidate))
+        .filter(|(edits, _)| *edits <= MAX_EDITS)
+        .min_by_key(|(edits, _)| *edits)
+        .map(|(_, candidate)| candidate)
 }
 
 /// Defines each setting as a static, and all of them as `KEYS` and as the table in the guide. A
@@ -301,6 +322,22 @@ pub(crate) use {settings_cells, settings_table};
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn suggests_close_names_only() {
+        for (name, meant) in [
+            ("scope", Some("scopes")),
+            ("redirect_url", Some("redirect_uri")),
+            ("clientid", Some("client_id")),
+            ("client-secret", Some("client_secret")),
+            ("client_secret_fil", Some("client_secret_file")),
+            ("enviroment", Some("environment")),
+            ("database", None),
+            ("", None),
+        ] {
+            assert_eq!(closest(name, names()).as_deref(), meant, "{name}");
+        }
+    }
 
     #[test]
     fn the_settings_table_lists_every_setting_with_its_default() {

@@ -1,13 +1,13 @@
-//! The settings, validated in full before anything starts.
+//! Configuration, validated as a whole before the app starts.
 //!
-//! A configuration comes from a TOML file, from `OTEN_*` environment variables (which win over the
-//! file), from code, or from all three. Every way leads through the same checks, and a refusal
-//! lists every problem with its setting and its help. [`Key::all`] is the list of all settings.
+//! A configuration comes from a TOML file, from `OTEN_*` environment variables, which override the
+//! file, from code, or from a combination of them. The same rules apply to all of them, and
+//! [`ConfigError`] lists every problem with its setting and its help.
+//! The guide lists all settings.
 //!
 //! ```
 //! use axum_oten::config::{Config, Environment};
 //!
-//! // Accepted: who we are, and where Oten sends browsers back to.
 //! let config = Config::builder()
 //!     .environment(Environment::Sandbox)
 //!     .client_id("my-site")
@@ -15,9 +15,9 @@
 //!     .redirect_uri("http://localhost:3000/callback")
 //!     .build()?;
 //! assert_eq!(config.callback_path(), "/callback");
-//! assert!(!config.secure_cookies(), "plain http, on this machine only");
+//! assert!(!config.secure_cookies(), "plain http on localhost");
 //!
-//! // Refused: every problem is told at once.
+//! // The error lists every problem.
 //! let error = Config::builder()
 //!     .environment(Environment::Production)
 //!     .client_id("my-site")
@@ -29,8 +29,8 @@
 //! assert_eq!(
 //!     error.to_string().lines().nth(2),
 //!     Some(
-//!         "  redirect_uri (set in code): is not an https URL, which production demands: over \
-//!          http, others read along and sign in as the user. Let it begin with `https://`."
+//!         "  redirect_uri (set in code): is not an https URL, which production requires: an \
+//!          eavesdropper on http can sign in as the user. Begin it with `https://`."
 //!     ),
 //! );
 //! # Ok::<_, axum_oten::config::ConfigError>(())
@@ -38,17 +38,15 @@
 
 mod builder;
 mod client;
-mod inline_secret;
 mod issuer;
 mod keys;
 mod problem;
 mod raw;
 mod refresh_policy;
 pub(crate) mod route;
+mod settings;
 mod sources;
-mod store_host;
 mod store_url;
-mod suggest;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -57,7 +55,6 @@ pub use self::{
     builder::ConfigBuilder,
     client::{Client, ClientType, Jar},
     issuer::{Environment, Issuer},
-    keys::Key,
     problem::{ConfigError, Origin, Problem},
     refresh_policy::RefreshPolicy,
     store_url::StoreUrl,
@@ -66,296 +63,255 @@ pub use self::{
 #[doc(inline)]
 pub use crate::{http::Proxy, seal::SealingKey};
 
+// For the program `oten`; not part of the API.
+#[doc(hidden)]
+pub use self::keys::Key;
+
+pub(crate) use self::issuer::is_loopback;
 #[cfg(any(doc, test))]
 pub(crate) use self::keys::{settings_cells, settings_table};
 #[cfg(feature = "check")]
-pub(crate) use self::store_host::StoreHost;
-#[cfg(feature = "check")]
 pub(crate) use self::validate::Partial;
-pub(crate) use self::validate::is_loopback;
 
 use std::{
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
 
-use ipnet::IpNet;
 use url::Url;
 
-use crate::http::CaCertificates;
+use self::settings::{
+    NetworkSettings, ProviderSettings, SessionSettings, SignInSettings, SiteSettings,
+};
+use crate::http::HttpOptions;
 
-/// A configuration that passed every check. There is no way to make one that did not.
+/// A valid configuration. The only way to create one is to validate it.
 #[derive(Clone, Debug)]
 pub struct Config {
-    pub(crate) issuer: Issuer,
-    pub(crate) client: Client,
-    pub(crate) end_session_endpoint: Option<Url>,
-    pub(crate) revocation_endpoint: Option<Url>,
-    /// Of the whole client.
-    pub(crate) token_requests_per_minute: Option<u32>,
-    pub(crate) instances: u32,
-    /// Where `ca_certificates` come from.
-    pub(crate) ca_file: Option<PathBuf>,
-    pub(crate) ca_certificates: CaCertificates,
-    pub(crate) proxy: Proxy,
-    pub(crate) redirect_uri: Url,
-    pub(crate) post_logout_redirect_uri: Option<Url>,
-    /// Empty, or `/app` without a slash at its end.
-    pub(crate) base_path: String,
-    /// The redirect URI's path less the base path.
-    pub(crate) callback_path: String,
-    /// A local path, as a browser sees it.
-    pub(crate) home: String,
-    pub(crate) scopes: Vec<String>,
-    pub(crate) prompt: Option<String>,
-    pub(crate) max_age: Option<Duration>,
-    pub(crate) ui_locales: Option<String>,
-    pub(crate) request_object_lifetime: Duration,
-    pub(crate) session_idle: Duration,
-    pub(crate) session_lifetime: Duration,
-    pub(crate) session_store: StoreUrl,
-    pub(crate) session_keys: Vec<SealingKey>,
-    pub(crate) refresh: RefreshPolicy,
-    pub(crate) refresh_grace: Duration,
-    pub(crate) cookie_name: String,
-    pub(crate) log_subjects: bool,
-    pub(crate) trusted_proxies: Vec<IpNet>,
-    pub(crate) listen: SocketAddr,
-    pub(crate) metrics_listen: Option<SocketAddr>,
-    pub(crate) warnings: Vec<Problem>,
+    issuer: Issuer,
+    client: Client,
+    provider: ProviderSettings,
+    site: SiteSettings,
+    sign_in: SignInSettings,
+    session: SessionSettings,
+    log_subjects: bool,
+    network: NetworkSettings,
+    warnings: Vec<Problem>,
 }
 
 impl Config {
-    /// Reads the `OTEN_*` environment variables.
-    ///
-    /// A variable that is set to nothing counts as unset.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] with every problem, also with every `OTEN_*` variable that is no setting.
-    pub fn from_env() -> Result<Self, ConfigError> {
-        ConfigBuilder::from_env().build()
-    }
-
-    /// Reads a TOML file and the `OTEN_*` environment variables, which win.
-    ///
-    /// Relative paths in the file are relative to its folder.
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] with every problem; with a single one when the file is missing or no TOML.
-    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
-        ConfigBuilder::from_file(path)?.build()
-    }
-
-    /// A configuration made in code.
-    pub fn builder() -> ConfigBuilder {
-        ConfigBuilder::default()
-    }
-
     /// The provider to sign in with.
     #[must_use]
     pub fn issuer(&self) -> &Issuer {
         &self.issuer
     }
 
-    /// The client as it is registered with Oten.
+    /// The client as registered with Oten.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The URL of sign-out at a provider that does not announce it: https, or http on this
-    /// machine (OpenID Connect RP-Initiated Logout 1.0 section 2).
+    /// The end-session endpoint of a provider that does not announce it (OpenID Connect
+    /// RP-Initiated Logout 1.0 section 2). An https URL, or http on a loopback host.
     #[must_use]
     pub fn end_session_endpoint(&self) -> Option<&Url> {
-        self.end_session_endpoint.as_ref()
+        self.provider.end_session_endpoint.as_ref()
     }
 
-    /// The URL where a provider that does not announce it takes tokens back: https, or http on
-    /// this machine (RFC 7009 section 2).
+    /// The revocation endpoint of a provider that does not announce it (RFC 7009 section 2). An
+    /// https URL, or http on a loopback host.
     #[must_use]
     pub fn revocation_endpoint(&self) -> Option<&Url> {
-        self.revocation_endpoint.as_ref()
+        self.provider.revocation_endpoint.as_ref()
     }
 
-    /// How many processes share what the provider takes from this client, 1 to 1000.
+    /// The number of processes that share the client's limit on token requests, 1 to 1000.
     #[must_use]
     pub fn instances(&self) -> u32 {
-        self.instances
+        self.provider.instances
     }
 
-    /// How many token requests a minute this process may make: its part of what the provider
-    /// takes from the client, at least one. `None` where no limit is known.
+    /// The number of token requests per minute that this process may send: its share of the client's
+    /// limit, at least 1. `None` if no limit is known.
     #[must_use]
     pub fn token_budget(&self) -> Option<u32> {
-        let limit = self.token_requests_per_minute?;
-        Some((limit / self.instances).max(1))
+        let limit = self.provider.token_requests_per_minute?;
+        Some((limit / self.instances()).max(1))
     }
 
-    /// The file with certificates that calls to the provider trust in addition to the system's. It
-    /// was read when the configuration was made.
+    /// The file of certificates to trust for calls to the provider, in addition to the system's. It
+    /// was read when the configuration was created.
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
-        self.ca_file.as_deref()
+        self.provider.ca_file.as_deref()
     }
 
-    /// The way out to the provider.
+    /// The proxy for calls to the provider.
     #[must_use]
     pub fn proxy(&self) -> &Proxy {
-        &self.proxy
+        &self.provider.proxy
     }
 
-    /// The absolute URL Oten sends the browser back to: https, or http on this machine.
+    /// The options for calls to the provider.
+    pub(crate) fn http_options(&self) -> HttpOptions {
+        self.provider.http_options(&self.issuer)
+    }
+
+    /// The absolute URL of the callback route. An https URL, or http on a loopback host.
     #[must_use]
     pub fn redirect_uri(&self) -> &Url {
-        &self.redirect_uri
+        &self.site.redirect_uri
     }
 
-    /// The absolute URL the browser goes to after signing out; by default this site's own page,
-    /// or Oten's where it signs the browser out, too. The best one is the logout route itself.
+    /// The absolute URL to which Oten redirects after signing the user out; preferably the logout
+    /// route. Without it, the app's page after sign-out is shown, or Oten's if the user signs out at
+    /// Oten, too.
     #[must_use]
     pub fn post_logout_redirect_uri(&self) -> Option<&Url> {
-        self.post_logout_redirect_uri.as_ref()
+        self.site.post_logout_redirect_uri.as_ref()
     }
 
-    /// The path under which browsers see the site: empty, or `/app` without a slash at its end.
+    /// The path under which browsers see the app: empty, or a path such as `/app` without a trailing
+    /// slash.
     #[must_use]
     pub fn base_path(&self) -> &str {
-        &self.base_path
+        &self.site.base_path
     }
 
-    /// The redirect URI's path less the base path: the callback route as the router sees it.
+    /// The path of the callback route as the app's router sees it: the redirect URI's path without
+    /// the base path.
     #[must_use]
     pub fn callback_path(&self) -> &str {
-        &self.callback_path
+        &self.site.callback_path
     }
 
-    /// The local path to go to when there is no page to return to, as a browser sees it.
+    /// The local path to go to after sign-in if no page was requested, as browsers see it.
     #[must_use]
     pub fn home(&self) -> &str {
-        &self.home
+        &self.site.home
     }
 
-    /// What to ask Oten for; `openid` is among it and nothing is there twice.
+    /// The scopes to request: distinct, and including `openid`.
     #[must_use]
     pub fn scopes(&self) -> &[String] {
-        &self.scopes
+        &self.sign_in.scopes
     }
 
-    /// What Oten must ask the user for at sign-in, separated by spaces.
+    /// The prompts that Oten must show at sign-in, separated by spaces.
     #[must_use]
     pub fn prompt(&self) -> Option<&str> {
-        self.prompt.as_deref()
+        self.sign_in.prompt.as_deref()
     }
 
-    /// How long ago the user may last have signed in at Oten, in whole seconds.
+    /// The maximum time since the user last signed in at Oten, in whole seconds.
     #[must_use]
     pub fn max_age(&self) -> Option<Duration> {
-        self.max_age
+        self.sign_in.max_age
     }
 
-    /// The languages for Oten's pages, best first, separated by spaces.
+    /// The preferred languages for Oten's pages, best first, separated by spaces.
     #[must_use]
     pub fn ui_locales(&self) -> Option<&str> {
-        self.ui_locales.as_deref()
+        self.sign_in.ui_locales.as_deref()
     }
 
-    /// How long a signed authorization request is valid, 10 to 300 seconds.
+    /// The lifetime of a signed authorization request, 10 to 300 seconds.
     #[must_use]
     pub fn request_object_lifetime(&self) -> Duration {
-        self.request_object_lifetime
+        self.sign_in.request_object_lifetime
     }
 
-    /// How long a session lives without a request; never longer than
+    /// The time without a request after which a session expires, at most
     /// [`session_lifetime`](Self::session_lifetime).
     #[must_use]
     pub fn session_idle(&self) -> Duration {
-        self.session_idle
+        self.session.idle
     }
 
-    /// How long a session lives at most, also the life of its cookie.
+    /// The maximum lifetime of a session and of its cookie.
     #[must_use]
     pub fn session_lifetime(&self) -> Duration {
-        self.session_lifetime
+        self.session.lifetime
     }
 
-    /// Where sessions are kept.
+    /// The session store.
     #[must_use]
     pub fn session_store(&self) -> &StoreUrl {
-        &self.session_store
+        &self.session.store
     }
 
-    /// The keys that seal tokens and login attempts in the store: the first one seals, all of them
-    /// open. Empty where nothing is sealed, which a store outside this process does not allow.
+    /// The keys that seal tokens and login attempts in the store: the first key seals, every key
+    /// opens. May be empty only with an in-process store, where nothing is sealed.
     #[must_use]
     pub fn session_keys(&self) -> &[SealingKey] {
-        &self.session_keys
+        &self.session.keys
     }
 
-    /// When access tokens are renewed.
+    /// When access tokens are refreshed.
     #[must_use]
     pub fn refresh(&self) -> RefreshPolicy {
-        self.refresh
+        self.session.refresh
     }
 
-    /// How long pages go on for signed-in users while the provider cannot renew their tokens, up
-    /// to an hour.
+    /// How long signed-in users keep access while the provider cannot refresh their tokens, at most
+    /// an hour.
     #[must_use]
     pub fn refresh_grace(&self) -> Duration {
-        self.refresh_grace
+        self.session.refresh_grace
     }
 
-    /// What the session cookie's name begins with, after `__Host-` or `__Secure-`.
+    /// The start of the session cookie's name, after `__Host-` or `__Secure-`.
     #[must_use]
     pub fn cookie_name(&self) -> &str {
-        &self.cookie_name
+        &self.session.cookie_name
     }
 
-    /// Whether the log names users by their subject instead of a keyed hash of it.
+    /// Whether logs identify users by their subject instead of a keyed hash of it.
     #[must_use]
     pub fn log_subjects(&self) -> bool {
         self.log_subjects
     }
 
-    /// Whether `address` is a proxy's whose word on the client's address is believed (RFC 7239
-    /// section 8.1). An IPv4 address that is written as an IPv6 one is the same address.
+    /// Whether the proxy at `address` is trusted to report the client's address (RFC 7239 section
+    /// 8.1). An IPv4-mapped IPv6 address is the same as its IPv4 address.
     #[must_use]
     pub fn is_trusted_proxy(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        let mut trusted = self.trusted_proxies.iter();
+        let mut trusted = self.network.trusted_proxies.iter();
         trusted.any(|network| network.contains(&address))
     }
 
-    /// The address and port the program listens on. The layer itself does not listen.
+    /// The address and port to listen on. The layer itself does not listen.
     #[must_use]
     pub fn listen(&self) -> SocketAddr {
-        self.listen
+        self.network.listen
     }
 
-    /// The address and port the program shows its metrics on, another one than
-    /// [`listen`](Self::listen); `None` where it shows them to nobody.
+    /// The address and port that `oten serve` serves metrics on, different from
+    /// [`listen`](Self::listen); `None` if metrics are not served.
+    #[doc(hidden)]
     #[must_use]
     pub fn metrics_listen(&self) -> Option<SocketAddr> {
-        self.metrics_listen
+        self.network.metrics_listen
     }
 
-    /// What works but should be changed, one sentence each; to be logged at start.
+    /// The settings that work but should be changed, to be logged at start.
     #[must_use]
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
     }
 
-    /// Whether cookies get `Secure` and a name prefix: always, except over http on this machine,
-    /// where browsers would drop them.
+    /// Whether cookies have the `Secure` attribute and a name prefix. `false` only for a redirect URI
+    /// with plain http, where browsers would drop such cookies.
     #[must_use]
     pub fn secure_cookies(&self) -> bool {
-        self.redirect_uri.scheme() != "http"
+        self.redirect_uri().scheme() != "http"
     }
 
-    /// What the names of cookies begin with: `__Host-`, or `__Secure-` under a base path, where
-    /// browsers take it (RFC 6265bis section 4.1.3).
+    /// The prefix of cookie names: `__Host-`, or `__Secure-` under a base path, with which browsers
+    /// reject `__Host-` (RFC 6265bis section 4.1.3).
     pub(crate) fn cookie_prefix(&self) -> &'static str {
         match (self.secure_cookies(), self.base_path()) {
             (false, _) => "",
@@ -366,25 +322,24 @@ impl Config {
 
     /// The full name of the session cookie.
     pub(crate) fn session_cookie_name(&self) -> String {
-        format!("{}{}_session", self.cookie_prefix(), self.cookie_name)
+        format!("{}{}_session", self.cookie_prefix(), self.cookie_name())
     }
 
-    /// The origin browsers see the site under (RFC 6454 section 6.2), such as
-    /// `https://app.example.com`.
+    /// The app's origin (RFC 6454 section 6.2), such as `https://app.example.com`.
     #[must_use]
     pub fn origin(&self) -> String {
-        self.redirect_uri.origin().ascii_serialization()
+        self.redirect_uri().origin().ascii_serialization()
     }
 
-    /// The absolute URL of the back-channel logout route, the `backchannel_logout_uri` to register
-    /// with Oten (OpenID Connect Back-Channel Logout 1.0 section 2.2).
+    /// The absolute URL of the back-channel logout route, to register with Oten as
+    /// `backchannel_logout_uri` (OpenID Connect Back-Channel Logout 1.0 section 2.2).
     #[must_use]
     pub fn back_channel_logout_uri(&self) -> String {
         self.uri(route::BACK_CHANNEL_LOGOUT)
     }
 
-    /// The absolute URL of the route that publishes the client's keys, the `jwks_uri` to register
-    /// with Oten for `EdDSA` (RFC 7591 section 2), where the app mounts
+    /// The absolute URL of the route that publishes the client's keys, to register with Oten as
+    /// `jwks_uri` for `EdDSA` (RFC 7591 section 2) if the app mounts
     /// [`Oten::jwks_route`](crate::Oten::jwks_route).
     #[must_use]
     pub fn jwks_uri(&self) -> String {
@@ -392,6 +347,6 @@ impl Config {
     }
 
     fn uri(&self, path: &str) -> String {
-        format!("{}{}{path}", self.origin(), self.base_path)
+        format!("{}{}{path}", self.origin(), self.base_path())
     }
 }

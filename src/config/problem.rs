@@ -1,8 +1,8 @@
 use std::{fmt, path::PathBuf};
 
-/// Why a configuration was refused: every problem at once, each with its help.
+/// Error returned when a configuration is invalid. It lists every problem, each with its help.
 ///
-/// No value of a secret is in it; it may be logged and printed.
+/// It never contains the value of a setting, so it is safe to log and to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<Problem>,
@@ -34,7 +34,7 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// One thing that is wrong with a configuration.
+/// A problem with one setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub(super) key: String,
@@ -44,33 +44,31 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// The setting, by its name in a TOML file; for an unknown name that name.
+    /// The name of the setting in a TOML file, or the unknown name that was used.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// Who made the setting.
+    /// Where the value comes from.
     #[must_use]
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// What is wrong, to be read after the key: "is missing".
+    /// The predicate of a sentence about the setting, such as "is missing".
     #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// What to do about it, a sentence.
+    /// How to fix the problem, in full sentences.
     #[must_use]
     pub fn help(&self) -> &str {
         &self.help
     }
-}
 
-impl Problem {
-    /// Which setting, who made it, and what is wrong, without the help.
+    /// The setting, its origin and the message, without the help.
     pub(crate) fn describe(&self) -> String {
         match &self.origin {
             Origin::Missing => format!("{}: {}", self.key, self.message),
@@ -85,19 +83,19 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Who made a setting.
+/// Where the value of a setting comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
     /// The configuration file with this path.
     File(PathBuf),
-    /// The environment variable of this name.
+    /// The environment variable with this name.
     Variable(String),
-    /// The program, by a setter of [`ConfigBuilder`](super::ConfigBuilder).
+    /// A setter of [`ConfigBuilder`](super::ConfigBuilder).
     Builder,
-    /// Nobody, and there is a default.
+    /// The setting is not set and has a default.
     Default,
-    /// Nobody, and there is no default.
+    /// The setting is not set and has no default.
     Missing,
 }
 
@@ -108,7 +106,27 @@ impl fmt::Display for Origin {
             Self::Variable(name) => write!(f, "from {name}"),
             Self::Builder => f.write_str("set in code"),
             Self::Default => f.write_str("by default"),
-            Self::Missing => f.write_str("set nowhere"),
+            Self::Missing => f.write_str("not set"),
         }
     }
+}
+
+/// Why a value is invalid. Neither text quotes the value, which may be a password in the wrong line.
+#[derive(Debug)]
+pub(super) struct Invalid {
+    /// See [`Problem::message`].
+    pub(super) message: String,
+    /// See [`Problem::help`].
+    pub(super) help: String,
+}
+
+/// The `Err` of a rule that rejects a value.
+pub(super) fn invalid<T>(
+    message: impl Into<String>,
+    help: impl Into<String>,
+) -> Result<T, Invalid> {
+    Err(Invalid {
+        message: message.into(),
+        help: help.into(),
+    })
 }

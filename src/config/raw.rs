@@ -9,39 +9,39 @@ use crate::{
     secret::Secret,
 };
 
-/// What was given for each setting and by whom, before anything is checked.
+/// The given values and their origins, before validation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Raw {
     values: BTreeMap<&'static str, Value>,
-    /// A key made by the program, which has no file.
+    /// A signing key from code, which has no file.
     pub(super) key_pair: Option<Ed25519KeyPair>,
-    /// Keys named by the program, to be published beside.
+    /// Keys from code to publish in addition to the signing key.
     pub(super) published_keys: Vec<Ed25519PublicKey>,
-    /// Settings whose secret stands in a TOML file as it is, whatever is used instead.
+    /// Secrets written into a TOML file, even if the environment or code overrides them.
     pub(super) inline_secrets: Vec<(&'static Key, Origin)>,
-    /// Names that stand for no setting.
+    /// Names that are not settings.
     pub(super) problems: Vec<Problem>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Value {
-    pub(super) given: Given,
-    pub(super) origin: Origin,
+struct Value {
+    given: Given,
+    origin: Origin,
 }
 
-/// The form in which a value was given. All text is held as if it were secret: a password in the
-/// wrong line is still a password.
+/// A value in the form in which it was given. All text is kept as a secret, because a password in
+/// the wrong line is still a password.
 #[derive(Clone, Debug)]
 pub(super) enum Given {
     Text(Secret),
-    /// The value is what this file holds.
+    /// The value is the content of this file.
     File(PathBuf),
-    /// The values are what these files hold; there is at least one.
+    /// The values are the contents of these files, at least one.
     Files(Vec<PathBuf>),
-    /// A secret and its file, both in the same place.
+    /// A secret and its file, both from the same origin.
     Twice,
-    /// Not text; what it must be instead.
-    Unfit(&'static str),
+    /// A value of the wrong type, with the expected one.
+    WrongType(&'static str),
 }
 
 impl Given {
@@ -49,38 +49,34 @@ impl Given {
         Self::Text(Secret::from(text.into()))
     }
 
-    /// Items that must not hold spaces, since their text form is separated by them.
-    pub(super) fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> Self {
-        let items: Vec<T> = items.into_iter().collect();
-        let is_item = |item: &T| !item.as_ref().is_empty() && !item.as_ref().contains(' ');
-        if !items.iter().all(is_item) {
-            return Self::Unfit("a list of words without spaces");
+    /// A list of words, which is joined by spaces.
+    pub(super) fn words<T: AsRef<str>>(words: impl IntoIterator<Item = T>) -> Self {
+        let words: Vec<T> = words.into_iter().collect();
+        let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+        if words
+            .iter()
+            .any(|word| word.is_empty() || word.contains(' '))
+        {
+            return Self::WrongType("a list of words without spaces");
         }
-        Self::text(
-            items
-                .iter()
-                .map(AsRef::as_ref)
-                .collect::<Vec<_>>()
-                .join(" "),
-        )
+        Self::text(words.join(" "))
     }
 
-    /// Names that must not hold commas, since their text form is separated by them. An empty one
-    /// keeps a place.
+    /// A list of names, which is joined by commas. An empty name keeps its position.
     pub(super) fn names(names: &[&str]) -> Self {
         if names.is_empty() || names.iter().any(|name| name.contains(',')) {
-            return Self::Unfit("a list of names without commas");
+            return Self::WrongType("a list of names without commas");
         }
         Self::text(names.join(","))
     }
 }
 
 impl Raw {
-    pub(super) fn get(&self, key: &Key) -> Option<&Value> {
-        self.values.get(key.name())
+    pub(super) fn given(&self, key: &Key) -> Option<&Given> {
+        self.values.get(key.name()).map(|value| &value.given)
     }
 
-    /// Replaces what was given before, in whatever form and by whomever.
+    /// Replaces the earlier value, whatever its form and origin.
     pub(super) fn set(&mut self, key: &Key, given: Given, origin: Origin) {
         self.values.insert(key.name(), Value { given, origin });
     }
@@ -89,7 +85,7 @@ impl Raw {
         self.values.remove(key.name());
     }
 
-    /// Takes over everything of `stronger`.
+    /// Takes over everything from `stronger`.
     pub(super) fn merge(&mut self, stronger: Self) {
         self.values.extend(stronger.values);
         self.inline_secrets.extend(stronger.inline_secrets);
@@ -101,7 +97,7 @@ impl Raw {
     }
 
     pub(super) fn origin(&self, key: &Key) -> Origin {
-        match (self.get(key), key.default()) {
+        match (self.values.get(key.name()), key.default()) {
             (Some(value), _) => value.origin.clone(),
             (None, Some(_)) => Origin::Default,
             (None, None) => Origin::Missing,

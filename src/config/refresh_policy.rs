@@ -1,22 +1,22 @@
 use std::fmt;
 
-/// When access tokens are renewed.
+/// When access tokens are refreshed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RefreshPolicy {
-    /// Before a protected request goes on, so that a user who is disabled at the provider is out
-    /// within the life of an access token.
+    /// Before each protected request whose access token is about to expire. A user who is disabled
+    /// at the provider loses access within the lifetime of an access token.
     #[default]
     Always,
-    /// When a handler asks for the access token and not before: for sites with more active
-    /// sessions than the token endpoint has requests to give.
+    /// Only when a handler requests the access token. For apps with more active sessions than the
+    /// token endpoint accepts requests.
     OnDemand,
 }
 
 impl RefreshPolicy {
     pub(crate) const ALL: [Self; 2] = [Self::Always, Self::OnDemand];
 
-    /// The name used in configuration files.
+    /// The name in configuration files, `always` or `on-demand`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -5,26 +5,25 @@ use std::{
 };
 
 use toml::{Table, Value as TomlValue};
+use url::Url;
 
 use super::{
-    inline_secret::is_secret,
     keys::{self, Key, Name, ValueType},
     problem::{ConfigError, Origin, Problem},
     raw::{Given, Raw},
-    suggest,
 };
 
-/// A configuration file that has been read.
+/// A configuration file and its content.
 #[derive(Debug)]
 pub(super) struct File<'a> {
     pub(super) path: &'a Path,
     pub(super) text: &'a str,
 }
 
-/// Everything that was set, in the file and in the environment, which wins.
+/// Reads the settings of a file and of the environment, which wins.
 ///
-/// Only a file that is no TOML at all is refused here. Unknown names are kept, to be reported
-/// together with everything else.
+/// Unknown names are kept, to be reported together with all other problems. The only error is a file
+/// that is not TOML.
 pub(super) fn sources<N: AsRef<OsStr>, V: AsRef<OsStr>>(
     file: Option<File<'_>>,
     environment: impl IntoIterator<Item = (N, V)>,
@@ -37,68 +36,76 @@ pub(super) fn sources<N: AsRef<OsStr>, V: AsRef<OsStr>>(
     Ok(raw)
 }
 
+/// The error for a configuration file that cannot be used at all.
+pub(super) fn unusable(path: &Path, message: String, help: &str) -> ConfigError {
+    ConfigError::new(vec![Problem {
+        key: "configuration file".to_owned(),
+        origin: Origin::File(path.to_owned()),
+        message,
+        help: help.to_owned(),
+    }])
+}
+
 fn read_file(raw: &mut Raw, file: &File<'_>) -> Result<(), ConfigError> {
     let table: Table = file.text.parse().map_err(|error| not_toml(file, &error))?;
     let folder = file.path.parent().unwrap_or(Path::new(""));
     let origin = Origin::File(file.path.to_owned());
     for (name, value) in table {
-        match keys::named(&name) {
-            Some(known) => {
-                let given = from_toml(known, value, folder);
-                note_plain_secret(raw, known.key, &given, &origin);
-                set(raw, known, given, origin.clone());
+        let Some(known) = keys::named(&name) else {
+            let meant = keys::closest(&name, keys::names());
+            raw.problems
+                .push(unknown(&name, origin.clone(), meant, "Remove it"));
+            continue;
+        };
+        let given = from_toml(known, value, folder);
+        match &given {
+            Given::Text(text) if is_secret(known.key, text.expose()) => {
+                raw.inline_secrets.push((known.key, origin.clone()));
             }
-            None => raw.problems.push(unknown(
-                &name,
-                origin.clone(),
-                suggest::closest(&name, keys::names()).as_deref(),
-                "Remove it",
-            )),
+            _ => {}
         }
+        set(raw, known, given, origin.clone());
     }
     Ok(())
 }
 
-/// Now: later, what stands in the file may have been replaced.
-fn note_plain_secret(raw: &mut Raw, key: &'static Key, given: &Given, origin: &Origin) {
-    match given {
-        Given::Text(text) if key.is_secret() && is_secret(key, text.expose()) => {
-            raw.inline_secrets.push((key, origin.clone()));
-        }
-        _ => {}
+/// Whether a value is secret: every value of a secret setting, except that a URL is secret only if
+/// it contains credentials.
+fn is_secret(key: &Key, text: &str) -> bool {
+    let has_password = |url: &Url| {
+        let mut query = url.query_pairs();
+        url.password().is_some()
+            || query.any(|(name, _)| name.to_ascii_lowercase().contains("password"))
+    };
+    let url = Url::parse(text).ok();
+    match key.name() {
+        "session_store" => url.is_some_and(|url| has_password(&url)),
+        // For some proxies the user name alone is a token.
+        "proxy" => url.is_some_and(|url| has_password(&url) || !url.username().is_empty()),
+        _ => key.is_secret(),
     }
 }
 
 fn from_toml(name: Name, value: TomlValue, folder: &Path) -> Given {
-    match (value, name.key.value_type()) {
-        // A relative path is relative to the file that names it, wherever the program starts.
-        (TomlValue::String(path), ValueType::Paths) => files_given([&*path], folder),
-        (TomlValue::String(path), _) if name.is_path => file_given(&path, folder),
+    let value_type = name.key.value_type();
+    match (value, value_type) {
+        (TomlValue::String(path), ValueType::Paths) => files([&*path], folder),
+        (TomlValue::String(path), _) if name.is_path => file(&path, folder),
         (TomlValue::String(text), _) => Given::text(text),
         (TomlValue::Integer(number), ValueType::Seconds | ValueType::Count) => {
             Given::text(number.to_string())
         }
         (TomlValue::Boolean(flag), ValueType::Flag) => Given::text(flag.to_string()),
-        (TomlValue::Array(items), ValueType::List) => {
-            let items: Option<Vec<&str>> = items.iter().map(TomlValue::as_str).collect();
-            items.map_or(Given::Unfit("an array of strings"), Given::list)
-        }
-        (TomlValue::Array(items), value_type @ (ValueType::Paths | ValueType::Names)) => {
+        (TomlValue::Array(items), ValueType::List | ValueType::Names | ValueType::Paths) => {
             let items: Option<Vec<&str>> = items.iter().map(TomlValue::as_str).collect();
             match (items, value_type) {
-                (None, _) => Given::Unfit("an array of strings"),
-                (Some(paths), ValueType::Paths) => files_given(paths, folder),
+                (None, _) => Given::WrongType("an array of strings"),
+                (Some(words), ValueType::List) => Given::words(words),
+                (Some(paths), ValueType::Paths) => files(paths, folder),
                 (Some(names), _) => Given::names(&names),
             }
         }
-        (_, ValueType::Paths | ValueType::Names) => {
-            Given::Unfit("a string, or an array of strings")
-        }
-        (_, ValueType::List) => Given::Unfit("an array of strings, or a string with spaces"),
-        (_, ValueType::Seconds) => Given::Unfit("a number of seconds, or a string such as `12h`"),
-        (_, ValueType::Count) => Given::Unfit("a whole number"),
-        (_, ValueType::Flag) => Given::Unfit("`true` or `false`"),
-        (_, ValueType::Text | ValueType::Path | ValueType::Secret) => Given::Unfit("a string"),
+        _ => Given::WrongType(value_type.expected()),
     }
 }
 
@@ -106,16 +113,17 @@ fn read_environment<N: AsRef<OsStr>, V: AsRef<OsStr>>(
     raw: &mut Raw,
     environment: impl IntoIterator<Item = (N, V)>,
 ) {
-    // A name that is no text is none of ours. Sorted, so that problems come in the same order.
+    // Sorted, so that problems are always listed in the same order.
     let ours: BTreeMap<String, OsString> = environment
         .into_iter()
         .filter_map(|(name, value)| {
             let name = name.as_ref().to_str().filter(|name| keys::is_ours(name))?;
             Some((name.to_owned(), value.as_ref().to_owned()))
         })
-        // A variable that is set to nothing is a variable somebody wanted to unset.
+        // An empty variable counts as unset.
         .filter(|(_, value)| !value.is_empty())
         .collect();
+    let folder = Path::new("");
     let mut environment = Raw::default();
     for (variable, value) in ours {
         let origin = Origin::Variable(variable.clone());
@@ -123,52 +131,53 @@ fn read_environment<N: AsRef<OsStr>, V: AsRef<OsStr>>(
             Some(known) => {
                 let given = match value.to_str() {
                     Some(paths) if known.key.value_type() == ValueType::Paths => {
-                        files_given(paths.split(',').map(str::trim), Path::new(""))
+                        files(paths.split(',').map(str::trim), folder)
                     }
-                    Some(path) if known.is_path => file_given(path, Path::new("")),
+                    Some(path) if known.is_path => file(path, folder),
                     Some(text) => Given::text(text),
-                    None => Given::Unfit("UTF-8 text"),
+                    None => Given::WrongType("UTF-8 text"),
                 };
                 set(&mut environment, known, given, origin);
             }
             None if is_service_link(&variable, &value) => {}
-            None => environment.problems.push(unknown(
-                &variable,
-                origin,
-                suggest::closest(&variable, keys::variables()).as_deref(),
-                "Unset it",
-            )),
+            None => {
+                let meant = keys::closest(&variable, keys::variables());
+                environment
+                    .problems
+                    .push(unknown(&variable, origin, meant, "Unset it"));
+            }
         }
     }
     raw.merge(environment);
 }
 
-fn file_given(path: &str, folder: &Path) -> Given {
-    file(path, folder).map_or(Given::Unfit("the path of a file"), Given::File)
+fn file(path: &str, folder: &Path) -> Given {
+    join(path, folder).map_or(Given::WrongType("the path of a file"), Given::File)
 }
 
-fn files_given<'a>(paths: impl IntoIterator<Item = &'a str>, folder: &Path) -> Given {
-    let files: Option<Vec<PathBuf>> = paths.into_iter().map(|path| file(path, folder)).collect();
+fn files<'a>(paths: impl IntoIterator<Item = &'a str>, folder: &Path) -> Given {
+    let files: Option<Vec<PathBuf>> = paths.into_iter().map(|path| join(path, folder)).collect();
     match files {
         Some(files) if !files.is_empty() => Given::Files(files),
-        _ => Given::Unfit("the path of a file, or a list of such paths"),
+        _ => Given::WrongType("the path of a file, or a list of such paths"),
     }
 }
 
-fn file(path: &str, folder: &Path) -> Option<PathBuf> {
+/// A relative path is relative to the folder of the file that contains it.
+fn join(path: &str, folder: &Path) -> Option<PathBuf> {
     let is_path = !path.is_empty() && !path.contains(char::is_control);
     is_path.then(|| folder.join(path))
 }
 
-/// Within one place a setting can be made twice only as a secret and as the file of it.
-fn set(place: &mut Raw, name: Name, given: Given, origin: Origin) {
-    let twice = place.is_set(name.key);
+/// Within one source, only a secret can be set twice: as a value and as a file.
+fn set(source: &mut Raw, name: Name, given: Given, origin: Origin) {
+    let twice = source.is_set(name.key);
     let given = if twice { Given::Twice } else { given };
-    place.set(name.key, given, origin);
+    source.set(name.key, given, origin);
 }
 
-/// Kubernetes writes `OTEN_SERVICE_HOST`, `OTEN_PORT` and more into every pod beside a service
-/// named `oten`; they are not meant for us.
+/// Whether Kubernetes set this variable: it adds `OTEN_SERVICE_HOST`, `OTEN_PORT` and more to every
+/// pod beside a service named `oten`.
 fn is_service_link(variable: &str, value: &OsStr) -> bool {
     let is_address = value.to_str().is_some_and(|value| {
         ["tcp://", "udp://", "sctp://"]
@@ -185,19 +194,20 @@ fn is_service_link(variable: &str, value: &OsStr) -> bool {
         })
 }
 
-fn unknown(name: &str, origin: Origin, meant: Option<&str>, otherwise: &str) -> Problem {
+fn unknown(name: &str, origin: Origin, meant: Option<String>, otherwise: &str) -> Problem {
     Problem {
-        key: printable(name),
+        key: name.escape_debug().to_string(),
         origin,
         message: "is not a setting".to_owned(),
         help: match meant {
             Some(meant) => format!("Did you mean `{meant}`?"),
-            None => format!("{otherwise}: nothing would come of it."),
+            None => format!("{otherwise}: it has no effect."),
         },
     }
 }
 
-/// The parser's own text quotes the line, which may hold a secret: only its place is told.
+/// Reports the line number only, because the parser's message quotes the line, which may contain a
+/// secret.
 fn not_toml(file: &File<'_>, error: &toml::de::Error) -> ConfigError {
     let before = error.span().and_then(|span| file.text.get(..span.start));
     let line = before.map(|before| 1 + before.matches('\n').count());
@@ -205,20 +215,6 @@ fn not_toml(file: &File<'_>, error: &toml::de::Error) -> ConfigError {
     unusable(
         file.path,
         format!("is not TOML{place}"),
-        "Correct the line; text stands in quotes, and each setting stands once.",
+        "Correct the line: put text in quotes, and write each setting only once.",
     )
-}
-
-/// A configuration file that cannot be used at all.
-pub(super) fn unusable(path: &Path, message: String, help: &str) -> ConfigError {
-    ConfigError::new(vec![Problem {
-        key: "configuration file".to_owned(),
-        origin: Origin::File(PathBuf::from(path)),
-        message,
-        help: help.to_owned(),
-    }])
-}
-
-fn printable(name: &str) -> String {
-    name.escape_debug().to_string()
 }

@@ -33,7 +33,7 @@ use self::cache::Cache;
 use crate::{
     clock::Clock,
     config::{Config, Issuer},
-    http::{HttpClient, HttpError, HttpOptions, HttpRequest, HttpResponse},
+    http::{HttpClient, HttpError, HttpRequest, HttpResponse},
     jose::{Algorithm, JwkSet, VerifyingKey},
     metric::{self, Endpoint, Fetch},
 };
@@ -61,11 +61,7 @@ impl Provider {
     /// Returns the provider without calling it, so that an app starts while the provider is down.
     pub(crate) fn new(config: &Config, clock: Clock) -> Result<Self, HttpError> {
         let issuer = config.issuer().clone();
-        let http = HttpClient::new(&HttpOptions {
-            loopback: issuer.is_loopback(),
-            ca_certificates: config.ca_certificates.clone(),
-            proxy: config.proxy().clone(),
-        })?;
+        let http = HttpClient::new(&config.http_options())?;
         Ok(Self {
             issuer,
             http,

@@ -1,63 +1,73 @@
 use super::{
     jar_keys,
-    refusal::{Refusal, refuse},
-    validator::{Validator, one_of},
-    visible_ascii::visible_ascii,
+    validator::Validator,
+    value::{choice, visible_ascii},
 };
 use crate::{
     config::{Client, ClientType, Jar, keys},
-    jose::Ed25519PublicKey,
     secret::Secret,
 };
 
-/// A shorter key can be found by trying: the signed request passes through the browser
-/// (RFC 7518 section 3.2 asks for as many bytes as the hash has).
-const SHORTEST_HS256_SECRET: usize = 32;
+/// A shorter HS256 key can be guessed from a signed request, which passes through the browser
+/// (RFC 7518 section 3.2 requires as many bytes as the hash has).
+const MIN_HS256_SECRET_BYTES: usize = 32;
 
-const CLIENT_TYPES: [&str; 2] = ["confidential", "public"];
-const SIGNATURES: [&str; 3] = ["HS256", "EdDSA", "off"];
-
-pub(super) fn check(validator: &mut Validator<'_>) -> Option<Client> {
+pub(super) fn validate(validator: &mut Validator<'_>) -> Option<Client> {
     let id = validator.required(&keys::CLIENT_ID, visible_ascii);
-    let client_type = validator.required(&keys::CLIENT_TYPE, |text| choice(text, CLIENT_TYPES))?;
-    let (kind, published_keys) = match client_type {
-        "public" => (public(validator), Vec::new()),
-        _ => confidential(validator)?,
+    validator.partial.client_id.clone_from(&id);
+    let is_public = validator.required(&keys::CLIENT_TYPE, |text| {
+        choice(text, [("confidential", false), ("public", true)])
+    });
+    let kind = if is_public == Some(true) {
+        validate_public(validator);
+        Some(ClientType::Public)
+    } else {
+        validate_confidential(validator, is_public.is_none())
     };
-    Some(Client {
+    let client = Client {
         id: id?,
-        kind,
-        published_keys,
-    })
+        kind: kind.filter(|_| is_public.is_some())?,
+        published_keys: validator.partial.request_keys.clone(),
+    };
+    validator.partial.client = Some(client.clone());
+    Some(client)
 }
 
-fn public(validator: &mut Validator<'_>) -> ClientType {
-    if validator.raw.is_set(&keys::CLIENT_SECRET) {
-        validator.refuse::<()>(
-            &keys::CLIENT_SECRET,
-            "is set, but a public client has no secret",
-            "Remove it, or set `client_type` to `confidential`.",
-        );
-    }
-    for key in [&keys::JAR, &keys::JAR_KEY_FILE, &keys::JAR_KEY_ID] {
+fn validate_public(validator: &mut Validator<'_>) {
+    for (key, message) in [
+        (&keys::CLIENT_SECRET, "a public client has no secret"),
+        (&keys::JAR, NO_SIGNATURE),
+        (&keys::JAR_KEY_FILE, NO_SIGNATURE),
+        (&keys::JAR_KEY_ID, NO_SIGNATURE),
+    ] {
         if validator.raw.is_set(key) {
-            validator.refuse::<()>(
+            validator.problem(
                 key,
-                "is set, but Oten forbids public clients to sign their requests",
+                format!("is set, but {message}"),
                 "Remove it, or set `client_type` to `confidential`.",
             );
         }
     }
-    ClientType::Public
 }
 
-fn confidential(validator: &mut Validator<'_>) -> Option<(ClientType, Vec<Ed25519PublicKey>)> {
-    let secret = validator.required(&keys::CLIENT_SECRET, |text| Ok(Secret::from(text)));
-    let signature = validator.required(&keys::JAR, |text| choice(text, SIGNATURES))?;
+const NO_SIGNATURE: &str = "Oten forbids public clients to sign their requests";
+
+/// If `may_be_public`, a missing secret is not a problem.
+fn validate_confidential(validator: &mut Validator<'_>, may_be_public: bool) -> Option<ClientType> {
+    let rule = |text: &str| Ok(Secret::from(text));
+    let secret = if may_be_public {
+        validator.optional(&keys::CLIENT_SECRET, rule)
+    } else {
+        validator.required(&keys::CLIENT_SECRET, rule)
+    };
+    validator.partial.client_secret.clone_from(&secret);
+    let signature = validator.required(&keys::JAR, |text| {
+        choice(text, ["HS256", "EdDSA", "off"].map(|name| (name, name)))
+    })?;
     if signature != "EdDSA" {
         for key in [&keys::JAR_KEY_FILE, &keys::JAR_KEY_ID] {
             if validator.raw.is_set(key) {
-                validator.refuse::<()>(
+                validator.problem(
                     key,
                     format!("is set, but `jar` is `{signature}`"),
                     "Set `jar` to `EdDSA`, or remove it.",
@@ -65,53 +75,41 @@ fn confidential(validator: &mut Validator<'_>) -> Option<(ClientType, Vec<Ed2551
             }
         }
     }
-    let mut published_keys = Vec::new();
     let jar = match signature {
-        "EdDSA" => jar_keys::check(validator).map(|keys| {
-            published_keys = keys.published;
-            Jar::EdDsa(keys.signing)
-        }),
+        "EdDSA" => jar_keys::validate(validator).map(Jar::EdDsa),
         "off" => {
-            validator.warn(
+            validator.warning(
                 &keys::JAR,
-                "authorization requests are not signed",
-                "This is only for a legacy client for which Oten's support allowed it; \
-                 Oten refuses it from any other.",
+                "is `off`: authorization requests are not signed",
+                "Only use it for a legacy client that Oten's support exempted from signing; Oten \
+                 rejects unsigned requests from all others.",
             );
             Some(Jar::Off)
         }
         _ => {
-            let is_weak = |secret: &Secret| secret.expose().len() < SHORTEST_HS256_SECRET;
-            if secret.as_ref().is_some_and(is_weak) {
-                validator.discourage(
-                    &keys::CLIENT_SECRET,
-                    "is shorter than 32 bytes, so a signed request gives an attacker the means \
-                     to guess it",
-                    "Let Oten make a new secret, or set `jar` to `EdDSA`.",
-                );
-            }
-            if validator.production {
-                validator.warn(
-                    &keys::JAR,
-                    "is `HS256`: the provider holds the same secret, and who guesses it from one \
-                     signed request can sign others",
-                    "Better set it to `EdDSA`: Oten then knows only the public half of a key that \
-                     never leaves this machine.",
-                );
-            }
+            check_hs256(validator, secret.as_ref());
             Some(Jar::Hs256)
         }
     };
     let (secret, jar) = (secret?, jar?);
-    Some((ClientType::Confidential { secret, jar }, published_keys))
+    Some(ClientType::Confidential { secret, jar })
 }
 
-fn choice<const N: usize>(text: &str, choices: [&'static str; N]) -> Result<&'static str, Refusal> {
-    match choices.into_iter().find(|choice| *choice == text) {
-        Some(choice) => Ok(choice),
-        None => refuse(
-            format!("is not {}", one_of(&choices)),
-            "Write one of them, in this spelling.",
-        ),
+fn check_hs256(validator: &mut Validator<'_>, secret: Option<&Secret>) {
+    if secret.is_some_and(|secret| secret.expose().len() < MIN_HS256_SECRET_BYTES) {
+        validator.problem_in_production(
+            &keys::CLIENT_SECRET,
+            "is shorter than 32 bytes, so an attacker can guess it from a signed request",
+            "Create a new secret in Oten's developer portal, or set `jar` to `EdDSA`.",
+        );
+    }
+    if validator.production {
+        validator.warning(
+            &keys::JAR,
+            "is `HS256`: the provider holds the same secret, and an attacker who guesses it from \
+             a signed request can sign others",
+            "Consider setting it to `EdDSA`: Oten then holds only the public half of a key that \
+             never leaves this machine.",
+        );
     }
 }

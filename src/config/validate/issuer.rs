@@ -1,64 +1,54 @@
-use super::{
-    refusal::{Refusal, refuse},
-    url::provider_url,
-    validator::{Validator, one_of},
-};
-use crate::config::{Environment, Issuer, keys};
+use url::Url;
 
-pub(super) fn check(validator: &mut Validator<'_>) -> Option<Issuer> {
-    let named = (
-        validator.raw.is_set(&keys::ENVIRONMENT),
-        validator.raw.is_set(&keys::ISSUER),
-    );
-    if named == (false, false) {
-        return validator.refuse(
+use super::{validator::Validator, value::choice, web_url};
+use crate::config::{
+    Environment, Issuer, keys,
+    problem::{Invalid, invalid},
+};
+
+/// Validates the issuer, and decides whether production's rules apply.
+pub(super) fn validate(validator: &mut Validator<'_>) -> Option<Issuer> {
+    let raw = validator.raw;
+    match (raw.is_set(&keys::ENVIRONMENT), raw.is_set(&keys::ISSUER)) {
+        (false, false) => validator.problem(
             &keys::ENVIRONMENT,
             "is missing, and so is `issuer`",
             "Set `environment` or OTEN_ENVIRONMENT to `sandbox` or `production`; or set `issuer` \
              or OTEN_ISSUER to the URL of another provider.",
-        );
-    }
-    if named == (true, true) {
-        let environment = validator.raw.origin(&keys::ENVIRONMENT);
-        validator.refuse::<()>(
-            &keys::ISSUER,
-            format!("is set beside `environment` ({environment})"),
-            "Keep one of the two: an environment has an issuer already.",
-        );
-    }
-    // With a default for neither, at most one of the two is there from here on.
-    let environment = validator.optional(&keys::ENVIRONMENT, environment);
-    let issuer = validator.optional(&keys::ISSUER, issuer);
-    validator.production = environment == Some(Environment::Production);
-    environment
-        .map(Issuer::Environment)
-        .or_else(|| issuer.map(Issuer::Custom))
-}
-
-fn environment(text: &str) -> Result<Environment, Refusal> {
-    let names = Environment::ALL.map(Environment::name);
-    match Environment::ALL
-        .into_iter()
-        .find(|known| known.name() == text)
-    {
-        Some(environment) => Ok(environment),
-        None => refuse(
-            "is not one of Oten's environments",
-            format!("Write {}.", one_of(&names)),
         ),
+        (true, true) => validator.problem(
+            &keys::ISSUER,
+            format!(
+                "is set in addition to `environment` ({})",
+                raw.origin(&keys::ENVIRONMENT)
+            ),
+            "Remove one of the two: an environment has its own issuer.",
+        ),
+        _ => {}
     }
+    let environment = validator.optional(&keys::ENVIRONMENT, |text| {
+        choice(text, Environment::ALL.map(|known| (known.name(), known)))
+    });
+    let issuer = validator.optional(&keys::ISSUER, custom);
+    validator.production = environment == Some(Environment::Production);
+    let issuer = match environment {
+        Some(environment) => Some(Issuer::Environment(environment)),
+        None => issuer.map(Issuer::Custom),
+    };
+    validator.partial.issuer.clone_from(&issuer);
+    issuer
 }
 
-fn issuer(text: &str) -> Result<::url::Url, Refusal> {
-    let url = provider_url(text)?;
-    // As a custom issuer it would escape the rules of production.
-    match Environment::ALL
+fn custom(text: &str) -> Result<Url, Invalid> {
+    let url = web_url::issuer(text)?;
+    // As a custom issuer it would not be subject to production's rules.
+    let own = Environment::ALL
         .into_iter()
-        .find(|known| url.as_str().trim_end_matches('/') == known.issuer())
-    {
-        Some(known) => refuse(
+        .find(|known| url.as_str().trim_end_matches('/') == known.issuer());
+    match own {
+        Some(known) => invalid(
             "is one of Oten's own environments",
-            format!("Remove it and set `environment` to `{known}`."),
+            format!("Remove it, and set `environment` to `{known}`."),
         ),
         None => Ok(url),
     }

@@ -1,40 +1,38 @@
 use std::path::Path;
 
 use super::{
-    private_file,
-    refusal::{Refusal, refuse},
-    validator::Validator,
-    visible_ascii::visible_ascii,
+    file::{MAX_SECRET_KIB, SecretFile},
+    validator::{Validator, wrong_type},
+    value::visible_ascii,
 };
 use crate::{
-    config::{keys, raw::Given},
+    config::{
+        keys,
+        problem::{Invalid, invalid},
+        raw::Given,
+    },
     jose::{Ed25519KeyPair, Ed25519PublicKey, PemError},
 };
 
-const NEW_KEY: &str = "Make a key with `oten keygen ed25519` or `openssl genpkey -algorithm \
+const NEW_KEY: &str = "Create a key with `oten keygen ed25519` or `openssl genpkey -algorithm \
                        ed25519`, and register its public half.";
 
-/// The keys for `jar = "EdDSA"`.
-pub(super) struct JarKeys {
-    pub(super) signing: Ed25519KeyPair,
-    /// First the public half of the one that signs; no key and no id is there twice.
-    pub(super) published: Vec<Ed25519PublicKey>,
-}
-
-/// The keys in their order. Each wrong one is a problem of its own.
-pub(super) fn check(validator: &mut Validator<'_>) -> Option<JarKeys> {
+/// Validates the keys for `jar = "EdDSA"` and returns the signing key. Each invalid key is a problem
+/// of its own.
+pub(super) fn validate(validator: &mut Validator<'_>) -> Option<Ed25519KeyPair> {
     let key_ids = validator.optional(&keys::JAR_KEY_ID, key_ids);
     let (signing, others) = match &validator.raw.key_pair {
         Some(pair) => (pair.clone(), Vec::new()),
-        None => files(validator)?,
+        None => read_files(validator)?,
     };
     let key_ids = key_ids.unwrap_or_default();
     if key_ids.len() > 1 + others.len() {
-        return validator.refuse(
+        validator.problem(
             &keys::JAR_KEY_ID,
-            "names more ids than there are keys",
-            "Write one id for each file of `jar_key_file`, in the same order.",
+            "has more IDs than there are keys",
+            "Write one ID for each file of `jar_key_file`, in the same order.",
         );
+        return None;
     }
     let mut key_ids = key_ids.into_iter();
     let signing = match key_ids.next().flatten() {
@@ -51,72 +49,67 @@ pub(super) fn check(validator: &mut Validator<'_>) -> Option<JarKeys> {
     for key in others.chain(validator.raw.published_keys.iter().cloned()) {
         let position = published.len() + 1;
         if published.iter().any(|other| other.is_same_key(&key)) {
-            validator.refuse::<()>(
+            validator.problem(
                 &keys::JAR_KEY_FILE,
                 format!("repeats an earlier key as key {position}"),
                 "Remove the repetition.",
             );
         } else if published.iter().any(|other| other.key_id() == key.key_id()) {
-            validator.refuse::<()>(
+            validator.problem(
                 &keys::JAR_KEY_ID,
-                format!("gives key {position} the id of an earlier key"),
-                "Give each key an id of its own.",
+                format!("gives key {position} the ID of an earlier key"),
+                "Give each key an ID of its own.",
             );
         }
         published.push(key);
     }
-    Some(JarKeys { signing, published })
+    validator.partial.request_keys = published;
+    Some(signing)
 }
 
-/// The key that signs and the keys after it.
-fn files(validator: &mut Validator<'_>) -> Option<(Ed25519KeyPair, Vec<Ed25519PublicKey>)> {
+/// Reads the signing key and the keys that are only published.
+fn read_files(validator: &mut Validator<'_>) -> Option<(Ed25519KeyPair, Vec<Ed25519PublicKey>)> {
     let key = &keys::JAR_KEY_FILE;
-    let raw = validator.raw;
-    let paths = match raw.get(key).map(|value| &value.given) {
+    let paths = match validator.raw.given(key) {
         Some(Given::Files(paths)) => paths,
-        Some(Given::Unfit(fit)) => {
-            return validator.refuse(key, format!("is not {fit}"), "Write it in this form.");
+        Some(Given::WrongType(expected)) => return validator.valid(key, wrong_type(expected)),
+        Some(_) | None => {
+            validator.missing(key);
+            return None;
         }
-        Some(_) | None => return validator.missing(key),
     };
     let (first, others) = paths.split_first()?;
     let signing = read(validator, first, signing_key);
+    // Reads every file before it gives up on one.
     let published: Vec<_> = others
         .iter()
         .map(|path| read(validator, path, published_key))
         .collect();
-    // Every file was looked at before any is given up on.
     Some((signing?, published.into_iter().collect::<Option<_>>()?))
 }
 
-/// What the rule makes of a file; it also says whether the file holds a private key.
+/// Applies `rule` to a file. Its result also says whether the file contains a private key.
 fn read<T>(
     validator: &mut Validator<'_>,
     path: &Path,
     rule: impl Fn(&str) -> Result<(T, bool), PemError>,
 ) -> Option<T> {
     let key = &keys::JAR_KEY_FILE;
-    let found = private_file::read(path).and_then(|file| match rule(file.text.expose()) {
-        Ok(found) => Ok((found, file.readers, file.writers)),
-        Err(error) => unusable(error, path),
-    });
-    match found {
-        Ok(((found, is_private), readers, writers)) => {
-            if is_private {
-                validator.heed_readers(key, path, readers);
-            }
-            validator.heed_writers(key, path, writers);
-            Some(found)
-        }
-        Err(refusal) => validator.refuse(key, refusal.message, refusal.help),
+    let file = validator.valid(key, SecretFile::read(path, MAX_SECRET_KIB))?;
+    let found = rule(file.text.expose()).or_else(|error| unusable(error, path));
+    let (found, is_private) = validator.valid(key, found)?;
+    if is_private {
+        validator.check_readers(key, path, file.readers);
     }
+    validator.check_writers(key, path, file.writers);
+    Some(found)
 }
 
 fn signing_key(pem: &str) -> Result<(Ed25519KeyPair, bool), PemError> {
     Ok((Ed25519KeyPair::from_pem(pem)?, true))
 }
 
-/// A private key will sign later, or signed before; only its public half is taken.
+/// Takes the public half of a private key, which signs at another time.
 fn published_key(pem: &str) -> Result<(Ed25519PublicKey, bool), PemError> {
     match Ed25519KeyPair::from_pem(pem) {
         Err(PemError::PublicKey) => Ok((Ed25519PublicKey::from_pem(pem)?, false)),
@@ -124,27 +117,27 @@ fn published_key(pem: &str) -> Result<(Ed25519PublicKey, bool), PemError> {
     }
 }
 
-fn unusable<T>(error: PemError, path: &Path) -> Result<T, Refusal> {
+fn unusable<T>(error: PemError, path: &Path) -> Result<T, Invalid> {
     let path = path.display();
     let help = match error {
         PemError::CutOff | PemError::Damaged => {
-            format!("Copy the file again, whole. If there is no other copy: {NEW_KEY}")
+            format!("Copy the whole file again. If there is no other copy: {NEW_KEY}")
         }
         PemError::Several => "Put each key into a file of its own.".to_owned(),
         PemError::Encrypted => format!(
             "Remove the passphrase with `openssl pkey -in {path} -out NEW.pem`, and run `chmod 600 \
              NEW.pem`."
         ),
-        PemError::PublicKey => "Name the file with the private key first; public keys may stand \
-                                after it, and the one for Oten is not needed here."
+        PemError::PublicKey => "Name the file with the private key first. Files with public keys \
+                                may follow; the key registered with Oten is not needed here."
             .to_owned(),
         _ => NEW_KEY.to_owned(),
     };
-    refuse(format!("names a file that {error}: {path}"), help)
+    invalid(format!("names a file that {error}: {path}"), help)
 }
 
-/// One id for each key in their order; an empty one stands for the thumbprint.
-fn key_ids(text: &str) -> Result<Vec<Option<String>>, Refusal> {
+/// Accepts one ID for each key, in order. An empty one stands for the thumbprint.
+fn key_ids(text: &str) -> Result<Vec<Option<String>>, Invalid> {
     text.split(',')
         .map(str::trim)
         .map(|id| match id {

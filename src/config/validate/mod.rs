@@ -1,111 +1,93 @@
-//! The way from what was given to a [`Config`]: every rule, every problem at once.
+//! The validation of the given values. It applies every rule once and collects every problem.
 
-mod ca_file;
 mod client;
-mod count;
-mod duration;
-mod inline_secrets;
+mod file;
 mod issuer;
 mod jar_keys;
-mod listen;
-#[cfg(feature = "check")]
+mod network;
 mod partial;
-mod path;
-mod private_file;
-mod protocol;
 mod provider;
-mod proxies;
-mod proxy;
-mod refusal;
 mod session;
-mod session_keys;
+mod sign_in;
 mod site;
-mod store;
-mod store_connection;
-mod url;
 mod validator;
-mod visible_ascii;
+mod value;
+mod web_url;
 
-pub(super) use self::duration::human;
-#[cfg(feature = "check")]
 pub(crate) use self::partial::Partial;
-pub(crate) use self::url::is_loopback;
+pub(super) use self::{file::unreadable, value::format_duration};
 
-use super::{Config, ConfigError, keys, raw::Raw};
-use refusal::{Refusal, refuse};
+use super::{Config, ConfigError, Problem, keys, raw::Raw};
 use validator::Validator;
 
-/// The configuration, or everything that is wrong with it.
-pub(super) fn check(raw: &Raw) -> Result<Config, ConfigError> {
-    let mut validator = Validator::new(raw);
-    match whole(&mut validator) {
-        Some(config) if validator.problems.is_empty() => Ok(Config {
-            warnings: validator.warnings,
-            ..config
-        }),
-        _ => Err(ConfigError::new(validator.problems)),
-    }
+/// Returns the configuration, or every problem with it.
+pub(super) fn validate(raw: &Raw) -> Result<Config, ConfigError> {
+    let partial = examine(raw);
+    partial
+        .config
+        .ok_or_else(|| ConfigError::new(partial.problems))
 }
 
-/// Whether the rules of production hold.
+/// Returns the valid settings and every problem with the others.
+pub(super) fn examine(raw: &Raw) -> Partial {
+    let mut validator = Validator::new(raw);
+    let config = config(&mut validator);
+    let mut partial = validator.partial;
+    if partial.problems.is_empty() {
+        let warnings = partial.warnings.clone();
+        partial.config = config.map(|config| Config { warnings, ..config });
+    }
+    partial
+}
+
+/// Whether production's rules apply.
 pub(super) fn is_production(raw: &Raw) -> bool {
     let mut validator = Validator::new(raw);
-    issuer::check(&mut validator);
+    issuer::validate(&mut validator);
     validator.production
 }
 
-/// Runs every rule before it gives up on any.
-fn whole(validator: &mut Validator<'_>) -> Option<Config> {
-    let issuer = issuer::check(validator);
-    inline_secrets::check(validator);
-    let client = client::check(validator);
-    let provider = provider::check(validator, issuer.as_ref());
-    let site = site::check(validator);
-    let protocol = protocol::check(validator);
-    let session = session::check(validator);
-    let log_subjects = validator.required(&keys::LOG_SUBJECTS, flag);
-    let trusted_proxies = validator.required(&keys::TRUSTED_PROXIES, proxies::proxies);
-    let listen = listen::check(validator);
-    let (provider, site, protocol, session) = (provider?, site?, protocol?, session?);
+/// Applies every rule before it gives up on a missing or invalid value.
+fn config(validator: &mut Validator<'_>) -> Option<Config> {
+    // First, because it decides whether production's rules apply.
+    let issuer = issuer::validate(validator);
+    note_inline_secrets(validator);
+    let client = client::validate(validator);
+    let provider = provider::validate(validator, issuer.as_ref());
+    let site = site::validate(validator);
+    let sign_in = sign_in::validate(validator);
+    let session = session::validate(validator);
+    let log_subjects = validator.required(&keys::LOG_SUBJECTS, |text| {
+        value::choice(text, [("true", true), ("false", false)])
+    });
+    let network = network::validate(validator);
     Some(Config {
         issuer: issuer?,
         client: client?,
-        end_session_endpoint: provider.end_session_endpoint,
-        revocation_endpoint: provider.revocation_endpoint,
-        token_requests_per_minute: provider.token_requests_per_minute,
-        instances: provider.instances,
-        ca_file: provider.ca_file,
-        ca_certificates: provider.ca_certificates,
-        proxy: provider.proxy,
-        redirect_uri: site.redirect_uri,
-        post_logout_redirect_uri: site.post_logout_redirect_uri,
-        base_path: site.base_path,
-        callback_path: site.callback_path,
-        home: site.home,
-        scopes: protocol.scopes,
-        prompt: protocol.prompt,
-        max_age: protocol.max_age,
-        ui_locales: protocol.ui_locales,
-        request_object_lifetime: protocol.request_object_lifetime,
-        session_idle: session.idle,
-        session_lifetime: session.lifetime,
-        session_store: session.store,
-        session_keys: session.keys,
-        refresh: session.refresh,
-        refresh_grace: session.refresh_grace,
-        cookie_name: session.cookie_name,
+        provider: provider?,
+        site: site?,
+        sign_in: sign_in?,
+        session: session?,
         log_subjects: log_subjects?,
-        trusted_proxies: trusted_proxies?,
-        listen: listen?.site,
-        metrics_listen: listen?.metrics,
+        network: network?,
         warnings: Vec::new(),
     })
 }
 
-fn flag(text: &str) -> Result<bool, Refusal> {
-    match text {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => refuse("is neither true nor false", "Write `true` or `false`."),
+/// Reports secrets in a TOML file even if they are overridden. Such files get copied, shared and
+/// committed.
+fn note_inline_secrets(validator: &mut Validator<'_>) {
+    for (key, origin) in &validator.raw.inline_secrets {
+        validator.note_in_production(Problem {
+            key: key.name().to_owned(),
+            origin: origin.clone(),
+            message: "is a secret in plain text, in a file that gets copied and shared".to_owned(),
+            help: format!(
+                "Remove it from that file. Set {} instead, or set `{}` in that file to the path of \
+                 a file that contains only the secret.",
+                key.variable(),
+                key.file_name().unwrap_or_default(),
+            ),
+        });
     }
 }

@@ -1,53 +1,43 @@
-use std::path::{Path, PathBuf};
-
 use url::Url;
 
-use super::{ca_file, count::among, proxy, url::endpoint, validator::Validator};
+use super::{validator::Validator, value::count, web_url::endpoint};
 use crate::{
-    config::{Issuer, Proxy, keys, raw::Given},
-    http::CaCertificates,
+    config::{
+        Environment, Issuer, Proxy, keys,
+        problem::{Invalid, invalid},
+        raw::Given,
+        settings::ProviderSettings,
+    },
+    http::{CaCertificateError, CaCertificates},
 };
 
-/// What the operator knows about the provider beyond its issuer.
-pub(super) struct Provider {
-    pub(super) end_session_endpoint: Option<Url>,
-    pub(super) revocation_endpoint: Option<Url>,
-    pub(super) token_requests_per_minute: Option<u32>,
-    pub(super) instances: u32,
-    pub(super) ca_file: Option<PathBuf>,
-    pub(super) ca_certificates: CaCertificates,
-    pub(super) proxy: Proxy,
-}
-
-pub(super) fn check(validator: &mut Validator<'_>, issuer: Option<&Issuer>) -> Option<Provider> {
+pub(super) fn validate(
+    validator: &mut Validator<'_>,
+    issuer: Option<&Issuer>,
+) -> Option<ProviderSettings> {
     let production = validator.production;
     let endpoint = |text: &str| endpoint(text, production);
     let end_session_endpoint = validator.optional(&keys::END_SESSION_ENDPOINT, endpoint);
     let revocation_endpoint = validator.optional(&keys::REVOCATION_ENDPOINT, endpoint);
-    let limit = validator.optional(&keys::TOKEN_REQUESTS_PER_MINUTE, among(1..=1_000_000));
-    let documented = match issuer {
-        Some(Issuer::Environment(environment)) => Some(environment.token_requests_per_minute()),
-        _ => None,
-    };
-    let limit = limit.or(documented);
-    let ca_file = match validator.raw.get(&keys::CA_FILE).map(|value| &value.given) {
+    let limit = validator.optional(&keys::TOKEN_REQUESTS_PER_MINUTE, count(1..=1_000_000));
+    let environment = issuer.and_then(Issuer::environment);
+    let limit = limit.or(environment.map(Environment::token_requests_per_minute));
+    let ca_file = match validator.raw.given(&keys::CA_FILE) {
         Some(Given::File(path)) => Some(path.clone()),
         _ => None,
     };
-    let path = ca_file.as_deref().unwrap_or(Path::new(""));
-    let ca_certificates =
-        validator.optional(&keys::CA_FILE, |pem| ca_file::certificates(pem, path));
-    let proxy = proxy::check(validator, issuer);
-    let instances = validator.required(&keys::INSTANCES, among(1..=1_000))?;
+    let ca_certificates = validator.optional(&keys::CA_FILE, certificates);
+    let proxy = validator.required(&keys::PROXY, |text| proxy(text, issuer));
+    let instances = validator.required(&keys::INSTANCES, count(1..=1_000))?;
     if limit.is_some_and(|limit| instances > limit) {
-        validator.warn(
+        validator.warning(
             &keys::INSTANCES,
-            "is more than the token requests the provider takes in a minute",
-            "One for each is too many together: run fewer, or have the limit raised and set \
-             `token_requests_per_minute`.",
+            "is larger than the provider's limit on token requests per minute",
+            "One request per instance already exceeds the limit: run fewer instances, or have the \
+             limit raised and set `token_requests_per_minute`.",
         );
     }
-    Some(Provider {
+    let settings = ProviderSettings {
         end_session_endpoint,
         revocation_endpoint,
         token_requests_per_minute: limit,
@@ -55,5 +45,61 @@ pub(super) fn check(validator: &mut Validator<'_>, issuer: Option<&Issuer>) -> O
         ca_file,
         ca_certificates: ca_certificates.unwrap_or_default(),
         proxy: proxy?,
+    };
+    validator.partial.http = issuer.map(|issuer| settings.http_options(issuer));
+    Some(settings)
+}
+
+fn certificates(pem: &str) -> Result<CaCertificates, Invalid> {
+    CaCertificates::from_pem(pem).or_else(|error| {
+        let (message, help) = match error {
+            CaCertificateError::Empty => ("is empty".to_owned(), EXPORT),
+            CaCertificateError::NotPem => (
+                "is not PEM".to_owned(),
+                "Convert it, such as with `openssl x509 -inform der -in FILE -out FILE.pem`.",
+            ),
+            CaCertificateError::PrivateKey => (
+                "contains a private key".to_owned(),
+                "Name a file that contains only certificates, and keep the key secret.",
+            ),
+            CaCertificateError::NoCertificate => ("contains no certificate".to_owned(), EXPORT),
+            CaCertificateError::Malformed(position) => (
+                format!("is invalid: certificate {position} is cut off or not a certificate"),
+                EXPORT,
+            ),
+        };
+        invalid(message, help)
     })
+}
+
+const EXPORT: &str = "Export it again: each certificate from `-----BEGIN CERTIFICATE-----` to \
+                      `-----END CERTIFICATE-----`.";
+
+fn proxy(text: &str, issuer: Option<&Issuer>) -> Result<Proxy, Invalid> {
+    match text {
+        "system" => return Ok(Proxy::System),
+        "direct" => return Ok(Proxy::Direct),
+        _ => {}
+    }
+    let is_proxy = |url: Url| {
+        ["http", "https"].contains(&url.scheme())
+            && url.has_host()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    if !Url::parse(text).is_ok_and(is_proxy) {
+        return invalid(
+            "is not the URL of a proxy",
+            "Write `http://HOST:PORT`, with `USER:PASSWORD@` before the host if it requires them, \
+             or `direct`, or `system`.",
+        );
+    }
+    if matches!(issuer, Some(Issuer::Custom(url)) if url.scheme() == "http") {
+        return invalid(
+            "is set, but the issuer uses plain http: the proxy could read every secret",
+            "Remove it, or use an https issuer.",
+        );
+    }
+    Ok(Proxy::Url(text.into()))
 }

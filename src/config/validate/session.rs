@@ -1,58 +1,57 @@
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use super::{
-    duration::within,
-    refusal::{Refusal, refuse},
-    session_keys,
-    store::store_url,
-    store_connection,
-    validator::{Validator, one_of},
+    validator::Validator,
+    value::{choice, duration},
 };
-use crate::config::{RefreshPolicy, SealingKey, StoreUrl, keys};
+use crate::{
+    config::{
+        RefreshPolicy, StoreUrl, keys,
+        problem::{Invalid, invalid},
+        settings::SessionSettings,
+    },
+    seal::SealingKey,
+    secret::Secret,
+};
 
-const SHORTEST_SESSION: Duration = Duration::from_secs(60);
-const LONGEST_SESSION: Duration = Duration::from_secs(365 * 86_400);
-const LONGEST_REFRESH_GRACE: Duration = Duration::from_secs(3_600);
-const LONGEST_COOKIE_NAME: usize = 32;
+const MIN_SESSION: Duration = Duration::from_secs(60);
+const MAX_SESSION: Duration = Duration::from_secs(365 * 86_400);
+const MAX_REFRESH_GRACE: Duration = Duration::from_secs(3_600);
+const MAX_COOKIE_NAME_LENGTH: usize = 32;
 
-/// What is remembered, where, and for how long.
-pub(super) struct Session {
-    pub(super) idle: Duration,
-    pub(super) lifetime: Duration,
-    pub(super) store: StoreUrl,
-    pub(super) keys: Vec<SealingKey>,
-    pub(super) refresh: RefreshPolicy,
-    pub(super) refresh_grace: Duration,
-    pub(super) cookie_name: String,
-}
+const NEW_KEY: &str = "Create a key with `oten keygen session` or `openssl rand -base64 32`.";
 
-pub(super) fn check(validator: &mut Validator<'_>) -> Option<Session> {
-    let bounds = || within(SHORTEST_SESSION, LONGEST_SESSION);
-    let idle = validator.required(&keys::SESSION_IDLE, bounds());
-    let lifetime = validator.required(&keys::SESSION_LIFETIME, bounds());
-    if idle
-        .zip(lifetime)
-        .is_some_and(|(idle, lifetime)| idle > lifetime)
+pub(super) fn validate(validator: &mut Validator<'_>) -> Option<SessionSettings> {
+    let idle = validator.required(&keys::SESSION_IDLE, duration(MIN_SESSION..=MAX_SESSION));
+    let lifetime = validator.required(&keys::SESSION_LIFETIME, duration(MIN_SESSION..=MAX_SESSION));
+    if let Some((idle, lifetime)) = idle.zip(lifetime)
+        && idle > lifetime
     {
-        validator.refuse::<()>(
+        validator.problem(
             &keys::SESSION_IDLE,
             "is longer than `session_lifetime`",
             "Shorten it, or lengthen `session_lifetime`.",
         );
     }
-    let store = validator.required(&keys::SESSION_STORE, store_url);
-    let keys = session_keys::check(validator);
+    let store = validator.required(&keys::SESSION_STORE, StoreUrl::parse);
+    validator.partial.session_store.clone_from(&store);
+    let keys = sealing_keys(validator);
+    validator.partial.session_keys.clone_from(&keys);
     if let Some(store) = &store {
-        refuse_unsafe(validator, store);
-        store_connection::check(validator, store);
+        check_store(validator, store);
     }
-    let refresh = validator.required(&keys::REFRESH, refresh);
+    let refresh = validator.required(&keys::REFRESH, |text| {
+        choice(
+            text,
+            RefreshPolicy::ALL.map(|policy| (policy.name(), policy)),
+        )
+    });
     let refresh_grace = validator.required(
         &keys::REFRESH_GRACE,
-        within(Duration::ZERO, LONGEST_REFRESH_GRACE),
+        duration(Duration::ZERO..=MAX_REFRESH_GRACE),
     );
     let cookie_name = validator.required(&keys::COOKIE_NAME, cookie_name);
-    Some(Session {
+    Some(SessionSettings {
         idle: idle?,
         lifetime: lifetime?,
         store: store?,
@@ -63,59 +62,84 @@ pub(super) fn check(validator: &mut Validator<'_>) -> Option<Session> {
     })
 }
 
-/// A default store is not refused: an app may hand in another one, and is refused itself if it does
-/// not.
-fn refuse_unsafe(validator: &mut Validator<'_>, store: &StoreUrl) {
+/// Returns the valid keys, in order. Each invalid key is a problem of its own.
+fn sealing_keys(validator: &mut Validator<'_>) -> Vec<SealingKey> {
+    let Some(text) = validator.optional(&keys::SESSION_KEY, |text| Ok(Secret::from(text))) else {
+        return Vec::new();
+    };
+    let (mut found, mut texts) = (Vec::new(), HashSet::new());
+    for (index, text) in text.expose().split(',').map(str::trim).enumerate() {
+        let position = index + 1;
+        match SealingKey::from_base64(text) {
+            Some(_) if !texts.insert(text) => validator.problem(
+                &keys::SESSION_KEY,
+                format!("repeats an earlier key as key {position}"),
+                "Remove the repetition.",
+            ),
+            Some(key) => found.push(key),
+            None => validator.problem(
+                &keys::SESSION_KEY,
+                format!("is invalid: key {position} is not 32 bytes in base64"),
+                NEW_KEY,
+            ),
+        }
+    }
+    found
+}
+
+/// Checks a store that is set explicitly. The default one may be replaced by a store of the app,
+/// and [`Oten::new`](crate::Oten::new) rejects it otherwise.
+fn check_store(validator: &mut Validator<'_>, store: &StoreUrl) {
     if !validator.raw.is_set(&keys::SESSION_STORE) {
         return;
     }
-    let has_key = validator.raw.is_set(&keys::SESSION_KEY);
-    match store {
-        StoreUrl::Memory if validator.production => validator.refuse::<()>(
+    let is_memory = matches!(store, StoreUrl::Memory);
+    if is_memory && validator.production {
+        validator.problem(
             &keys::SESSION_STORE,
-            "is in memory, so a restart signs everybody out and a second process knows nobody, \
-             which production does not allow",
-            "Write `sqlite:PATH`, `redis://HOST` or `postgres://USER@HOST/DATABASE`; leave it out \
-             where the app hands in a store of its own.",
-        ),
-        StoreUrl::Memory => None,
-        _ if has_key => None,
-        _ => validator.refuse(
+            "is `memory:`, which production forbids: a restart signs every user out, and \
+             instances do not share sessions",
+            "Write `sqlite:PATH`, `redis://HOST` or `postgres://USER@HOST/DATABASE`; remove it if \
+             the app passes a store of its own.",
+        );
+    }
+    if !is_memory && !validator.raw.is_set(&keys::SESSION_KEY) {
+        validator.problem(
             &keys::SESSION_KEY,
-            "is missing, but `session_store` is outside of the process: whoever reads it could \
-             use the tokens in it",
-            format!("{} Set OTEN_SESSION_KEY to it.", session_keys::HELP),
-        ),
-    };
-}
-
-fn refresh(text: &str) -> Result<RefreshPolicy, Refusal> {
-    let names = RefreshPolicy::ALL.map(RefreshPolicy::name);
-    match RefreshPolicy::ALL
-        .into_iter()
-        .find(|policy| policy.name() == text)
-    {
-        Some(policy) => Ok(policy),
-        None => refuse(
-            "is no way to renew tokens",
-            format!("Write {}.", one_of(&names)),
-        ),
+            "is missing, but `session_store` is an external store: every reader of the store \
+             could use the tokens in it",
+            format!("{NEW_KEY} Set OTEN_SESSION_KEY to it."),
+        );
+    }
+    if validator.production && store.is_interceptable() {
+        let (message, help) = match store {
+            StoreUrl::Redis(_) => (
+                "is a remote Redis server without TLS",
+                "Write `rediss://` instead of `redis://`, and enable TLS on the server.",
+            ),
+            _ => (
+                "is a remote PostgreSQL server that is not authenticated",
+                "Add `?sslmode=verify-full`, with `&sslrootcert=FILE` for a private authority.",
+            ),
+        };
+        let message = format!("{message}: records can be read and changed in transit");
+        validator.warning(&keys::SESSION_STORE, message, help);
     }
 }
 
-fn cookie_name(text: &str) -> Result<String, Refusal> {
-    // `token` of RFC 9110 section 5.6.2, which RFC 6265 section 4.1.1 asks for.
+fn cookie_name(text: &str) -> Result<String, Invalid> {
+    // `token` of RFC 9110 section 5.6.2, which RFC 6265 section 4.1.1 requires.
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if text.len() > LONGEST_COOKIE_NAME || !text.bytes().all(is_token) {
-        return refuse(
+    if text.len() > MAX_COOKIE_NAME_LENGTH || !text.bytes().all(is_token) {
+        return invalid(
             "is not a cookie name",
-            format!("Use at most {LONGEST_COOKIE_NAME} letters, digits, `-` and `_`."),
+            format!("Use at most {MAX_COOKIE_NAME_LENGTH} letters, digits, `-` and `_`."),
         );
     }
     if text.starts_with("__") {
-        return refuse(
+        return invalid(
             "begins with `__`",
-            "Leave it out: `__Host-` or `__Secure-` is put in front where browsers allow it.",
+            "Remove it: `__Host-` or `__Secure-` is added where browsers allow it.",
         );
     }
     Ok(text.to_owned())

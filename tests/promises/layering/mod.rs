@@ -30,7 +30,6 @@ const FOUNDATIONS: usize = 4;
 const KNOWN_CIRCLES: &[&str] = &[
     "src/bin/oten",
     "src/check",
-    "src/config",
     "src/session/refresh",
     "src/session/refresh.rs",
     "src/session/refresher.rs",

@@ -194,7 +194,7 @@ async fn the_production_configuration_needs_credentials_and_keys_only() {
     for part in [
         "/run/secrets/oten-jar.pem",
         "/run/secrets/oten-session.key",
-        "session_store (from OTEN_SESSION_STORE): is in memory",
+        "session_store (from OTEN_SESSION_STORE): is `memory:`, which production forbids",
     ] {
         assert!(ended.stderr.contains(part), "{}", ended.stderr);
     }

@@ -173,7 +173,7 @@ fn portal(config: &Config) -> String {
         Issuer::Environment(environment) => {
             let users = match environment {
                 Environment::Sandbox => "test users",
-                Environment::Production => "real users",
+                _ => "real users",
             };
             format!(
                 "the {environment} developer portal of Oten ({users}; {})",

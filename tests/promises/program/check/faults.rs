@@ -276,7 +276,7 @@ async fn every_invalid_setting_is_reported_and_the_rest_is_checked() {
     let lines = report.lines("configuration");
     for words in [
         "[redirect_uri]",
-        "Let it begin with `https://`",
+        "Begin it with `https://`",
         "Did you mean `OTEN_CLIENT_ID`?",
         "[session_idle]",
     ] {

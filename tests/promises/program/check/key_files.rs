@@ -56,6 +56,6 @@ async fn a_key_file_that_every_user_may_read_is_a_warning() {
     let (code, report) = site.report(&[]).await;
     assert_eq!(code, 0, "outside of production it works: {report:#?}");
     let lines = report.lines("configuration");
-    assert!(lines.contains("everybody may read"), "{lines}");
+    assert!(lines.contains("every user may read"), "{lines}");
     assert!(lines.contains(&format!("chmod 600 {file}")), "{lines}");
 }

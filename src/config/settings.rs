@@ -1,0 +1,79 @@
+//! The settings of a valid configuration, in groups.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use url::Url;
+
+use super::{issuer::Issuer, refresh_policy::RefreshPolicy, store_url::StoreUrl};
+use crate::{
+    http::{CaCertificates, HttpOptions, Proxy},
+    seal::SealingKey,
+};
+
+/// The settings about the provider, apart from its issuer.
+#[derive(Clone, Debug)]
+pub(super) struct ProviderSettings {
+    pub(super) end_session_endpoint: Option<Url>,
+    pub(super) revocation_endpoint: Option<Url>,
+    /// For all instances together.
+    pub(super) token_requests_per_minute: Option<u32>,
+    pub(super) instances: u32,
+    pub(super) ca_file: Option<PathBuf>,
+    /// The content of `ca_file`.
+    pub(super) ca_certificates: CaCertificates,
+    pub(super) proxy: Proxy,
+}
+
+impl ProviderSettings {
+    pub(super) fn http_options(&self, issuer: &Issuer) -> HttpOptions {
+        HttpOptions {
+            loopback: issuer.is_loopback(),
+            ca_certificates: self.ca_certificates.clone(),
+            proxy: self.proxy.clone(),
+        }
+    }
+}
+
+/// The URLs and paths of the app.
+#[derive(Clone, Debug)]
+pub(super) struct SiteSettings {
+    pub(super) redirect_uri: Url,
+    pub(super) post_logout_redirect_uri: Option<Url>,
+    /// Empty, or a path such as `/app` without a trailing slash.
+    pub(super) base_path: String,
+    /// The redirect URI's path without the base path.
+    pub(super) callback_path: String,
+    /// A local path, as the browser sees it.
+    pub(super) home: String,
+}
+
+/// The parameters of authorization requests.
+#[derive(Clone, Debug)]
+pub(super) struct SignInSettings {
+    pub(super) scopes: Vec<String>,
+    pub(super) prompt: Option<String>,
+    pub(super) max_age: Option<Duration>,
+    pub(super) ui_locales: Option<String>,
+    pub(super) request_object_lifetime: Duration,
+}
+
+/// The settings about sessions, their store and the refresh of their tokens.
+#[derive(Clone, Debug)]
+pub(super) struct SessionSettings {
+    pub(super) idle: Duration,
+    pub(super) lifetime: Duration,
+    pub(super) store: StoreUrl,
+    pub(super) keys: Vec<SealingKey>,
+    pub(super) refresh: RefreshPolicy,
+    pub(super) refresh_grace: Duration,
+    pub(super) cookie_name: String,
+}
+
+/// The addresses of the program and of the proxies in front of it.
+#[derive(Clone, Debug)]
+pub(super) struct NetworkSettings {
+    pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) listen: SocketAddr,
+    pub(super) metrics_listen: Option<SocketAddr>,
+}
