@@ -23,14 +23,32 @@ use crate::{
 /// [`Router::route_layer`](axum::Router::route_layer) to the routes it protects.
 ///
 /// ```
-/// # use axum::{Router, routing::get};
-/// # fn protected(oten: &axum_oten::Oten) -> Router {
-/// Router::new()
+/// use axum::{Router, body::Body, http::{Request, StatusCode}, routing::get};
+/// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+/// # use tower::ServiceExt;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let config = Config::builder()
+/// #     .environment(Environment::Sandbox)
+/// #     .client_id("my-site")
+/// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+/// #     .redirect_uri("http://localhost:3000/callback")
+/// #     .build()?;
+/// # let oten = Oten::new(config, MemoryStore::default())?;
+/// let staff = oten.require_login().authorize(|user| {
+///     user.claim("workspace").is_some_and(|workspace| workspace == "staff")
+/// });
+/// let app: Router = Router::new()
 ///     .route("/admin", get(async || "for the staff"))
-///     .route_layer(oten.require_login().authorize(|user| {
-///         user.claim("workspace").is_some_and(|workspace| workspace == "staff")
-///     }))
-/// # }
+///     .route_layer(staff)
+///     .route("/", get(async || "for everyone"))
+///     .layer(oten.layer());
+///
+/// let allowed = app.clone().oneshot(Request::get("/").body(Body::empty())?).await?;
+/// assert_eq!(allowed.status(), StatusCode::OK);
+/// let denied = app.oneshot(Request::get("/admin").body(Body::empty())?).await?;
+/// assert_eq!(denied.status(), StatusCode::UNAUTHORIZED);
+/// # Ok(()) }
 /// ```
 #[derive(Clone)]
 #[must_use]
