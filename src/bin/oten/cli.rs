@@ -3,17 +3,7 @@ use std::{env, ffi::OsString, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{
-        authorize_url::{self, AuthorizeUrlArgs},
-        check::{self, CheckArgs},
-        demo::{self, DemoArgs},
-        emulator::{self, EmulatorArgs},
-        health::{self, HealthArgs},
-        keygen::{self, KeygenArgs},
-        register::{self, RegisterArgs},
-        run,
-        serve::{self, ServeArgs},
-    },
+    commands::{authorize_url, check, demo, emulator, health, keygen, register, run, serve},
     error::Error,
 };
 
@@ -29,34 +19,34 @@ pub(crate) struct Cli {
 enum Command {
     /// Run the site with an emulated Oten; needs no registration and no configuration
     ///
-    /// Of the environment only `OTEN_LISTEN` is used.
-    Demo(DemoArgs),
+    /// Ignores `OTEN_` variables other than `OTEN_LISTEN`.
+    Demo(demo::DemoArgs),
     /// Run the site against Oten or another configured issuer
-    Serve(ServeArgs),
-    /// Run `serve` if the environment configures a site, otherwise `demo`; containers use it
+    Serve(serve::ServeArgs),
+    /// Run `serve` if the environment configures a site, otherwise `demo`
     ///
-    /// Every `OTEN_` variable except `OTEN_LISTEN` configures a site. If the configuration is
+    /// Containers run it by default. Every `OTEN_` variable except `OTEN_LISTEN` configures a site. If the configuration is
     /// incomplete, the command lists the missing settings and fails; it does not run the demo.
     Run,
     /// Check the configuration, the provider, the client and the session store
     ///
-    /// Sends one token request with a made-up code to verify the client's credentials. Exits with 0
+    /// Sends one token request with an invalid code to verify the client's credentials. Exits with 0
     /// if no check failed, with 1 if one failed, and with 2 if nothing could be checked.
-    Check(CheckArgs),
+    Check(check::CheckArgs),
     /// Check whether the provider's endpoints, or the site itself, respond
     ///
     /// Exits with 0 if all respond, with 1 if one does not, and with 2 if none could be requested.
-    Health(HealthArgs),
+    Health(health::HealthArgs),
     /// Run an emulated Oten alone, for a site in another process
-    Emulator(EmulatorArgs),
+    Emulator(emulator::EmulatorArgs),
     /// Print the values to enter in Oten's developer portal
     ///
     /// The client's ID and secret may be missing: the portal issues them.
-    Register(RegisterArgs),
-    /// Generate a key that signs requests, or one that encrypts tokens in the session store
-    Keygen(KeygenArgs),
+    Register(register::RegisterArgs),
+    /// Generate a key that signs requests or encrypts tokens in the session store
+    Keygen(keygen::KeygenArgs),
     /// Print an authorization URL and its contents, for support cases
-    AuthorizeUrl(AuthorizeUrlArgs),
+    AuthorizeUrl(authorize_url::AuthorizeUrlArgs),
 }
 
 impl Cli {

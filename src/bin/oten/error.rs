@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use axum_oten::{config::ConfigError, emulator::EmulatorError};
+use axum_oten::{config::ConfigError, emulator::EmulatorError, jose::PemError};
 use thiserror::Error;
 
 const SESSION_KEY_HELP: &str = "set OTEN_SESSION_KEY to the output of `oten keygen session`";
@@ -29,10 +29,7 @@ pub(crate) enum Error {
     #[error("the session key {} is empty. Remove the file; a new key is generated at the next start", .path.display())]
     EmptySessionKey { path: PathBuf },
     #[error("{} {error}. Name the file with the Ed25519 public key in PEM, as printed by `oten keygen ed25519`", .path.display())]
-    PublicKey {
-        path: PathBuf,
-        error: axum_oten::jose::PemError,
-    },
+    PublicKey { path: PathBuf, error: PemError },
     #[error("{} contains no certificate in PEM. Name the file that begins with `-----BEGIN CERTIFICATE-----`", .0.display())]
     Certificate(PathBuf),
     #[error("{} contains no private key in PEM, or one with a passphrase. Name the certificate's key, without a passphrase", .0.display())]
@@ -61,14 +58,11 @@ pub(crate) enum Error {
     Store(#[from] axum_oten::store::StoreError),
     #[error("the emulator cannot be set up")]
     Emulator(#[from] EmulatorError),
-    #[error("cannot listen on {address}: {}", describe_listen(*.address, .error))]
+    #[error("cannot listen on {address}: {}", describe_listen(*.address, .option, .error))]
     Listen {
         address: SocketAddr,
-        error: io::Error,
-    },
-    #[error("cannot serve metrics on {address}: {error}. Choose another `metrics_listen`")]
-    ListenForMetrics {
-        address: SocketAddr,
+        /// The option that sets the address.
+        option: &'static str,
         error: io::Error,
     },
     #[error("the metrics recorder cannot be set up")]
@@ -113,20 +107,21 @@ fn describe_create(error: &io::Error) -> String {
     }
 }
 
-fn describe_listen(address: SocketAddr, error: &io::Error) -> String {
+fn describe_listen(address: SocketAddr, option: &str, error: &io::Error) -> String {
     let next = SocketAddr::new(address.ip(), address.port().wrapping_add(1).max(1024));
     match error.kind() {
         ErrorKind::AddrInUse => format!(
             "another program uses this address. Stop it, or choose another address, such as \
-             `--listen {next}`"
+             `{option} {next}`"
         ),
         ErrorKind::PermissionDenied => {
             format!(
-                "this user lacks the permission. Choose a port from 1024 on, such as `--listen {next}`"
+                "this user lacks the permission. Choose a port from 1024 on, such as `{option} \
+                 {next}`"
             )
         }
         ErrorKind::AddrNotAvailable => format!(
-            "this machine does not have that address. Choose one of its own, such as `--listen \
+            "this machine does not have that address. Choose one of its own, such as `{option} \
              127.0.0.1:{}`",
             address.port()
         ),
@@ -164,6 +159,7 @@ mod tests {
         ] {
             let error = Error::Listen {
                 address: address.parse().unwrap(),
+                option: "--listen",
                 error: kind.into(),
             };
             let text = error.to_string();

@@ -131,5 +131,9 @@ async fn serve_uses_the_configured_metrics_address() {
     let address = url.replace("http://", "").replace("/metrics", "");
     let ended = run(serve.env("OTEN_METRICS_LISTEN", address)).await;
     assert!(!ended.status.success());
-    assert!(ended.stderr.contains("metrics_listen"), "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("--metrics-listen"),
+        "{}",
+        ended.stderr
+    );
 }

@@ -1,4 +1,4 @@
-use std::{env, fs, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{env, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum_oten::{
     Config, MemoryStore, Oten, Secret,
@@ -10,11 +10,14 @@ use axum_oten::{
 use clap::Args;
 use toml::{Table, Value};
 
-use super::{emulator::ClientKind, settings::ListenArgs};
+use super::{
+    emulator::{ClientKind, describe_users},
+    settings::ListenArgs,
+};
 use crate::{
     error::Error,
     server::{Metrics, Server},
-    site::{self, SecurityHeaders, Site},
+    site::{self, Site},
     terminal,
 };
 
@@ -53,28 +56,21 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Error> {
     let (client, client_description) = client(&config);
     let emulator_url = issuer.parse().map_err(|_| EmulatorError::Issuer)?;
     let emulator = Emulator::builder().client(client).mount(emulator_url)?;
-    let users: Vec<_> = emulator.users().collect();
-    let names: Vec<&str> = users.iter().map(|(name, _)| *name).collect();
-    let site = Arc::new(Site::new(config.base_path(), users));
-    let headers = SecurityHeaders::new(&config);
-    let mut home = config.redirect_uri().clone();
-    home.set_path(&site.path("/"));
     let oten = Oten::new(config, MemoryStore::default())?;
-    let app = site::routes(&oten, &site, server.stopping());
-    let app = app.nest(EMULATOR_PATH, emulator.router());
+    let site = Site::new(oten.clone(), emulator.users().collect());
     terminal::print_banner(
         "Oten demo site",
         &[
-            ("Open", home.as_str()),
-            ("Users", &format!("{}; no passwords", names.join(", "))),
+            ("Open", site.url().as_str()),
+            ("Users", &describe_users(&emulator)),
             ("Client", client_description),
             ("Provider", &format!("an emulated Oten at {issuer}")),
             ("Metrics", metrics.url()),
             ("Stop", "Ctrl-C"),
         ],
     );
-    let app = site::canonical_origin(home, &site, app);
-    let app = site::harden(app, &oten, site, headers);
+    let app = site::routes(&site, server.stopping()).nest(EMULATOR_PATH, emulator.router());
+    let app = site::harden(&site, site::canonical_origin(&site, app));
     // No load balancer sends requests to a demo.
     server.serve(app, Duration::ZERO, oten.shutdown()).await
 }

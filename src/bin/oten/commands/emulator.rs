@@ -89,7 +89,11 @@ pub(crate) async fn run(args: EmulatorArgs) -> Result<(), Error> {
     let address = server.address();
     let issuer = issuer(&args, address)?;
     let path = issuer.path().trim_end_matches('/').to_owned();
-    let emulator = emulator(&args, client, issuer)?;
+    let mut emulator = Emulator::builder().client(client);
+    if !args.post_logout_redirect_uri.is_empty() {
+        emulator = emulator.advertise_end_session();
+    }
+    let emulator = emulator.mount(issuer)?;
     if !address.ip().is_loopback() {
         tracing::warn!(%address, "any client that reaches the emulator can sign in as any user");
     }
@@ -117,69 +121,62 @@ fn issuer(args: &EmulatorArgs, address: SocketAddr) -> Result<Url, EmulatorError
     Ok(issuer)
 }
 
-/// The client to register, and the setting by which a site gets its secret.
+/// The client to register, and the setting by which a site authenticates as it.
 fn client(args: &EmulatorArgs) -> Result<(EmulatedClient, String), Error> {
-    let is_public = args.client == ClientKind::Public;
-    let has_secret = args.client_secret.is_some() || args.client_secret_file.is_some();
-    if is_public && has_secret {
-        return Err(Error::Arguments(
-            "a public client has no secret: remove the option with the secret, or choose another \
-             `--client`",
-        ));
-    }
-    if args.client != ClientKind::Eddsa && args.public_key.is_some() {
-        return Err(Error::Arguments(
-            "only a client that signs with a key has one: add `--client eddsa`, or remove \
-             `--public-key`",
-        ));
-    }
-    if is_public {
-        let client = EmulatedClient::public(&args.client_id);
-        return Ok((client, "OTEN_CLIENT_TYPE=public".to_owned()));
-    }
     let read = |file| fs::read_to_string(file).map_err(Error::read_file(file));
-    let secret = match (&args.client_secret, &args.client_secret_file) {
-        (Some(secret), _) => Secret::from(secret.as_str()),
-        (None, Some(file)) => Secret::from(read(file)?.trim_end()),
-        (None, None) => Secret::random(),
+    let given = match (&args.client_secret, &args.client_secret_file) {
+        (Some(secret), _) => Some(Secret::from(secret.as_str())),
+        (None, Some(file)) => Some(Secret::from(read(file)?.trim_end())),
+        (None, None) => None,
     };
-    let setting = if has_secret {
-        "OTEN_CLIENT_SECRET, as passed to this command".to_owned()
-    } else {
-        format!("OTEN_CLIENT_SECRET={}", secret.expose())
+    let id = &args.client_id;
+    let (mut client, setting) = match (args.client, given) {
+        (ClientKind::Public, None) => (
+            EmulatedClient::public(id),
+            "OTEN_CLIENT_TYPE=public".to_owned(),
+        ),
+        (ClientKind::Public, Some(_)) => {
+            return Err(Error::Arguments(
+                "a public client has no secret: remove the option with the secret, or choose \
+                 another `--client`",
+            ));
+        }
+        (_, Some(secret)) => (
+            EmulatedClient::confidential(id, secret.expose()),
+            "OTEN_CLIENT_SECRET, as passed to this command".to_owned(),
+        ),
+        (_, None) => {
+            let secret = Secret::random();
+            (
+                EmulatedClient::confidential(id, secret.expose()),
+                format!("OTEN_CLIENT_SECRET={}", secret.expose()),
+            )
+        }
     };
-    let mut client = EmulatedClient::confidential(&args.client_id, secret.expose());
-    if let Some(file) = &args.public_key {
-        let key = Ed25519PublicKey::from_pem(&read(file)?).map_err(|error| Error::PublicKey {
-            path: file.clone(),
+    if let Some(path) = &args.public_key {
+        if args.client != ClientKind::Eddsa {
+            return Err(Error::Arguments(
+                "only a client that signs with a key has one: add `--client eddsa`, or remove \
+                 `--public-key`",
+            ));
+        }
+        let key = Ed25519PublicKey::from_pem(&read(path)?).map_err(|error| Error::PublicKey {
+            path: path.clone(),
             error,
         })?;
         client = client.request_object_key(&key.to_jwk());
     }
-    Ok((client, setting))
-}
-
-fn emulator(
-    args: &EmulatorArgs,
-    mut client: EmulatedClient,
-    issuer: Url,
-) -> Result<Emulator, Error> {
     for uri in &args.redirect_uri {
         client = client.redirect_uri(uri);
     }
     for uri in &args.post_logout_redirect_uri {
         client = client.post_logout_redirect_uri(uri);
     }
-    let mut builder = Emulator::builder().client(client);
-    if !args.post_logout_redirect_uri.is_empty() {
-        builder = builder.advertise_end_session();
-    }
-    Ok(builder.mount(issuer)?)
+    Ok((client, setting))
 }
 
 /// Prints the settings of a site that uses this emulator.
 fn print_banner(args: &EmulatorArgs, emulator: &Emulator, secret_setting: String) {
-    let names: Vec<&str> = emulator.users().map(|(name, _)| name).collect();
     let mut settings = vec![
         format!("OTEN_ISSUER={}", emulator.issuer()),
         format!("OTEN_CLIENT_ID={}", args.client_id),
@@ -200,10 +197,16 @@ fn print_banner(args: &EmulatorArgs, emulator: &Emulator, secret_setting: String
         };
         settings.push(format!("{name}{uri}"));
     }
-    let users = format!("{}; no passwords", names.join(", "));
+    let users = describe_users(emulator);
     let mut lines = vec![("Issuer", emulator.issuer()), ("Users", &users)];
     let labels = std::iter::once("Set").chain(std::iter::repeat(""));
     lines.extend(labels.zip(settings.iter().map(String::as_str)));
     lines.push(("Stop", "Ctrl-C"));
     terminal::print_banner("Oten emulator, for development and tests", &lines);
+}
+
+/// Lists the users that can sign in.
+pub(super) fn describe_users(emulator: &Emulator) -> String {
+    let names: Vec<&str> = emulator.users().map(|(name, _)| name).collect();
+    format!("{}; no passwords", names.join(", "))
 }

@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use axum_oten::{
     Config, Secret,
-    config::{ClientType, ConfigBuilder, ConfigError, Environment, Issuer, Jar, Origin},
+    config::{ClientType, ConfigBuilder, ConfigError, Issuer, Jar, Origin},
 };
 use clap::Args;
 use serde_json::{Value, json};
@@ -102,13 +102,17 @@ impl<'a> Sheet<'a> {
 
     fn to_text(&self) -> String {
         let config = self.config;
-        let (method, signing) = self.jar;
+        let (application_type, type_note) = self.application_type;
+        let (method, method_note) = self.jar;
         let method = method.unwrap_or("none");
         let logout = config.post_logout_redirect_uri();
         let mut lines = vec![
             ("Register at", portal(config)),
             ("Application name", self.name.clone()),
-            ("Application type", with_note(self.application_type)),
+            (
+                "Application type",
+                format!("{application_type} ({type_note})"),
+            ),
             ("Redirect URI", config.redirect_uri().to_string()),
             (
                 "Post-logout redirect URI",
@@ -116,7 +120,7 @@ impl<'a> Sheet<'a> {
             ),
             ("Back-channel logout URI", config.back_channel_logout_uri()),
             ("Scopes", config.scopes().join(" ")),
-            ("JAR signing method", with_note((method, signing))),
+            ("JAR signing method", format!("{method} ({method_note})")),
         ];
         let keys = config.client().published_keys();
         if !keys.is_empty() {
@@ -163,17 +167,14 @@ impl<'a> Sheet<'a> {
     }
 }
 
-fn with_note((name, note): (&str, &str)) -> String {
-    format!("{name} ({note})")
-}
-
 /// Names the portal. Each environment has its own, with separate clients and credentials.
 fn portal(config: &Config) -> String {
     match config.issuer() {
         Issuer::Environment(environment) => {
-            let users = match environment {
-                Environment::Sandbox => "test users",
-                _ => "real users",
+            let users = if config.issuer().is_production() {
+                "real users"
+            } else {
+                "test users"
             };
             format!(
                 "the {environment} developer portal of Oten ({users}; {})",

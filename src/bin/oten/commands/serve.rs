@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use axum_oten::{Config, Oten, store};
 use clap::Args;
 
@@ -8,7 +6,7 @@ use crate::{
     error::Error,
     key_file,
     server::{Metrics, PRE_STOP_DELAY, Server},
-    site::{self, SecurityHeaders, Site},
+    site::{self, Site},
     terminal,
 };
 
@@ -27,24 +25,20 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Error> {
     tracing::info!(store = %config.session_store(), "sessions are stored");
     let server = Server::bind(config.listen()).await?;
     let metrics = Metrics::start(config.metrics_listen()).await?;
-    let provider = site::provider_origin(&config);
-    let site = Arc::new(Site::new(config.base_path(), Vec::new()));
-    let public_url = format!("{}{}", config.origin(), site.path("/"));
-    let headers = SecurityHeaders::new(&config);
     let store = store::open(config.session_store()).await?;
     let oten = Oten::new(config, store)?;
-    let app = site::routes(&oten, &site, server.stopping());
+    let site = Site::new(oten.clone(), Vec::new());
     terminal::print_banner(
         "Oten site",
         &[
             ("Listening on", &format!("http://{}", server.address())),
-            ("Public URL", &public_url),
-            ("Provider", &provider),
+            ("Public URL", site.url().as_str()),
+            ("Provider", &site::provider_origin(oten.config())),
             ("Metrics", metrics.url()),
             ("Stop", "Ctrl-C"),
         ],
     );
-    let app = site::harden(app, &oten, site, headers);
+    let app = site::harden(&site, site::routes(&site, server.stopping()));
     server.serve(app, PRE_STOP_DELAY, oten.shutdown()).await
 }
 

@@ -1,8 +1,8 @@
 //! Connections: limited in number, time and size, and closed in order.
 
-use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Extension, Router, extract::ConnectInfo, serve::Listener};
+use axum::{BoxError, Extension, Router, extract::ConnectInfo, serve::Listener};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto::Builder, graceful::GracefulShutdown},
@@ -17,6 +17,8 @@ use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{either::Either, sync::CancellationToken};
 use tower::Layer;
+
+use crate::error::Error;
 
 /// Limits on clients.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +101,7 @@ impl Connections {
                 watcher.watch(connection.into_owned()).await
             };
             tokio::spawn(async move {
-                let outcome: Result<(), Box<dyn Error + Send + Sync>> = connection.await;
+                let outcome: Result<(), BoxError> = connection.await;
                 if let Err(error) = outcome {
                     tracing::debug!(%error, %peer, "a connection failed");
                 }
@@ -110,6 +112,21 @@ impl Connections {
         drop(socket);
         shutdown.shutdown().await;
     }
+}
+
+/// Binds an address and returns it with its port; port 0 selects a free port.
+pub(super) async fn bind(
+    address: SocketAddr,
+    option: &'static str,
+) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |error| Error::Listen {
+        address,
+        option,
+        error,
+    };
+    let socket = TcpListener::bind(address).await.map_err(failed)?;
+    let address = socket.local_addr().map_err(failed)?;
+    Ok((socket, address))
 }
 
 /// Waits for a free permit, then for a connection.

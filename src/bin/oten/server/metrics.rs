@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, time};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use tower_http::{limit::RequestBodyLimitLayer, timeout::TimeoutLayer};
 
-use super::connections::{Connections, Limits};
+use super::connections::{self, Connections, Limits};
 use crate::error::Error;
 
 /// Bounds in seconds. Most calls take a few hundredths of a second, and none more than ten seconds.
@@ -41,9 +41,7 @@ impl Metrics {
                 _server: None,
             });
         };
-        let failed = |error| Error::ListenForMetrics { address, error };
-        let socket = TcpListener::bind(address).await.map_err(failed)?;
-        let address = socket.local_addr().map_err(failed)?;
+        let (socket, address) = connections::bind(address, "--metrics-listen").await?;
         let durations = Matcher::Full(Metric::ProviderRequestDuration.name().to_owned());
         let handle = PrometheusBuilder::new()
             .set_buckets_for_metric(durations, BUCKETS)

@@ -15,6 +15,8 @@ use axum::{
     middleware,
     response::Response,
 };
+#[cfg(not(unix))]
+use tokio::signal::ctrl_c;
 #[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::{
@@ -48,9 +50,7 @@ pub(crate) struct Server {
 impl Server {
     /// Binds the address; port 0 selects a free port.
     pub(crate) async fn bind(address: SocketAddr) -> Result<Self, Error> {
-        let failed = |error| Error::Listen { address, error };
-        let socket = TcpListener::bind(address).await.map_err(failed)?;
-        let address = socket.local_addr().map_err(failed)?;
+        let (socket, address) = connections::bind(address, "--listen").await?;
         Ok(Self {
             socket,
             address,
@@ -86,31 +86,24 @@ impl Server {
     ///
     /// [`Error::SecondSignal`] if a second signal ends it at once.
     pub(crate) async fn serve(
-        self,
+        mut self,
         app: Router,
         pre_stop_delay: Duration,
         shut_down: impl Future<Output = ()>,
     ) -> Result<(), Error> {
-        let Self {
-            socket,
-            mut signals,
-            stopping,
-            tls,
-            ..
-        } = self;
         let app = app.layer(middleware::map_response_with_state(
-            stopping.clone(),
+            self.stopping.clone(),
             close_when_stopping,
         ));
         let closing = CancellationToken::new();
         let connections = Connections {
             app,
-            tls,
+            tls: self.tls,
             limits: Limits::default(),
         };
-        let mut connections = pin!(connections.serve(socket, closing.clone()));
+        let mut connections = pin!(connections.serve(self.socket, closing.clone()));
         let delay = tokio::select! {
-            Some(signal) = signals.recv() => match signal {
+            Some(signal) = self.signals.recv() => match signal {
                 StopSignal::Terminate => pre_stop_delay,
                 StopSignal::Interrupt => Duration::ZERO,
             },
@@ -118,7 +111,7 @@ impl Server {
             () = &mut connections => Duration::ZERO,
         };
         tracing::info!("stopping");
-        stopping.cancel();
+        self.stopping.cancel();
         let drain = async {
             let _ = timeout(delay, &mut connections).await;
             closing.cancel();
@@ -129,7 +122,7 @@ impl Server {
         };
         tokio::select! {
             () = drain => Ok(()),
-            Some(_) = signals.recv() => Err(Error::SecondSignal),
+            Some(_) = self.signals.recv() => Err(Error::SecondSignal),
         }
     }
 }
@@ -158,9 +151,13 @@ enum StopSignal {
 }
 
 /// Receives every stop signal from now on.
-#[cfg(unix)]
+#[cfg_attr(
+    not(unix),
+    expect(clippy::unnecessary_wraps, reason = "on Unix it can fail")
+)]
 fn stop_signals() -> io::Result<UnboundedReceiver<StopSignal>> {
     let (sender, receiver) = unbounded_channel();
+    #[cfg(unix)]
     for (kind, stop) in [
         (SignalKind::interrupt(), StopSignal::Interrupt),
         (SignalKind::terminate(), StopSignal::Terminate),
@@ -170,15 +167,9 @@ fn stop_signals() -> io::Result<UnboundedReceiver<StopSignal>> {
             while signals.recv().await.is_some() && sender.send(stop).is_ok() {}
         });
     }
-    Ok(receiver)
-}
-
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "on Unix it can fail")]
-fn stop_signals() -> io::Result<UnboundedReceiver<StopSignal>> {
-    let (sender, receiver) = unbounded_channel();
+    #[cfg(not(unix))]
     tokio::spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() && sender.send(StopSignal::Interrupt).is_ok() {}
+        while ctrl_c().await.is_ok() && sender.send(StopSignal::Interrupt).is_ok() {}
     });
     Ok(receiver)
 }

@@ -11,58 +11,48 @@ use url::Url;
 
 use super::{HEALTHZ, READYZ, Site};
 
-/// Restricts an app to the origin of `home`.
+/// Restricts an app to the origin of the site.
 ///
 /// The callback leads to one origin, and a cookie of `localhost` is not sent to `127.0.0.1`. A
 /// browser that uses `localhost` is redirected. Other hosts are rejected: a page could point its
 /// own name to this machine (DNS rebinding), or a container's port could have another number.
-pub(crate) fn canonical_origin(home: Url, site: &Site, app: Router) -> Router {
-    // Supervisors use any name of the machine.
-    let probes = [HEALTHZ, READYZ].map(|path| site.path(path));
-    let origin = Arc::new(CanonicalOrigin { home, probes });
-    app.layer(middleware::from_fn_with_state(origin, check_host))
+pub(crate) fn canonical_origin(site: &Arc<Site>, app: Router) -> Router {
+    app.layer(middleware::from_fn_with_state(Arc::clone(site), check_host))
 }
 
-struct CanonicalOrigin {
-    home: Url,
-    probes: [String; 2],
-}
-
-async fn check_host(
-    State(origin): State<Arc<CanonicalOrigin>>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn check_host(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let requested = request.headers().get(HOST).and_then(parse_host);
     let is_navigation = matches!(*request.method(), Method::GET | Method::HEAD);
+    // Supervisors use any name of the machine.
+    let is_probe = [HEALTHZ, READYZ]
+        .iter()
+        .any(|probe| site.path(probe) == path);
+    let mut home = site.url();
     match requested {
-        Some(url) if url.origin() == origin.home.origin() => next.run(request).await,
-        _ if origin.probes.iter().any(|probe| probe == path) => next.run(request).await,
-        Some(url) if is_navigation && origin.is_localhost(&url) => {
-            let mut target = origin.home.clone();
-            target.set_path(path);
-            target.set_query(request.uri().query());
-            Redirect::temporary(target.as_str()).into_response()
+        _ if is_probe => next.run(request).await,
+        Some(url) if url.origin() == home.origin() => next.run(request).await,
+        Some(url) if is_navigation && is_localhost(&url, &home) => {
+            home.set_path(path);
+            home.set_query(request.uri().query());
+            Redirect::temporary(home.as_str()).into_response()
         }
-        _ => (StatusCode::MISDIRECTED_REQUEST, origin.explanation()).into_response(),
+        _ => (StatusCode::MISDIRECTED_REQUEST, explanation(&home)).into_response(),
     }
 }
 
-impl CanonicalOrigin {
-    fn is_localhost(&self, url: &Url) -> bool {
-        url.host_str() == Some("localhost")
-            && url.port_or_known_default() == self.home.port_or_known_default()
-    }
+/// Whether the URL has the name `localhost` and the port of `home`.
+fn is_localhost(url: &Url, home: &Url) -> bool {
+    url.host_str() == Some("localhost")
+        && url.port_or_known_default() == home.port_or_known_default()
+}
 
-    fn explanation(&self) -> String {
-        let port = self.home.port_or_known_default().unwrap_or_default();
-        format!(
-            "The demo is available at {} only, to browsers on its own machine.\n\
-             Publish a container's port under the same number: --publish 127.0.0.1:{port}:{port}\n",
-            self.home
-        )
-    }
+fn explanation(home: &Url) -> String {
+    let port = home.port_or_known_default().unwrap_or_default();
+    format!(
+        "The demo is available at {home} only, to browsers on its own machine.\n\
+         Publish a container's port under the same number: --publish 127.0.0.1:{port}:{port}\n"
+    )
 }
 
 /// Parses a `Host` header, which must contain a host and a port only.

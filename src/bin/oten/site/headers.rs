@@ -7,6 +7,8 @@ use axum::{
 };
 use axum_oten::{Config, config::Issuer};
 
+use super::Site;
+
 /// Headers of every response, besides the content security policy.
 const HEADERS: [(&str, &str); 4] = [
     ("x-content-type-options", "nosniff"),
@@ -22,31 +24,14 @@ const HEADERS: [(&str, &str); 4] = [
 /// Browsers use https only for one year. Subdomains are not included: they may be other sites.
 const STRICT_TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// The security headers that depend on the configuration.
-#[derive(Debug)]
-pub(crate) struct SecurityHeaders {
-    policy: HeaderValue,
-    /// Whether browsers reach the site over https.
-    https: bool,
-}
-
-impl SecurityHeaders {
-    pub(crate) fn new(config: &Config) -> Self {
-        Self {
-            policy: content_security_policy(&sign_out_targets(config)),
-            https: config.secure_cookies(),
-        }
-    }
-}
-
-/// Allows pages their own stylesheet and icon, and forms that lead to the site or to one of
-/// `form_targets`. Browsers apply `form-action` to redirects, too: the sign-out form redirects to
-/// the provider, which may redirect again.
-fn content_security_policy(form_targets: &[String]) -> HeaderValue {
-    let form_action = [&["'self'".to_owned()], form_targets].concat().join(" ");
+/// Allows pages their own stylesheet and icon, and forms that lead to the site or to one of its sign-out
+/// targets. Browsers apply `form-action` to redirects, too: the sign-out form redirects to the
+/// provider, which may redirect again.
+pub(super) fn content_security_policy(config: &Config) -> HeaderValue {
+    let form_targets = sign_out_targets(config).join(" ");
     let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action {form_action}; \
-         base-uri 'none'; frame-ancestors 'none'",
+        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self' \
+         {form_targets}; base-uri 'none'; frame-ancestors 'none'",
     );
     // An origin is ASCII, so the conversion does not fail.
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
@@ -80,10 +65,7 @@ fn sign_out_targets(config: &Config) -> Vec<String> {
 
 /// Adds the headers that a response lacks. Pages of the library and the emulator have a content
 /// security policy of their own.
-pub(super) async fn add_missing(
-    State(site): State<Arc<SecurityHeaders>>,
-    mut response: Response,
-) -> Response {
+pub(super) async fn add_missing(State(site): State<Arc<Site>>, mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers
@@ -92,8 +74,8 @@ pub(super) async fn add_missing(
     }
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
-        .or_insert_with(|| site.policy.clone());
-    if site.https {
+        .or_insert_with(|| site.content_security_policy.clone());
+    if site.oten.config().secure_cookies() {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT_SECURITY);
     }
     response

@@ -5,14 +5,17 @@ mod headers;
 mod pages;
 mod probes;
 
-pub(crate) use self::{
-    canonical_origin::canonical_origin,
-    headers::{SecurityHeaders, provider_origin},
-};
+pub(crate) use self::{canonical_origin::canonical_origin, headers::provider_origin};
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, extract::Request, http::StatusCode, middleware, routing::get};
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, StatusCode},
+    middleware,
+    routing::get,
+};
 use axum_oten::{Config, Oten, RedactedUri};
 use tokio_util::sync::CancellationToken;
 use tower_http::{
@@ -21,6 +24,7 @@ use tower_http::{
     trace::{DefaultOnRequest, DefaultOnResponse, TraceLayer},
 };
 use tracing::Level;
+use url::Url;
 
 use crate::error::Error;
 
@@ -39,28 +43,38 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 /// waits for the lease of a process that died.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What the pages show about the site.
+/// The site: the library's handle, and what its pages show.
 #[derive(Debug)]
 pub(crate) struct Site {
-    base_path: String,
+    oten: Oten,
     stylesheet: String,
+    content_security_policy: HeaderValue,
     /// Name and email address of the users that can sign in at the emulator.
     users: Vec<(&'static str, &'static str)>,
 }
 
 impl Site {
-    /// A site below a base path: empty, or such as `/app`. The home page lists `users`.
-    pub(crate) fn new(base_path: &str, users: Vec<(&'static str, &'static str)>) -> Self {
-        Self {
-            base_path: base_path.to_owned(),
+    /// The home page lists `users`.
+    pub(crate) fn new(oten: Oten, users: Vec<(&'static str, &'static str)>) -> Arc<Self> {
+        Arc::new(Self {
             stylesheet: pages::stylesheet_path(),
+            content_security_policy: headers::content_security_policy(oten.config()),
+            oten,
             users,
-        }
+        })
+    }
+
+    /// The URL of the home page.
+    pub(crate) fn url(&self) -> Url {
+        let mut url = self.oten.config().redirect_uri().clone();
+        url.set_path(&self.path("/"));
+        url.set_query(None);
+        url
     }
 
     /// A path of the site as the browser requests it.
     pub(crate) fn path(&self, path: &str) -> String {
-        match (self.base_path.as_str(), path) {
+        match (self.oten.config().base_path(), path) {
             // A router nested at `/app` has a route for `/app`, but not for `/app/`.
             (base, "/") if !base.is_empty() => base.to_owned(),
             (base, path) => format!("{base}{path}"),
@@ -79,7 +93,8 @@ pub(crate) fn check_paths(config: &Config) -> Result<(), Error> {
 }
 
 /// The site's routes, inside the library's layer. The site is not ready once `stopping` is cancelled.
-pub(crate) fn routes(oten: &Oten, site: &Arc<Site>, stopping: CancellationToken) -> Router {
+pub(crate) fn routes(site: &Arc<Site>, stopping: CancellationToken) -> Router {
+    let oten = &site.oten;
     let protected = Router::new()
         .route(PROFILE, get(pages::profile))
         .route(ME, get(pages::me))
@@ -101,7 +116,7 @@ pub(crate) fn routes(oten: &Oten, site: &Arc<Site>, stopping: CancellationToken)
     for (path, probe) in &probes {
         app = app.route(path, probe.clone());
     }
-    let base = site.base_path.as_str();
+    let base = oten.config().base_path();
     if base.is_empty() {
         return app;
     }
@@ -116,13 +131,8 @@ pub(crate) fn routes(oten: &Oten, site: &Arc<Site>, stopping: CancellationToken)
 }
 
 /// Adds limits, security headers, error pages and a request log to an app.
-pub(crate) fn harden(
-    app: Router,
-    oten: &Oten,
-    site: Arc<Site>,
-    headers: SecurityHeaders,
-) -> Router {
-    let oten = oten.clone();
+pub(crate) fn harden(site: &Arc<Site>, app: Router) -> Router {
+    let oten = site.oten.clone();
     let span = move |request: &Request| {
         tracing::info_span!(
             "request",
@@ -143,11 +153,11 @@ pub(crate) fn harden(
             TIMEOUT,
         ))
         .layer(middleware::map_response_with_state(
-            site,
+            Arc::clone(site),
             pages::add_error_page,
         ))
         .layer(middleware::map_response_with_state(
-            Arc::new(headers),
+            Arc::clone(site),
             headers::add_missing,
         ))
         .layer(trace)

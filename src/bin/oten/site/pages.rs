@@ -146,13 +146,9 @@ fn describe(status: StatusCode) -> (&'static str, &'static str) {
             "No response in time",
             "The site took too long to respond. Please try again in a moment.",
         ),
-        status if status.is_server_error() => (
-            "An error on our side",
-            "The site could not respond to your request. Please try again in a moment.",
-        ),
         _ => (
-            "Request not understood",
-            "The site could not process this request.",
+            "Request failed",
+            "The site could not respond to this request. Please try again in a moment.",
         ),
     }
 }
