@@ -25,8 +25,9 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Run `serve` if the environment configures a site, otherwise `demo`
     ///
-    /// Containers run it by default. Every `OTEN_` variable except `OTEN_LISTEN` configures a site. If the configuration is
-    /// incomplete, the command lists the missing settings and fails; it does not run the demo.
+    /// Containers run it by default. Every `OTEN_` variable except `OTEN_LISTEN` configures a site.
+    /// If the configuration is incomplete, the command lists the missing settings and fails; it does
+    /// not run the demo.
     Run,
     /// Check the configuration, the provider, the client and the session store
     ///

@@ -78,7 +78,7 @@ async fn b4_no_header_determines_the_site_origin() {
         let home = get("/").await.text().await.unwrap();
         assert!(!home.contains("evil"), "{header:?}");
     }
-    // Nor do they make a cross-site sign-out look like one of the site.
+    // They do not make a cross-site sign-out pass as same-origin, either.
     let out = client
         .post(site.at("/logout"))
         .header("origin", "https://evil.example");

@@ -28,7 +28,7 @@ pub(super) struct Limits {
     /// How long a TLS handshake or the head of a request may take, and how long an idle connection
     /// stays open.
     pub(super) head_timeout: Duration,
-    /// The size of a request's head with its request line, give or take one read.
+    /// The size of a request's head in bytes, with the request line. One more read may be buffered.
     pub(super) head_bytes: usize,
     /// How many headers a request may have.
     pub(super) headers: usize,
@@ -79,7 +79,7 @@ impl Connections {
                 break;
             };
             let mut stream = TimeoutStream::new(stream);
-            // A client that does not read would otherwise keep its connection forever.
+            // A client that does not read would otherwise occupy its connection forever.
             stream.set_write_timeout(Some(limits.write_timeout));
             let stream = Box::pin(stream);
             let app = Extension(ConnectInfo(peer)).layer(self.app.clone());

@@ -1,4 +1,4 @@
-//! The one HTTP server of the program: it listens, limits its clients and stops gracefully.
+//! The program's HTTP server: it listens, limits its clients and stops gracefully.
 
 mod connections;
 mod metrics;
@@ -35,7 +35,8 @@ use crate::error::Error;
 pub(crate) const PRE_STOP_DELAY: Duration = Duration::from_secs(3);
 
 /// How long responses may take after the listener is closed. Token refreshes have 15 seconds more.
-/// Together with [`PRE_STOP_DELAY`] that is less than the 30 seconds after which Kubernetes kills.
+/// Together with [`PRE_STOP_DELAY`] that is less than the 30 seconds after which Kubernetes kills
+/// the process.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A server with a bound address.

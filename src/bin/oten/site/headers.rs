@@ -24,9 +24,9 @@ const HEADERS: [(&str, &str); 4] = [
 /// Browsers use https only for one year. Subdomains are not included: they may be other sites.
 const STRICT_TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Allows pages their own stylesheet and icon, and forms that lead to the site or to one of its sign-out
-/// targets. Browsers apply `form-action` to redirects, too: the sign-out form redirects to the
-/// provider, which may redirect again.
+/// Allows pages their own stylesheet and icon, and forms that lead to the site or to one of its
+/// sign-out targets. Browsers apply `form-action` to redirects, too: the sign-out form redirects to
+/// the provider, which may redirect again.
 pub(super) fn content_security_policy(config: &Config) -> HeaderValue {
     let form_targets = sign_out_targets(config).join(" ");
     let policy = format!(

@@ -16,7 +16,7 @@ async fn assert_fails(site: &CheckedSite, checks: &[&str], words: &[&str]) {
     }
 }
 
-/// Nothing fails, and this check warns.
+/// No check fails, and this one warns.
 async fn assert_warns(site: &CheckedSite, check: &str, words: &[&str]) {
     let (code, report) = site.report(&[]).await;
     assert_eq!(report.failed(), [""; 0], "{report:#?}");
