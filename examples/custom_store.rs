@@ -2,9 +2,9 @@
 //! `SessionStore`, **for a single process**.
 //!
 //! A `SessionStore` saves, loads and deletes without conditions, so locks in this process make the
-//! operations atomic. If two processes share the store, both may accept the same sign-in, a deleted
-//! session may return, both may refresh the same tokens, and a member of a set may be lost. A store
-//! for several processes needs conditional writes, as the stores of this crate use them.
+//! operations atomic. If two processes shared the store, both could accept the same sign-in or refresh
+//! the same tokens, and a deleted session could return. A store for several processes needs
+//! conditional writes, as the stores of this crate use them.
 //!
 //! ```console
 //! $ export OTEN_ENVIRONMENT=sandbox OTEN_CLIENT_ID=... OTEN_CLIENT_SECRET=...

@@ -7,10 +7,10 @@
 //!
 //! Every record gets a random nonce of 96 bits, because processes do not share a counter. With
 //! AES-GCM or ChaCha20-Poly1305, a repeated nonce reveals the difference of two plaintexts and allows
-//! forgeries, so a key could seal at most 2^32 records (NIST SP 800-38D section 8.3). With
+//! forgeries. A key could then seal at most 2^32 records (NIST SP 800-38D section 8.3). With
 //! AES-GCM-SIV, a repeated nonce only reveals whether two records with the same associated data are
-//! equal, which a reader of the store sees anyway, so a key needs no replacement after a number of
-//! records. XChaCha20-Poly1305 would also work, but aws-lc-rs does not provide it.
+//! equal, so a key needs no replacement after a number of records. XChaCha20-Poly1305 would also work,
+//! but aws-lc-rs does not provide it.
 
 use std::{fmt, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! Helpers for stores outside this process.
+//! Helpers for external stores.
 
 use std::time::Duration;
 

@@ -214,8 +214,8 @@ impl Debug for StoredRecord {
 
 /// The key of a record: a hash of the record's kind and ID.
 ///
-/// Because only hashes are stored, a reader of the store learns no ID that would work as a cookie,
-/// and no cookie value can address a record of another kind.
+/// The hash hides IDs that would work as cookies from readers of the store. It also prevents a cookie
+/// value from addressing a record of another kind.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordKey {
     hash: [u8; 32],

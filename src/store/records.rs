@@ -56,8 +56,8 @@ impl RecordKind {
     ///
     /// A session contains no secret: its content neither signs a user in nor authorizes a call, and
     /// its tokens are sealed in a record of their own. **The app's data and the user's claims are
-    /// stored in plain text**, so a request of a signed-in user needs no decryption, and a changed
-    /// key signs no user out.
+    /// stored in plain text.** A request of a signed-in user therefore needs no decryption, and a
+    /// changed key signs no user out.
     fn is_sealed(self) -> bool {
         match self {
             Self::Session

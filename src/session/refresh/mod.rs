@@ -139,8 +139,8 @@ impl Refresh {
             .unwrap_or_else(|error| RefreshOutcome::StoreDown(Arc::new(error)));
         if let RefreshOutcome::Fresh(tokens) | RefreshOutcome::NotRefreshable(tokens) = &outcome {
             let (session, due_at) = (self.request.session, tokens.refresh_due_at());
+            // If this fails, the next request starts a refresh early and finds fresh tokens.
             let noted = self.refresher.sessions.note_refresh(session, due_at).await;
-            // Otherwise the next request asks for a refresh too early and finds fresh tokens.
             if let Err(error) = noted {
                 tracing::debug!(%error, "failed to store when the next token refresh is due");
             }
@@ -243,8 +243,8 @@ impl Refresh {
     /// Returns whether the response contains an ID token for the same user.
     ///
     /// An ID token is optional here (OpenID Connect Core section 12.2). One whose key cannot be
-    /// loaded in time is ignored, because the provider itself sent the other tokens and they must be
-    /// stored before the lease expires.
+    /// loaded in time is ignored: the other tokens came from the provider itself and must be stored
+    /// before the lease expires.
     async fn has_valid_id_token(
         &self,
         metadata: &ProviderMetadata,

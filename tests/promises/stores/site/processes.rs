@@ -139,9 +139,9 @@ async fn after_the_kill(
     doomed.kill().await;
     assert!(cut_off.await.unwrap().is_err());
 
-    let asked = Instant::now();
+    let requested = Instant::now();
     let answer = visitor.get(&other.at("/profile")).await;
-    assert!(asked.elapsed() < LEASE, "{:?}", asked.elapsed());
+    assert!(requested.elapsed() < LEASE, "{:?}", requested.elapsed());
     assert!(
         taken.elapsed() > Duration::from_secs(14),
         "not its turn yet"

@@ -107,7 +107,7 @@ async fn o2_a_refresh_in_flight_does_not_restore_a_session(location: StoreLocati
     let mut browser = due(&site).await;
     let held = site.emulator.hold(Token);
     let mut tab = browser.clone();
-    let renewing = tokio::spawn(async move {
+    let refreshing = tokio::spawn(async move {
         let answer = tab.get("/profile").await;
         (answer, tab)
     });
@@ -115,7 +115,7 @@ async fn o2_a_refresh_in_flight_does_not_restore_a_session(location: StoreLocati
     let mut old = browser.clone();
     assert_eq!(browser.post("/logout").await.status, StatusCode::SEE_OTHER);
     held.release();
-    let (answer, mut tab) = renewing.await.unwrap();
+    let (answer, mut tab) = refreshing.await.unwrap();
     assert_eq!(answer.location(), "/login?return_to=%2Fprofile");
     assert_eq!(site.emulator.refreshes(), 1);
     for browser in [&mut tab, &mut old, &mut browser] {
