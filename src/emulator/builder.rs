@@ -123,7 +123,8 @@ impl EmulatorBuilder {
     pub async fn start(self) -> Result<Emulator, EmulatorError> {
         let listener = Server::listen().await.map_err(EmulatorError::Listen)?;
         let address = listener.local_addr().map_err(EmulatorError::Listen)?;
-        let core = Arc::new(self.core(format!("http://{address}"), String::new())?);
+        let issuer = Url::parse(&format!("http://{address}")).map_err(|_| EmulatorError::Issuer)?;
+        let core = self.core(&issuer)?;
         let server = Server::start(listener, address, &core);
         Ok(Emulator::new(core, Some(server)))
     }
@@ -155,10 +156,7 @@ impl EmulatorBuilder {
         if !is_web || issuer.query().is_some() || issuer.fragment().is_some() {
             return Err(EmulatorError::Issuer);
         }
-        let path = issuer.path().trim_end_matches('/').to_owned();
-        let issuer = issuer.as_str().trim_end_matches('/').to_owned();
-        let core = self.core(issuer, path)?;
-        Ok(Emulator::new(Arc::new(core), None))
+        Ok(Emulator::new(self.core(&issuer)?, None))
     }
 
     fn with(mut self, extension: Extension) -> Self {
@@ -166,7 +164,7 @@ impl EmulatorBuilder {
         self
     }
 
-    fn core(self, issuer: String, path: String) -> Result<Core, EmulatorError> {
+    fn core(self, issuer: &Url) -> Result<Arc<Core>, EmulatorError> {
         let mut clients = BTreeMap::new();
         for client in self.clients {
             let client = client.register()?;
@@ -175,7 +173,8 @@ impl EmulatorBuilder {
                 return Err(EmulatorError::DuplicateClient(id));
             }
         }
-        Ok(Core::new(issuer, path, clients, self.clock, self.settings))
+        let core = Core::new(issuer, clients, self.clock, self.settings);
+        Ok(Arc::new(core))
     }
 }
 

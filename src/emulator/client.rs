@@ -157,14 +157,15 @@ impl EmulatedClient {
 
     fn request_form(&self) -> Result<RequestForm, &'static str> {
         match &self.secret {
-            Some(secret) if !self.without_request_object => {
-                if self.request_object_keys.is_empty() {
-                    return Ok(RequestForm::Hs256(secret.clone()));
-                }
+            Some(_) if self.without_request_object => Ok(RequestForm::Plain),
+            Some(secret) if self.request_object_keys.is_empty() => {
+                Ok(RequestForm::Hs256(secret.clone()))
+            }
+            Some(_) => {
                 let jwk_set = json!({ "keys": self.request_object_keys });
                 parse_request_object_keys(&jwk_set).map(RequestForm::EdDsa)
             }
-            _ => Ok(RequestForm::Plain),
+            None => Ok(RequestForm::Plain),
         }
     }
 }
@@ -240,10 +241,9 @@ fn parse_request_object_keys(jwk_set: &Value) -> Result<JwkSet, &'static str> {
 
 fn is_acceptable(uri: &str) -> bool {
     Url::parse(uri).is_ok_and(|url| {
-        let scheme = url.scheme();
         url.fragment().is_none()
             && url.has_host()
-            && (scheme == "https" || scheme == "http" && is_loopback(&url))
+            && (url.scheme() == "https" || url.scheme() == "http" && is_loopback(&url))
     })
 }
 

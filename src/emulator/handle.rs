@@ -6,9 +6,9 @@ use url::Url;
 
 use super::{
     endpoints::{self, authorize::read_request, end_session::LogoutRequest, sign_in},
-    error::{EmulatorError, Rejection},
+    error::EmulatorError,
     faults::{Deviation, Endpoint, PlannedFault, hold::HoldGuard},
-    messages::authorization::AuthorizationRequest,
+    messages::{Form, authorization::AuthorizationRequest},
     server::Server,
     state::{
         Core,
@@ -27,11 +27,10 @@ pub struct Emulator {
     server: Option<Arc<Server>>,
 }
 
-/// The user's side: consent, denial and logout without a browser.
+/// Methods that act as the user, without a browser.
 ///
-/// These methods run in the process of the test, without cookies and planned faults, and count as
-/// calls of their endpoint. They validate requests as strictly as the endpoints do, so each request
-/// object can be used only once.
+/// They run in the test process, without cookies and planned faults, and count as calls of their
+/// endpoint. They are as strict as the endpoints, so each request object can be used only once.
 impl Emulator {
     /// Signs `user` in and approves the authorization request, as the user does in a browser.
     /// Returns the client's callback URL, which contains the code.
@@ -51,7 +50,7 @@ impl Emulator {
         let user = found.ok_or_else(|| EmulatorError::UnknownUser(user.to_owned()))?;
         let request = self.read_request(authorization_url.as_ref())?;
         let session = SignedIn::new(user, self.core.now());
-        self.core.state().sessions.start(session.clone());
+        self.core.state().start_session(session.clone());
         Ok(sign_in::approve(&self.core, &request, session))
     }
 
@@ -64,11 +63,11 @@ impl Emulator {
     /// [`EmulatorError::NotAnAuthorizationUrl`].
     pub fn deny(&self, authorization_url: impl AsRef<str>) -> Result<Url, EmulatorError> {
         let request = self.read_request(authorization_url.as_ref())?;
-        redirect(sign_in::deny(&request))
+        Ok(sign_in::deny(&request))
     }
 
     /// Responds to a valid authorization request with an error of the provider, such as
-    /// `server_error`. Returns the client's callback URL.
+    /// `server_error`. Returns the client's callback URL with this error.
     ///
     /// # Errors
     ///
@@ -80,11 +79,8 @@ impl Emulator {
         error: &str,
     ) -> Result<Url, EmulatorError> {
         let request = self.read_request(authorization_url.as_ref())?;
-        redirect(
-            request
-                .callback
-                .reject(error, "Error requested by the test"),
-        )
+        let description = "Error requested by the test";
+        Ok(request.callback.with_error(error, description))
     }
 
     /// Opens the end-session URL, as a browser does. Returns the URL to which the browser returns,
@@ -104,7 +100,7 @@ impl Emulator {
         let query = self
             .query(end_session_url.as_ref(), Endpoint::EndSession)
             .ok_or(EmulatorError::NotAnEndSessionUrl)?;
-        let request = LogoutRequest::read(&self.core, query.as_bytes());
+        let request = LogoutRequest::new(&self.core, Form::parse(query.as_bytes()));
         let request = request.map_err(EmulatorError::Rejected)?;
         request.end_named_sessions(&self.core);
         Ok(request.return_to)
@@ -134,7 +130,7 @@ impl Emulator {
     }
 }
 
-/// The provider's side: what the emulator is, and what its administrators change.
+/// Methods that act as the provider or its administrator.
 impl Emulator {
     pub(super) fn new(core: Arc<Core>, server: Option<Server>) -> Self {
         Self {
@@ -162,7 +158,7 @@ impl Emulator {
         USERS.iter().map(|user| (user.name, user.email))
     }
 
-    /// Disables a user, as an administrator does. Unknown users have no effect.
+    /// Disables a user, as an administrator does. Has no effect for an unknown user.
     ///
     /// A disabled user cannot sign in, refreshes fail with `invalid_grant`, and the userinfo and
     /// validation endpoints reject the user's access tokens.
@@ -212,7 +208,7 @@ impl Emulator {
     #[must_use]
     pub fn sids_of(&self, user: &str) -> Vec<String> {
         let state = self.core.state();
-        let sessions = state.sessions.iter();
+        let sessions = state.sessions.values();
         sessions
             .filter(|session| session.user.sub == user)
             .map(|session| session.sid.to_string())
@@ -268,9 +264,9 @@ impl Emulator {
     }
 }
 
-/// The test's side: faults, deviations and counters.
+/// Methods that control faults, deviations and counters.
 impl Emulator {
-    /// Makes responses deviate from correct content, in addition to earlier deviations, until
+    /// Adds a deviation to the emulator's responses, until
     /// [`clear_deviations`](Self::clear_deviations).
     pub fn deviate(&self, deviation: Deviation) {
         self.core.state().deviations.push(deviation);
@@ -295,8 +291,8 @@ impl Emulator {
 
     /// Holds requests to an endpoint until the returned guard is released or dropped.
     ///
-    /// A test can so collect concurrent requests without sleeping. Held requests count as calls, and
-    /// planned faults apply after the release.
+    /// This lets a test collect concurrent requests without sleeping. Held requests count as calls,
+    /// and planned faults apply after the release.
     pub fn hold(&self, endpoint: Endpoint) -> HoldGuard {
         self.core.state().holds.add(endpoint)
     }
@@ -308,15 +304,15 @@ impl Emulator {
         state.calls.get(&endpoint).copied().unwrap_or_default()
     }
 
-    /// Returns how often authenticated clients requested a refresh, successful or not. Calls that a
-    /// fault answered before the endpoint do not count.
+    /// Returns how often authenticated clients requested a refresh, successful or not. Calls
+    /// that fail by a fault before they reach the endpoint do not count.
     #[must_use]
     pub fn refreshes(&self) -> u64 {
         self.core.state().grants.refreshes
     }
 
-    /// Returns how often a refresh used a refresh token that was already used. Each time the
-    /// emulator revoked all tokens of that sign-in (RFC 9700 section 4.14.2).
+    /// Returns how often a client sent a refresh token that was already used. Each time the emulator
+    /// revokes all tokens of that sign-in (RFC 9700 section 4.14.2).
     #[must_use]
     pub fn reuse_detected(&self) -> u64 {
         self.core.state().grants.reuse_detected
@@ -352,12 +348,5 @@ impl fmt::Debug for Emulator {
         f.debug_struct("Emulator")
             .field("issuer", &self.core.issuer)
             .finish_non_exhaustive()
-    }
-}
-
-fn redirect(rejection: Rejection) -> Result<Url, EmulatorError> {
-    match rejection.redirect {
-        Some(callback) => Ok(*callback),
-        None => Err(EmulatorError::Rejected(rejection)),
     }
 }

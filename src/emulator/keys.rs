@@ -22,11 +22,8 @@ impl ProviderKey {
         }
     }
 
-    /// Signs any header and claims, valid or not.
-    pub(super) fn sign(&self, header: &Map<String, Value>, claims: &Map<String, Value>) -> String {
-        jws(header, claims, |message| {
-            self.key.sign(message).to_bytes().to_vec()
-        })
+    pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.key.sign(message).to_bytes().to_vec()
     }
 
     pub(super) fn public_jwk(&self, algorithm_name: &str) -> Value {

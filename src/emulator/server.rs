@@ -14,7 +14,6 @@ use hyper_util::{
 use tokio::{
     net::{TcpListener, TcpSocket},
     sync::Mutex,
-    task::JoinHandle,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -34,19 +33,13 @@ pub(super) struct Server {
 
 enum Phase {
     Running {
-        accepting: JoinHandle<()>,
-        connections: Connections,
+        stop: CancellationToken,
+        /// The task that accepts connections, and a task for each connection.
+        tasks: TaskTracker,
     },
     /// The port is bound but not listening: connections are refused, and other programs cannot take
     /// the port.
     Stopped(Option<TcpSocket>),
-}
-
-/// The open connections: `stop` closes them, `tasks` waits until they are closed.
-#[derive(Clone, Default)]
-struct Connections {
-    stop: CancellationToken,
-    tasks: TaskTracker,
 }
 
 impl Server {
@@ -67,19 +60,12 @@ impl Server {
     /// Closes the listener and every connection.
     pub(super) async fn stop(&self) {
         let mut phase = self.phase.lock().await;
-        let Phase::Running {
-            accepting,
-            connections,
-        } = &mut *phase
-        else {
+        let Phase::Running { stop, tasks } = &*phase else {
             return;
         };
-        accepting.abort();
-        // Waits until the listener is dropped; the error only says that the task was aborted.
-        let _ = accepting.await;
-        connections.stop.cancel();
-        connections.tasks.close();
-        let _ = tokio::time::timeout(Duration::from_secs(1), connections.tasks.wait()).await;
+        stop.cancel();
+        tasks.close();
+        let _ = tokio::time::timeout(Duration::from_secs(1), tasks.wait()).await;
         *phase = Phase::Stopped(self.reserve().ok());
     }
 
@@ -105,34 +91,33 @@ impl Server {
 
 impl Phase {
     fn run(listener: TcpListener, app: Router) -> Self {
-        let connections = Connections::default();
-        Self::Running {
-            accepting: tokio::spawn(accept(listener, app, connections.clone())),
-            connections,
-        }
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let accepting = accept(listener, app, stop.clone(), tasks.clone());
+        tasks.spawn(stop.clone().run_until_cancelled_owned(accepting));
+        Self::Running { stop, tasks }
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Phase::Running {
-            accepting,
-            connections,
-        } = self.phase.get_mut()
-        {
-            accepting.abort();
-            connections.stop.cancel();
+        if let Phase::Running { stop, .. } = self.phase.get_mut() {
+            stop.cancel();
         }
     }
 }
 
 /// Serves each connection in a task of its own. `axum::serve` cannot close a single connection.
-async fn accept(mut listener: TcpListener, app: Router, connections: Connections) {
+async fn accept(
+    mut listener: TcpListener,
+    app: Router,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
     loop {
         let (stream, _) = Listener::accept(&mut listener).await;
-        let token = connections.stop.child_token();
+        let token = stop.child_token();
         let app = app.clone().layer(Extension(Connection(token.clone())));
-        connections.tasks.spawn(async move {
+        tasks.spawn(async move {
             let service = TowerToHyperService::new(app);
             let server = auto::Builder::new(TokioExecutor::new());
             let serving = server.serve_connection(TokioIo::new(stream), service);

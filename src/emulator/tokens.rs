@@ -4,7 +4,6 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha512};
 
 use super::{
-    client::RegisteredClient,
     faults::Deviation,
     keys::{ProviderKey, base64url, hmac_sha256, jws},
     state::{
@@ -38,13 +37,7 @@ pub enum LogoutTarget<'a> {
 }
 
 /// Issues the tokens of a successful token response (RFC 6749 section 5.1).
-pub(super) fn issue(
-    core: &Core,
-    client: &RegisteredClient,
-    grant: &Arc<Grant>,
-    scope: &str,
-    is_refresh: bool,
-) -> Value {
+pub(super) fn issue(core: &Core, grant: &Arc<Grant>, scope: &str, is_refresh: bool) -> Value {
     let now = core.now();
     let settings = &core.settings;
     let state = &mut *core.state();
@@ -58,7 +51,7 @@ pub(super) fn issue(
     let header = header(core, &state.key, "at+jwt");
     let mut claims = access_token_claims(core, &token);
     claims.insert("jti".into(), json!(base64url(*random_bytes::<16>())));
-    let access_token = state.key.sign(&header, &claims);
+    let access_token = jws(&header, &claims, |message| state.key.sign(message));
     let mut response = object([
         ("access_token", json!(access_token)),
         ("token_type", json!("Bearer")),
@@ -68,7 +61,7 @@ pub(super) fn issue(
     // OpenID Connect Core section 12.2: the ID token of a refresh carries no nonce.
     let nonce = grant.nonce.as_deref().filter(|_| !is_refresh);
     if !is_refresh || settings.id_token_on_refresh {
-        let id_token = id_token(core, state, client, grant, nonce, &access_token);
+        let id_token = id_token(core, state, grant, nonce, &access_token);
         response.extend(id_token.map(|token| ("id_token".to_owned(), json!(token))));
     }
     state.grants.add_access_token(access_token, token);
@@ -107,20 +100,21 @@ pub(super) fn access_token_claims(core: &Core, token: &AccessToken) -> Map<Strin
 fn id_token(
     core: &Core,
     state: &State,
-    client: &RegisteredClient,
     grant: &Grant,
     nonce: Option<&str>,
     access_token: &str,
 ) -> Option<String> {
     let now = core.now();
+    // OpenID Connect Core section 3.1.3.6: Ed25519 uses SHA-512, so the hash does, too.
+    let at_hash = base64url(&Sha512::digest(access_token)[..32]);
     let mut claims = grant.user.claims(&grant.scope);
     claims.extend(object([
         ("iss", json!(core.issuer)),
-        ("aud", json!(client.id())),
+        ("aud", json!(grant.client_id)),
         ("iat", json!(now)),
         ("exp", json!(now + ID_TOKEN_LIFETIME)),
         ("auth_time", json!(grant.auth_time)),
-        ("at_hash", json!(at_hash(access_token))),
+        ("at_hash", json!(at_hash)),
     ]));
     claims.extend(nonce.map(|nonce| ("nonce".to_owned(), json!(nonce))));
     if core.supports(Extension::BackChannelLogout) {
@@ -137,19 +131,8 @@ fn id_token(
             _ => None,
         };
     }
-    Some(sign(
-        state,
-        client_secret(Some(client)),
-        header,
-        &claims,
-        Signature::Valid,
-    ))
-}
-
-/// Returns the `at_hash` of OpenID Connect Core section 3.1.3.6. Ed25519 uses SHA-512, so the hash
-/// does, too, and its left half is 32 bytes.
-fn at_hash(access_token: &str) -> String {
-    base64url(&Sha512::digest(access_token)[..32])
+    let secret = client_secret(core, &grant.client_id);
+    Some(sign(state, secret, header, &claims, Signature::Valid))
 }
 
 /// Returns a logout token (OpenID Connect Back-Channel Logout section 2.4) after `change`.
@@ -182,7 +165,7 @@ pub(super) fn logout_token(
     // Called without the lock, because it may call the emulator.
     change(&mut header, &mut claims);
 
-    let secret = client_secret(core.clients.get(client_id));
+    let secret = client_secret(core, client_id);
     let signature = match header.get("alg").and_then(Value::as_str) {
         Some("none") => Signature::Missing,
         Some("HS256") => Signature::Hmac(secret.to_owned()),
@@ -238,20 +221,14 @@ fn sign(
             _ => {}
         }
     }
-    match signature {
-        Signature::Valid => state.key.sign(&header, claims),
-        Signature::UnpublishedKey(key) => key.sign(&header, claims),
-        // Well-formed, but over other claims.
-        Signature::Invalid => {
-            let other = state.key.sign(&header, &Map::new());
-            let signature = other.rsplit('.').next().unwrap_or_default();
-            jws(&header, claims, |_| Vec::new()) + signature
-        }
-        Signature::Missing => jws(&header, claims, |_| Vec::new()),
-        Signature::Hmac(secret) => jws(&header, claims, |message| {
-            hmac_sha256(secret.as_bytes(), message)
-        }),
-    }
+    jws(&header, claims, |message| match signature {
+        Signature::Valid => state.key.sign(message),
+        // Well-formed, but over another message.
+        Signature::Invalid => state.key.sign(b"another message"),
+        Signature::Missing => Vec::new(),
+        Signature::Hmac(secret) => hmac_sha256(secret.as_bytes(), message),
+        Signature::UnpublishedKey(key) => key.sign(message),
+    })
 }
 
 /// Returns the header of a correct token.
@@ -263,8 +240,9 @@ fn header(core: &Core, key: &ProviderKey, typ: &str) -> Map<String, Value> {
     ])
 }
 
-/// Returns the secret of a client, which is empty for a public one.
-fn client_secret(client: Option<&RegisteredClient>) -> &str {
+/// Returns a client's secret, which is empty for a public or unknown client.
+fn client_secret<'a>(core: &'a Core, client_id: &str) -> &'a str {
+    let client = core.clients.get(client_id);
     let secret = client.and_then(|client| client.registration.secret.as_ref());
     secret.map_or("", Secret::expose)
 }

@@ -26,7 +26,7 @@ pub(super) struct PlannedError(pub(super) &'static str);
 /// The authorization endpoint (RFC 6749 section 3.1). It redirects to a page of its own, because a
 /// page can be reloaded, whereas a request object can be used only once.
 pub(super) async fn authorize(
-    State(core): State<Arc<Core>>,
+    core: State<Arc<Core>>,
     RawQuery(query): RawQuery,
     planned: Option<Extension<PlannedError>>,
     headers: HeaderMap,
@@ -55,7 +55,7 @@ pub(crate) fn read_request(core: &Core, query: &str) -> Result<AuthorizationRequ
         .and_then(|id| core.clients.get(id))
         .ok_or_else(|| invalid("client_id is not registered"))?;
     let request = form.get("request");
-    let callback = match core.callback(client, &form) {
+    let callback = match Callback::new(client, &form, core.response_iss()) {
         // The request object names the redirect URI, so the query may omit it.
         Err(_) if request.is_some() && form.get("redirect_uri").is_none() => None,
         callback => Some(callback?),
@@ -107,7 +107,7 @@ fn read_request_object(
     let claims = request_object::verify(&client.request_form(), request).map_err(invalid)?;
     let parameters = request_object::parameters(&claims).map_err(invalid)?;
 
-    let callback = core.callback(client, &parameters)?;
+    let callback = Callback::new(client, &parameters, core.response_iss())?;
     let (jti, exp) = request_object::validate(&claims, client.id(), &core.issuer, core.now())
         .map_err(|(error, description)| callback.reject(error, description))?;
     if !core.state().use_request_object(client.id(), jti, exp) {

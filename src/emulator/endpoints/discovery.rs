@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::response::cacheable_json;
 use crate::emulator::{
@@ -10,7 +10,7 @@ use crate::emulator::{
 };
 
 /// The discovery document (OpenID Connect Discovery section 4), with the fields that Oten documents.
-pub(super) async fn discovery(State(core): State<Arc<Core>>) -> Response {
+pub(super) async fn discovery(core: State<Arc<Core>>) -> Response {
     let mut document = json!({
         "issuer": core.issuer,
         "authorization_endpoint": core.url(Endpoint::Authorization),
@@ -45,41 +45,35 @@ pub(super) async fn discovery(State(core): State<Arc<Core>>) -> Response {
             }
         }
     }
-    if let Some(document) = document.as_object_mut() {
-        for deviation in &core.state().deviations {
-            deviate(document, deviation);
+    for deviation in &core.state().deviations {
+        match deviation {
+            Deviation::IssuerMismatch => {
+                document["issuer"] = json!("https://another-issuer.example");
+            }
+            Deviation::InsecureEndpoints => {
+                for (name, endpoint) in [
+                    ("authorization_endpoint", Endpoint::Authorization),
+                    ("token_endpoint", Endpoint::Token),
+                    ("jwks_uri", Endpoint::Jwks),
+                ] {
+                    let url = format!("http://insecure.example{}", endpoint.path());
+                    document[name] = json!(url);
+                }
+            }
+            Deviation::DiscoveryField(name, value) => document[*name] = value.clone(),
+            Deviation::WithoutDiscoveryField(name) => {
+                document
+                    .as_object_mut()
+                    .and_then(|document| document.remove(*name));
+            }
+            _ => {}
         }
     }
     cacheable_json(&document)
 }
 
-fn deviate(document: &mut Map<String, Value>, deviation: &Deviation) {
-    match deviation {
-        Deviation::IssuerMismatch => {
-            document.insert("issuer".into(), json!("https://another-issuer.example"));
-        }
-        Deviation::InsecureEndpoints => {
-            for (name, endpoint) in [
-                ("authorization_endpoint", Endpoint::Authorization),
-                ("token_endpoint", Endpoint::Token),
-                ("jwks_uri", Endpoint::Jwks),
-            ] {
-                let url = format!("http://insecure.example{}", endpoint.path());
-                document.insert(name.into(), json!(url));
-            }
-        }
-        Deviation::DiscoveryField(name, value) => {
-            document.insert((*name).to_owned(), value.clone());
-        }
-        Deviation::WithoutDiscoveryField(name) => {
-            document.remove(*name);
-        }
-        _ => {}
-    }
-}
-
 /// The JWK set with the public key (RFC 7517 section 5).
-pub(super) async fn jwks(State(core): State<Arc<Core>>) -> Response {
+pub(super) async fn jwks(core: State<Arc<Core>>) -> Response {
     let state = core.state();
     let keys = if state.deviations.contains(&Deviation::NoKeys) {
         Vec::new()

@@ -32,20 +32,16 @@ const CONFIRMATION_LIFETIME: i64 = 10 * 60;
 
 /// The end-session endpoint (OpenID Connect RP-Initiated Logout section 2).
 pub(super) async fn get(
-    State(core): State<Arc<Core>>,
+    core: State<Arc<Core>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    let request = LogoutRequest::read(&core, query.unwrap_or_default().as_bytes());
-    respond(&core, &headers, request)
+    let form = Form::parse(query.unwrap_or_default().as_bytes());
+    respond(&core, &headers, LogoutRequest::new(&core, form))
 }
 
 /// The end-session endpoint with its parameters in a form.
-pub(super) async fn post(
-    State(core): State<Arc<Core>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+pub(super) async fn post(core: State<Arc<Core>>, headers: HeaderMap, body: Bytes) -> Response {
     let form = Form::from_body(&headers, &body);
     respond(&core, &headers, LogoutRequest::new(&core, form))
 }
@@ -77,10 +73,10 @@ fn ask(core: &Core, session: &SignedIn, request: LogoutRequest) -> Response {
         return_to: request.return_to,
     };
     let logouts = &mut core.state().pending_logouts;
-    let logout = &logouts.add(pending, CONFIRMATION_LIFETIME);
+    let logout = logouts.add(pending, CONFIRMATION_LIFETIME);
     let question = SignOutPage {
-        path: &core.path,
-        logout,
+        core,
+        logout: &logout,
         client_id: request.client_id.as_deref(),
         user: session.user,
     };
@@ -89,11 +85,7 @@ fn ask(core: &Core, session: &SignedIn, request: LogoutRequest) -> Response {
 
 /// Takes the user's answer. The browser returns to the app either way, because the app has already
 /// signed the user out.
-pub(super) async fn confirm(
-    State(core): State<Arc<Core>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+pub(super) async fn confirm(core: State<Arc<Core>>, headers: HeaderMap, body: Bytes) -> Response {
     let form = Form::from_body(&headers, &body).ok();
     let pending = form.as_ref().and_then(|form| {
         let id = form.get("logout")?;
@@ -146,13 +138,9 @@ pub(crate) struct LogoutRequest {
 }
 
 impl LogoutRequest {
-    pub(crate) fn read(core: &Core, parameters: &[u8]) -> Result<Self, Rejection> {
-        Self::new(core, Form::parse(parameters))
-    }
-
     /// Validates the parameters. Rejections are never redirected, because the parameters that name
     /// the URL are then unproven.
-    fn new(core: &Core, form: Result<Form, String>) -> Result<Self, Rejection> {
+    pub(crate) fn new(core: &Core, form: Result<Form, String>) -> Result<Self, Rejection> {
         form.and_then(|form| Self::validate(core, &form).map_err(str::to_owned))
             .map_err(|description| Rejection::page("invalid_request", description))
     }
@@ -194,7 +182,7 @@ impl LogoutRequest {
     /// Ends the sessions that the hint names, regardless of the browser.
     pub(crate) fn end_named_sessions(&self, core: &Core) {
         let sessions = &mut core.state().sessions;
-        sessions.end_if(|session| self.names(session));
+        sessions.remove_if(|session| self.names(session));
     }
 }
 

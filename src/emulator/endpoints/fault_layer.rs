@@ -128,7 +128,7 @@ fn body(content_type: &'static str, bytes: impl Into<Body>) -> Response {
 /// Responds with 503 while the emulator is stopped. One with a listener of its own receives no
 /// requests then.
 pub(super) async fn unavailable_while_stopped(
-    State(core): State<Arc<Core>>,
+    core: State<Arc<Core>>,
     request: Request,
     next: Next,
 ) -> Response {

@@ -7,7 +7,6 @@ pub(crate) mod fault_layer;
 mod response;
 pub(crate) mod sign_in;
 mod token;
-mod userinfo;
 
 use std::{
     sync::Arc,
@@ -34,7 +33,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(core: &Arc<Core>) -> Rout
         (Endpoint::Jwks, get(discovery::jwks)),
         (Endpoint::Authorization, get(authorize::authorize)),
         (Endpoint::Token, post(token::token)),
-        (Endpoint::Userinfo, get(userinfo::userinfo)),
+        (Endpoint::Userinfo, get(token::userinfo)),
         (Endpoint::Validation, post(token::validate)),
         (
             Endpoint::EndSession,
@@ -66,7 +65,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(core: &Arc<Core>) -> Rout
 
 /// Sets `Date` (RFC 9110 section 6.6.1) from the emulator's clock, which may differ from the
 /// system's.
-async fn set_date<B>(State(core): State<Arc<Core>>, mut response: Response<B>) -> Response<B> {
+async fn set_date<B>(core: State<Arc<Core>>, mut response: Response<B>) -> Response<B> {
     let seconds = u64::try_from(core.now()).unwrap_or_default();
     let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
     if let Ok(date) = HeaderValue::from_str(&date) {

@@ -3,11 +3,18 @@ use std::sync::LazyLock;
 use askama::Template;
 use axum::response::{IntoResponse, Response};
 use base64::{Engine, prelude::BASE64_STANDARD};
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::emulator::{error::Rejection, state::session::User};
+use crate::emulator::{
+    error::Rejection,
+    messages::authorization::AuthorizationRequest,
+    state::{
+        Core,
+        session::{USERS, User},
+    },
+};
 
 const STYLE: &str = include_str!("../../../templates/emulator/style.css");
 
@@ -23,35 +30,31 @@ static CONTENT_SECURITY_POLICY: LazyLock<String> = LazyLock::new(|| {
 #[derive(Template)]
 #[template(path = "emulator/login.html")]
 pub(super) struct LoginPage<'a> {
-    pub(super) path: &'a str,
+    pub(super) core: &'a Core,
     pub(super) interaction: &'a str,
-    pub(super) client_id: &'a str,
-    pub(super) users: &'static [User],
+    pub(super) request: &'a AuthorizationRequest,
 }
 
 #[derive(Template)]
 #[template(path = "emulator/consent.html")]
 pub(super) struct ConsentPage<'a> {
-    pub(super) path: &'a str,
+    pub(super) core: &'a Core,
     pub(super) interaction: &'a str,
-    pub(super) client_id: &'a str,
+    pub(super) request: &'a AuthorizationRequest,
     pub(super) user: &'static User,
-    pub(super) scopes: Vec<&'a str>,
 }
 
 #[derive(Template)]
 #[template(path = "emulator/front.html")]
 pub(super) struct FrontPage<'a> {
-    pub(super) path: &'a str,
-    pub(super) issuer: &'a str,
+    pub(super) core: &'a Core,
     pub(super) user: Option<&'static User>,
-    pub(super) clients: Vec<&'a str>,
 }
 
 #[derive(Template)]
 #[template(path = "emulator/sign_out.html")]
 pub(super) struct SignOutPage<'a> {
-    pub(super) path: &'a str,
+    pub(super) core: &'a Core,
     pub(super) logout: &'a str,
     pub(super) client_id: Option<&'a str>,
     pub(super) user: &'static User,
@@ -66,13 +69,12 @@ struct MessagePage<'a> {
 }
 
 pub(super) fn page(status: StatusCode, page: &impl Template) -> Response {
-    const HTML: (HeaderName, &str) = (header::CONTENT_TYPE, "text/html; charset=utf-8");
     let Ok(html) = page.render() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
     let policy = CONTENT_SECURITY_POLICY.as_str();
     let headers = [
-        HTML,
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (header::CACHE_CONTROL, "no-store"),
         (header::CONTENT_SECURITY_POLICY, policy),
         (header::REFERRER_POLICY, "no-referrer"),

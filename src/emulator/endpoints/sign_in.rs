@@ -16,7 +16,7 @@ use crate::emulator::{
     messages::{Form, authorization::AuthorizationRequest},
     state::{
         Core, Interaction,
-        session::{SignedIn, USERS, User},
+        session::{SignedIn, User},
     },
 };
 
@@ -47,10 +47,7 @@ pub(super) fn next_step(
         return Ok(interact(core, request, None));
     };
     let (client_id, scope) = (&request.client_id, &request.scope);
-    let has_consent = core
-        .state()
-        .sessions
-        .has_consent(session.user, client_id, scope);
+    let has_consent = core.state().has_consent(session.user, client_id, scope);
     if has_consent && !request.prompts("consent") {
         return Ok(approve(core, &request, session).into());
     }
@@ -75,10 +72,10 @@ pub(crate) fn approve(core: &Core, request: &AuthorizationRequest, session: Sign
     request.callback.with_code(&new_code)
 }
 
-pub(crate) fn deny(request: &AuthorizationRequest) -> Rejection {
-    request
-        .callback
-        .reject("access_denied", "The user denied access")
+/// Returns the client's callback URL with `access_denied`.
+pub(crate) fn deny(request: &AuthorizationRequest) -> Url {
+    let callback = &request.callback;
+    callback.with_error("access_denied", "The user denied access")
 }
 
 pub(super) fn respond(next: Result<String, Rejection>) -> Response {
@@ -89,44 +86,37 @@ pub(super) fn respond(next: Result<String, Rejection>) -> Response {
 }
 
 /// Shows the login or consent page of an interaction.
-pub(super) async fn show(State(core): State<Arc<Core>>, RawQuery(query): RawQuery) -> Response {
-    let form = Form::parse(query.unwrap_or_default().as_bytes()).ok();
-    let Some((form, id)) = form.as_ref().and_then(|form| Some((form, form.get("id")?))) else {
+pub(super) async fn show(core: State<Arc<Core>>, RawQuery(query): RawQuery) -> Response {
+    let Ok(form) = Form::parse(query.unwrap_or_default().as_bytes()) else {
         return sign_in_expired();
     };
-    let Some(interaction) = core.state().interactions.get(id).cloned() else {
+    let id = form.get("id").unwrap_or_default();
+    let Some(Interaction { request, user }) = core.state().interactions.get(id).cloned() else {
         return sign_in_expired();
     };
-    let request = &interaction.request;
-    match interaction.user {
-        Some(session) if form.get("as") != Some("someone-else") => page(
-            StatusCode::OK,
-            &ConsentPage {
-                path: &core.path,
+    match user {
+        Some(session) if form.get("as") != Some("someone-else") => {
+            let consent = ConsentPage {
+                core: &core,
                 interaction: id,
-                client_id: &request.client_id,
+                request: &request,
                 user: session.user,
-                scopes: request.scope.split_ascii_whitespace().collect(),
-            },
-        ),
-        _ => page(
-            StatusCode::OK,
-            &LoginPage {
-                path: &core.path,
+            };
+            page(StatusCode::OK, &consent)
+        }
+        _ => {
+            let login = LoginPage {
+                core: &core,
                 interaction: id,
-                client_id: &request.client_id,
-                users: &USERS,
-            },
-        ),
+                request: &request,
+            };
+            page(StatusCode::OK, &login)
+        }
     }
 }
 
 /// Signs the chosen user in.
-pub(super) async fn login(
-    State(core): State<Arc<Core>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+pub(super) async fn login(core: State<Arc<Core>>, headers: HeaderMap, body: Bytes) -> Response {
     let Ok(form) = Form::from_body(&headers, &body) else {
         return sign_in_expired();
     };
@@ -147,26 +137,22 @@ pub(super) async fn login(
 }
 
 /// Takes the user's consent or denial.
-pub(super) async fn consent(
-    State(core): State<Arc<Core>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+pub(super) async fn consent(core: State<Arc<Core>>, headers: HeaderMap, body: Bytes) -> Response {
     let Ok(form) = Form::from_body(&headers, &body) else {
         return sign_in_expired();
     };
     let Some(Interaction { request, user }) = take_interaction(&core, &form) else {
         return sign_in_expired();
     };
-    let next = match user {
+    let callback = match user {
         Some(session) if form.get("decision") == Some("allow") => {
-            let sessions = &mut core.state().sessions;
-            sessions.add_consent(session.user, &request.client_id, &request.scope);
-            Ok(session)
+            let (client_id, scope) = (&request.client_id, &request.scope);
+            core.state().add_consent(session.user, client_id, scope);
+            approve(&core, &request, session)
         }
-        _ => Err(deny(&request)),
+        _ => deny(&request),
     };
-    respond(next.map(|session| approve(&core, &request, session).into()))
+    see_other(callback.as_str())
 }
 
 fn take_interaction(core: &Core, form: &Form) -> Option<Interaction> {
@@ -175,18 +161,13 @@ fn take_interaction(core: &Core, form: &Form) -> Option<Interaction> {
 }
 
 /// The front page, which shows the signed-in user.
-pub(super) async fn front(State(core): State<Arc<Core>>, headers: HeaderMap) -> Response {
-    let front = FrontPage {
-        path: &core.path,
-        issuer: &core.issuer,
-        user: session(&core, &headers).map(|session| session.user),
-        clients: core.clients.keys().map(String::as_str).collect(),
-    };
-    page(StatusCode::OK, &front)
+pub(super) async fn front(core: State<Arc<Core>>, headers: HeaderMap) -> Response {
+    let user = session(&core, &headers).map(|session| session.user);
+    page(StatusCode::OK, &FrontPage { core: &core, user })
 }
 
 /// Signs the user out of the emulator. Apps receive no logout token.
-pub(super) async fn sign_out(State(core): State<Arc<Core>>, headers: HeaderMap) -> Response {
+pub(super) async fn sign_out(core: State<Arc<Core>>, headers: HeaderMap) -> Response {
     let cookie = end_session(&core, &headers);
     let front = see_other(core.front_path());
     ([(header::SET_COOKIE, cookie)], front).into_response()
@@ -204,19 +185,19 @@ pub(super) fn session(core: &Core, headers: &HeaderMap) -> Option<SignedIn> {
 /// user keeps the session ID.
 fn start_session(core: &Core, headers: &HeaderMap, user: &'static User) -> (SignedIn, String) {
     let mut session = SignedIn::new(user, core.now());
-    let sessions = &mut core.state().sessions;
-    let former = cookie_value(headers).and_then(|cookie| sessions.end(&cookie));
+    let mut state = core.state();
+    let former = cookie_value(headers).and_then(|cookie| state.sessions.remove(&cookie));
     if let Some(former) = former.filter(|former| former.user == user) {
         session.sid = former.sid;
     }
-    let value = sessions.start(session.clone());
+    let value = state.start_session(session.clone());
     (session, set_cookie(core, &value, ""))
 }
 
 /// Ends the browser's session, and returns the `Set-Cookie` header that removes its cookie.
 pub(super) fn end_session(core: &Core, headers: &HeaderMap) -> String {
     if let Some(cookie) = cookie_value(headers) {
-        core.state().sessions.end(&cookie);
+        core.state().sessions.remove(&cookie);
     }
     set_cookie(core, "", "; Max-Age=0")
 }

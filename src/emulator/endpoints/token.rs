@@ -12,6 +12,7 @@ use super::response::{OAuthError, json_response};
 use crate::{
     emulator::{
         client::RegisteredClient,
+        faults::Deviation,
         messages::Form,
         state::Core,
         tokens::{access_token_claims, issue},
@@ -21,7 +22,7 @@ use crate::{
 
 /// The token endpoint (RFC 6749 section 3.2).
 pub(super) async fn token(
-    State(core): State<Arc<Core>>,
+    core: State<Arc<Core>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, OAuthError> {
@@ -59,7 +60,7 @@ fn redeem_code(core: &Core, client: &RegisteredClient, form: &Form) -> Result<Va
         .grants
         .redeem(given, client.id(), redirect_uri, verifier)
         .map_err(invalid_grant)?;
-    Ok(issue(core, client, &grant, &grant.scope, false))
+    Ok(issue(core, &grant, &grant.scope, false))
 }
 
 fn refresh(core: &Core, client: &RegisteredClient, form: &Form) -> Result<Value, OAuthError> {
@@ -72,8 +73,8 @@ fn refresh(core: &Core, client: &RegisteredClient, form: &Form) -> Result<Value,
             return Err(invalid_grant("Invalid refresh token: the user is disabled"));
         }
         let is_granted = |value: &str| grant.scope.split(' ').any(|granted| granted == value);
-        let mut scopes = form.get("scope").into_iter().flat_map(|it| it.split(' '));
-        if !scopes.all(is_granted) {
+        let scope = form.get("scope").unwrap_or(&grant.scope);
+        if !scope.split(' ').all(is_granted) {
             let description = "scope must not exceed the granted scope";
             return Err(OAuthError::new("invalid_scope", description));
         }
@@ -83,13 +84,13 @@ fn refresh(core: &Core, client: &RegisteredClient, form: &Form) -> Result<Value,
         grant
     };
     let scope = form.get("scope").unwrap_or(&grant.scope);
-    Ok(issue(core, client, &grant, scope, true))
+    Ok(issue(core, &grant, scope, true))
 }
 
 /// The revocation endpoint (RFC 7009). It ignores `token_type_hint` and looks for tokens of both
 /// types.
 pub(super) async fn revoke(
-    State(core): State<Arc<Core>>,
+    core: State<Arc<Core>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, OAuthError> {
@@ -105,7 +106,7 @@ pub(super) async fn revoke(
 /// The token validation endpoint. Oten has not published its contract, so this one follows RFC 7662
 /// and responds with 401 to an invalid token.
 pub(super) async fn validate(
-    State(core): State<Arc<Core>>,
+    core: State<Arc<Core>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, OAuthError> {
@@ -121,6 +122,36 @@ pub(super) async fn validate(
     body.insert("active".into(), json!(true));
     body.insert("token_type".into(), json!("Bearer"));
     Ok(json_response(StatusCode::OK, &Value::Object(body)))
+}
+
+/// The userinfo endpoint (OpenID Connect Core section 5.3). It accepts the token only in the header
+/// (RFC 6750 section 2.1).
+pub(super) async fn userinfo(core: State<Arc<Core>>, headers: HeaderMap) -> Response {
+    let Some(token) = bearer(&headers) else {
+        return unauthorized(r#"Bearer realm="oten""#);
+    };
+    let state = core.state();
+    let Some(token) = state.access_token(token) else {
+        return unauthorized(r#"Bearer realm="oten", error="invalid_token""#);
+    };
+    let mut claims = token.grant.user.claims(&token.scope);
+    for deviation in &state.deviations {
+        if let Deviation::UserinfoClaim(name, value) = deviation {
+            claims.insert((*name).to_owned(), value.clone());
+        }
+    }
+    json_response(StatusCode::OK, &Value::Object(claims))
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then_some(token)
+}
+
+fn unauthorized(challenge: &'static str) -> Response {
+    let headers = [(header::WWW_AUTHENTICATE, challenge)];
+    (StatusCode::UNAUTHORIZED, headers).into_response()
 }
 
 fn read_form(headers: &HeaderMap, body: &[u8]) -> Result<Form, OAuthError> {

@@ -79,11 +79,8 @@ impl Holds {
 
     pub(crate) fn at(&mut self, endpoint: Endpoint) -> Vec<Arc<Hold>> {
         self.0.retain(|hold| !hold.released.is_cancelled());
-        let holds = self.0.iter();
-        holds
-            .filter(|hold| hold.endpoint == endpoint)
-            .cloned()
-            .collect()
+        let is_here = |hold: &&Arc<Hold>| hold.endpoint == endpoint;
+        self.0.iter().filter(is_here).cloned().collect()
     }
 }
 

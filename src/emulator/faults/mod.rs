@@ -1,4 +1,4 @@
-//! What tests make the emulator do wrong.
+//! Faults, deviations and holds that tests plan.
 
 pub(crate) mod hold;
 
@@ -162,11 +162,11 @@ impl Faults {
     }
 }
 
-/// A deviation from correct content in the emulator's responses, set with
+/// Wrong content in the emulator's responses, set with
 /// [`Emulator::deviate`](super::Emulator::deviate).
 ///
 /// A [`Fault`] makes a call fail; a deviation makes a successful response wrong. Several can be set
-/// at once; where two contradict each other, the later one wins.
+/// at once; if two contradict each other, the later one wins.
 ///
 /// The deviations of signatures and keys, up to [`NoKeyId`](Self::NoKeyId), also apply to logout
 /// tokens. To change other parts of a logout token, use

@@ -51,7 +51,7 @@ impl AuthorizationRequest {
             return Err(invalid("state is missing"));
         }
         let challenge = challenge(client, parameters).map_err(invalid)?;
-        let prompt = prompt(parameters.get("prompt")).map_err(invalid)?;
+        let prompt = prompt(parameters.get("prompt").unwrap_or_default()).map_err(invalid)?;
         let max_age = parameters.get("max_age").map(str::parse).transpose();
         let max_age = max_age
             .ok()
@@ -108,18 +108,21 @@ impl Callback {
         })
     }
 
-    /// Returns the callback URL of a successful response.
+    /// Returns the URL of a successful response.
     pub(crate) fn with_code(&self, code: &str) -> Url {
         self.url(&[("code", code)])
     }
 
-    pub(crate) fn reject(&self, error: &str, description: impl Into<String>) -> Rejection {
-        let description = description.into();
-        let url = self.url(&[("error", error), ("error_description", &description)]);
+    /// Returns the URL of an error response.
+    pub(crate) fn with_error(&self, error: &str, description: &str) -> Url {
+        self.url(&[("error", error), ("error_description", description)])
+    }
+
+    pub(crate) fn reject(&self, error: &str, description: &str) -> Rejection {
         Rejection {
             error: error.to_owned(),
-            description,
-            redirect: Some(Box::new(url)),
+            description: description.to_owned(),
+            redirect: Some(Box::new(self.with_error(error, description))),
         }
     }
 
@@ -191,20 +194,16 @@ fn challenge(
     }
 }
 
-fn prompt(prompt: Option<&str>) -> Result<Vec<String>, &'static str> {
-    let values: Vec<String> = prompt
-        .unwrap_or_default()
-        .split_ascii_whitespace()
-        .map(str::to_owned)
-        .collect();
+fn prompt(prompt: &str) -> Result<Vec<String>, &'static str> {
+    let values: Vec<&str> = prompt.split_ascii_whitespace().collect();
     let known = ["none", "login", "consent", "select_account"];
-    if !values.iter().all(|value| known.contains(&value.as_str())) {
+    if !values.iter().all(|value| known.contains(value)) {
         return Err("prompt must be none, login, consent or select_account");
     }
-    if values.len() > 1 && values.iter().any(|value| value == "none") {
+    if values.len() > 1 && values.contains(&"none") {
         return Err("prompt must not combine none with other values");
     }
-    Ok(values)
+    Ok(values.into_iter().map(str::to_owned).collect())
 }
 
 #[cfg(test)]

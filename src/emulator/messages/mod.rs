@@ -47,9 +47,3 @@ impl Form {
         self.0.keys().map(String::as_str)
     }
 }
-
-impl FromIterator<(String, String)> for Form {
-    fn from_iter<I: IntoIterator<Item = (String, String)>>(parameters: I) -> Self {
-        Self(parameters.into_iter().collect())
-    }
-}

@@ -62,7 +62,8 @@ pub(crate) fn parameters(claims: &Claims) -> Result<Form, &'static str> {
             Value::Number(number) if name == "max_age" => Ok((name.to_owned(), number.to_string())),
             _ => Err("The parameters in the request object must be strings"),
         })
-        .collect()
+        .collect::<Result<_, _>>()
+        .map(Form)
 }
 
 /// Validates the claims that bind a request object to its client, the issuer and a time. Returns

@@ -124,15 +124,16 @@ impl Grants {
             return Err("redirect_uri must repeat the one of the authorization request");
         }
         match (&code.challenge, verifier) {
-            (None, None) => Ok(Arc::clone(&code.grant)),
-            (Some(challenge), Some(verifier)) if challenge.accepts(verifier) => {
-                Ok(Arc::clone(&code.grant))
-            }
-            (Some(_), Some(_)) => Err("code_verifier does not match the code_challenge"),
-            (Some(_), None) => Err("code_verifier is missing"),
+            (None, None) => {}
+            (Some(challenge), Some(verifier)) if challenge.accepts(verifier) => {}
+            (Some(_), Some(_)) => return Err("code_verifier does not match the code_challenge"),
+            (Some(_), None) => return Err("code_verifier is missing"),
             // RFC 9700 section 2.1.1: a verifier without a challenge is a downgrade.
-            (None, Some(_)) => Err("code_verifier was sent for a request without code_challenge"),
+            (None, Some(_)) => {
+                return Err("code_verifier was sent for a request without code_challenge");
+            }
         }
+        Ok(Arc::clone(&code.grant))
     }
 
     pub(crate) fn add_refresh_token(&mut self, grant: &Arc<Grant>, lifetime: i64) -> String {

@@ -13,18 +13,17 @@ use url::Url;
 
 use super::{
     client::RegisteredClient,
-    error::Rejection,
     expiring::Expiring,
     faults::{Deviation, Endpoint, Faults, hold::Holds},
     keys::ProviderKey,
-    messages::{
-        Form,
-        authorization::{AuthorizationRequest, Callback},
-    },
+    messages::authorization::AuthorizationRequest,
 };
 use crate::clock::Clock;
 use grant::{AccessToken, Grants};
-use session::{Sessions, SignedIn, User};
+use session::{SignedIn, User};
+
+/// How long a session at the provider lives, in seconds.
+const SESSION_LIFETIME: i64 = 30 * 24 * 60 * 60;
 
 /// An emulator: its configuration, and its state behind a lock.
 pub(crate) struct Core {
@@ -78,7 +77,9 @@ pub(crate) struct State {
     used_request_objects: Expiring<()>,
     pub(crate) interactions: Expiring<Interaction>,
     pub(crate) pending_logouts: Expiring<PendingLogout>,
-    pub(crate) sessions: Sessions,
+    /// The users' sessions at the provider, by cookie value.
+    pub(crate) sessions: Expiring<SignedIn>,
+    consents: Expiring<()>,
     pub(crate) grants: Grants,
     pub(crate) disabled_users: BTreeSet<&'static str>,
 }
@@ -101,8 +102,7 @@ pub(crate) struct PendingLogout {
 
 impl Core {
     pub(crate) fn new(
-        issuer: String,
-        path: String,
+        issuer: &Url,
         clients: BTreeMap<String, RegisteredClient>,
         clock: Clock,
         settings: Settings,
@@ -118,13 +118,14 @@ impl Core {
             used_request_objects: Expiring::new(&clock),
             interactions: Expiring::new(&clock),
             pending_logouts: Expiring::new(&clock),
-            sessions: Sessions::new(&clock),
+            sessions: Expiring::new(&clock),
+            consents: Expiring::new(&clock),
             grants: Grants::new(&clock),
             disabled_users: BTreeSet::new(),
         };
         Self {
-            issuer,
-            path,
+            issuer: issuer.as_str().trim_end_matches('/').to_owned(),
+            path: issuer.path().trim_end_matches('/').to_owned(),
             clients,
             settings,
             clock,
@@ -149,10 +150,9 @@ impl Core {
 
     /// The path of the front page.
     pub(crate) fn front_path(&self) -> &str {
-        if self.path.is_empty() {
-            "/"
-        } else {
-            &self.path
+        match self.path.as_str() {
+            "" => "/",
+            path => path,
         }
     }
 
@@ -164,13 +164,9 @@ impl Core {
         *self.state().calls.entry(endpoint).or_default() += 1;
     }
 
-    pub(crate) fn callback(
-        &self,
-        client: &RegisteredClient,
-        parameters: &Form,
-    ) -> Result<Callback, Rejection> {
-        let iss = self.supports(Extension::Iss).then(|| self.issuer.clone());
-        Callback::new(client, parameters, iss)
+    /// Returns the `iss` parameter of authorization responses (RFC 9207), if enabled.
+    pub(crate) fn response_iss(&self) -> Option<String> {
+        self.supports(Extension::Iss).then(|| self.issuer.clone())
     }
 }
 
@@ -196,6 +192,24 @@ impl State {
         is_new
     }
 
+    /// Starts a session and returns its cookie value.
+    pub(crate) fn start_session(&mut self, session: SignedIn) -> String {
+        self.sessions.add(session, SESSION_LIFETIME)
+    }
+
+    pub(crate) fn has_consent(&self, user: &User, client_id: &str, scope: &str) -> bool {
+        let key = consent_key(user, client_id, scope);
+        self.consents.get(&key).is_some()
+    }
+
+    /// Stores a consent, which does not expire.
+    pub(crate) fn add_consent(&mut self, user: &User, client_id: &str, scope: &str) {
+        if !self.has_consent(user, client_id, scope) {
+            let key = consent_key(user, client_id, scope);
+            self.consents.insert(key, (), i64::MAX);
+        }
+    }
+
     pub(crate) fn is_enabled(&self, user: &User) -> bool {
         !self.disabled_users.contains(user.sub)
     }
@@ -210,6 +224,13 @@ impl State {
         let token = self.grants.access_token(jwt);
         token.filter(|token| self.is_enabled(token.grant.user))
     }
+}
+
+fn consent_key(user: &User, client_id: &str, scope: &str) -> String {
+    let mut scopes: Vec<_> = scope.split(' ').collect();
+    scopes.sort_unstable();
+    scopes.dedup();
+    format!("{}\n{client_id}\n{}", user.sub, scopes.join(" "))
 }
 
 impl Default for Settings {

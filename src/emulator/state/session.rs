@@ -2,14 +2,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    clock::Clock,
-    emulator::{expiring::Expiring, keys::base64url},
-    secret::random_bytes,
-};
-
-/// How long a session at the provider lives, in seconds.
-const LIFETIME: i64 = 30 * 24 * 60 * 60;
+use crate::{emulator::keys::base64url, secret::random_bytes};
 
 /// A user of the emulator.
 #[derive(Debug, PartialEq, Eq)]
@@ -20,7 +13,7 @@ pub(crate) struct User {
     pub(crate) email: &'static str,
 }
 
-pub(crate) static USERS: [User; 3] = [
+pub(crate) static USERS: &[User] = &[
     User::new("alice", "Alice Adams", "alice@example.com"),
     User::new("bob", "Bob Brown", "bob@example.com"),
     User::new("carol", "Carol Clark", "carol@example.com"),
@@ -68,62 +61,4 @@ impl SignedIn {
             sid: base64url(*random_bytes::<16>()).into(),
         }
     }
-}
-
-/// The sessions at the provider, by cookie value, and the consents of the users.
-pub(crate) struct Sessions {
-    sessions: Expiring<SignedIn>,
-    consents: Expiring<()>,
-}
-
-impl Sessions {
-    pub(crate) fn new(clock: &Clock) -> Self {
-        Self {
-            sessions: Expiring::new(clock),
-            consents: Expiring::new(clock),
-        }
-    }
-
-    /// Starts a session and returns its cookie value.
-    pub(crate) fn start(&mut self, session: SignedIn) -> String {
-        self.sessions.add(session, LIFETIME)
-    }
-
-    pub(crate) fn get(&self, cookie: &str) -> Option<&SignedIn> {
-        self.sessions.get(cookie)
-    }
-
-    pub(crate) fn end(&mut self, cookie: &str) -> Option<SignedIn> {
-        self.sessions.remove(cookie)
-    }
-
-    pub(crate) fn end_if(&mut self, predicate: impl Fn(&SignedIn) -> bool) {
-        self.sessions.remove_if(predicate);
-    }
-
-    /// Returns the live sessions, oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &SignedIn> {
-        self.sessions.values()
-    }
-
-    pub(crate) fn has_consent(&self, user: &User, client_id: &str, scope: &str) -> bool {
-        self.consents
-            .get(&consent_key(user, client_id, scope))
-            .is_some()
-    }
-
-    /// Stores a consent, which does not expire.
-    pub(crate) fn add_consent(&mut self, user: &User, client_id: &str, scope: &str) {
-        let key = consent_key(user, client_id, scope);
-        if self.consents.get(&key).is_none() {
-            self.consents.insert(key, (), i64::MAX);
-        }
-    }
-}
-
-fn consent_key(user: &User, client_id: &str, scope: &str) -> String {
-    let mut scopes: Vec<_> = scope.split(' ').collect();
-    scopes.sort_unstable();
-    scopes.dedup();
-    format!("{}\n{client_id}\n{}", user.sub, scopes.join(" "))
 }
