@@ -6,7 +6,7 @@
 //! - [`Oten::layer`] adds sessions and the signed-in user to each request.
 //! - [`Oten::routes`] serves `/login`, `/callback`, `/logout` and `/backchannel-logout`.
 //! - [`Oten::require_login`] protects routes.
-//! - [`User`], `Option<User>` and [`AccessToken`] are extractors for handlers.
+//! - [`User`], `Option<User>`, [`AccessToken`] and [`UserSession`] are extractors for handlers.
 //! - [`Config`] holds the settings, from a file, the environment or code.
 //! - [`store`] has the session stores: memory, SQLite, PostgreSQL and Redis.
 //!
@@ -116,7 +116,7 @@
 //! | [`serde` 1](https://docs.rs/serde/1), [`serde_json` 1](https://docs.rs/serde_json/1) | `Serialize`, `Deserialize`, `Value`, `Map` |
 //! | [`time` 0.3](https://docs.rs/time/0.3) | `OffsetDateTime` |
 //! | [`tower` 0.5](https://docs.rs/tower/0.5) | `Layer`, `Service` |
-//! | [`tower-sessions` 0.14](https://docs.rs/tower-sessions/0.14) | `Session`, `SessionStore` |
+//! | [`tower-sessions` 0.14](https://docs.rs/tower-sessions/0.14) | re-exported as [`tower_sessions`] |
 //! | [`url` 2](https://docs.rs/url/2) | `Url` |
 //! | [`zeroize` 1](https://docs.rs/zeroize/1) | `Zeroizing` |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -161,7 +161,7 @@ pub use self::{
     web::{AccessToken, Oten, RedactedUri, UserSession},
 };
 
-/// The crate whose [`Session`](tower_sessions::Session) the layer gives each request.
+/// The session crate: the layer inserts its [`Session`](tower_sessions::Session) into each request.
 pub use tower_sessions;
 
 /// The README's examples, compiled.
