@@ -129,14 +129,11 @@ impl Provider {
     ) -> impl Future<Output = Result<ProviderMetadata, ProviderError>> + use<> {
         let (http, issuer) = (self.http.clone(), self.issuer.clone());
         async move {
-            let (issuer, environment) = match &issuer {
-                Issuer::Environment(environment) => (environment.issuer(), Some(*environment)),
-                Issuer::Custom(url) => (url.as_str(), None),
-            };
-            let url = discovery_url(issuer)?;
+            let (name, environment) = (issuer.to_string(), issuer.environment());
+            let url = discovery_url(&name)?;
             let response =
                 fetch(&http, Endpoint::Discovery, &url, "the discovery document").await?;
-            ProviderMetadata::from_discovery(response.body(), issuer, environment)
+            ProviderMetadata::from_discovery(response.body(), &name, environment)
         }
     }
 }
@@ -164,9 +161,9 @@ fn documented(
     issuer: &Issuer,
     error: ProviderError,
 ) -> Result<Arc<ProviderMetadata>, ProviderError> {
-    match issuer {
-        Issuer::Environment(environment) if error.is_transient() => {
-            Ok(Arc::new(ProviderMetadata::from_environment(*environment)))
+    match issuer.environment() {
+        Some(environment) if error.is_transient() => {
+            Ok(Arc::new(ProviderMetadata::from_environment(environment)))
         }
         _ => Err(error),
     }
