@@ -109,7 +109,7 @@ impl ConfigBuilder {
         let text = fs::read_to_string(path).map_err(|error| {
             let help =
                 "Correct the path, create the file, or give this user permission to read it.";
-            unusable(path, unreadable(&error), help)
+            unusable(path, unreadable(&error).0, help)
         })?;
         let text = Zeroizing::new(text);
         let file = File { path, text: &text };

@@ -148,27 +148,21 @@ pub(super) fn is_ours(variable: &str) -> bool {
     variable.starts_with(PREFIX)
 }
 
-/// Every name that a TOML file can contain.
-pub(super) fn names() -> impl Iterator<Item = String> {
+/// The name that a misspelled name in a TOML file was probably meant to be.
+pub(super) fn closest(name: &str) -> Option<String> {
     KEYS.iter()
         .flat_map(|key| [Some(key.name.to_owned()), key.file_name()])
         .flatten()
-}
-
-/// Every environment variable that is read.
-pub(super) fn variables() -> impl Iterator<Item = String> {
-    KEYS.iter()
-        .flat_map(|key| [Some(key.variable()), key.file_variable()])
-        .flatten()
-}
-
-/// The name that a misspelled one was probably meant to be.
-pub(super) fn closest(name: &str, names: impl Iterator<Item = String>) -> Option<String> {
-    names
         .map(|candidate| (strsim::levenshtein(name, &candidate), candidate))
         .filter(|(edits, _)| *edits <= MAX_EDITS)
         .min_by_key(|(edits, _)| *edits)
         .map(|(_, candidate)| candidate)
+}
+
+/// The variable that a misspelled environment variable was probably meant to be.
+pub(super) fn closest_variable(variable: &str) -> Option<String> {
+    let name = variable.strip_prefix(PREFIX)?.to_ascii_lowercase();
+    Some(format!("{PREFIX}{}", closest(&name)?.to_ascii_uppercase()))
 }
 
 /// Defines each setting as a static, and all of them as `KEYS` and as the table in the guide. A
@@ -335,7 +329,7 @@ mod tests {
             ("database", None),
             ("", None),
         ] {
-            assert_eq!(closest(name, names()).as_deref(), meant, "{name}");
+            assert_eq!(closest(name).as_deref(), meant, "{name}");
         }
     }
 

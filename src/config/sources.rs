@@ -52,9 +52,9 @@ fn read_file(raw: &mut Raw, file: &File<'_>) -> Result<(), ConfigError> {
     let origin = Origin::File(file.path.to_owned());
     for (name, value) in table {
         let Some(known) = keys::named(&name) else {
-            let meant = keys::closest(&name, keys::names());
-            raw.problems
-                .push(unknown(&name, origin.clone(), meant, "Remove it"));
+            let meant = keys::closest(&name);
+            let problem = unknown(&name, origin.clone(), meant, "Remove it");
+            raw.problems.push(problem);
             continue;
         };
         let given = from_toml(known, value, folder);
@@ -141,10 +141,9 @@ fn read_environment<N: AsRef<OsStr>, V: AsRef<OsStr>>(
             }
             None if is_service_link(&variable, &value) => {}
             None => {
-                let meant = keys::closest(&variable, keys::variables());
-                environment
-                    .problems
-                    .push(unknown(&variable, origin, meant, "Unset it"));
+                let meant = keys::closest_variable(&variable);
+                let problem = unknown(&variable, origin, meant, "Unset it");
+                environment.problems.push(problem);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The ready configurations under `config/`: complete, commented, and as good as they say.
+//! The configuration files in `config/` are complete, commented and valid.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const DEMOS: [&str; 3] = [
     include_str!("../../config/demo-public.toml"),
 ];
 
-/// The configuration with what the head of the file asks for, and with key files replaced.
+/// Builds the configuration with the credentials that the file requires, and with generated keys.
 fn build(text: &str) -> Result<Config, ConfigError> {
     let builder = ConfigBuilder::from_toml("config/site.toml", text).unwrap();
     let eddsa = builder.is_set("jar_key_file");
@@ -32,7 +32,7 @@ fn build(text: &str) -> Result<Config, ConfigError> {
     builder.build()
 }
 
-/// The settings that are made, and those that stand in comments.
+/// Returns the settings of a file, and those that are commented out.
 fn settings(text: &str) -> (BTreeMap<String, Value>, BTreeMap<String, Value>) {
     let read = |text: &str| -> BTreeMap<String, Value> {
         let table: Table = text.parse().unwrap();
@@ -55,19 +55,19 @@ fn key_of(name: &str) -> Option<&'static Key> {
     keys.find(|key| key.name() == name || key.file_name().as_deref() == Some(name))
 }
 
-/// The value as the environment would have it.
+/// Returns the text form of a value, as in the environment.
 fn as_text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Integer(number) => number.to_string(),
         Value::Boolean(flag) => flag.to_string(),
         Value::Array(items) => items.iter().map(as_text).collect::<Vec<_>>().join(" "),
-        _ => panic!("no setting has such a value"),
+        _ => panic!("not a value of a setting: {value:?}"),
     }
 }
 
 #[test]
-fn every_setting_is_in_both_files_once() {
+fn both_files_contain_every_setting_once() {
     for (file, text) in [("sandbox", SANDBOX), ("production", PRODUCTION)] {
         let (made, commented) = settings(text);
         let mut seen = Vec::new();
@@ -84,7 +84,7 @@ fn every_setting_is_in_both_files_once() {
 }
 
 #[test]
-fn what_is_commented_out_is_the_default() {
+fn commented_out_settings_have_their_defaults() {
     for text in [SANDBOX, PRODUCTION] {
         for (name, value) in settings(text).1 {
             let default = key_of(&name).unwrap().default();
@@ -97,7 +97,7 @@ fn what_is_commented_out_is_the_default() {
 }
 
 #[test]
-fn every_line_has_a_comment_before_it() {
+fn every_setting_has_a_comment() {
     for text in [SANDBOX, PRODUCTION].into_iter().chain(DEMOS) {
         let lines: Vec<&str> = text.lines().collect();
         for pair in lines.windows(2) {
@@ -109,7 +109,7 @@ fn every_line_has_a_comment_before_it() {
 }
 
 #[test]
-fn both_files_need_the_credentials_and_nothing_else() {
+fn both_files_are_valid_with_credentials() {
     let sandbox = build(SANDBOX).unwrap();
     assert!(!sandbox.issuer().is_production());
     assert_eq!(sandbox.warnings(), []);
@@ -128,21 +128,21 @@ fn both_files_need_the_credentials_and_nothing_else() {
 }
 
 #[test]
-fn another_environment_is_one_word() {
+fn the_environment_is_changed_by_one_word() {
     let words = ["environment = \"production\"", "environment = \"sandbox\""];
     assert_eq!(PRODUCTION.matches(words[0]).count(), 1);
     let tried = build(&PRODUCTION.replace(words[0], words[1])).unwrap();
     assert!(!tried.issuer().is_production());
     assert_eq!(tried.warnings(), []);
 
-    // The other way round, production says what it does not take.
+    // Conversely, production lists the settings that it rejects.
     let error = build(&SANDBOX.replace(words[1], words[0])).unwrap_err();
-    let refused: Vec<&str> = error.problems().iter().map(Problem::key).collect();
-    assert_eq!(refused, ["redirect_uri"]);
+    let rejected: Vec<&str> = error.problems().iter().map(Problem::key).collect();
+    assert_eq!(rejected, ["redirect_uri"]);
 }
 
 #[test]
-fn the_files_differ_in_what_production_demands() {
+fn the_files_differ_in_the_requirements_of_production() {
     let [sandbox, production] = [SANDBOX, PRODUCTION].map(|text| settings(text).0);
     let names = sandbox.keys().chain(production.keys());
     let mut different: Vec<&str> = names
@@ -165,7 +165,7 @@ fn the_files_differ_in_what_production_demands() {
 }
 
 #[test]
-fn no_secret_is_in_any_file() {
+fn no_file_contains_a_secret() {
     for text in [SANDBOX, PRODUCTION].into_iter().chain(DEMOS) {
         for (name, _) in settings(text).0 {
             let is_secret = ["client_secret", "session_key", "proxy"].contains(&name.as_str());

@@ -43,7 +43,7 @@ fn validate_public(validator: &mut Validator<'_>) {
         if validator.raw.is_set(key) {
             validator.problem(
                 key,
-                format!("is set, but {message}"),
+                &format!("is set, but {message}"),
                 "Remove it, or set `client_type` to `confidential`.",
             );
         }
@@ -69,7 +69,7 @@ fn validate_confidential(validator: &mut Validator<'_>, may_be_public: bool) -> 
             if validator.raw.is_set(key) {
                 validator.problem(
                     key,
-                    format!("is set, but `jar` is `{signature}`"),
+                    &format!("is set, but `jar` is `{signature}`"),
                     "Set `jar` to `EdDSA`, or remove it.",
                 );
             }

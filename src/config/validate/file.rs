@@ -21,7 +21,7 @@ pub(super) const MAX_PUBLIC_KIB: usize = 1024;
 const NOT_REGULAR: io::ErrorKind = io::ErrorKind::InvalidInput;
 
 /// The content of a file, and the users with access to it.
-pub(super) struct SecretFile {
+pub(super) struct SettingFile {
     /// The content without the line break at the end, which editors and `echo` add.
     pub(super) text: Secret,
     pub(super) readers: Access,
@@ -38,48 +38,34 @@ pub(super) enum Access {
     Others,
 }
 
-impl SecretFile {
+impl SettingFile {
     pub(super) fn read(path: &Path, max_kib: usize) -> Result<Self, Invalid> {
-        Self::open(path, max_kib * 1024).or_else(|error| {
-            let help = match error.kind() {
-                io::ErrorKind::NotFound => {
-                    "Create it, or correct the path; a path in a TOML file is relative to that file."
-                }
-                io::ErrorKind::PermissionDenied => {
-                    "Give the user that runs the program permission to read it."
-                }
-                io::ErrorKind::FileTooLarge => "Correct the path; such files are much smaller.",
-                io::ErrorKind::InvalidData => {
-                    "Correct the path; keys and certificates must be PEM, not DER."
-                }
-                NOT_REGULAR => "Write its content into a file, and name that file.",
-                _ => "Correct the path.",
-            };
-            let reason = match error.kind() {
-                io::ErrorKind::FileTooLarge => format!("is larger than {max_kib} KiB"),
-                _ => unreadable(&error),
-            };
-            invalid(
-                format!("names a file that {reason}: {}", path.display()),
-                help,
-            )
+        Self::open(path, max_kib).or_else(|error| {
+            let (reason, help) = unreadable(&error);
+            let path = path.display();
+            invalid(format!("names a file that {reason}: {path}"), help)
         })
     }
 
-    fn open(path: &Path, max_bytes: usize) -> io::Result<Self> {
+    fn open(path: &Path, max_kib: usize) -> io::Result<Self> {
+        let max_bytes = max_kib * 1024;
+        let too_large = || {
+            let message = format!("larger than {max_kib} KiB");
+            io::Error::new(io::ErrorKind::FileTooLarge, message)
+        };
         // Checked before opening, because opening a pipe blocks until it has a writer.
         regular(fs::metadata(path)?)?;
         let file = File::open(path)?;
         let metadata = regular(file.metadata()?)?;
         if metadata.len() > max_bytes as u64 {
-            return Err(io::ErrorKind::FileTooLarge.into());
+            return Err(too_large());
         }
         // At full capacity from the start: a buffer that grows leaves copies of the secret behind.
         let mut text = Zeroizing::new(String::with_capacity(max_bytes + 1));
         // Some files, such as those in /proc, are longer than their metadata says.
         file.take(max_bytes as u64 + 1).read_to_string(&mut text)?;
         if text.len() > max_bytes {
-            return Err(io::ErrorKind::FileTooLarge.into());
+            return Err(too_large());
         }
         let line = text.strip_suffix('\n').unwrap_or(&text);
         let line = line.strip_suffix('\r').unwrap_or(line);
@@ -91,16 +77,33 @@ impl SecretFile {
     }
 }
 
-/// The reason why a file cannot be read, as a predicate.
-pub(in crate::config) fn unreadable(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "does not exist".to_owned(),
-        io::ErrorKind::PermissionDenied => "is not readable by this user".to_owned(),
-        io::ErrorKind::IsADirectory => "is a directory".to_owned(),
-        io::ErrorKind::InvalidData => "is not text".to_owned(),
-        NOT_REGULAR => "is a pipe, a device or a socket".to_owned(),
-        kind => format!("cannot be read ({kind})"),
-    }
+/// Why a file cannot be read, as a predicate, and how to fix it.
+pub(in crate::config) fn unreadable(error: &io::Error) -> (String, &'static str) {
+    let (reason, help) = match error.kind() {
+        io::ErrorKind::NotFound => (
+            "does not exist",
+            "Create it, or correct the path; a path in a TOML file is relative to that file.",
+        ),
+        io::ErrorKind::PermissionDenied => (
+            "is not readable by this user",
+            "Give the user that runs the program permission to read it.",
+        ),
+        io::ErrorKind::IsADirectory => ("is a directory", "Correct the path."),
+        io::ErrorKind::InvalidData => (
+            "is not text",
+            "Correct the path; keys and certificates must be PEM, not DER.",
+        ),
+        io::ErrorKind::FileTooLarge => {
+            let help = "Correct the path; such files are much smaller.";
+            return (format!("is {error}"), help);
+        }
+        NOT_REGULAR => (
+            "is a pipe, a device or a socket",
+            "Write its content into a file, and name that file.",
+        ),
+        kind => return (format!("cannot be read ({kind})"), "Correct the path."),
+    };
+    (reason.to_owned(), help)
 }
 
 fn regular(metadata: Metadata) -> io::Result<Metadata> {

@@ -18,7 +18,7 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<Issuer> {
         ),
         (true, true) => validator.problem(
             &keys::ISSUER,
-            format!(
+            &format!(
                 "is set in addition to `environment` ({})",
                 raw.origin(&keys::ENVIRONMENT)
             ),

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::{
-    file::{MAX_SECRET_KIB, SecretFile},
+    file::{MAX_SECRET_KIB, SettingFile},
     validator::{Validator, wrong_type},
     value::visible_ascii,
 };
@@ -51,13 +51,13 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<Ed25519KeyPair> 
         if published.iter().any(|other| other.is_same_key(&key)) {
             validator.problem(
                 &keys::JAR_KEY_FILE,
-                format!("repeats an earlier key as key {position}"),
+                &format!("repeats an earlier key as key {position}"),
                 "Remove the repetition.",
             );
         } else if published.iter().any(|other| other.key_id() == key.key_id()) {
             validator.problem(
                 &keys::JAR_KEY_ID,
-                format!("gives key {position} the ID of an earlier key"),
+                &format!("gives key {position} the ID of an earlier key"),
                 "Give each key an ID of its own.",
             );
         }
@@ -79,7 +79,9 @@ fn read_files(validator: &mut Validator<'_>) -> Option<(Ed25519KeyPair, Vec<Ed25
         }
     };
     let (first, others) = paths.split_first()?;
-    let signing = read(validator, first, signing_key);
+    let signing = read(validator, first, |pem| {
+        Ok((Ed25519KeyPair::from_pem(pem)?, true))
+    });
     // Reads every file before it gives up on one.
     let published: Vec<_> = others
         .iter()
@@ -95,18 +97,11 @@ fn read<T>(
     rule: impl Fn(&str) -> Result<(T, bool), PemError>,
 ) -> Option<T> {
     let key = &keys::JAR_KEY_FILE;
-    let file = validator.valid(key, SecretFile::read(path, MAX_SECRET_KIB))?;
+    let file = validator.valid(key, SettingFile::read(path, MAX_SECRET_KIB))?;
     let found = rule(file.text.expose()).or_else(|error| unusable(error, path));
     let (found, is_private) = validator.valid(key, found)?;
-    if is_private {
-        validator.check_readers(key, path, file.readers);
-    }
-    validator.check_writers(key, path, file.writers);
+    validator.check_access(key, path, &file, is_private);
     Some(found)
-}
-
-fn signing_key(pem: &str) -> Result<(Ed25519KeyPair, bool), PemError> {
-    Ok((Ed25519KeyPair::from_pem(pem)?, true))
 }
 
 /// Takes the public half of a private key, which signs at another time.

@@ -78,7 +78,7 @@ fn config(validator: &mut Validator<'_>) -> Option<Config> {
 /// committed.
 fn note_inline_secrets(validator: &mut Validator<'_>) {
     for (key, origin) in &validator.raw.inline_secrets {
-        validator.note_in_production(Problem {
+        let problem = Problem {
             key: key.name().to_owned(),
             origin: origin.clone(),
             message: "is a secret in plain text, in a file that gets copied and shared".to_owned(),
@@ -88,6 +88,11 @@ fn note_inline_secrets(validator: &mut Validator<'_>) {
                 key.variable(),
                 key.file_name().unwrap_or_default(),
             ),
-        });
+        };
+        if validator.production {
+            validator.partial.problems.push(problem);
+        } else {
+            validator.partial.warnings.push(problem);
+        }
     }
 }

@@ -73,13 +73,13 @@ fn sealing_keys(validator: &mut Validator<'_>) -> Vec<SealingKey> {
         match SealingKey::from_base64(text) {
             Some(_) if !texts.insert(text) => validator.problem(
                 &keys::SESSION_KEY,
-                format!("repeats an earlier key as key {position}"),
+                &format!("repeats an earlier key as key {position}"),
                 "Remove the repetition.",
             ),
             Some(key) => found.push(key),
             None => validator.problem(
                 &keys::SESSION_KEY,
-                format!("is invalid: key {position} is not 32 bytes in base64"),
+                &format!("is invalid: key {position} is not 32 bytes in base64"),
                 NEW_KEY,
             ),
         }
@@ -108,7 +108,7 @@ fn check_store(validator: &mut Validator<'_>, store: &StoreUrl) {
             &keys::SESSION_KEY,
             "is missing, but `session_store` is an external store: every reader of the store \
              could use the tokens in it",
-            format!("{NEW_KEY} Set OTEN_SESSION_KEY to it."),
+            &format!("{NEW_KEY} Set OTEN_SESSION_KEY to it."),
         );
     }
     if validator.production && store.is_interceptable() {
@@ -123,7 +123,7 @@ fn check_store(validator: &mut Validator<'_>, store: &StoreUrl) {
             ),
         };
         let message = format!("{message}: records can be read and changed in transit");
-        validator.warning(&keys::SESSION_STORE, message, help);
+        validator.warning(&keys::SESSION_STORE, &message, help);
     }
 }
 

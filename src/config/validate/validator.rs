@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use super::{
-    file::{self, Access, SecretFile},
+    file::{self, Access, SettingFile},
     partial::Partial,
 };
 use crate::{
@@ -61,7 +61,7 @@ impl<'a> Validator<'a> {
     /// The value of a rule's result; notes the problem of an error.
     pub(super) fn valid<T>(&mut self, key: &'static Key, result: Result<T, Invalid>) -> Option<T> {
         result
-            .map_err(|invalid| self.problem(key, invalid.message, invalid.help))
+            .map_err(|invalid| self.problem(key, &invalid.message, &invalid.help))
             .ok()
     }
 
@@ -77,86 +77,55 @@ impl<'a> Validator<'a> {
             file.unwrap_or_default(),
             key.description()
         );
-        self.problem(key, "is missing", help);
+        self.problem(key, "is missing", &help);
     }
 
     /// Notes a problem, which makes the configuration invalid.
-    pub(super) fn problem(
-        &mut self,
-        key: &'static Key,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub(super) fn problem(&mut self, key: &'static Key, message: &str, help: &str) {
         let problem = self.describe(key, message, help);
         self.partial.problems.push(problem);
     }
 
     /// Notes a setting that works but should be changed.
-    pub(super) fn warning(
-        &mut self,
-        key: &'static Key,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    pub(super) fn warning(&mut self, key: &'static Key, message: &str, help: &str) {
         let warning = self.describe(key, message, help);
         self.partial.warnings.push(warning);
     }
 
     /// Notes a problem in production, and a warning elsewhere.
-    pub(super) fn problem_in_production(
-        &mut self,
-        key: &'static Key,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) {
-        let problem = self.describe(key, message, help);
-        self.note_in_production(problem);
-    }
-
-    /// See [`problem_in_production`](Self::problem_in_production).
-    pub(super) fn note_in_production(&mut self, problem: Problem) {
+    pub(super) fn problem_in_production(&mut self, key: &'static Key, message: &str, help: &str) {
         if self.production {
-            self.partial.problems.push(problem);
+            self.problem(key, message, help);
         } else {
-            self.partial.warnings.push(problem);
+            self.warning(key, message, help);
         }
     }
 
-    /// Notes that users other than the owner may read a file with a secret.
-    pub(super) fn check_readers(&mut self, key: &'static Key, path: &Path, readers: Access) {
-        self.check_access(key, path, readers, "read", "600");
-    }
-
-    /// Notes that users other than the owner may write, and therefore replace, a file.
-    pub(super) fn check_writers(&mut self, key: &'static Key, path: &Path, writers: Access) {
-        self.check_access(key, path, writers, "write", "go-w");
-    }
-
-    fn check_access(
+    /// Notes that users other than the owner may read a secret file, or write, and therefore replace,
+    /// any file.
+    pub(super) fn check_access(
         &mut self,
         key: &'static Key,
         path: &Path,
-        access: Access,
-        verb: &str,
-        mode: &str,
+        file: &SettingFile,
+        is_secret: bool,
     ) {
         let path = path.display();
-        let message = |users| format!("is in a file that {users} may {verb}: {path}");
-        let help = format!("Run `chmod {mode} {path}`.");
-        match access {
-            Access::Owner => {}
-            Access::Group => self.warning(key, message("its group"), help),
-            Access::Others => self.problem_in_production(key, message("every user"), help),
+        let readers = is_secret.then_some((file.readers, "read", "600"));
+        let writers = Some((file.writers, "write", "go-w"));
+        for (access, verb, mode) in readers.into_iter().chain(writers) {
+            let message = |users| format!("is in a file that {users} may {verb}: {path}");
+            let help = format!("Run `chmod {mode} {path}`.");
+            match access {
+                Access::Owner => {}
+                Access::Group => self.warning(key, &message("its group"), &help),
+                Access::Others => self.problem_in_production(key, &message("every user"), &help),
+            }
         }
     }
 
-    fn describe(
-        &self,
-        key: &'static Key,
-        message: impl Into<String>,
-        help: impl Into<String>,
-    ) -> Problem {
-        let mut message = message.into();
+    fn describe(&self, key: &'static Key, message: &str, help: &str) -> Problem {
+        let mut message = message.to_owned();
         if let Some(Given::File(path)) = self.raw.given(key) {
             let path = path.display().to_string();
             if !message.contains(&path) {
@@ -167,7 +136,7 @@ impl<'a> Validator<'a> {
             key: key.name().to_owned(),
             origin: self.raw.origin(key),
             message,
-            help: help.into(),
+            help: help.to_owned(),
         }
     }
 
@@ -178,15 +147,14 @@ impl<'a> Validator<'a> {
         let text = match given {
             Given::Text(text) => text.clone(),
             Given::File(path) if key.value_type() == ValueType::Path => {
-                let file = SecretFile::read(path, file::MAX_PUBLIC_KIB)?;
-                self.check_writers(key, path, file.writers);
+                let file = SettingFile::read(path, file::MAX_PUBLIC_KIB)?;
+                self.check_access(key, path, &file, false);
                 // Such a file has more than one line.
                 return Ok(Some(file.text));
             }
             Given::File(path) => {
-                let file = SecretFile::read(path, file::MAX_SECRET_KIB)?;
-                self.check_readers(key, path, file.readers);
-                self.check_writers(key, path, file.writers);
+                let file = SettingFile::read(path, file::MAX_SECRET_KIB)?;
+                self.check_access(key, path, &file, true);
                 file.text
             }
             // Each file is validated by the rule of its setting.

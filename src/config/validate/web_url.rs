@@ -7,34 +7,22 @@ use crate::config::{
 
 /// Accepts an issuer (OpenID Connect Discovery 1.0 section 3).
 pub(super) fn issuer(text: &str) -> Result<Url, Invalid> {
-    let url = web_url(text)?;
-    without_query(&url)?;
-    secure(&url, false)?;
-    Ok(url)
+    secure(without_query(web_url(text)?)?, false)
 }
 
 /// Accepts an endpoint of the provider, which may have a query (RFC 6749 section 3.1).
 pub(super) fn endpoint(text: &str, production: bool) -> Result<Url, Invalid> {
-    let url = web_url(text)?;
-    secure(&url, production)?;
-    Ok(url)
+    secure(web_url(text)?, production)
 }
 
 /// Accepts a redirect URI (RFC 6749 section 3.1.2, RFC 9700 section 2.1).
 pub(super) fn redirect_uri(text: &str, production: bool) -> Result<Url, Invalid> {
-    let url = web_url(text)?;
-    without_query(&url)?;
-    secure(&url, production)?;
-    normalized(&url, text)?;
-    Ok(url)
+    normalized(secure(without_query(web_url(text)?)?, production)?, text)
 }
 
 /// Accepts a post-logout redirect URI (OpenID Connect RP-Initiated Logout 1.0 section 3).
 pub(super) fn post_logout_redirect_uri(text: &str, production: bool) -> Result<Url, Invalid> {
-    let url = web_url(text)?;
-    secure(&url, production)?;
-    normalized(&url, text)?;
-    Ok(url)
+    normalized(secure(web_url(text)?, production)?, text)
 }
 
 fn web_url(text: &str) -> Result<Url, Invalid> {
@@ -59,22 +47,22 @@ fn web_url(text: &str) -> Result<Url, Invalid> {
     Ok(url)
 }
 
-fn without_query(url: &Url) -> Result<(), Invalid> {
+fn without_query(url: Url) -> Result<Url, Invalid> {
     match url.query() {
         Some(_) => invalid("has a query", "Remove the `?` and everything after it."),
-        None => Ok(()),
+        None => Ok(url),
     }
 }
 
-fn secure(url: &Url, production: bool) -> Result<(), Invalid> {
+fn secure(url: Url, production: bool) -> Result<Url, Invalid> {
     match url.scheme() {
-        "https" => Ok(()),
+        "https" => Ok(url),
         _ if production => invalid(
             "is not an https URL, which production requires: an eavesdropper on http can sign in \
              as the user",
             "Begin it with `https://`.",
         ),
-        _ if is_loopback(url) => Ok(()),
+        _ if is_loopback(&url) => Ok(url),
         _ => invalid(
             "is not an https URL",
             "Begin it with `https://`; plain http is only for `localhost`, `127.0.0.1` and `[::1]`.",
@@ -83,9 +71,9 @@ fn secure(url: &Url, production: bool) -> Result<(), Invalid> {
 }
 
 /// Oten compares these URLs character by character, and the normal form is sent.
-fn normalized(url: &Url, text: &str) -> Result<(), Invalid> {
+fn normalized(url: Url, text: &str) -> Result<Url, Invalid> {
     if url.as_str() == text {
-        return Ok(());
+        return Ok(url);
     }
     invalid(
         "is not in its normal form",
