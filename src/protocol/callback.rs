@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn s4_iss_comes_before_error_and_error_before_code() {
+    fn s4_iss_is_checked_before_error_and_error_before_code() {
         let other_issuer = "state=s&iss=https://evil.example&error=access_denied&code=c";
         assert_eq!(code(other_issuer, false), Err(CallbackError::Iss));
         assert_eq!(

@@ -188,7 +188,7 @@ fn hostile_cookies() -> Vec<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn b1_hostile_queries_get_an_answer_on_every_route() {
+async fn b1_every_route_answers_hostile_queries() {
     let site = TestSite::start().await;
     let signed_in = site.signed_in("alice").await;
     for path in PATHS {
@@ -208,7 +208,7 @@ async fn b1_hostile_queries_get_an_answer_on_every_route() {
 }
 
 #[tokio::test]
-async fn b1_every_method_gets_an_answer_on_every_route() {
+async fn b1_every_route_answers_every_method() {
     let site = TestSite::start().await;
     for method in [
         "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "X",
@@ -251,7 +251,7 @@ async fn b1_every_method_gets_an_answer_on_every_route() {
 }
 
 #[tokio::test]
-async fn b1_hostile_cookies_get_an_answer_on_every_route() {
+async fn b1_every_route_answers_hostile_cookies() {
     let site = TestSite::start().await;
     for path in PATHS {
         for cookie in hostile_cookies() {
@@ -272,7 +272,7 @@ async fn b1_hostile_cookies_get_an_answer_on_every_route() {
 }
 
 #[tokio::test]
-async fn b1_other_hostile_headers_get_an_answer() {
+async fn b1_every_route_answers_other_hostile_headers() {
     let site = TestSite::start().await;
     for name in [
         "accept",
@@ -309,7 +309,7 @@ async fn b1_other_hostile_headers_get_an_answer() {
 
 /// What hyper makes of bytes that the types of `http` cannot even hold.
 #[tokio::test]
-async fn b1_bytes_that_are_no_request_get_an_answer() {
+async fn b1_the_server_answers_bytes_that_are_not_http() {
     let site = TestSite::start().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -431,7 +431,7 @@ const COOKIE_PIECES: [&str; 25] = [
 ];
 
 #[tokio::test]
-async fn b1_five_thousand_accidental_requests_get_an_answer() {
+async fn b1_five_thousand_random_requests_get_an_answer() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     browser.start_login("/").await;
@@ -472,17 +472,17 @@ async fn b1_five_thousand_accidental_requests_get_an_answer() {
 }
 
 #[tokio::test]
-async fn b1_nonsense_for_discovery_is_told_in_plain_words() {
+async fn b1_malformed_discovery_is_reported_in_plain_words() {
     assert_nonsense_is_told(Discovery, From::Browser).await;
 }
 
 #[tokio::test]
-async fn b1_nonsense_for_keys_is_told_in_plain_words() {
+async fn b1_malformed_keys_are_reported_in_plain_words() {
     assert_nonsense_is_told(Jwks, From::Program).await;
 }
 
 #[tokio::test]
-async fn b1_nonsense_for_tokens_is_told_in_plain_words() {
+async fn b1_malformed_token_responses_are_reported_in_plain_words() {
     assert_nonsense_is_told(Token, From::Browser).await;
 }
 

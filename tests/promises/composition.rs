@@ -64,7 +64,7 @@ async fn an_app_with_state_signs_in() {
 }
 
 #[tokio::test]
-async fn an_app_under_nest_stays_under_its_path() {
+async fn a_nested_app_stays_under_its_path() {
     let layer_inside = |oten: &Oten| Router::new().nest("/app", app(oten));
     let layer_outside = |oten: &Oten| {
         let inner = Router::new()
@@ -82,7 +82,7 @@ async fn an_app_under_nest_stays_under_its_path() {
 }
 
 #[tokio::test]
-async fn a_layer_inside_of_a_nest_knows_the_whole_path() {
+async fn a_layer_inside_a_nest_knows_the_full_path() {
     let site = TestSite::builder()
         .app(|oten| {
             let admin = Router::new()
@@ -104,7 +104,7 @@ async fn a_layer_inside_of_a_nest_knows_the_whole_path() {
 }
 
 #[tokio::test]
-async fn an_app_behind_a_proxy_that_cuts_its_path_off_stays_under_it() {
+async fn an_app_behind_a_path_stripping_proxy_stays_under_its_path() {
     let site = under_app()
         .app(|oten| cut_off("/app", app(oten)))
         .start()
@@ -178,7 +178,7 @@ fn cut_off(prefix: &'static str, app: Router) -> Router {
 // Sessions of the app's own
 
 #[tokio::test]
-async fn an_apps_own_sessions_and_ours_do_not_meet() {
+async fn sessions_of_the_app_are_separate_from_those_of_the_crate() {
     for outer in [true, false] {
         let theirs = AppStore::default();
         let manager = SessionManagerLayer::new(theirs.clone())
@@ -222,7 +222,7 @@ async fn an_apps_own_sessions_and_ours_do_not_meet() {
 }
 
 #[tokio::test]
-async fn an_apps_own_sessions_may_be_down_without_signing_anybody_out() {
+async fn an_outage_of_the_apps_sessions_signs_no_user_out() {
     let theirs = AppStore::default();
     let manager = SessionManagerLayer::new(theirs.clone()).with_secure(false);
     let site = TestSite::builder()
@@ -290,7 +290,7 @@ impl SessionStore for AppStore {
 // Where the layer is
 
 #[tokio::test]
-async fn the_layer_applied_twice_is_the_layer_once() {
+async fn applying_the_layer_twice_has_no_further_effect() {
     let (site, store) = TestSite::builder()
         .app(|oten| {
             let both = async |user: User, session: Session| {
@@ -322,7 +322,7 @@ async fn the_layer_applied_twice_is_the_layer_once() {
 }
 
 #[tokio::test]
-async fn the_layer_outside_of_the_router_works() {
+async fn the_layer_works_outside_the_router() {
     let site = TestSite::builder()
         .app(|oten| {
             let routes = Router::new()
@@ -384,7 +384,7 @@ async fn a_fallback_can_be_protected() {
 }
 
 #[tokio::test]
-async fn a_guard_over_everything_leaves_the_way_in_open() {
+async fn requiring_login_everywhere_leaves_the_login_routes_open() {
     let site = TestSite::builder()
         .app(|oten| {
             Router::new()
@@ -402,7 +402,7 @@ async fn a_guard_over_everything_leaves_the_way_in_open() {
 }
 
 #[tokio::test]
-async fn two_sites_in_one_process_do_not_meet() {
+async fn two_sites_in_one_process_are_independent() {
     let (inner, outer) = (TestSite::start().await, TestSite::start().await);
     let app = inner.app.clone().layer(outer.oten.layer());
     let mut browser = inner.signed_in("alice").await;
@@ -416,7 +416,7 @@ async fn two_sites_in_one_process_do_not_meet() {
 // Mistakes
 
 #[tokio::test]
-async fn a_missing_layer_is_an_error_that_names_the_cure() {
+async fn a_missing_layer_is_an_error_that_says_how_to_add_it() {
     let site = TestSite::builder()
         .app(|oten| {
             Router::new()
@@ -454,7 +454,7 @@ async fn a_missing_layer_is_an_error_that_names_the_cure() {
 }
 
 #[tokio::test]
-async fn s5_a_callback_without_any_cookie_ends_in_a_page_and_a_log_line_with_the_cure() {
+async fn s5_a_callback_without_cookies_gets_a_page_and_a_log_line_with_help() {
     let site = TestSite::builder()
         .app(|oten| strict(app(oten)))
         .start()
@@ -595,7 +595,7 @@ async fn an_upgrade_passes_through() {
 }
 
 #[tokio::test]
-async fn a_handler_that_panics_takes_nobody_with_it() {
+async fn a_panicking_handler_affects_no_other_request() {
     let site = TestSite::builder()
         .app(|oten| {
             let panics = async |user: User, session: Session| {

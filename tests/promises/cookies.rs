@@ -78,7 +78,7 @@ async fn b4_on_loopback_cookies_are_plain() {
 }
 
 #[tokio::test]
-async fn b4_lifetimes_are_those_of_what_the_cookies_stand_for() {
+async fn b4_cookies_live_as_long_as_the_records_they_name() {
     let site = TestSite::start().await;
     let [login, signed_in, signed_out] = all_cookies(&mut site.browser(), "").await;
     assert!(login.set_cookies()[0].ends_with("Max-Age=1200"));
@@ -87,7 +87,7 @@ async fn b4_lifetimes_are_those_of_what_the_cookies_stand_for() {
 }
 
 #[tokio::test]
-async fn b4_a_cookie_without_its_prefix_is_none() {
+async fn b4_a_cookie_without_its_prefix_is_ignored() {
     let site = TestSite::builder()
         .origin("https://app.example")
         .start()
@@ -120,7 +120,7 @@ const FORWARDED: [(&str, &str); 8] = [
 ];
 
 #[tokio::test]
-async fn b4_forwarded_headers_are_not_believed() {
+async fn b4_forwarded_headers_do_not_change_the_origin() {
     for (origin, prefix, secure, proto) in [
         ("http://127.0.0.1:3000", "", false, "https"),
         ("https://app.example", "__Host-", true, "http"),

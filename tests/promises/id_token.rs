@@ -78,7 +78,7 @@ fn in_seconds(seconds: i64) -> Value {
 // The signature.
 
 #[tokio::test]
-async fn s6_a_bad_signature() {
+async fn s6_rejects_a_bad_signature() {
     disbelieved(
         &[Deviation::BadSignature],
         "id_token_signature",
@@ -88,7 +88,7 @@ async fn s6_a_bad_signature() {
 }
 
 #[tokio::test]
-async fn s6_no_signature() {
+async fn s6_rejects_an_unsigned_token() {
     for kind in ClientKind::ALL {
         let site = TestSite::builder().client(kind).start().await;
         disbelieved_at(&site, &[Deviation::AlgNone], "id_token_signature", "`none`").await;
@@ -96,7 +96,7 @@ async fn s6_no_signature() {
 }
 
 #[tokio::test]
-async fn s6_hs256_with_the_clients_secret() {
+async fn s6_rejects_hs256_with_the_client_secret() {
     for kind in ClientKind::ALL {
         let site = TestSite::builder().client(kind).start().await;
         let lie = [Deviation::Hs256WithClientSecret];
@@ -105,7 +105,7 @@ async fn s6_hs256_with_the_clients_secret() {
 }
 
 #[tokio::test]
-async fn s6_hs256_with_the_public_key() {
+async fn s6_rejects_hs256_with_the_public_key() {
     disbelieved(
         &[Deviation::Hs256WithPublicKey],
         "id_token_signature",
@@ -115,7 +115,7 @@ async fn s6_hs256_with_the_public_key() {
 }
 
 #[tokio::test]
-async fn s6_an_algorithm_that_is_not_allowed() {
+async fn s6_rejects_an_algorithm_that_is_not_allowed() {
     for alg in ["RS256", "ES256", "Ed448", "eddsa", ""] {
         let lie = Deviation::Header("alg", json!(alg));
         disbelieved(&[lie], "id_token_signature", "`alg`").await;
@@ -123,18 +123,18 @@ async fn s6_an_algorithm_that_is_not_allowed() {
 }
 
 #[tokio::test]
-async fn s6_a_key_that_is_not_published() {
+async fn s6_rejects_a_key_that_is_not_published() {
     disbelieved(&[Deviation::UnknownKey], "unknown_key", "`kid`").await;
 }
 
 #[tokio::test]
-async fn s6_another_kid() {
+async fn s6_rejects_another_kid() {
     let lie = Deviation::Header("kid", json!("another-key"));
     disbelieved(&[lie], "unknown_key", "`kid`").await;
 }
 
 #[tokio::test]
-async fn s6_no_kid_and_another_key() {
+async fn s6_rejects_another_key_without_a_kid() {
     disbelieved(
         &[Deviation::UnknownKey, Deviation::NoKeyId],
         "id_token_signature",
@@ -144,12 +144,12 @@ async fn s6_no_kid_and_another_key() {
 }
 
 #[tokio::test]
-async fn s6_a_key_in_the_header() {
+async fn s6_rejects_a_key_in_the_header() {
     disbelieved(&[Deviation::EmbeddedKey], "id_token_signature", "`jwk`").await;
 }
 
 #[tokio::test]
-async fn s6_headers_that_bring_their_own_rules() {
+async fn s6_rejects_unsupported_header_parameters() {
     for (name, value) in [
         ("crit", json!(["exp"])),
         ("jku", json!("https://evil.example/keys")),
@@ -171,12 +171,12 @@ async fn s6_headers_that_bring_their_own_rules() {
 // Other tokens in its place.
 
 #[tokio::test]
-async fn s6_an_access_token_as_id_token() {
+async fn s6_rejects_an_access_token() {
     disbelieved(&[Deviation::AccessTokenAsIdToken], "id_token_typ", "`typ`").await;
 }
 
 #[tokio::test]
-async fn s6_another_kind_of_token() {
+async fn s6_rejects_another_token_type() {
     for typ in ["at+jwt", "application/at+jwt", "logout+jwt", ""] {
         let lie = Deviation::Header("typ", json!(typ));
         disbelieved(&[lie], "id_token_typ", "`typ`").await;
@@ -184,14 +184,14 @@ async fn s6_another_kind_of_token() {
 }
 
 #[tokio::test]
-async fn s6_no_id_token() {
+async fn s6_rejects_a_response_without_id_token() {
     disbelieved(&[Deviation::NoIdToken], "id_token_missing", "`id_token`").await;
     let empty = Deviation::TokenField("id_token", json!(""));
     disbelieved(&[empty], "id_token_missing", "`id_token`").await;
 }
 
 #[tokio::test]
-async fn s6_something_that_is_no_token() {
+async fn s6_rejects_text_that_is_not_a_token() {
     for text in [
         "x",
         "a.b.c",
@@ -206,13 +206,13 @@ async fn s6_something_that_is_no_token() {
 // Who speaks, about whom, to whom.
 
 #[tokio::test]
-async fn s6_another_issuer() {
+async fn s6_rejects_another_issuer() {
     claim("iss", json!("https://evil.example"), "id_token_iss").await;
     claim("iss", json!(""), "id_token_iss").await;
 }
 
 #[tokio::test]
-async fn s6_the_issuer_in_another_spelling() {
+async fn s6_rejects_another_spelling_of_the_issuer() {
     let site = TestSite::start().await;
     let spelled = json!(format!("{}/", site.emulator.issuer()));
     let lie = [Deviation::Claim("iss", spelled)];
@@ -220,7 +220,7 @@ async fn s6_the_issuer_in_another_spelling() {
 }
 
 #[tokio::test]
-async fn s6_another_audience() {
+async fn s6_rejects_another_audience() {
     for aud in [
         json!("another-client"),
         json!(["another-client"]),
@@ -232,7 +232,7 @@ async fn s6_another_audience() {
 }
 
 #[tokio::test]
-async fn s6_an_audience_shared_with_another() {
+async fn s6_rejects_an_audience_shared_with_another_client() {
     let shared = Deviation::Claim("aud", json!(["test-site", "another-client"]));
     disbelieved(std::slice::from_ref(&shared), "id_token_aud", "`aud`").await;
     // Also where we are the one who asked: nobody else is trusted with our users' tokens.
@@ -241,12 +241,12 @@ async fn s6_an_audience_shared_with_another() {
 }
 
 #[tokio::test]
-async fn s6_another_authorized_party() {
+async fn s6_rejects_another_authorized_party() {
     claim("azp", json!("another-client"), "id_token_azp").await;
 }
 
 #[tokio::test]
-async fn s6_a_subject_that_names_nobody() {
+async fn s6_rejects_an_unusable_subject() {
     for sub in [
         json!(""),
         json!("x".repeat(256)),
@@ -259,7 +259,7 @@ async fn s6_a_subject_that_names_nobody() {
 // When.
 
 #[tokio::test]
-async fn s6_an_expired_token() {
+async fn s6_rejects_an_expired_token() {
     for seconds in [-90, -86_400] {
         claim("exp", in_seconds(seconds), "id_token_exp").await;
     }
@@ -267,17 +267,17 @@ async fn s6_an_expired_token() {
 }
 
 #[tokio::test]
-async fn s6_a_token_of_the_future() {
+async fn s6_rejects_a_token_issued_in_the_future() {
     claim("iat", in_seconds(90), "id_token_iat").await;
 }
 
 #[tokio::test]
-async fn s6_a_token_that_is_not_valid_yet() {
+async fn s6_rejects_a_token_that_is_not_valid_yet() {
     claim("nbf", in_seconds(90), "id_token_nbf").await;
 }
 
 #[tokio::test]
-async fn s6_clocks_may_be_a_minute_apart_and_no_more() {
+async fn s6_tolerates_one_minute_of_clock_skew() {
     for (name, good, bad, reason) in [
         ("exp", -59, -60, "id_token_exp"),
         ("iat", 60, 61, "id_token_iat"),
@@ -295,7 +295,7 @@ async fn s6_clocks_may_be_a_minute_apart_and_no_more() {
 }
 
 #[tokio::test]
-async fn s6_an_authentication_that_is_too_old() {
+async fn s6_rejects_an_authentication_older_than_max_age() {
     let builder = TestSite::builder();
     let site = builder
         .config(|config| config.max_age(Duration::from_secs(300)))
@@ -315,7 +315,7 @@ async fn s6_an_authentication_that_is_too_old() {
 // What ties it to this sign-in and to the access token.
 
 #[tokio::test]
-async fn s6_another_nonce() {
+async fn s6_rejects_another_nonce() {
     claim("nonce", json!("another-nonce"), "id_token_nonce").await;
     claim("nonce", json!(""), "id_token_nonce").await;
     let untold = Deviation::WithoutClaim("nonce");
@@ -323,7 +323,7 @@ async fn s6_another_nonce() {
 }
 
 #[tokio::test]
-async fn s6_another_access_token() {
+async fn s6_rejects_the_hash_of_another_access_token() {
     claim("at_hash", json!("another-hash"), "id_token_at_hash").await;
     claim("at_hash", json!(""), "id_token_at_hash").await;
     let swapped = Deviation::TokenField("access_token", json!("another-access-token"));
@@ -333,7 +333,7 @@ async fn s6_another_access_token() {
 // Claims that are missing, or are not what they should be.
 
 #[tokio::test]
-async fn s6_a_claim_that_is_missing() {
+async fn s6_rejects_a_missing_claim() {
     for name in ["iss", "sub", "aud", "exp", "iat"] {
         let (lie, rule) = (Deviation::WithoutClaim(name), format!("`{name}`"));
         disbelieved(&[lie], "id_token_misshapen", &rule).await;
@@ -341,7 +341,7 @@ async fn s6_a_claim_that_is_missing() {
 }
 
 #[tokio::test]
-async fn s6_a_claim_of_the_wrong_type() {
+async fn s6_rejects_a_claim_of_the_wrong_type() {
     for name in [
         "iss",
         "sub",
@@ -370,7 +370,7 @@ async fn s6_a_claim_of_the_wrong_type() {
 // The answer around it.
 
 #[tokio::test]
-async fn s6_an_answer_that_is_no_token_response() {
+async fn s6_rejects_a_malformed_token_response() {
     for (lie, rule) in [
         (
             Deviation::TokenField("token_type", json!("mac")),
@@ -404,7 +404,7 @@ async fn s6_an_answer_that_is_no_token_response() {
 // What is true although it looks odd.
 
 #[tokio::test]
-async fn s6_both_names_of_the_algorithm() {
+async fn s6_accepts_both_names_of_the_algorithm() {
     let builder = TestSite::builder();
     let site = builder
         .emulator(EmulatorBuilder::rfc9864_algorithm_name)
@@ -415,22 +415,22 @@ async fn s6_both_names_of_the_algorithm() {
 }
 
 #[tokio::test]
-async fn s6_no_kid_where_there_is_one_key() {
+async fn s6_accepts_a_token_without_kid_if_there_is_one_key() {
     believed(Deviation::NoKeyId).await;
 }
 
 #[tokio::test]
-async fn s6_an_audience_in_a_list() {
+async fn s6_accepts_an_audience_in_a_list() {
     believed(Deviation::Claim("aud", json!(["test-site"]))).await;
 }
 
 #[tokio::test]
-async fn s6_an_authorized_party_that_is_us() {
+async fn s6_accepts_the_client_as_authorized_party() {
     believed(Deviation::Claim("azp", json!("test-site"))).await;
 }
 
 #[tokio::test]
-async fn s6_what_is_optional_may_be_missing() {
+async fn s6_accepts_a_token_without_optional_claims() {
     for name in ["at_hash", "auth_time"] {
         believed(Deviation::WithoutClaim(name)).await;
     }
@@ -440,7 +440,7 @@ async fn s6_what_is_optional_may_be_missing() {
 }
 
 #[tokio::test]
-async fn s6_dates_with_fractions() {
+async fn s6_accepts_dates_with_fractions() {
     let exp = axum_oten::Clock::system().unix_now() + 100;
     believed(Deviation::Claim(
         "exp",

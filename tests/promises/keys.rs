@@ -94,7 +94,7 @@ fn assert_refused(result: &Result<(), EmulatorError>) {
 }
 
 #[tokio::test]
-async fn keys_change_while_everybody_can_sign_in() {
+async fn keys_rotate_without_interrupting_sign_ins() {
     let (old, new) = (Ed25519KeyPair::generate(), Ed25519KeyPair::generate());
     let emulator = emulator(&[&old]).await;
     let fetch = |set: &Value| emulator.replace_request_object_keys("site", set).unwrap();
@@ -140,7 +140,7 @@ async fn keys_change_while_everybody_can_sign_in() {
 }
 
 #[tokio::test]
-async fn s2_a_request_object_under_the_id_of_another_key_is_refused() {
+async fn s2_a_request_object_with_the_id_of_another_key_is_rejected() {
     let (known, stranger) = (Ed25519KeyPair::generate(), Ed25519KeyPair::generate());
     let emulator = emulator(&[&known]).await;
     let forged = stranger.with_key_id(known.key_id());
@@ -189,7 +189,7 @@ async fn b2_only_public_members_are_published() {
 }
 
 #[tokio::test]
-async fn the_route_asks_for_no_session_and_reads_only() {
+async fn the_jwks_route_needs_no_session_and_is_read_only() {
     let (site, store) = TestSite::builder()
         .client(ClientKind::EdDsa)
         // Even inside of the layer.
@@ -221,7 +221,7 @@ async fn the_route_asks_for_no_session_and_reads_only() {
 }
 
 #[tokio::test]
-async fn whoever_signs_with_a_secret_publishes_nothing() {
+async fn a_client_that_signs_with_its_secret_publishes_no_keys() {
     for kind in [ClientKind::Hs256, ClientKind::Public] {
         let site = TestSite::builder()
             .client(kind)
@@ -233,7 +233,7 @@ async fn whoever_signs_with_a_secret_publishes_nothing() {
 }
 
 #[tokio::test]
-async fn the_emulator_takes_usable_keys_only() {
+async fn the_emulator_accepts_usable_keys_only() {
     let pair = Ed25519KeyPair::generate();
     let emulator = emulator(&[&pair]).await;
     let jwk = pair.public_jwk();

@@ -83,7 +83,7 @@ async fn d1_the_site_serves_while_the_provider_is_down() {
 }
 
 #[tokio::test]
-async fn d1_signed_in_users_do_not_notice_that_the_provider_is_down() {
+async fn d1_signed_in_users_are_served_while_the_provider_is_down() {
     let site = TestSite::start().await;
     let mut browser = site.signed_in("alice").await;
     site.emulator.stop().await;
@@ -93,7 +93,7 @@ async fn d1_signed_in_users_do_not_notice_that_the_provider_is_down() {
 }
 
 #[tokio::test]
-async fn d1_a_provider_that_goes_down_during_a_sign_in() {
+async fn d1_a_provider_outage_during_a_sign_in_is_reported() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     let authorization_url = browser.start_login("/open").await;
@@ -106,7 +106,7 @@ async fn d1_a_provider_that_goes_down_during_a_sign_in() {
 }
 
 #[tokio::test]
-async fn d2_discovery_is_read_once_for_many_logins() {
+async fn d2_many_logins_fetch_discovery_once() {
     let site = TestSite::start().await;
     for _ in 0..5 {
         site.signed_in("alice").await;
@@ -117,7 +117,7 @@ async fn d2_discovery_is_read_once_for_many_logins() {
 }
 
 #[tokio::test]
-async fn d2_concurrent_first_logins_read_it_once() {
+async fn d2_concurrent_first_logins_fetch_discovery_once() {
     let site = TestSite::start().await;
     let delay = Fault::Delay(Duration::from_millis(50));
     site.emulator.fault(Discovery, delay);
@@ -150,7 +150,7 @@ async fn d2_concurrent_first_logins_fail_together() {
 }
 
 #[tokio::test]
-async fn d2_nobody_waits_while_it_is_read_again() {
+async fn d2_requests_do_not_wait_for_a_refetch_of_discovery() {
     let site = TestSite::start().await;
     site.browser().start_login("/").await;
     site.clock.advance(HOUR);
@@ -171,7 +171,7 @@ async fn d2_nobody_waits_while_it_is_read_again() {
 }
 
 #[tokio::test]
-async fn d2_what_was_read_again_counts() {
+async fn d2_refetched_metadata_is_used() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     browser.start_login("/").await;
@@ -197,7 +197,7 @@ async fn d2_what_was_read_again_counts() {
 }
 
 #[tokio::test]
-async fn d2_known_metadata_goes_on_when_it_cannot_be_read_again() {
+async fn d2_known_metadata_is_used_if_a_refetch_fails() {
     for failure in [Fault::Status(404), Fault::Html, Fault::Empty] {
         let log = Log::start();
         let site = TestSite::start().await;
@@ -218,7 +218,7 @@ async fn d2_known_metadata_goes_on_when_it_cannot_be_read_again() {
 }
 
 #[tokio::test]
-async fn d2_another_issuer_is_refused_and_a_known_one_goes_on() {
+async fn d2_another_issuer_is_rejected_and_known_metadata_is_used() {
     let site = TestSite::start().await;
     site.emulator.deviate(Deviation::IssuerMismatch);
     let mut browser = site.browser();
@@ -237,7 +237,7 @@ async fn d2_another_issuer_is_refused_and_a_known_one_goes_on() {
 }
 
 #[tokio::test]
-async fn d2_a_document_without_an_endpoint_is_refused() {
+async fn d2_a_document_without_an_endpoint_is_rejected() {
     for endpoint in ["authorization_endpoint", "token_endpoint", "jwks_uri"] {
         let site = TestSite::start().await;
         site.emulator
@@ -249,7 +249,7 @@ async fn d2_a_document_without_an_endpoint_is_refused() {
 }
 
 #[tokio::test]
-async fn d3_keys_are_read_once_and_found_by_kid() {
+async fn d3_keys_are_fetched_once_and_found_by_kid() {
     let site = TestSite::start().await;
     for _ in 0..3 {
         site.signed_in("alice").await;
@@ -258,7 +258,7 @@ async fn d3_keys_are_read_once_and_found_by_kid() {
 }
 
 #[tokio::test]
-async fn d3_concurrent_first_sign_ins_read_them_once() {
+async fn d3_concurrent_first_sign_ins_fetch_keys_once() {
     let site = TestSite::start().await;
     let delay = Fault::Delay(Duration::from_millis(50));
     site.emulator.fault(Jwks, delay);
@@ -276,7 +276,7 @@ async fn d3_concurrent_first_sign_ins_read_them_once() {
 }
 
 #[tokio::test]
-async fn d3_nobody_waits_while_they_are_read_again() {
+async fn d3_sign_ins_do_not_wait_for_a_refetch_of_keys() {
     let site = TestSite::start().await;
     site.signed_in("alice").await;
     site.clock.advance(HOUR);
@@ -305,7 +305,7 @@ async fn d3_rotation_needs_no_restart() {
 }
 
 #[tokio::test]
-async fn d3_an_unknown_kid_fetches_once_a_minute_at_most() {
+async fn d3_an_unknown_kid_refetches_keys_at_most_once_a_minute() {
     let site = TestSite::start().await;
     let mut browser = site.signed_in("alice").await;
     site.emulator.deviate(Deviation::UnknownKey);
@@ -319,7 +319,7 @@ async fn d3_an_unknown_kid_fetches_once_a_minute_at_most() {
 }
 
 #[tokio::test]
-async fn d3_known_keys_go_on_when_a_fetch_fails() {
+async fn d3_known_keys_are_used_if_a_fetch_fails() {
     let log = Log::start();
     let site = TestSite::start().await;
     site.signed_in("alice").await;
@@ -344,7 +344,7 @@ async fn d3_known_keys_go_on_when_a_fetch_fails() {
 }
 
 #[tokio::test]
-async fn d3_a_failed_fetch_is_not_repeated_by_everybody_who_waits() {
+async fn d3_waiting_sign_ins_share_a_failed_fetch() {
     let site = TestSite::start().await;
     site.emulator.fault(Jwks, Fault::Status(404));
     let mut callbacks = Vec::new();
@@ -364,7 +364,7 @@ async fn d3_a_failed_fetch_is_not_repeated_by_everybody_who_waits() {
 }
 
 #[tokio::test]
-async fn d3_an_empty_key_set_is_not_believed_for_long() {
+async fn d3_an_empty_key_set_is_refetched_soon() {
     let site = TestSite::start().await;
     site.emulator.deviate(Deviation::NoKeys);
     assert_untrusted(&attempt(&mut site.browser()).await);
@@ -374,7 +374,7 @@ async fn d3_an_empty_key_set_is_not_believed_for_long() {
 }
 
 #[tokio::test]
-async fn d4_no_call_takes_longer_than_ten_seconds() {
+async fn d4_every_call_is_limited_to_ten_seconds() {
     let log = Log::start();
     tokio::join!(
         assert_a_hanging_token_endpoint_is_given_up(),
@@ -504,7 +504,7 @@ async fn d4_no_redirect_is_followed() {
 }
 
 #[tokio::test]
-async fn d4_a_long_answer_is_not_read_to_its_end() {
+async fn d4_an_oversized_response_is_not_read_to_its_end() {
     for endpoint in [Discovery, Jwks, Token] {
         for fault in [Fault::Huge, Fault::GzipBomb] {
             let log = Log::start();
@@ -524,7 +524,7 @@ async fn d4_a_long_answer_is_not_read_to_its_end() {
 }
 
 #[tokio::test]
-async fn d5_documents_are_asked_for_again() {
+async fn d5_a_failed_document_request_is_repeated() {
     for failure in [
         Fault::Status(500),
         Fault::Status(503),
@@ -541,7 +541,7 @@ async fn d5_documents_are_asked_for_again() {
 }
 
 #[tokio::test]
-async fn d5_documents_are_asked_for_three_times_at_most() {
+async fn d5_documents_are_requested_at_most_three_times() {
     let site = TestSite::start().await;
     site.emulator.fault(Discovery, Fault::Status(500));
     assert_down(&site.browser().get("/login").await);
@@ -554,7 +554,7 @@ async fn d5_documents_are_asked_for_three_times_at_most() {
 }
 
 #[tokio::test]
-async fn d5_a_token_request_that_was_not_acted_on_is_repeated() {
+async fn d5_a_token_request_the_provider_did_not_process_is_repeated() {
     for failure in [
         Fault::OAuthError("server_error"),
         Fault::OAuthError("temporarily_unavailable"),
@@ -568,7 +568,7 @@ async fn d5_a_token_request_that_was_not_acted_on_is_repeated() {
 }
 
 #[tokio::test]
-async fn d5_a_token_request_is_otherwise_never_repeated() {
+async fn d5_any_other_token_request_is_never_repeated() {
     for (failure, status) in [
         (Fault::OAuthError("invalid_grant"), 400),
         (Fault::OAuthError("invalid_client"), 500),
@@ -595,7 +595,7 @@ async fn d5_a_token_request_is_otherwise_never_repeated() {
 }
 
 #[tokio::test]
-async fn d5_a_token_request_is_repeated_twice_at_most() {
+async fn d5_a_token_request_is_repeated_at_most_twice() {
     let site = TestSite::start().await;
     site.emulator
         .fault(Token, Fault::OAuthError("server_error"));
@@ -622,7 +622,7 @@ async fn d5_a_token_request_is_repeated_after_a_failed_connect() {
 }
 
 #[tokio::test]
-async fn d5_a_short_retry_after_is_waited_for() {
+async fn d5_a_short_retry_after_is_respected() {
     let site = TestSite::start().await;
     let busy = Fault::TooManyRequests {
         retry_after: Some(Duration::from_secs(1)),
@@ -635,7 +635,7 @@ async fn d5_a_short_retry_after_is_waited_for() {
 }
 
 #[tokio::test]
-async fn d5_a_long_retry_after_is_passed_on() {
+async fn d5_a_long_retry_after_is_passed_on_to_the_client() {
     for seconds in [30, 3600, u64::MAX] {
         let site = TestSite::start().await;
         let busy = Fault::TooManyRequests {
@@ -654,7 +654,7 @@ async fn d5_a_long_retry_after_is_passed_on() {
 }
 
 #[tokio::test]
-async fn d5_a_document_that_is_busy_is_left_alone_for_as_long_as_it_says() {
+async fn d5_a_rate_limited_document_is_not_requested_before_retry_after() {
     let site = TestSite::start().await;
     let busy = Fault::TooManyRequests {
         retry_after: Some(Duration::from_secs(30)),
@@ -681,7 +681,7 @@ async fn d5_a_document_that_is_busy_is_left_alone_for_as_long_as_it_says() {
 }
 
 #[tokio::test]
-async fn d5_an_odd_retry_after_is_passed_over() {
+async fn d5_a_malformed_retry_after_is_ignored() {
     for answer in [
         &b"HTTP/1.1 429 Busy\r\nRetry-After: soon\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"[..],
         b"HTTP/1.1 429 Busy\r\nRetry-After: \xff\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
@@ -694,7 +694,7 @@ async fn d5_an_odd_retry_after_is_passed_over() {
 }
 
 #[tokio::test]
-async fn d5_a_guest_costs_the_provider_nothing() {
+async fn d5_a_guest_causes_no_call_to_the_provider() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     for path in ["/", "/open", "/profile", "/logout"] {

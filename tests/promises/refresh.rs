@@ -47,7 +47,7 @@ fn assert_all_ok(answers: &[Answer], count: usize) {
 }
 
 #[tokio::test]
-async fn l1_a_token_near_its_end_is_renewed_before_a_protected_request() {
+async fn l1_a_token_near_expiry_is_refreshed_before_a_protected_request() {
     let site = TestSite::start().await;
     let mut browser = site.signed_in("alice").await;
     site.clock.advance(HOUR / 2);
@@ -70,7 +70,7 @@ async fn l1_a_token_near_its_end_is_renewed_before_a_protected_request() {
 }
 
 #[tokio::test]
-async fn l1_a_user_who_is_disabled_is_out_within_the_life_of_a_token() {
+async fn l1_a_disabled_user_is_denied_within_the_lifetime_of_a_token() {
     let site = TestSite::start().await;
     let mut browser = site.signed_in("alice").await;
     site.emulator.disable_user("alice");
@@ -83,7 +83,7 @@ async fn l1_a_user_who_is_disabled_is_out_within_the_life_of_a_token() {
 }
 
 #[tokio::test]
-async fn l1_on_demand_only_the_access_token_renews() {
+async fn l1_with_the_policy_on_demand_only_the_access_token_extractor_refreshes() {
     let site = TestSite::builder()
         .config(|config| config.refresh(axum_oten::config::RefreshPolicy::OnDemand))
         .start()
@@ -97,7 +97,7 @@ async fn l1_on_demand_only_the_access_token_renews() {
 }
 
 #[tokio::test]
-async fn l1_without_a_refresh_token_the_session_lives_to_its_own_limits() {
+async fn l1_a_session_without_refresh_token_lives_until_its_own_limits() {
     let site = TestSite::builder()
         .emulator(EmulatorBuilder::without_refresh_tokens)
         .start()
@@ -144,7 +144,7 @@ async fn l2_two_processes_that_share_a_store_make_one_call() {
 }
 
 #[tokio::test]
-async fn l2_a_process_that_dies_with_the_lease_holds_others_up_for_its_life() {
+async fn l2_a_process_that_dies_with_the_lease_delays_others_until_it_expires() {
     let site = TestSite::start().await;
     let browser = site.signed_in("alice").await;
     site.clock.advance(HOUR);
@@ -177,7 +177,7 @@ async fn l2_a_process_that_dies_with_the_lease_holds_others_up_for_its_life() {
 }
 
 #[tokio::test]
-async fn l2_waiters_that_leave_do_not_stop_the_call() {
+async fn l2_cancelled_requests_do_not_stop_the_call() {
     let site = TestSite::start().await;
     let browser = site.signed_in("alice").await;
     site.clock.advance(HOUR);
@@ -195,7 +195,7 @@ async fn l2_waiters_that_leave_do_not_stop_the_call() {
 }
 
 #[tokio::test]
-async fn l3_a_renewed_id_token_is_about_the_same_user_from_the_same_provider() {
+async fn l3_a_refreshed_id_token_must_name_the_same_user_and_issuer() {
     for (claim, lie) in [
         ("sub", json!("mallory")),
         ("iss", json!("https://evil.example")),
@@ -219,7 +219,7 @@ async fn l3_a_renewed_id_token_is_about_the_same_user_from_the_same_provider() {
 }
 
 #[tokio::test]
-async fn l3_what_the_provider_does_not_send_again_stays() {
+async fn l3_tokens_that_the_response_omits_are_kept() {
     let site = TestSite::builder()
         .emulator(|emulator| emulator.without_id_token_on_refresh().without_rotation())
         .start()
@@ -253,7 +253,7 @@ async fn panics(_: User) {
 }
 
 #[tokio::test]
-async fn l4_a_handler_that_ends_badly_loses_no_tokens() {
+async fn l4_a_failing_handler_loses_no_refreshed_tokens() {
     for path in ["/fails", "/panics", "/hangs"] {
         let site = TestSite::builder().app(bad_endings).start().await;
         let mut browser = site.signed_in("alice").await;
@@ -295,7 +295,7 @@ async fn l5_an_invalid_grant_ends_the_sign_in() {
 }
 
 #[tokio::test]
-async fn l5_what_may_pass_signs_nobody_out() {
+async fn l5_a_temporary_failure_signs_no_user_out() {
     for fault in [
         Fault::Status(500),
         Fault::Status(503),
@@ -333,7 +333,7 @@ async fn l5_what_may_pass_signs_nobody_out() {
 }
 
 #[tokio::test]
-async fn l5_a_failed_call_is_not_made_again_by_the_next_request() {
+async fn l5_the_next_request_does_not_repeat_a_failed_call() {
     let site = TestSite::start().await;
     let browser = site.signed_in("alice").await;
     site.emulator.fault(Token, Fault::Status(500));
@@ -346,7 +346,7 @@ async fn l5_a_failed_call_is_not_made_again_by_the_next_request() {
 }
 
 #[tokio::test]
-async fn d5_the_budget_of_token_requests_is_kept() {
+async fn d5_the_token_request_budget_is_kept() {
     let site = TestSite::builder()
         .config(|config| config.token_requests_per_minute(4))
         .start()
@@ -369,7 +369,7 @@ async fn d5_the_budget_of_token_requests_is_kept() {
 }
 
 #[tokio::test]
-async fn l3_a_key_that_is_not_to_be_had_costs_nobody_the_tokens() {
+async fn l3_tokens_are_kept_if_the_key_of_the_id_token_is_unavailable() {
     let site = TestSite::start().await;
     let mut browser = site.signed_in("alice").await;
     site.clock.advance(HOUR);

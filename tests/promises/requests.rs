@@ -27,7 +27,7 @@ const GIVEN_UP: Duration = Duration::from_secs(10);
 // R1: extractors
 
 #[tokio::test]
-async fn r1_user_is_who_signed_in_and_no_guest() {
+async fn r1_user_extracts_the_signed_in_user_and_rejects_guests() {
     let site = TestSite::start().await;
     let mut browser = site.signed_in("bob").await;
     let user = browser.get("/extracted").await.json();
@@ -57,7 +57,7 @@ async fn r1_an_optional_user_is_none_for_a_guest() {
 }
 
 #[tokio::test]
-async fn r1_an_access_token_is_live_or_refused() {
+async fn r1_access_token_extracts_a_live_token_or_rejects() {
     let site = TestSite::builder()
         .emulator(axum_oten::emulator::EmulatorBuilder::without_refresh_tokens)
         .start()
@@ -95,7 +95,7 @@ async fn r1_an_access_token_is_live_or_refused() {
 }
 
 #[tokio::test]
-async fn r1_a_refusal_tells_the_handler_what_it_is() {
+async fn r1_a_rejection_names_its_variant_to_the_handler() {
     use axum_oten::web::{AccessTokenRejection, UserRejection};
     let app = |oten: &Oten| {
         let user = async |user: Result<User, UserRejection>| match user {
@@ -164,7 +164,7 @@ async fn r1_claims_deserialize_into_a_type_of_the_app() {
 }
 
 #[tokio::test]
-async fn r1_a_rejection_tells_the_handler_its_status_and_reason() {
+async fn r1_a_rejection_gives_the_handler_its_status_and_reason() {
     use axum_oten::web::{AccessTokenRejection, UserRejection};
     let app = |oten: &Oten| {
         let user = async |user: Result<User, UserRejection>| {
@@ -242,7 +242,7 @@ const NAVIGATE: (&str, &str) = ("sec-fetch-mode", "navigate");
 const DOCUMENT: (&str, &str) = ("sec-fetch-dest", "document");
 
 #[tokio::test]
-async fn r2_pages_are_sent_to_sign_in_and_programs_are_told_to() {
+async fn r2_pages_are_redirected_to_login_and_apis_get_401() {
     let site = TestSite::start().await;
     for headers in [
         &[HTML, NAVIGATE, DOCUMENT][..],
@@ -290,7 +290,7 @@ async fn r2_pages_are_sent_to_sign_in_and_programs_are_told_to() {
 }
 
 #[tokio::test]
-async fn r2_what_a_guest_sends_is_never_redirected_away() {
+async fn r2_a_guests_form_is_never_redirected() {
     let site = TestSite::start().await;
     for path in ["/profile", "/extracted"] {
         let mut guest = site.browser();
@@ -306,7 +306,7 @@ async fn r2_what_a_guest_sends_is_never_redirected_away() {
 }
 
 #[tokio::test]
-async fn r2_a_page_that_cannot_be_returned_to_is_left_out() {
+async fn r2_a_path_that_is_no_valid_return_path_is_omitted() {
     let site = TestSite::builder()
         .app(|oten| {
             Router::new()
@@ -333,7 +333,7 @@ async fn r2_a_page_that_cannot_be_returned_to_is_left_out() {
 // R3: users without the right
 
 #[tokio::test]
-async fn r3_a_user_without_the_right_is_told_so_and_not_sent_to_sign_in() {
+async fn r3_a_denied_user_gets_403_and_no_redirect_to_login() {
     let site = TestSite::start().await;
     let mut alice = site.signed_in("alice").await;
     assert_eq!(alice.get("/staff").await.body, "for the staff");
@@ -390,7 +390,7 @@ async fn r3_of_several_rules_all_must_hold() {
 // R4: what a request costs
 
 #[tokio::test]
-async fn r4_a_protected_request_is_one_store_read_and_no_call() {
+async fn r4_a_protected_request_costs_one_store_read_and_no_call() {
     let (site, store) = TestSite::builder().app(thorough_app).start_watched().await;
     let mut browser = site.signed_in("alice").await;
     let calls = provider_calls(&site);
@@ -469,7 +469,7 @@ fn provider_calls(site: &TestSite) -> u64 {
 // R5: caches
 
 #[tokio::test]
-async fn r5_what_depends_on_the_user_is_not_stored() {
+async fn r5_responses_that_depend_on_the_user_are_not_cached() {
     let site = TestSite::builder().app(caching_app).start().await;
     let alice = site.signed_in("alice").await;
     let guest = site.browser();
@@ -531,7 +531,7 @@ async fn flush(
 // L6: lifetimes
 
 #[tokio::test]
-async fn l6_an_idle_session_ends() {
+async fn l6_an_idle_session_expires() {
     let site = short_lived().start().await;
     let mut browser = site.browser();
     let answer = browser.sign_in("alice", "/").await;
@@ -553,7 +553,7 @@ async fn l6_an_idle_session_ends() {
 }
 
 #[tokio::test]
-async fn l6_an_active_session_ends_too() {
+async fn l6_an_active_session_expires_at_its_absolute_lifetime() {
     let site = short_lived().start().await;
     let mut browser = site.signed_in("alice").await;
     let mut writer = browser.clone();
@@ -576,7 +576,7 @@ async fn l6_an_active_session_ends_too() {
 }
 
 #[tokio::test]
-async fn l6_activity_is_noted_every_twentieth_of_the_idle_time() {
+async fn l6_activity_is_stored_every_twentieth_of_the_idle_time() {
     let (site, store) = short_lived().start_watched().await;
     let mut browser = site.signed_in("alice").await;
     store.asked();
@@ -604,7 +604,7 @@ async fn l6_activity_is_noted_every_twentieth_of_the_idle_time() {
 }
 
 #[tokio::test]
-async fn l6_activity_that_cannot_be_noted_fails_no_request() {
+async fn l6_a_failure_to_store_activity_fails_no_request() {
     let (site, store) = short_lived().start_watched().await;
     let mut browser = site.signed_in("alice").await;
     site.clock.advance(10 * MINUTE);
@@ -615,7 +615,7 @@ async fn l6_activity_that_cannot_be_noted_fails_no_request() {
 }
 
 #[tokio::test]
-async fn l6_a_store_that_forgets_nothing_lengthens_no_session() {
+async fn l6_sessions_expire_in_a_store_that_does_not_expire_records() {
     // By this store's clock no time passes at all.
     let (store, clock) = (MemoryStore::default(), Clock::manual());
     let site = short_lived().start_with(store.clone(), store, clock).await;
@@ -639,7 +639,7 @@ fn short_lived() -> crate::common::TestSiteBuilder {
 // L8: the store is down
 
 #[tokio::test]
-async fn l8_a_failing_store_is_said_so_and_signs_nobody_out() {
+async fn l8_a_store_outage_gets_503_and_signs_no_user_out() {
     let (site, store) = TestSite::builder().start_watched().await;
     let mut browser = site.signed_in("alice").await;
     let callback = {
@@ -679,7 +679,7 @@ async fn l8_a_failing_store_is_said_so_and_signs_nobody_out() {
 }
 
 #[tokio::test]
-async fn l8_a_guest_without_a_cookie_does_not_notice_until_signing_in() {
+async fn l8_a_guest_without_a_cookie_is_served_during_an_outage_until_login() {
     let (site, store) = TestSite::builder().start_watched().await;
     store.fails(&Asked::ALL);
     let mut guest = site.browser();
@@ -690,7 +690,7 @@ async fn l8_a_guest_without_a_cookie_does_not_notice_until_signing_in() {
 }
 
 #[tokio::test]
-async fn l8_a_session_that_cannot_be_saved_at_the_end_is_said_so() {
+async fn l8_a_session_that_cannot_be_saved_gets_503() {
     let (site, store) = TestSite::builder().start_watched().await;
     let mut browser = site.signed_in("alice").await;
     let before = browser.cookies.clone();
@@ -710,7 +710,7 @@ async fn l8_a_session_that_cannot_be_saved_at_the_end_is_said_so() {
 }
 
 #[tokio::test]
-async fn l8_a_store_that_hangs_is_given_up_within_two_seconds() {
+async fn l8_a_read_of_a_hanging_store_times_out_within_two_seconds() {
     let (site, store) = TestSite::builder().start_watched().await;
     let mut browser = site.signed_in("alice").await;
     let tab = |of: &Browser| of.clone();
@@ -745,7 +745,7 @@ async fn l8_a_store_that_hangs_is_given_up_within_two_seconds() {
 }
 
 #[tokio::test]
-async fn l8_a_save_that_hangs_at_the_end_is_given_up_within_two_seconds() {
+async fn l8_a_save_to_a_hanging_store_times_out_within_two_seconds() {
     let (site, store) = TestSite::builder().start_watched().await;
     let mut browser = site.signed_in("alice").await;
     store.hangs(&[Asked::Replace, Asked::Touch, Asked::Take, Asked::Insert]);
@@ -758,7 +758,7 @@ async fn l8_a_save_that_hangs_at_the_end_is_given_up_within_two_seconds() {
 }
 
 #[tokio::test]
-async fn a_failed_request_keeps_nothing_it_changed_in_the_session() {
+async fn a_request_that_fails_with_5xx_discards_its_session_changes() {
     let site = TestSite::builder()
         .app(|oten| {
             crate::common::app(oten).merge(

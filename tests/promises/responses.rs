@@ -34,7 +34,7 @@ fn assert_protected(answer: &Answer, what: &str) {
 
 /// Without any layer of the app's own.
 #[tokio::test]
-async fn every_answer_of_ours_is_protected() {
+async fn every_response_of_the_crate_has_security_headers() {
     let (site, store) = TestSite::builder().start_watched().await;
     let mut browser = site.browser();
     for path in [
@@ -97,7 +97,7 @@ async fn watched() -> (TestSite, WatchedStore) {
 }
 
 #[tokio::test]
-async fn l8_the_store_decides_who_is_ready() {
+async fn l8_readiness_depends_on_the_store() {
     let (site, store) = watched().await;
     let ready = site.oten.readiness().await;
     assert!(ready.is_ready());
@@ -122,7 +122,7 @@ async fn l8_the_store_decides_who_is_ready() {
 }
 
 #[tokio::test]
-async fn l8_a_store_that_hangs_is_not_waited_for() {
+async fn l8_readiness_does_not_wait_for_a_hanging_store() {
     let (site, store) = watched().await;
     store.hangs(&[Asked::Load]);
     let began = Instant::now();
@@ -132,7 +132,7 @@ async fn l8_a_store_that_hangs_is_not_waited_for() {
 
 /// A storm of probes is one a second.
 #[tokio::test]
-async fn b1_many_probes_are_one() {
+async fn b1_simultaneous_probes_share_one_store_access() {
     let (site, store) = watched().await;
     let pause = store.pause_after(1);
     let probes: Vec<_> = (0..50)
@@ -157,7 +157,7 @@ async fn b1_many_probes_are_one() {
 
 /// Whoever asks and hangs up leaves nothing in the store, and the next one has the answer.
 #[tokio::test]
-async fn b1_a_probe_that_nobody_waits_for_is_finished() {
+async fn b1_a_cancelled_probe_runs_to_completion() {
     let (site, store) = watched().await;
     let pause = store.pause_after(1);
     let oten = site.oten.clone();
@@ -171,7 +171,7 @@ async fn b1_a_probe_that_nobody_waits_for_is_finished() {
 }
 
 #[tokio::test]
-async fn d1_the_provider_is_reported_and_not_fatal() {
+async fn d1_readiness_reports_the_provider_without_failing() {
     let site = TestSite::start().await;
     assert_eq!(site.oten.readiness().await.provider, DependencyStatus::Ok);
     site.emulator.stop().await;
@@ -220,7 +220,7 @@ fn from(browser: &Browser, peer: &str, forwarded: (&str, &str)) -> Request<Body>
 }
 
 #[tokio::test]
-async fn b5_an_event_says_where_its_request_came_from() {
+async fn b5_an_event_has_the_client_address() {
     let log = Log::start();
     let site = TestSite::builder()
         .config(|config| config.trusted_proxies(["10.0.0.0/8"]))

@@ -38,7 +38,7 @@ fn config() -> ConfigBuilder {
 }
 
 #[test]
-fn l7_a_store_outside_the_process_without_a_key_is_refused() {
+fn l7_an_external_store_without_a_session_key_is_rejected() {
     let outside = || OutsideStore::new(MemoryStore::default());
     let refused = Oten::new(config().build().unwrap(), outside()).unwrap_err();
     assert!(matches!(refused, SetupError::NoSessionKey));
@@ -52,7 +52,7 @@ fn l7_a_store_outside_the_process_without_a_key_is_refused() {
 }
 
 #[test]
-fn in_production_a_store_in_the_process_is_refused() {
+fn an_in_process_store_is_rejected_in_production() {
     let production = || {
         let config = config().environment(Environment::Production);
         config
@@ -69,7 +69,7 @@ fn in_production_a_store_in_the_process_is_refused() {
 }
 
 #[tokio::test]
-async fn l7_no_token_and_no_attempt_lies_readable_in_the_store() {
+async fn l7_tokens_and_login_attempts_are_encrypted_in_the_store() {
     let (site, store) = start(KEY).await;
     let recorder = Recorder::before(&site.emulator).await;
     let mut browser = site.signed_in("alice").await;
@@ -104,7 +104,7 @@ async fn l7_no_token_and_no_attempt_lies_readable_in_the_store() {
 }
 
 #[tokio::test]
-async fn l7_tampered_tokens_are_no_tokens() {
+async fn l7_tampered_tokens_count_as_absent() {
     for change in CHANGES {
         let (site, store) = start(KEY).await;
         let mut browser = site.signed_in("alice").await;
@@ -119,7 +119,7 @@ async fn l7_tampered_tokens_are_no_tokens() {
 }
 
 #[tokio::test]
-async fn l7_a_tampered_attempt_signs_nobody_in() {
+async fn l7_a_tampered_login_attempt_signs_no_user_in() {
     for change in CHANGES {
         let (site, store) = start(KEY).await;
         let mut browser = site.browser();
@@ -138,7 +138,7 @@ async fn l7_a_tampered_attempt_signs_nobody_in() {
 
 /// Whoever can write into the store can move a record to another place, where it does not open.
 #[tokio::test]
-async fn l7_tokens_of_one_user_are_no_tokens_of_another() {
+async fn l7_tokens_moved_to_another_session_count_as_absent() {
     let (site, store) = start(KEY).await;
     site.signed_in("bob").await;
     let (_, bobs) = store.written("tokens").pop().unwrap();
@@ -152,7 +152,7 @@ async fn l7_tokens_of_one_user_are_no_tokens_of_another() {
 }
 
 #[tokio::test]
-async fn l7_changed_keys_sign_nobody_out() {
+async fn l7_changed_session_keys_sign_no_user_out() {
     let (old, store) = start(KEY).await;
     let mut alice = old.signed_in("alice").await;
     let token = alice.get("/token").await.body;

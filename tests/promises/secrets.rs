@@ -233,7 +233,7 @@ impl Life {
 }
 
 #[tokio::test]
-async fn b2_a_whole_life_leaks_nothing() {
+async fn b2_a_complete_session_leaks_nothing() {
     for kind in ClientKind::ALL {
         let mut life = Life::begin(kind).await;
         let (callback, answer) = life.sign_in().await;
@@ -343,7 +343,7 @@ async fn b2_a_failing_provider_leaks_nothing() {
 }
 
 #[tokio::test]
-async fn b2_a_provider_that_is_gone_leaks_nothing() {
+async fn b2_an_unreachable_provider_leaks_nothing() {
     let mut life = Life::begin_unrecorded(ClientKind::EdDsa).await;
     let url = life.start_login().await;
     let callback = life.browser.approve(&url, "alice");
@@ -362,7 +362,7 @@ async fn b2_a_provider_that_is_gone_leaks_nothing() {
 }
 
 #[tokio::test]
-async fn b2_refused_and_forged_callbacks_leak_nothing() {
+async fn b2_rejected_and_forged_callbacks_leak_nothing() {
     let mut life = Life::begin(ClientKind::Hs256).await;
     for error in ["access_denied", "server_error", "invalid_request", "odd"] {
         let url = life.start_login().await;

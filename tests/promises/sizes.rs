@@ -5,7 +5,7 @@ use axum_oten::{Clock, MemoryStore};
 use crate::common::{OutsideStore, TestSite};
 
 #[tokio::test]
-async fn records_are_as_small_as_the_readme_says() {
+async fn records_are_as_small_as_documented() {
     let clock = Clock::manual();
     let memory = MemoryStore::default().with_clock(clock.clone());
     let store = OutsideStore::new(memory.clone());

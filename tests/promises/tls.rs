@@ -36,7 +36,7 @@ async fn complaint(config: ConfigBuilder) -> String {
 }
 
 #[tokio::test]
-async fn an_authority_of_ones_own_is_trusted_when_it_is_named() {
+async fn a_configured_certificate_authority_is_trusted() {
     let emulator = TlsEmulator::start().await;
     let oten = site(emulator.config().ca_file(emulator.ca_file()));
     let answer = sign_in(&oten, &emulator).await;
@@ -45,7 +45,7 @@ async fn an_authority_of_ones_own_is_trusted_when_it_is_named() {
 }
 
 #[tokio::test]
-async fn b3_an_unknown_authority_is_told_with_its_cure() {
+async fn b3_an_unknown_authority_is_reported_with_help() {
     let emulator = TlsEmulator::start().await;
     let other = TlsEmulator::start().await;
     for config in [
@@ -62,7 +62,7 @@ async fn b3_an_unknown_authority_is_told_with_its_cure() {
 }
 
 #[tokio::test]
-async fn b3_a_wrong_certificate_is_told_with_its_cure() {
+async fn b3_a_wrong_certificate_is_reported_with_help() {
     let now = OffsetDateTime::now_utc();
     let wrong_name = TlsEmulator::start_as("localhost", |params| {
         params.subject_alt_names = vec![rcgen::SanType::DnsName(ELSEWHERE.try_into().unwrap())];
@@ -97,7 +97,7 @@ async fn b3_a_wrong_certificate_is_told_with_its_cure() {
 }
 
 #[tokio::test]
-async fn b3_a_port_without_tls_is_told_with_its_cure() {
+async fn b3_a_port_without_tls_is_reported_with_help() {
     let emulator = Emulator::builder().start().await.unwrap();
     let issuer = emulator.issuer().replace("http://", "https://");
     let config = axum_oten::Config::builder()
@@ -110,7 +110,7 @@ async fn b3_a_port_without_tls_is_told_with_its_cure() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_named_leads_to_the_provider() {
+async fn a_configured_proxy_is_used() {
     let (emulator, proxy) = (
         TlsEmulator::start_as(ELSEWHERE, |_| ()).await,
         ConnectProxy::start().await,
@@ -139,7 +139,7 @@ async fn a_proxy_that_is_named_leads_to_the_provider() {
 
 /// B2.
 #[tokio::test]
-async fn b2_a_proxy_that_refuses_is_told_without_its_password() {
+async fn b2_a_proxy_error_is_reported_without_the_password() {
     let emulator = TlsEmulator::start_as(ELSEWHERE, |_| ()).await;
     let strict = ConnectProxy::answering("407 Proxy Authentication Required").await;
     for address in [strict.address.as_str(), "127.0.0.1:1"] {
@@ -156,7 +156,7 @@ async fn b2_a_proxy_that_refuses_is_told_without_its_password() {
 
 /// Nobody can be signed in by a provider that answers as if it were the real one.
 #[tokio::test]
-async fn what_stands_between_gets_no_secret() {
+async fn an_intercepting_server_gets_no_secret() {
     let emulator = TlsEmulator::start_as(ELSEWHERE, |_| ()).await;
     let between = TlsEmulator::start_as(ELSEWHERE, |_| ()).await;
     let proxy = ConnectProxy::start().await;

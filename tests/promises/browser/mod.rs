@@ -36,7 +36,7 @@ async fn public_client_signs_in_and_out() {
 /// As with a container's published port: the program listens on all addresses, and people write
 /// `localhost`.
 #[tokio::test]
-async fn a_browser_that_comes_to_localhost_signs_in() {
+async fn a_browser_at_localhost_signs_in() {
     let demo = Running::start(&mut command(&["demo", "--listen", "0.0.0.0:0"])).await;
     browse(|browser| async move {
         let mut localhost = demo.url.clone();

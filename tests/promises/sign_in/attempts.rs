@@ -10,7 +10,7 @@ use url::Url;
 use crate::common::{Browser, ClientKind, TestSite, parameters};
 
 #[tokio::test]
-async fn s1_every_kind_of_client_signs_in_and_comes_back() {
+async fn s1_every_client_type_signs_in_and_returns() {
     for kind in ClientKind::ALL {
         let site = TestSite::builder().client(kind).start().await;
         let mut browser = site.browser();
@@ -25,7 +25,7 @@ async fn s1_every_kind_of_client_signs_in_and_comes_back() {
 }
 
 #[tokio::test]
-async fn s1_five_logins_at_once_come_back_in_any_order() {
+async fn s1_five_parallel_logins_complete_in_any_order() {
     for order in [
         [0, 1, 2, 3, 4],
         [4, 3, 2, 1, 0],
@@ -67,7 +67,7 @@ async fn logins_at_once(browser: &mut Browser, count: usize) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn s1_a_browser_has_eight_attempts_and_the_oldest_goes() {
+async fn s1_a_browser_has_at_most_eight_attempts_and_the_oldest_is_removed() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     let mut callbacks = Vec::new();
@@ -93,7 +93,7 @@ async fn s1_a_browser_has_eight_attempts_and_the_oldest_goes() {
 }
 
 #[tokio::test]
-async fn s1_more_than_eight_at_once_are_eight_after_the_next() {
+async fn s1_more_than_eight_parallel_attempts_are_reduced_by_the_next_login() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     logins_at_once(&mut browser, 12).await;
@@ -106,7 +106,7 @@ async fn s1_more_than_eight_at_once_are_eight_after_the_next() {
 }
 
 #[tokio::test]
-async fn s1_the_eight_are_of_one_browser_not_of_the_site() {
+async fn s1_the_limit_of_eight_attempts_is_per_browser() {
     let site = TestSite::start().await;
     let mut first = site.browser();
     let url = first.start_login("/page").await;
@@ -119,7 +119,7 @@ async fn s1_the_eight_are_of_one_browser_not_of_the_site() {
 }
 
 #[tokio::test]
-async fn s1_an_attempt_ends_after_ten_minutes() {
+async fn s1_an_attempt_expires_after_ten_minutes() {
     for (seconds, in_time) in [(599, true), (600, false)] {
         let site = TestSite::start().await;
         let mut browser = site.browser();
@@ -138,7 +138,7 @@ async fn s1_an_attempt_ends_after_ten_minutes() {
 }
 
 #[tokio::test]
-async fn s1_the_cookie_is_short_lived_and_says_nothing() {
+async fn s1_the_login_cookie_is_short_lived_and_reveals_nothing() {
     for (origin, name, secure) in [
         ("http://127.0.0.1:3000", "oten_login_", ""),
         ("https://app.example", "__Host-oten_login_", "; Secure"),
@@ -162,7 +162,7 @@ async fn s1_the_cookie_is_short_lived_and_says_nothing() {
 }
 
 #[tokio::test]
-async fn s1_state_nonce_and_verifier_are_long_and_new_each_time() {
+async fn s1_state_nonce_and_verifier_are_long_and_never_reused() {
     let site = TestSite::start().await;
     let mut seen = BTreeSet::new();
     for _ in 0..20 {
@@ -176,7 +176,7 @@ async fn s1_state_nonce_and_verifier_are_long_and_new_each_time() {
 }
 
 #[tokio::test]
-async fn s1_looking_at_a_link_uses_nothing_up() {
+async fn s1_other_methods_use_no_attempt() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     for method in [Method::HEAD, Method::POST, Method::OPTIONS] {

@@ -129,7 +129,7 @@ fn is_page(answer: &Answer) -> bool {
 }
 
 #[tokio::test]
-async fn s9_every_error_is_a_page_in_plain_words() {
+async fn s9_every_error_has_a_page_in_plain_words() {
     let site = TestSite::start().await;
     for (code, status, reason, words) in CODES {
         let mut browser = site.browser();
@@ -164,7 +164,7 @@ async fn s9_every_error_is_a_page_in_plain_words() {
 }
 
 #[test]
-fn s9_the_list_of_codes_is_whole() {
+fn s9_the_list_of_error_codes_is_complete() {
     let known = |code: &str| !matches!(ErrorCode::from(code), ErrorCode::Other(_));
     let (last, all) = CODES.split_last().unwrap();
     assert!(all.iter().all(|(code, ..)| known(code)));
@@ -172,7 +172,7 @@ fn s9_the_list_of_codes_is_whole() {
 }
 
 #[tokio::test]
-async fn s9_cancelling_is_an_offer_to_try_again() {
+async fn s9_a_cancelled_sign_in_offers_to_try_again() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     let url = browser.start_login("/page").await;
@@ -185,7 +185,7 @@ async fn s9_cancelling_is_an_offer_to_try_again() {
 }
 
 #[tokio::test]
-async fn s9_cancelling_signs_nobody_out() {
+async fn s9_a_cancelled_sign_in_signs_no_user_out() {
     let site = TestSite::start().await;
     let mut browser = site.signed_in("alice").await;
     let callback = refused(&site, &mut browser, "access_denied").await;
@@ -215,7 +215,7 @@ async fn s9_a_script_gets_problem_details() {
 }
 
 #[tokio::test]
-async fn s9_nothing_from_the_query_is_shown() {
+async fn s9_pages_show_nothing_from_the_query() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     let hostile = "<script>alert('shown')</script>\"'\r\n\u{1b}[31m";

@@ -35,7 +35,7 @@ async fn refused(site: &TestSite, change: impl Fn(&str) -> String) -> (Answer, S
 }
 
 #[tokio::test]
-async fn s4_a_foreign_state_sends_nothing_anywhere() {
+async fn s4_an_unknown_state_causes_no_call_to_the_provider() {
     let site = TestSite::start().await;
     let foreign = "state=foreign&error=access_denied&code=a-code&iss=https://evil.example";
 
@@ -67,7 +67,7 @@ async fn s4_a_foreign_state_sends_nothing_anywhere() {
 }
 
 #[tokio::test]
-async fn s4_an_iss_must_be_the_providers_announced_or_not() {
+async fn s4_a_given_iss_must_match_the_provider() {
     for announced in [true, false] {
         let builder = TestSite::builder();
         let site = builder
@@ -103,7 +103,7 @@ async fn s4_an_iss_must_be_the_providers_announced_or_not() {
 }
 
 #[tokio::test]
-async fn s4_an_announced_iss_must_be_there() {
+async fn s4_an_advertised_iss_is_required() {
     let builder = TestSite::builder();
     let site = builder
         .emulator(EmulatorBuilder::advertise_iss)
@@ -115,7 +115,7 @@ async fn s4_an_announced_iss_must_be_there() {
 }
 
 #[tokio::test]
-async fn s4_iss_comes_before_error_and_error_before_code() {
+async fn s4_iss_is_checked_before_error_and_error_before_code() {
     let site = TestSite::start().await;
     let (answer, reason) = refused(&site, |callback| {
         let callback = with_parameter(callback, "error", "access_denied");
@@ -135,7 +135,7 @@ async fn s4_iss_comes_before_error_and_error_before_code() {
 }
 
 #[tokio::test]
-async fn s4_without_a_code_there_is_nothing_to_do() {
+async fn s4_a_callback_without_code_is_rejected() {
     let site = TestSite::start().await;
     for change in [
         |callback: &str| without_parameter(callback, "code"),
@@ -148,7 +148,7 @@ async fn s4_without_a_code_there_is_nothing_to_do() {
 }
 
 #[tokio::test]
-async fn s4_a_malformed_callback_is_refused_and_uses_nothing_up() {
+async fn s4_a_malformed_callback_is_rejected_and_uses_no_attempt() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     let url = browser.start_login("/page").await;

@@ -24,7 +24,7 @@ async fn started(browser: &mut Browser, user: &str) -> String {
 }
 
 #[tokio::test]
-async fn s5_a_replayed_callback_goes_to_the_page_of_who_is_signed_in() {
+async fn s5_a_replayed_callback_redirects_a_signed_in_user_to_the_page() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     let callback = started(&mut browser, "alice").await;
@@ -45,7 +45,7 @@ async fn s5_a_replayed_callback_goes_to_the_page_of_who_is_signed_in() {
 }
 
 #[tokio::test]
-async fn s5_a_replayed_callback_gives_a_guest_one_fresh_start() {
+async fn s5_a_replayed_callback_restarts_the_login_of_a_guest_once() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     let callback = started(&mut browser, "alice").await;
@@ -71,7 +71,7 @@ async fn s5_a_replayed_callback_gives_a_guest_one_fresh_start() {
 }
 
 #[tokio::test]
-async fn s5_a_browser_without_cookies_does_not_go_round_in_circles() {
+async fn s5_a_browser_without_cookies_is_not_redirected_in_a_loop() {
     let site = TestSite::start().await;
     let callback = started(&mut site.browser(), "alice").await;
     let answer = site.browser().get(&callback).await;
@@ -97,7 +97,7 @@ async fn s5_a_browser_without_cookies_does_not_go_round_in_circles() {
 }
 
 #[tokio::test]
-async fn s5_an_unknown_state_signs_nobody_in_or_out() {
+async fn s5_an_unknown_state_signs_no_user_in_or_out() {
     let site = TestSite::start().await;
     let mut alice = site.signed_in("alice").await;
     let mut bob = site.browser();
@@ -126,7 +126,7 @@ async fn s5_an_unknown_state_signs_nobody_in_or_out() {
 }
 
 #[tokio::test]
-async fn s5_login_csrf_makes_nobody_the_attacker() {
+async fn s5_login_csrf_does_not_sign_the_victim_in_as_the_attacker() {
     let site = TestSite::start().await;
     for victim_is in ["guest", "user alice"] {
         let mut victim = match victim_is {
@@ -153,7 +153,7 @@ async fn s5_login_csrf_makes_nobody_the_attacker() {
 }
 
 #[tokio::test]
-async fn s5_the_victims_state_with_the_attackers_code_is_worth_nothing() {
+async fn s5_the_victims_state_with_the_attackers_code_is_rejected() {
     let site = TestSite::start().await;
     let mut victim = site.browser();
     let own = started(&mut victim, "alice").await;
@@ -167,7 +167,7 @@ async fn s5_the_victims_state_with_the_attackers_code_is_worth_nothing() {
 }
 
 #[tokio::test]
-async fn s5_a_cookie_of_one_attempt_does_not_open_another() {
+async fn s5_the_cookie_of_one_attempt_does_not_match_another() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     let first = started(&mut browser, "alice").await;

@@ -51,7 +51,7 @@ async fn s2_a_confidential_client_sends_client_id_and_request_only() {
 }
 
 #[tokio::test]
-async fn s2_the_request_object_lives_as_long_as_configured() {
+async fn s2_the_request_object_has_the_configured_lifetime() {
     let builder = TestSite::builder();
     let five_minutes = Duration::from_secs(300);
     let site = builder
@@ -68,7 +68,7 @@ async fn s2_the_request_object_lives_as_long_as_configured() {
 }
 
 #[tokio::test]
-async fn s2_the_request_object_is_for_the_issuer_as_discovery_spells_it() {
+async fn s2_the_audience_of_the_request_object_is_the_discovered_issuer() {
     let site = TestSite::start().await;
     let spelled = format!("{}/", site.emulator.issuer());
     let lie = Deviation::DiscoveryField("issuer", json!(spelled));
@@ -78,7 +78,7 @@ async fn s2_the_request_object_is_for_the_issuer_as_discovery_spells_it() {
 }
 
 #[tokio::test]
-async fn s2_what_is_configured_is_asked_for() {
+async fn s2_configured_parameters_are_in_the_request() {
     for kind in ClientKind::ALL {
         let site = TestSite::builder()
             .client(kind)

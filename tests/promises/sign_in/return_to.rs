@@ -24,7 +24,7 @@ fn asking_for(path: &str) -> String {
 }
 
 #[tokio::test]
-async fn s8_a_local_path_is_where_it_ends() {
+async fn s8_a_sign_in_returns_to_a_local_path() {
     let site = TestSite::start().await;
     for path in [
         "/",
@@ -43,7 +43,7 @@ async fn s8_a_local_path_is_where_it_ends() {
 }
 
 #[tokio::test]
-async fn s8_letters_of_other_scripts_are_encoded() {
+async fn s8_letters_beyond_ascii_are_encoded() {
     let site = TestSite::start().await;
     for (path, ends_at) in [
         ("/café", "/caf%C3%A9"),
@@ -55,7 +55,7 @@ async fn s8_letters_of_other_scripts_are_encoded() {
 }
 
 #[tokio::test]
-async fn s8_anything_else_ends_at_home() {
+async fn s8_any_other_return_path_leads_to_the_home_page() {
     let site = TestSite::builder()
         .config(|config| config.home("/welcome"))
         .start()
@@ -139,7 +139,7 @@ async fn s8_anything_else_ends_at_home() {
 }
 
 #[tokio::test]
-async fn s8_the_query_itself_may_be_hostile() {
+async fn s8_a_hostile_query_leads_to_the_home_page() {
     let site = TestSite::builder()
         .config(|config| config.home("/welcome"))
         .start()

@@ -23,7 +23,7 @@ fn with_session(site: &TestSite, cookie: &str) -> Browser {
 }
 
 #[tokio::test]
-async fn s7_each_sign_in_makes_a_new_id_and_the_old_one_is_dead() {
+async fn s7_each_sign_in_creates_a_new_session_id_and_ends_the_old_session() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     write(&mut browser, "a guest's").await;
@@ -47,7 +47,7 @@ async fn s7_each_sign_in_makes_a_new_id_and_the_old_one_is_dead() {
 }
 
 #[tokio::test]
-async fn s7_other_attempts_of_the_browser_survive() {
+async fn s7_other_login_attempts_of_the_browser_stay_valid() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     let mut callbacks = Vec::new();
@@ -61,7 +61,7 @@ async fn s7_other_attempts_of_the_browser_survive() {
 }
 
 #[tokio::test]
-async fn s7_the_session_is_there_when_the_redirect_is() {
+async fn s7_the_session_is_stored_before_the_redirect() {
     let clock = Clock::manual();
     let memory = MemoryStore::default().with_clock(clock.clone());
     let store = YieldingStore(memory.clone());
@@ -80,7 +80,7 @@ async fn s7_the_session_is_there_when_the_redirect_is() {
 }
 
 #[tokio::test]
-async fn s7_the_apps_data_stays_with_the_person() {
+async fn s7_app_data_stays_with_the_same_user_only() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
     write(&mut browser, "a basket").await;
@@ -102,7 +102,7 @@ async fn s7_the_apps_data_stays_with_the_person() {
 }
 
 #[tokio::test]
-async fn s7_a_planted_session_never_becomes_the_victims() {
+async fn s7_a_planted_session_id_is_never_signed_in() {
     let site = TestSite::start().await;
     // A guest's session with data, one without, an id that never was, and an attacker's own login.
     let mut guest = site.browser();
@@ -125,7 +125,7 @@ async fn s7_a_planted_session_never_becomes_the_victims() {
 }
 
 #[tokio::test]
-async fn s7_two_session_cookies_are_none() {
+async fn s7_two_session_cookies_count_as_none() {
     let site = TestSite::start().await;
     let alice = site.signed_in("alice").await;
     let bob = site.signed_in("bob").await;

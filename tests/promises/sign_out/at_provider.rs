@@ -31,7 +31,7 @@ fn names(query: &BTreeMap<String, String>) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn o3_the_browser_is_signed_out_at_the_provider_and_comes_back() {
+async fn o3_the_browser_signs_out_at_the_provider_and_returns() {
     for kind in ClientKind::ALL {
         let site = site().client(kind).start().await;
         let mut browser = site.signed_in("alice").await;
@@ -108,7 +108,7 @@ async fn o3_a_wrong_state_changes_nothing() {
 }
 
 #[tokio::test]
-async fn o3_the_state_lies_in_a_cookie_like_the_others() {
+async fn o3_the_logout_state_is_kept_in_a_protected_cookie() {
     let https = "https://app.example";
     for (origin, name, end) in [
         (
@@ -136,7 +136,7 @@ async fn o3_the_state_lies_in_a_cookie_like_the_others() {
 }
 
 #[tokio::test]
-async fn o3_without_a_page_to_come_back_to_there_is_no_state() {
+async fn o3_without_a_post_logout_redirect_uri_there_is_no_state() {
     let site = TestSite::builder()
         .emulator(EmulatorBuilder::advertise_end_session)
         .start()
@@ -152,7 +152,7 @@ async fn o3_without_a_page_to_come_back_to_there_is_no_state() {
 }
 
 #[tokio::test]
-async fn o3_the_page_to_come_back_to_can_be_another() {
+async fn o3_the_post_logout_redirect_uri_may_be_another_page() {
     let page = "http://127.0.0.1:3000/bye?a=b";
     let site = site()
         .config(move |config| config.post_logout_redirect_uri(page))
@@ -165,7 +165,7 @@ async fn o3_the_page_to_come_back_to_can_be_another() {
 }
 
 #[tokio::test]
-async fn o3_the_configured_endpoint_wins_and_needs_no_discovery() {
+async fn o3_the_configured_endpoint_takes_precedence_and_needs_no_discovery() {
     let site = TestSite::builder()
         .config(|config| {
             config
@@ -217,7 +217,7 @@ async fn sign_out_elsewhere(site: &TestSite, mut browser: Browser) -> String {
 }
 
 #[tokio::test]
-async fn o3_a_provider_that_is_down_or_lies_keeps_nobody_signed_in() {
+async fn o3_a_provider_outage_keeps_no_user_signed_in() {
     let site = site().start().await;
     for fault in [Fault::Status(500), Fault::Html, Fault::Close] {
         let browser = site.signed_in("alice").await;
@@ -236,7 +236,7 @@ async fn o3_a_provider_that_is_down_or_lies_keeps_nobody_signed_in() {
 }
 
 #[tokio::test]
-async fn o3_nobody_waits_long_for_a_slow_provider() {
+async fn o3_sign_out_does_not_wait_long_for_a_slow_provider() {
     let site = site().start().await;
     let browser = site.signed_in("alice").await;
     let held = site.emulator.hold(Discovery);
@@ -248,7 +248,7 @@ async fn o3_nobody_waits_long_for_a_slow_provider() {
 }
 
 #[tokio::test]
-async fn o3_a_second_click_goes_to_the_provider_too() {
+async fn o3_a_second_sign_out_also_redirects_to_the_provider() {
     let site = site().start().await;
     let mut browser = site.signed_in("alice").await;
     let mut impatient = browser.clone();
@@ -262,7 +262,7 @@ async fn o3_a_second_click_goes_to_the_provider_too() {
 }
 
 #[tokio::test]
-async fn o3_a_cookie_from_a_neighbour_gives_no_hint() {
+async fn o3_a_session_cookie_of_another_host_adds_no_id_token_hint() {
     let site = site().start().await;
     let mut browser = site.signed_in("alice").await;
     let mallory = site.signed_in("bob").await;
@@ -282,7 +282,7 @@ async fn o3_a_cookie_from_a_neighbour_gives_no_hint() {
 }
 
 #[tokio::test]
-async fn o3_another_site_sends_nobody_to_the_provider() {
+async fn o3_a_cross_site_request_is_not_redirected_to_the_provider() {
     let site = site().start().await;
     let mut browser = site.signed_in("alice").await;
     let mut request = browser.navigation(Method::POST, "/logout");
@@ -321,7 +321,7 @@ async fn o3_the_refresh_token_is_revoked() {
 }
 
 #[tokio::test]
-async fn o3_an_app_that_ends_the_session_revokes_too() {
+async fn o3_an_app_that_ends_the_session_also_revokes_the_refresh_token() {
     let site = site()
         .app(|oten| {
             let flush = async |session: tower_sessions::Session| session.flush().await.unwrap();
@@ -337,7 +337,7 @@ async fn o3_an_app_that_ends_the_session_revokes_too() {
 }
 
 #[tokio::test]
-async fn o3_the_configured_revocation_endpoint_wins() {
+async fn o3_the_configured_revocation_endpoint_takes_precedence() {
     let other = site().start().await;
     let endpoint = format!("{}/v1/oauth/revoke", other.emulator.issuer());
     let site = site()
@@ -389,7 +389,7 @@ async fn o3_signing_out_does_not_wait_for_the_revocation() {
 }
 
 #[tokio::test]
-async fn o3_a_renewed_id_token_is_the_hint_too() {
+async fn o3_a_refreshed_id_token_is_used_as_hint() {
     let site = site().start().await;
     let mut browser = site.signed_in("alice").await;
     let first = site.emulator.sids_of("alice");

@@ -59,7 +59,7 @@ async fn o4_a_sid_ends_one_session_and_no_other() {
 }
 
 #[tokio::test]
-async fn o4_a_sub_ends_all_of_its_sessions_and_nobody_elses() {
+async fn o4_a_sub_ends_all_sessions_of_its_user_and_no_other() {
     let site = site().start().await;
     let mut browsers = [
         site.signed_in("alice").await,
@@ -82,7 +82,7 @@ async fn o4_without_a_sid_in_id_tokens_a_sub_ends_them() {
 }
 
 #[tokio::test]
-async fn o4_a_sid_of_somebody_else_ends_nothing() {
+async fn o4_a_sid_of_another_user_ends_nothing() {
     let site = site().start().await;
     let mut browsers = [site.signed_in("alice").await, site.signed_in("bob").await];
     let alices = site.emulator.sids_of("alice");
@@ -110,7 +110,7 @@ async fn o4_a_sid_of_somebody_else_ends_nothing() {
 }
 
 #[tokio::test]
-async fn o4_every_process_takes_it_and_every_process_knows() {
+async fn o4_a_logout_at_one_process_ends_sessions_at_all() {
     let site = site().start().await;
     let mut browser = site.signed_in("alice").await;
     let elsewhere = another_process(&site);
@@ -125,7 +125,7 @@ async fn o4_every_process_takes_it_and_every_process_knows() {
 }
 
 #[tokio::test]
-async fn o4_another_client_on_the_same_store_is_left_alone() {
+async fn o4_sessions_of_another_client_on_the_same_store_stay() {
     let site = site().start().await;
     let mut browser = site.signed_in("alice").await;
     let config = axum_oten::Config::builder()
@@ -147,7 +147,7 @@ async fn o4_another_client_on_the_same_store_is_left_alone() {
 }
 
 #[tokio::test]
-async fn o4_a_session_that_moved_or_was_renewed_is_found() {
+async fn o4_a_session_with_a_changed_id_or_refreshed_tokens_is_found() {
     let moved = |oten: &Oten| {
         let cycle = async |session: tower_sessions::Session| session.cycle_id().await.unwrap();
         let cycle = axum::Router::new().route("/cycle", axum::routing::post(cycle));
@@ -174,7 +174,7 @@ async fn yielding_site() -> TestSite {
 }
 
 #[tokio::test]
-async fn o4_sign_ins_at_the_same_moment_are_all_found() {
+async fn o4_simultaneous_sign_ins_are_all_found() {
     for count in [2, 20] {
         let site = yielding_site().await;
         let mut browsers = sign_in_at_once(&site, count).await;
@@ -189,7 +189,7 @@ async fn o4_sign_ins_at_the_same_moment_are_all_found() {
 }
 
 #[tokio::test]
-async fn o4_cookies_and_origins_do_not_matter() {
+async fn o4_cookies_and_origins_are_irrelevant() {
     let site = site().start().await;
     let mut alice = site.signed_in("alice").await;
     let mut bob = site.signed_in("bob").await;
@@ -208,7 +208,7 @@ async fn o4_cookies_and_origins_do_not_matter() {
 }
 
 #[tokio::test]
-async fn o4_the_index_forgets_with_the_session() {
+async fn o4_the_index_entry_is_removed_with_the_session() {
     let (site, store) = site().start_watched().await;
     let mut browser = site.signed_in("alice").await;
     assert_eq!(entries(&store), (2, 0));
@@ -236,7 +236,7 @@ fn entries(store: &crate::common::WatchedStore) -> (usize, usize) {
 }
 
 #[tokio::test]
-async fn o4_the_index_lives_as_long_as_a_session_can() {
+async fn o4_the_index_entry_lives_as_long_as_the_session_can() {
     let hour = Duration::from_secs(3600);
     let site = site()
         .config(move |config| config.session_idle(2 * hour).session_lifetime(10 * hour))
@@ -252,7 +252,7 @@ async fn o4_the_index_lives_as_long_as_a_session_can() {
 }
 
 #[tokio::test]
-async fn o4_a_sign_in_that_cannot_be_indexed_is_none() {
+async fn o4_a_sign_in_that_cannot_be_indexed_fails() {
     let (site, store) = site().start_watched().await;
     let mut browser = site.browser();
     let authorization_url = browser.start_login("/").await;
@@ -266,7 +266,7 @@ async fn o4_a_sign_in_that_cannot_be_indexed_is_none() {
 }
 
 #[tokio::test]
-async fn o4_whatever_is_down_the_token_can_be_sent_again() {
+async fn o4_after_a_store_outage_the_token_can_be_sent_again() {
     let (site, store) = site().start_watched().await;
     let mut browser = site.signed_in("alice").await;
     let token = site
@@ -292,7 +292,7 @@ async fn o4_whatever_is_down_the_token_can_be_sent_again() {
 }
 
 #[tokio::test]
-async fn o4_without_the_providers_keys_the_token_can_be_sent_again() {
+async fn o4_after_a_failed_key_fetch_the_token_can_be_sent_again() {
     for endpoint in [Discovery, Jwks] {
         let site = site().start().await;
         let mut browser = site.signed_in("alice").await;
@@ -314,7 +314,7 @@ async fn o4_without_the_providers_keys_the_token_can_be_sent_again() {
 }
 
 #[tokio::test]
-async fn b1_what_is_no_logout_request_is_refused() {
+async fn b1_a_malformed_logout_request_is_rejected() {
     let site = site().start().await;
     let mut browser = site.signed_in("alice").await;
     let token = site

@@ -20,7 +20,7 @@ enum Way {
 }
 
 #[tokio::test]
-async fn o2_a_renewal_in_flight_brings_nobody_back() {
+async fn o2_a_refresh_in_flight_does_not_revive_a_session() {
     for way in [Way::Browser, Way::Provider] {
         let site = site().start().await;
         let recorder = Recorder::before(&site.emulator).await;
@@ -60,7 +60,7 @@ async fn o2_a_renewal_in_flight_brings_nobody_back() {
 }
 
 #[tokio::test]
-async fn o2_without_a_revocation_endpoint_the_new_tokens_are_dropped_all_the_same() {
+async fn o2_new_tokens_are_dropped_even_without_a_revocation_endpoint() {
     let site = TestSite::start().await;
     let mut browser = site.signed_in("alice").await;
     site.clock.advance(HOUR);

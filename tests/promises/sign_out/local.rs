@@ -25,7 +25,7 @@ const SIGNED_IN: usize = 2;
 // O1: who can sign out
 
 #[tokio::test]
-async fn o1_looking_at_the_logout_page_signs_nobody_out() {
+async fn o1_viewing_the_logout_page_signs_no_user_out() {
     let site = TestSite::start().await;
     let mut browser = site.signed_in("alice").await;
     for sent_from in [None, Some("same-origin"), Some("cross-site"), Some("none")] {
@@ -95,7 +95,7 @@ async fn o1_only_a_page_of_the_site_signs_out() {
 }
 
 #[tokio::test]
-async fn o1_a_program_is_told_that_nothing_was_done() {
+async fn o1_an_api_client_is_informed_that_it_is_still_signed_in() {
     let site = TestSite::start().await;
     let mut browser = site.signed_in("alice").await;
     let mut request = browser.navigation(Method::POST, "/logout");
@@ -111,7 +111,7 @@ async fn o1_a_program_is_told_that_nothing_was_done() {
 // O2: what is left
 
 #[tokio::test]
-async fn o2_the_session_and_its_tokens_are_gone() {
+async fn o2_sign_out_removes_the_session_and_its_tokens() {
     let site = TestSite::start().await;
     let mut browser = settled(&site, "alice").await;
     browser.fetch(Method::POST, "/note", "private").await;
@@ -146,7 +146,7 @@ async fn o2_the_session_and_its_tokens_are_gone() {
 }
 
 #[tokio::test]
-async fn o2_signing_out_ends_this_session_and_no_other() {
+async fn o2_sign_out_ends_this_session_only() {
     let site = TestSite::start().await;
     let mut laptop = settled(&site, "alice").await;
     let mut phone = site.signed_in("alice").await;
@@ -187,7 +187,7 @@ async fn o2_signing_out_as_a_guest_is_harmless() {
 }
 
 #[tokio::test]
-async fn o2_the_browser_goes_where_the_site_wants() {
+async fn o2_the_browser_is_redirected_to_the_configured_page() {
     for (uri, expected) in [
         (None, "/logout"),
         (
@@ -210,7 +210,7 @@ async fn o2_the_browser_goes_where_the_site_wants() {
 }
 
 #[tokio::test]
-async fn o2_a_request_in_flight_brings_nobody_back() {
+async fn o2_a_request_in_flight_does_not_revive_a_session() {
     for change in [
         "insert", "save", "cycle_id", "flush", "clear", "remove", "nothing",
     ] {
@@ -238,7 +238,7 @@ async fn o2_a_request_in_flight_brings_nobody_back() {
 }
 
 #[tokio::test]
-async fn o2_what_the_app_ends_itself_stays_ended_too() {
+async fn o2_a_session_that_the_app_ends_is_not_revived() {
     for change in ["insert", "save", "cycle_id", "clear", "nothing"] {
         for end in ["/flush", "/flush-and-insert", "/delete", "/flush-and-save"] {
             let gate = Arc::new(Gate::default());
@@ -340,7 +340,7 @@ async fn o2_a_handler_signs_the_user_out_like_a_flush() {
 }
 
 #[tokio::test]
-async fn o2_signing_out_writes_nothing_down_again() {
+async fn o2_sign_out_does_not_store_the_session_again() {
     let (site, store) = TestSite::builder().start_watched().await;
     let mut browser = site.signed_in("alice").await;
     // Long enough for activity to be worth a note.
@@ -354,7 +354,7 @@ async fn o2_signing_out_writes_nothing_down_again() {
 }
 
 #[tokio::test]
-async fn o2_an_app_that_starts_over_after_a_flush_has_a_guest() {
+async fn o2_data_inserted_after_a_flush_belongs_to_a_guest_session() {
     let site = TestSite::builder().app(session_app).start().await;
     let mut browser = settled(&site, "alice").await;
     let before = browser.cookies.clone();
@@ -370,7 +370,7 @@ async fn o2_an_app_that_starts_over_after_a_flush_has_a_guest() {
 }
 
 #[tokio::test]
-async fn s7_an_app_that_clears_its_data_clears_its_own_and_signs_nobody_out() {
+async fn s7_clearing_the_apps_data_signs_no_user_out() {
     for path in [
         "/clear",
         "/user/clear",
@@ -402,7 +402,7 @@ async fn o2_an_app_that_deletes_the_session_signs_out() {
 }
 
 #[tokio::test]
-async fn s7_an_app_that_cycles_the_session_id_keeps_the_user() {
+async fn s7_cycling_the_session_id_keeps_the_user() {
     for path in [
         "/cycle_id",
         "/user/cycle_id",
@@ -429,7 +429,7 @@ async fn s7_an_app_that_cycles_the_session_id_keeps_the_user() {
 }
 
 #[tokio::test]
-async fn o2_who_asks_after_the_app_changed_the_session_gets_the_truth() {
+async fn o2_the_user_extractor_sees_changes_that_the_app_made_to_the_session() {
     let site = TestSite::builder().app(session_app).start().await;
     for (change, expected) in [
         ("nothing", "true"),
@@ -454,7 +454,7 @@ async fn o2_who_asks_after_the_app_changed_the_session_gets_the_truth() {
 }
 
 #[tokio::test]
-async fn l6_a_new_session_id_does_not_lengthen_the_session() {
+async fn l6_a_new_session_id_does_not_extend_the_session() {
     let hour = Duration::from_secs(3600);
     let site = TestSite::builder()
         .app(session_app)

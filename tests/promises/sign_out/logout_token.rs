@@ -143,7 +143,7 @@ lies! {
 }
 
 #[tokio::test]
-async fn o4_lies_about_keys() {
+async fn o4_rejects_deviations_of_signature_and_key() {
     for (lie, reason) in [
         (Deviation::BadSignature, "logout_token_signature"),
         (Deviation::AlgNone, "logout_token_signature"),
@@ -160,7 +160,7 @@ async fn o4_lies_about_keys() {
 }
 
 #[tokio::test]
-async fn o4_an_id_token_ends_nothing() {
+async fn o4_rejects_an_id_token() {
     let site = site().start().await;
     let recorder = Recorder::before(&site.emulator).await;
     let mut browser = site.signed_in("alice").await;
@@ -179,7 +179,7 @@ async fn o4_an_id_token_ends_nothing() {
 }
 
 #[tokio::test]
-async fn o4_what_is_true_is_believed() {
+async fn o4_accepts_valid_variations() {
     let truths: [Change; 9] = [
         |_, _, _| (),
         |header, _, _| drop(header.insert("typ".into(), json!("JWT"))),
@@ -200,7 +200,7 @@ async fn o4_what_is_true_is_believed() {
 }
 
 #[tokio::test]
-async fn o4_a_token_is_good_once() {
+async fn o4_a_logout_token_is_accepted_once() {
     let (site, _) = alice().await;
     // Long enough to be believed to the last second of its ten minutes.
     let long: Change = |_, claims, now| drop(claims.insert("exp".into(), json!(now + 3600)));
@@ -219,7 +219,7 @@ async fn o4_a_token_is_good_once() {
 }
 
 #[tokio::test]
-async fn o4_the_same_token_many_times_at_once_counts_once() {
+async fn o4_parallel_copies_of_a_logout_token_count_once() {
     let (site, mut browser) = alice().await;
     let token = site.emulator.logout_token("test-site", ALICE);
     let mut posts = tokio::task::JoinSet::new();
@@ -234,7 +234,7 @@ async fn o4_the_same_token_many_times_at_once_counts_once() {
 }
 
 #[tokio::test]
-async fn o4_a_rotated_key_is_found() {
+async fn o4_a_rotated_key_is_fetched() {
     let (site, mut browser) = alice().await;
     site.clock.advance(Duration::from_secs(61));
     site.emulator.rotate_keys();

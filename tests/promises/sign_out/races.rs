@@ -104,7 +104,7 @@ async fn o4_a_logout_at_any_step_of_a_sign_in_ends_it() {
 }
 
 #[tokio::test]
-async fn o4_a_sign_in_at_any_step_of_a_logout_is_ended_or_found() {
+async fn o4_a_sign_in_at_any_step_of_a_logout_is_ended() {
     for target in 0..3 {
         for step in 0.. {
             let (site, store) = start().await;
@@ -131,7 +131,7 @@ async fn o4_a_sign_in_at_any_step_of_a_logout_is_ended_or_found() {
 }
 
 #[tokio::test]
-async fn o4_a_session_that_moves_at_any_step_of_a_logout_is_ended() {
+async fn o4_a_session_that_changes_its_id_at_any_step_of_a_logout_is_ended() {
     for target in 0..3 {
         for step in 0.. {
             let (site, store) = start().await;
@@ -153,7 +153,7 @@ async fn o4_a_session_that_moves_at_any_step_of_a_logout_is_ended() {
 }
 
 #[tokio::test]
-async fn o4_a_logout_at_any_step_of_a_move_ends_the_session() {
+async fn o4_a_logout_at_any_step_of_an_id_change_ends_the_session() {
     let (site, store) = start().await;
     let mut browser = site.signed_in("alice").await;
     store.asked();
