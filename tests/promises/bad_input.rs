@@ -1,5 +1,5 @@
-//! Promise B1: whatever comes in, from a browser or from the provider, gets an answer in plain
-//! words, soon, and harms nobody who comes after.
+//! Promise B1: hostile input from a browser or the provider gets a prompt response in plain words
+//! and affects no later request.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ const PATHS: [&str; 6] = [
     "/extracted",
 ];
 
-/// Who may be asking.
+/// The sender of a request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum From {
     Browser,
@@ -50,8 +50,8 @@ fn request(method: Method, uri: &str, from: From) -> Request<Body> {
         .unwrap()
 }
 
-/// No failure of ours, nothing of the input in the answer, and on a page of ours what keeps it
-/// harmless.
+/// Asserts that the response is no server error, repeats nothing of the input, and has the security
+/// headers if it is a page of the crate.
 #[track_caller]
 fn assert_harmless(answer: &Answer, input: &str) {
     assert!(answer.status.as_u16() < 500, "{input}: {answer:?}");
@@ -175,7 +175,7 @@ fn hostile_cookies() -> Vec<Vec<u8>> {
     cookies.push(b"oten_session=\xff\xfe".to_vec());
     cookies.push(format!("oten_session={}", "A".repeat(30_000)).into());
     cookies.push("a=b; ".repeat(5_000).into());
-    // More login attempts than a browser may have, so that the oldest are taken back.
+    // More login attempts than a browser may have, so that the oldest are removed.
     for name in [
         "x", "é", "a b", "\u{7f}", "\"", "<script>", "a,b", "(x)", "a\tb",
     ] {
@@ -307,7 +307,7 @@ async fn b1_every_route_answers_other_hostile_headers() {
     }
 }
 
-/// What hyper makes of bytes that the types of `http` cannot even hold.
+/// Sends bytes that the types of `http` cannot represent.
 #[tokio::test]
 async fn b1_the_server_answers_bytes_that_are_not_http() {
     let site = TestSite::start().await;
@@ -359,7 +359,7 @@ impl Dice {
         of[self.roll(of.len())]
     }
 
-    /// Some pieces, each of them likely to mean something.
+    /// Joins pieces that are likely to have a meaning in some header or query.
     fn text(&mut self, pieces: &[&str], longest: usize) -> String {
         (0..self.roll(longest)).map(|_| self.pick(pieces)).collect()
     }
@@ -473,23 +473,23 @@ async fn b1_five_thousand_random_requests_get_an_answer() {
 
 #[tokio::test]
 async fn b1_malformed_discovery_is_reported_in_plain_words() {
-    assert_nonsense_is_told(Discovery, From::Browser).await;
+    assert_malformed_responses_are_reported(Discovery, From::Browser).await;
 }
 
 #[tokio::test]
 async fn b1_malformed_keys_are_reported_in_plain_words() {
-    assert_nonsense_is_told(Jwks, From::Program).await;
+    assert_malformed_responses_are_reported(Jwks, From::Program).await;
 }
 
 #[tokio::test]
 async fn b1_malformed_token_responses_are_reported_in_plain_words() {
-    assert_nonsense_is_told(Token, From::Browser).await;
+    assert_malformed_responses_are_reported(Token, From::Browser).await;
 }
 
-/// Every kind of nonsense is told to a browser here and to a program there.
-async fn assert_nonsense_is_told(endpoint: Endpoint, first: From) {
+/// Checks every malformed response, for a browser and for an API client.
+async fn assert_malformed_responses_are_reported(endpoint: Endpoint, first: From) {
     let mut from = first;
-    for fault in nonsense() {
+    for fault in malformed_responses() {
         let site = TestSite::start().await;
         let mut browser = site.browser();
         let started = Instant::now();
@@ -521,7 +521,7 @@ async fn assert_nonsense_is_told(endpoint: Endpoint, first: From) {
     }
 }
 
-fn nonsense() -> Vec<Fault> {
+fn malformed_responses() -> Vec<Fault> {
     vec![
         Fault::Html,
         Fault::Empty,

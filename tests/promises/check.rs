@@ -8,7 +8,7 @@ use axum_oten::{
 };
 use std::{sync::Mutex, time::Duration};
 
-use crate::common::{Asked, OutsideStore, SECRET, WatchedStore};
+use crate::common::{Asked, ExternalStore, SECRET, WatchedStore};
 
 const KEY: &str = "session_key = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='\n";
 
@@ -31,12 +31,12 @@ fn status(report: &Report, check: &str) -> Status {
 
 #[tokio::test]
 async fn l7_an_external_store_of_the_app_must_be_sealed() {
-    let store = OutsideStore::new(MemoryStore::default());
+    let store = ExternalStore::new(MemoryStore::default());
     let report = checker("").store(store.clone()).run(|_| {}).await;
     assert_eq!(status(&report, "store"), Status::Passed);
     assert_eq!(status(&report, "sealing"), Status::Failed);
 
-    let store = OutsideStore::new(MemoryStore::default());
+    let store = ExternalStore::new(MemoryStore::default());
     let report = checker(KEY).store(store.clone()).run(|_| {}).await;
     assert_eq!(status(&report, "sealing"), Status::Passed);
     let written = store.written("probe");

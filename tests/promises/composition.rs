@@ -1,5 +1,5 @@
-//! Ways to build an app around the layer: state, `nest`, proxies, sessions of its own, and the
-//! mistakes that can be made.
+//! Ways to build an app around the layer: state, `nest`, proxies, the app's own sessions, and common
+//! mistakes.
 
 use std::{
     collections::HashMap,
@@ -109,7 +109,7 @@ async fn an_app_behind_a_path_stripping_proxy_stays_under_its_path() {
         .app(|oten| cut_off("/app", app(oten)))
         .start()
         .await;
-    // What the proxy does not know does not arrive.
+    // The proxy does not forward other paths.
     assert_eq!(
         site.browser().get("/profile").await.status,
         StatusCode::NOT_FOUND
@@ -131,7 +131,7 @@ async fn stays_under_app(site: TestSite) {
     let profile = browser.get("/app/profile?tab=x").await;
     assert!(profile.body.contains("alice"), "{profile:?}");
 
-    // Without a page to return to: home, which is there.
+    // Without a return path the sign-in leads to the home page.
     let mut other = site.browser();
     let url = other.start_login("").await;
     let callback = other.approve(&url, "bob");
@@ -155,7 +155,7 @@ fn under_app() -> TestSiteBuilder {
         .config(|config| config.base_path("/app"))
 }
 
-/// A proxy: the app sees requests without the prefix, and nothing of how they were before.
+/// A proxy that strips the prefix, so that the app never sees it.
 fn cut_off(prefix: &'static str, app: Router) -> Router {
     let proxy = move |request: Request| {
         let app = app.clone();
@@ -175,7 +175,7 @@ fn cut_off(prefix: &'static str, app: Router) -> Router {
     Router::new().fallback(proxy)
 }
 
-// Sessions of the app's own
+// Sessions of the app
 
 #[tokio::test]
 async fn sessions_of_the_app_are_separate_from_those_of_the_crate() {
@@ -207,7 +207,7 @@ async fn sessions_of_the_app_are_separate_from_those_of_the_crate() {
         assert_eq!(browser.post("/count-of-user").await.body, "alice 3");
         assert_eq!(store.asked(), [Asked::Load]);
 
-        // Our sign-out leaves theirs alone, and theirs ours.
+        // Each sign-out leaves the other session unchanged.
         browser.post("/logout").await;
         assert_eq!(browser.who().await, "guest");
         assert_eq!(browser.post("/count").await.body, "4");
@@ -266,7 +266,7 @@ fn cookie_names(answer: &Answer) -> Vec<&str> {
     names
 }
 
-/// An app's own store, as tower-sessions wants it.
+/// A store of the app that implements tower-sessions' trait.
 #[derive(Clone, Debug, Default)]
 struct AppStore(Arc<Mutex<HashMap<Id, Record>>>);
 
@@ -287,7 +287,7 @@ impl SessionStore for AppStore {
     }
 }
 
-// Where the layer is
+// Position of the layer
 
 #[tokio::test]
 async fn applying_the_layer_twice_has_no_further_effect() {
@@ -342,7 +342,7 @@ async fn the_layer_works_outside_the_router() {
     browser.sign_in("alice", "/profile").await;
     assert_eq!(browser.get("/profile").await.body, "alice");
 
-    // Also without any router around it, which would say what the URI was.
+    // Without any router, which would record the original URI.
     let guarded = oten_around(&site.oten);
     let request = browser.navigation(Method::GET, "/x?a=b");
     let response = guarded.oneshot(request).await.unwrap();
@@ -352,7 +352,7 @@ async fn the_layer_works_outside_the_router() {
     );
 }
 
-/// No axum but the layers.
+/// The layers without axum.
 fn oten_around(oten: &Oten) -> impl Service<Request, Response = Response, Error = Infallible> {
     ServiceBuilder::new()
         .layer(oten.layer())
@@ -481,10 +481,10 @@ async fn s5_a_callback_without_cookies_gets_a_page_and_a_log_line_with_help() {
     ] {
         assert!(text.contains(help), "{help:?}: {text}");
     }
-    // However often the page is reloaded.
+    // The page stays the same however often it is reloaded.
     assert_eq!(browser.get(&callback).await.status, StatusCode::BAD_REQUEST);
 
-    // With some other cookie the reason is another one.
+    // With another cookie the reason differs.
     browser.cookies.insert("theme".into(), "dark".into());
     let log = Log::start();
     assert_eq!(browser.get(&callback).await.status, StatusCode::BAD_REQUEST);
@@ -495,8 +495,8 @@ async fn s5_a_callback_without_cookies_gets_a_page_and_a_log_line_with_help() {
     );
 }
 
-/// Something around the app that makes every cookie `SameSite=Strict`. The test's browser does not
-/// keep them at all, as a real one keeps them back on the way from the provider.
+/// A layer that makes every cookie `SameSite=Strict`. The test's browser drops such cookies; a real
+/// one withholds them on the redirect from the provider.
 fn strict(app: Router) -> Router {
     let take_away = async |mut response: Response| {
         response.headers_mut().remove(header::SET_COOKIE);
@@ -505,7 +505,7 @@ fn strict(app: Router) -> Router {
     app.layer(map_response(take_away))
 }
 
-// What the layer does not touch
+// Requests and responses that the layer passes through
 
 #[tokio::test]
 async fn bodies_stream_through_in_both_directions() {
@@ -534,7 +534,7 @@ async fn bodies_stream_through_in_both_directions() {
         .await
         .unwrap();
     assert_eq!(response.status(), StatusCode::OK);
-    // The answer has begun, nothing of its body exists yet.
+    // The response has begun before its body exists.
     let mut body = response.into_body();
     for chunk in ["one", "two", "three"] {
         sender.send(chunk).unwrap();
@@ -552,7 +552,7 @@ async fn bodies_stream_through_in_both_directions() {
 
 #[tokio::test]
 async fn an_upgrade_passes_through() {
-    /// What hyper puts into a request to take its connection over, and the answer to it.
+    /// The upgrade that hyper stores in a request, and the response to it.
     #[derive(Clone, Debug, PartialEq)]
     struct Connection(u32);
     let site = TestSite::builder()
@@ -628,7 +628,7 @@ async fn a_panicking_handler_affects_no_other_request() {
     }
 }
 
-/// A body that is made while it is sent.
+/// A body that is produced while it is sent.
 struct Chunks(UnboundedReceiver<&'static str>);
 
 impl HttpBody for Chunks {

@@ -7,7 +7,7 @@ use axum::{
 
 use crate::common::{Answer, Browser, TestSite, app};
 
-/// Every cookie is one of ours, and says what it must.
+/// Asserts the attributes of every cookie of the response.
 #[track_caller]
 fn assert_cookies(answer: &Answer, prefix: &str, path: &str, secure: bool) {
     assert!(!answer.set_cookies().is_empty(), "{answer:?}");
@@ -28,7 +28,7 @@ fn assert_cookies(answer: &Answer, prefix: &str, path: &str, secure: bool) {
     }
 }
 
-/// Signs in and out again; the answers that set cookies.
+/// Signs in and out, and returns the responses that set cookies.
 async fn all_cookies(browser: &mut Browser, base: &str) -> [Answer; 3] {
     let login = browser.get(&format!("{base}/login")).await;
     let callback = browser.approve(&login.location().parse().unwrap(), "alice");
@@ -142,7 +142,7 @@ async fn b4_forwarded_headers_do_not_change_the_origin() {
         assert_eq!(guest.location(), "/login?return_to=%2Fprofile");
         let login = browser.send(request(&browser, Method::GET, "/login")).await;
         assert_cookies(&login, prefix, "/", secure);
-        // The emulator takes the request only if it names the redirect URI that is configured.
+        // The emulator accepts the request only with the registered redirect URI.
         let callback = browser.approve(&login.location().parse().unwrap(), "alice");
         let signed_in = browser
             .send(request(&browser, Method::GET, &callback))
@@ -150,7 +150,7 @@ async fn b4_forwarded_headers_do_not_change_the_origin() {
         assert_eq!(signed_in.location(), "/");
         assert_cookies(&signed_in, prefix, "/", secure);
 
-        // Whoever sends such a header does not make another origin the site's own.
+        // The header does not make another origin count as the site's own.
         let mut foreign = request(&browser, Method::POST, "/logout");
         let evil = "https://evil.example".parse().unwrap();
         foreign.headers_mut().insert(header::ORIGIN, evil);

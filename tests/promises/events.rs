@@ -147,7 +147,7 @@ async fn b5_a_cancelled_sign_in_is_one_event_and_no_error_page() {
 #[tokio::test]
 async fn b5_a_rejected_token_response_is_one_event() {
     let log = Log::start();
-    for (lie, reason) in [
+    for (deviation, reason) in [
         (Deviation::BadSignature, "id_token_signature"),
         (Deviation::AlgNone, "id_token_signature"),
         (Deviation::NoIdToken, "id_token_missing"),
@@ -169,7 +169,7 @@ async fn b5_a_rejected_token_response_is_one_event() {
     ] {
         for is_api in [false, true] {
             let site = TestSite::start().await;
-            site.emulator.deviate(lie.clone());
+            site.emulator.deviate(deviation.clone());
             let mut browser = site.browser();
             let url = browser.start_login("/").await;
             let callback = browser.approve(&url, "alice");

@@ -1,4 +1,4 @@
-//! What the guide says is what the code does: its tables are compared with their sources.
+//! The guide matches the code.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -44,12 +44,12 @@ async fn row_of(command: &[&str]) -> String {
     format!("| `{}` |{options}", command.join(" "))
 }
 
-/// The commands under a command.
+/// The subcommands of a command.
 async fn commands(command: &[&str]) -> Vec<String> {
     let help = help(command).await;
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let lines = lines.take_while(|line| !line.is_empty());
-    // What is further to the right goes on with the line before.
+    // An indented line continues the line before it.
     let lines = lines.filter_map(|line| line.strip_prefix("  "));
     let names = lines.filter_map(|line| line.split(' ').next());
     let names = names.filter(|name| !name.is_empty() && *name != "help");
@@ -103,7 +103,7 @@ fn functions(folder: &Path, names: &mut BTreeSet<String>) {
     }
 }
 
-/// The rows of the table whose first column has this title, without its head.
+/// The rows of the table whose first column has this title, without its header.
 fn rows<'a>(page: &'a str, title: &str) -> Vec<&'a str> {
     let head = format!("| {title} |");
     page.lines()

@@ -1,4 +1,4 @@
-//! Promise S6: what a provider says that lies, or somebody in its place.
+//! Promise S6: deviations of the provider, or of an attacker in its place.
 
 use std::time::Duration;
 
@@ -8,23 +8,23 @@ use serde_json::{Value, json};
 
 use crate::common::{ClientKind, Log, TestSite};
 
-/// Signs in while the provider lies. Nobody is signed in, the log says `reason` and names `rule`,
-/// and once it tells the truth again it is believed.
-async fn disbelieved(lies: &[Deviation], reason: &str, rule: &str) {
+/// Signs in while the provider deviates. Asserts that no user is signed in, that the log has `reason`
+/// and names `rule`, and that a sign-in without the deviation succeeds.
+async fn assert_rejected(deviations: &[Deviation], reason: &str, rule: &str) {
     let site = TestSite::start().await;
-    disbelieved_at(&site, lies, reason, rule).await;
+    assert_rejected_at(&site, deviations, reason, rule).await;
 }
 
-async fn disbelieved_at(site: &TestSite, lies: &[Deviation], reason: &str, rule: &str) {
+async fn assert_rejected_at(site: &TestSite, deviations: &[Deviation], reason: &str, rule: &str) {
     let mut browser = site.browser();
     let url = browser.start_login("/profile").await;
     let callback = browser.approve(&url, "alice");
-    for lie in lies {
-        site.emulator.deviate(lie.clone());
+    for deviation in deviations {
+        site.emulator.deviate(deviation.clone());
     }
     let log = Log::start();
     let answer = browser.get(&callback).await;
-    assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{lies:?}");
+    assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{deviations:?}");
     assert!(answer.body.contains("could not be trusted"));
     assert!(answer.body.contains("href=\"/login?return_to=%2Fprofile\""));
     assert!(!answer.sets_session());
@@ -34,9 +34,9 @@ async fn disbelieved_at(site: &TestSite, lies: &[Deviation], reason: &str, rule:
     assert_eq!(refusal["reason"], reason, "{refusal:?}");
     assert!(refusal["cause"].contains(rule), "{refusal:?}");
     assert!(answer.body.contains(&refusal["correlation_id"]));
-    for told in lies.iter().filter_map(told) {
-        assert!(!log.contains(&told), "{told} is in the log");
-        assert!(!answer.body.contains(&told), "{told} is on the page");
+    for value in deviations.iter().filter_map(value_of) {
+        assert!(!log.contains(&value), "{value} is in the log");
+        assert!(!answer.body.contains(&value), "{value} is on the page");
     }
     assert!(log.named("signed_in").is_empty());
 
@@ -45,41 +45,41 @@ async fn disbelieved_at(site: &TestSite, lies: &[Deviation], reason: &str, rule:
     assert_eq!(browser.who().await, "user alice");
 }
 
-/// What a lie says, where it is long enough to be looked for.
-fn told(lie: &Deviation) -> Option<String> {
+/// The value of a deviation, if it is long enough to search for.
+fn value_of(deviation: &Deviation) -> Option<String> {
     let (Deviation::Claim(_, value)
     | Deviation::Header(_, value)
-    | Deviation::TokenField(_, value)) = lie
+    | Deviation::TokenField(_, value)) = deviation
     else {
         return None;
     };
-    let told = value.as_str().map_or(value.to_string(), str::to_owned);
-    (told.len() >= 8).then_some(told)
+    let value = value.as_str().map_or(value.to_string(), str::to_owned);
+    (value.len() >= 8).then_some(value_of)
 }
 
-/// Signs in with what sounds like a lie and is none.
-async fn believed(lie: Deviation) {
+/// Asserts that a sign-in with a harmless deviation succeeds.
+async fn assert_accepted(deviation: Deviation) {
     let site = TestSite::start().await;
-    site.emulator.deviate(lie);
+    site.emulator.deviate(deviation);
     let mut browser = site.signed_in("alice").await;
     assert_eq!(browser.who().await, "user alice");
 }
 
 async fn claim(name: &'static str, value: Value, reason: &str) {
     let rule = format!("`{name}`");
-    disbelieved(&[Deviation::Claim(name, value)], reason, &rule).await;
+    assert_rejected(&[Deviation::Claim(name, value)], reason, &rule).await;
 }
 
-/// Seconds from the clock of a site that is about to start; both stand still or nearly.
+/// Seconds from the clock of a site that is about to start.
 fn in_seconds(seconds: i64) -> Value {
     json!(axum_oten::Clock::system().unix_now() + seconds)
 }
 
-// The signature.
+// Signature
 
 #[tokio::test]
 async fn s6_rejects_a_bad_signature() {
-    disbelieved(
+    assert_rejected(
         &[Deviation::BadSignature],
         "id_token_signature",
         "signature",
@@ -91,7 +91,7 @@ async fn s6_rejects_a_bad_signature() {
 async fn s6_rejects_an_unsigned_token() {
     for kind in ClientKind::ALL {
         let site = TestSite::builder().client(kind).start().await;
-        disbelieved_at(&site, &[Deviation::AlgNone], "id_token_signature", "`none`").await;
+        assert_rejected_at(&site, &[Deviation::AlgNone], "id_token_signature", "`none`").await;
     }
 }
 
@@ -99,14 +99,14 @@ async fn s6_rejects_an_unsigned_token() {
 async fn s6_rejects_hs256_with_the_client_secret() {
     for kind in ClientKind::ALL {
         let site = TestSite::builder().client(kind).start().await;
-        let lie = [Deviation::Hs256WithClientSecret];
-        disbelieved_at(&site, &lie, "id_token_signature", "`alg`").await;
+        let deviation = [Deviation::Hs256WithClientSecret];
+        assert_rejected_at(&site, &deviation, "id_token_signature", "`alg`").await;
     }
 }
 
 #[tokio::test]
 async fn s6_rejects_hs256_with_the_public_key() {
-    disbelieved(
+    assert_rejected(
         &[Deviation::Hs256WithPublicKey],
         "id_token_signature",
         "`alg`",
@@ -117,25 +117,25 @@ async fn s6_rejects_hs256_with_the_public_key() {
 #[tokio::test]
 async fn s6_rejects_an_algorithm_that_is_not_allowed() {
     for alg in ["RS256", "ES256", "Ed448", "eddsa", ""] {
-        let lie = Deviation::Header("alg", json!(alg));
-        disbelieved(&[lie], "id_token_signature", "`alg`").await;
+        let deviation = Deviation::Header("alg", json!(alg));
+        assert_rejected(&[deviation], "id_token_signature", "`alg`").await;
     }
 }
 
 #[tokio::test]
 async fn s6_rejects_a_key_that_is_not_published() {
-    disbelieved(&[Deviation::UnknownKey], "unknown_key", "`kid`").await;
+    assert_rejected(&[Deviation::UnknownKey], "unknown_key", "`kid`").await;
 }
 
 #[tokio::test]
 async fn s6_rejects_another_kid() {
-    let lie = Deviation::Header("kid", json!("another-key"));
-    disbelieved(&[lie], "unknown_key", "`kid`").await;
+    let deviation = Deviation::Header("kid", json!("another-key"));
+    assert_rejected(&[deviation], "unknown_key", "`kid`").await;
 }
 
 #[tokio::test]
 async fn s6_rejects_another_key_without_a_kid() {
-    disbelieved(
+    assert_rejected(
         &[Deviation::UnknownKey, Deviation::NoKeyId],
         "id_token_signature",
         "signature",
@@ -145,7 +145,7 @@ async fn s6_rejects_another_key_without_a_kid() {
 
 #[tokio::test]
 async fn s6_rejects_a_key_in_the_header() {
-    disbelieved(&[Deviation::EmbeddedKey], "id_token_signature", "`jwk`").await;
+    assert_rejected(&[Deviation::EmbeddedKey], "id_token_signature", "`jwk`").await;
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn s6_rejects_unsupported_header_parameters() {
         ("b64", json!(false)),
     ] {
         let rule = format!("`{name}`");
-        disbelieved(
+        assert_rejected(
             &[Deviation::Header(name, value)],
             "id_token_signature",
             &rule,
@@ -168,26 +168,26 @@ async fn s6_rejects_unsupported_header_parameters() {
     }
 }
 
-// Other tokens in its place.
+// Other tokens in place of the ID token
 
 #[tokio::test]
 async fn s6_rejects_an_access_token() {
-    disbelieved(&[Deviation::AccessTokenAsIdToken], "id_token_typ", "`typ`").await;
+    assert_rejected(&[Deviation::AccessTokenAsIdToken], "id_token_typ", "`typ`").await;
 }
 
 #[tokio::test]
 async fn s6_rejects_another_token_type() {
     for typ in ["at+jwt", "application/at+jwt", "logout+jwt", ""] {
-        let lie = Deviation::Header("typ", json!(typ));
-        disbelieved(&[lie], "id_token_typ", "`typ`").await;
+        let deviation = Deviation::Header("typ", json!(typ));
+        assert_rejected(&[deviation], "id_token_typ", "`typ`").await;
     }
 }
 
 #[tokio::test]
 async fn s6_rejects_a_response_without_id_token() {
-    disbelieved(&[Deviation::NoIdToken], "id_token_missing", "`id_token`").await;
+    assert_rejected(&[Deviation::NoIdToken], "id_token_missing", "`id_token`").await;
     let empty = Deviation::TokenField("id_token", json!(""));
-    disbelieved(&[empty], "id_token_missing", "`id_token`").await;
+    assert_rejected(&[empty], "id_token_missing", "`id_token`").await;
 }
 
 #[tokio::test]
@@ -198,12 +198,12 @@ async fn s6_rejects_text_that_is_not_a_token() {
         "eyJhbGciOiJub25lIn0.e30",
         "e30.e30.e30.e30.e30",
     ] {
-        let lie = Deviation::TokenField("id_token", json!(text));
-        disbelieved(&[lie], "id_token_signature", "not a compact JWS").await;
+        let deviation = Deviation::TokenField("id_token", json!(text));
+        assert_rejected(&[deviation], "id_token_signature", "not a compact JWS").await;
     }
 }
 
-// Who speaks, about whom, to whom.
+// Issuer, audience and subject
 
 #[tokio::test]
 async fn s6_rejects_another_issuer() {
@@ -215,8 +215,8 @@ async fn s6_rejects_another_issuer() {
 async fn s6_rejects_another_spelling_of_the_issuer() {
     let site = TestSite::start().await;
     let spelled = json!(format!("{}/", site.emulator.issuer()));
-    let lie = [Deviation::Claim("iss", spelled)];
-    disbelieved_at(&site, &lie, "id_token_iss", "`iss`").await;
+    let deviation = [Deviation::Claim("iss", spelled)];
+    assert_rejected_at(&site, &deviation, "id_token_iss", "`iss`").await;
 }
 
 #[tokio::test]
@@ -234,10 +234,10 @@ async fn s6_rejects_another_audience() {
 #[tokio::test]
 async fn s6_rejects_an_audience_shared_with_another_client() {
     let shared = Deviation::Claim("aud", json!(["test-site", "another-client"]));
-    disbelieved(std::slice::from_ref(&shared), "id_token_aud", "`aud`").await;
-    // Also where we are the one who asked: nobody else is trusted with our users' tokens.
+    assert_rejected(std::slice::from_ref(&shared), "id_token_aud", "`aud`").await;
+    // Also if `azp` is this client: tokens for other audiences are rejected.
     let for_us = Deviation::Claim("azp", json!("test-site"));
-    disbelieved(&[shared, for_us], "id_token_aud", "`aud`").await;
+    assert_rejected(&[shared, for_us], "id_token_aud", "`aud`").await;
 }
 
 #[tokio::test]
@@ -256,7 +256,7 @@ async fn s6_rejects_an_unusable_subject() {
     }
 }
 
-// When.
+// Times
 
 #[tokio::test]
 async fn s6_rejects_an_expired_token() {
@@ -286,8 +286,8 @@ async fn s6_tolerates_one_minute_of_clock_skew() {
     ] {
         let site = TestSite::start().await;
         let now = site.clock.unix_now();
-        let lie = [Deviation::Claim(name, json!(now + bad))];
-        disbelieved_at(&site, &lie, reason, name).await;
+        let deviation = [Deviation::Claim(name, json!(now + bad))];
+        assert_rejected_at(&site, &deviation, reason, name).await;
         site.emulator
             .deviate(Deviation::Claim(name, json!(now + good)));
         site.signed_in("alice").await;
@@ -304,22 +304,22 @@ async fn s6_rejects_an_authentication_older_than_max_age() {
     let (now, reason) = (site.clock.unix_now(), "id_token_auth_time");
     let old = Deviation::Claim("auth_time", json!(now - 361));
     let untold = Deviation::WithoutClaim("auth_time");
-    for lie in [old, untold] {
-        disbelieved_at(&site, &[lie], reason, "`auth_time`").await;
+    for deviation in [old, untold] {
+        assert_rejected_at(&site, &[deviation], reason, "`auth_time`").await;
     }
     site.emulator
         .deviate(Deviation::Claim("auth_time", json!(now - 360)));
     site.signed_in("alice").await;
 }
 
-// What ties it to this sign-in and to the access token.
+// Binding to the login attempt and the access token
 
 #[tokio::test]
 async fn s6_rejects_another_nonce() {
     claim("nonce", json!("another-nonce"), "id_token_nonce").await;
     claim("nonce", json!(""), "id_token_nonce").await;
     let untold = Deviation::WithoutClaim("nonce");
-    disbelieved(&[untold], "id_token_nonce", "`nonce`").await;
+    assert_rejected(&[untold], "id_token_nonce", "`nonce`").await;
 }
 
 #[tokio::test]
@@ -327,16 +327,16 @@ async fn s6_rejects_the_hash_of_another_access_token() {
     claim("at_hash", json!("another-hash"), "id_token_at_hash").await;
     claim("at_hash", json!(""), "id_token_at_hash").await;
     let swapped = Deviation::TokenField("access_token", json!("another-access-token"));
-    disbelieved(&[swapped], "id_token_at_hash", "`at_hash`").await;
+    assert_rejected(&[swapped], "id_token_at_hash", "`at_hash`").await;
 }
 
-// Claims that are missing, or are not what they should be.
+// Missing and malformed claims
 
 #[tokio::test]
 async fn s6_rejects_a_missing_claim() {
     for name in ["iss", "sub", "aud", "exp", "iat"] {
-        let (lie, rule) = (Deviation::WithoutClaim(name), format!("`{name}`"));
-        disbelieved(&[lie], "id_token_misshapen", &rule).await;
+        let (deviation, rule) = (Deviation::WithoutClaim(name), format!("`{name}`"));
+        assert_rejected(&[deviation], "id_token_misshapen", &rule).await;
     }
 }
 
@@ -367,11 +367,11 @@ async fn s6_rejects_a_claim_of_the_wrong_type() {
     claim("aud", json!(["test-site", 1]), "id_token_misshapen").await;
 }
 
-// The answer around it.
+// The token response
 
 #[tokio::test]
 async fn s6_rejects_a_malformed_token_response() {
-    for (lie, rule) in [
+    for (deviation, rule) in [
         (
             Deviation::TokenField("token_type", json!("mac")),
             "`token_type`",
@@ -397,11 +397,11 @@ async fn s6_rejects_a_malformed_token_response() {
             "not a token response",
         ),
     ] {
-        disbelieved(&[lie], "token_response", rule).await;
+        assert_rejected(&[deviation], "token_response", rule).await;
     }
 }
 
-// What is true although it looks odd.
+// Unusual but valid tokens
 
 #[tokio::test]
 async fn s6_accepts_both_names_of_the_algorithm() {
@@ -416,33 +416,33 @@ async fn s6_accepts_both_names_of_the_algorithm() {
 
 #[tokio::test]
 async fn s6_accepts_a_token_without_kid_if_there_is_one_key() {
-    believed(Deviation::NoKeyId).await;
+    assert_accepted(Deviation::NoKeyId).await;
 }
 
 #[tokio::test]
 async fn s6_accepts_an_audience_in_a_list() {
-    believed(Deviation::Claim("aud", json!(["test-site"]))).await;
+    assert_accepted(Deviation::Claim("aud", json!(["test-site"]))).await;
 }
 
 #[tokio::test]
 async fn s6_accepts_the_client_as_authorized_party() {
-    believed(Deviation::Claim("azp", json!("test-site"))).await;
+    assert_accepted(Deviation::Claim("azp", json!("test-site"))).await;
 }
 
 #[tokio::test]
 async fn s6_accepts_a_token_without_optional_claims() {
     for name in ["at_hash", "auth_time"] {
-        believed(Deviation::WithoutClaim(name)).await;
+        assert_accepted(Deviation::WithoutClaim(name)).await;
     }
-    believed(Deviation::Header("typ", json!("jwt"))).await;
-    believed(Deviation::TokenField("token_type", json!("bearer"))).await;
-    believed(Deviation::WithoutTokenField("expires_in")).await;
+    assert_accepted(Deviation::Header("typ", json!("jwt"))).await;
+    assert_accepted(Deviation::TokenField("token_type", json!("bearer"))).await;
+    assert_accepted(Deviation::WithoutTokenField("expires_in")).await;
 }
 
 #[tokio::test]
 async fn s6_accepts_dates_with_fractions() {
     let exp = axum_oten::Clock::system().unix_now() + 100;
-    believed(Deviation::Claim(
+    assert_accepted(Deviation::Claim(
         "exp",
         json!(f64::from(u32::try_from(exp).unwrap()) + 0.5),
     ))

@@ -1,4 +1,4 @@
-//! The client's Ed25519 keys: what is published, and how they are changed without a pause.
+//! The client's Ed25519 keys: publication and rotation.
 
 use axum::{
     Router,
@@ -18,12 +18,12 @@ use crate::common::{Asked, ClientKind, SECRET, TestSite, app, path_and_query, se
 const ORIGIN: &str = "http://127.0.0.1:3000";
 const JWKS: &str = "/.well-known/jwks.json";
 
-fn ask(method: Method) -> Request<Body> {
+fn request(method: Method) -> Request<Body> {
     let request = Request::builder().method(method).uri(JWKS);
     request.body(Body::empty()).unwrap()
 }
 
-/// A site whose keys are those of `configure`, at an emulator that is there already.
+/// A site with the keys of `configure`, at a running emulator.
 fn site(
     emulator: &Emulator,
     configure: impl FnOnce(ConfigBuilder) -> ConfigBuilder,
@@ -48,9 +48,9 @@ async fn emulator(keys: &[&Ed25519KeyPair]) -> Emulator {
     Emulator::builder().client(client).start().await.unwrap()
 }
 
-/// The set a site publishes, as a provider fetches it.
+/// The published JWK set, as a provider fetches it.
 async fn published(app: &Router) -> Value {
-    let answer = send(app, ask(Method::GET)).await;
+    let answer = send(app, request(Method::GET)).await;
     assert_eq!(answer.status, StatusCode::OK);
     answer.json()
 }
@@ -103,7 +103,7 @@ async fn keys_rotate_without_interrupting_sign_ins() {
     let (_, before) = site(&emulator, |config| config.jar_eddsa(old.clone()));
     fetch(&published(&before).await);
     sign_in(&emulator, &before).await.unwrap();
-    // A key that nobody published signs nothing.
+    // A request signed with an unpublished key is rejected.
     let (_, too_early) = site(&emulator, |config| config.jar_eddsa(new.clone()));
     assert_refused(&sign_in(&emulator, &too_early).await);
 
@@ -160,7 +160,7 @@ async fn b2_only_public_members_are_published() {
     assert_eq!(oten.jwks_path(), JWKS);
     assert_eq!(oten.config().jwks_uri(), format!("{ORIGIN}{JWKS}"));
 
-    let answer = send(&site, ask(Method::GET)).await;
+    let answer = send(&site, request(Method::GET)).await;
     assert_eq!(
         answer.header(header::CONTENT_TYPE),
         Some("application/json")
@@ -192,15 +192,15 @@ async fn b2_only_public_members_are_published() {
 async fn the_jwks_route_needs_no_session_and_is_read_only() {
     let (site, store) = TestSite::builder()
         .client(ClientKind::EdDsa)
-        // Even inside of the layer.
+        // Even inside the layer.
         .app(|oten| oten.routes().merge(oten.jwks_route()).layer(oten.layer()))
         .start_watched()
         .await;
     store.fails(&Asked::ALL);
-    let whole = send(&site.app, ask(Method::GET)).await;
+    let whole = send(&site.app, request(Method::GET)).await;
     let length = whole.body.len().to_string();
     for method in [Method::GET, Method::HEAD] {
-        let mut request = ask(method.clone());
+        let mut request = request(method.clone());
         let cookie = "oten_session=AAAAAAAAAAAAAAAAAAAAAA";
         let headers = request.headers_mut();
         headers.insert(header::COOKIE, cookie.parse().unwrap());
@@ -214,7 +214,7 @@ async fn the_jwks_route_needs_no_session_and_is_read_only() {
         }
     }
     for method in [Method::POST, Method::PUT, Method::DELETE] {
-        let refused = send(&site.app, ask(method)).await;
+        let refused = send(&site.app, request(method)).await;
         assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED);
     }
     assert_eq!(store.asked(), []);
@@ -264,12 +264,12 @@ async fn the_emulator_accepts_usable_keys_only() {
     let set = json!({ "keys": [jwk] });
     assert!(
         emulator
-            .replace_request_object_keys("nobody", &set)
+            .replace_request_object_keys("unknown-client", &set)
             .is_err()
     );
     emulator.replace_request_object_keys("site", &set).unwrap();
 
-    // What was refused changed nothing.
+    // Rejected sets change nothing.
     let (_, site) = site(&emulator, |config| config.jar_eddsa(pair.clone()));
     sign_in(&emulator, &site).await.unwrap();
     assert!(

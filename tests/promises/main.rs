@@ -1,4 +1,5 @@
-//! The promises, one file for each of their chapters. One binary: it links once.
+//! Tests of the promises in `tests/PROMISES.md`, one module per chapter, in one binary so that they
+//! link once.
 
 // Here an `unwrap` is an assertion.
 #![allow(clippy::unwrap_used)]

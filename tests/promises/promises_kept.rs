@@ -1,4 +1,4 @@
-//! Every promise of `PROMISES.md` has a test that says its number.
+//! Every promise of `PROMISES.md` has a test whose name begins with its number.
 
 use std::{fs, path::Path};
 

@@ -1,7 +1,7 @@
-//! Promises D1 to D5: a provider that is down, slow, changing, or not what it should be.
+//! Promises D1 to D5: a provider that is down, slow, changing or malformed.
 //!
-//! The emulator is on loopback, where plain http is allowed; that other issuers' endpoints must be
-//! https is tested beside `ProviderMetadata`.
+//! The emulator is on loopback, where plain http is allowed. That other endpoints must be https is
+//! tested with `ProviderMetadata`.
 
 use std::{
     net::SocketAddr,
@@ -26,12 +26,12 @@ use url::Url;
 
 use crate::common::{Answer, Browser, Log, TestSite, eventually};
 
-/// How long the provider is left alone after discovery failed.
+/// The pause after discovery failed.
 const PAUSE: Duration = Duration::from_secs(5);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// Our page for a sign-in that cannot be done right now.
+/// Asserts the page for a provider that is down.
 #[track_caller]
 fn assert_down(answer: &Answer) {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{answer:?}");
@@ -40,14 +40,14 @@ fn assert_down(answer: &Answer) {
     assert!(answer.body.contains("try again") || answer.body.contains("Try again"));
 }
 
-/// Our page for an answer of the provider that is not believed.
+/// Asserts the page for an invalid response of the provider.
 #[track_caller]
 fn assert_untrusted(answer: &Answer) {
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY, "{answer:?}");
     assert!(answer.body.contains("could not be trusted"), "{answer:?}");
 }
 
-/// From `/login` to the callback's answer, whatever it is.
+/// Runs a sign-in from `/login` to the callback and returns the callback's response.
 async fn attempt(browser: &mut Browser) -> Answer {
     let authorization_url = browser.start_login("/open").await;
     let callback = browser.approve(&authorization_url, "alice");
@@ -88,7 +88,7 @@ async fn d1_signed_in_users_are_served_while_the_provider_is_down() {
     let mut browser = site.signed_in("alice").await;
     site.emulator.stop().await;
     assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
-    // Discovery is known, so a login can still be sent off.
+    // Discovery is cached, so `/login` still redirects.
     site.browser().start_login("/").await;
 }
 
@@ -161,7 +161,7 @@ async fn d2_requests_do_not_wait_for_a_refetch_of_discovery() {
     }
     assert!(
         started.elapsed() < Duration::from_secs(2),
-        "somebody waited"
+        "a request waited for the refetch"
     );
     eventually(|| site.emulator.calls(Discovery) == 2).await;
     for _ in 0..3 {
@@ -209,7 +209,7 @@ async fn d2_known_metadata_is_used_if_a_refetch_fails() {
         site.signed_in("alice").await;
         assert_eq!(site.emulator.calls(Discovery), 2, "it was not left alone");
 
-        // Once it is well again, it is asked again.
+        // It is fetched again when the provider works.
         site.emulator.clear_faults();
         site.clock.advance(PAUSE);
         site.signed_in("alice").await;
@@ -287,7 +287,7 @@ async fn d3_sign_ins_do_not_wait_for_a_refetch_of_keys() {
     }
     assert!(
         started.elapsed() < Duration::from_secs(5),
-        "somebody waited"
+        "a request waited for the refetch"
     );
     eventually(|| site.emulator.calls(Jwks) == 2).await;
 }
@@ -334,7 +334,7 @@ async fn d3_known_keys_are_used_if_a_fetch_fails() {
         assert_eq!(site.emulator.calls(Jwks), before + 1, "once a minute");
     }
 
-    // Also when a stranger's `kid` asks for a fetch that fails.
+    // Also if an unknown `kid` triggers a fetch that fails.
     site.emulator.fault(Jwks, Fault::Status(404));
     site.emulator.deviate(Deviation::UnknownKey);
     site.clock.advance(MINUTE);
@@ -416,14 +416,14 @@ async fn assert_hanging_discovery_is_given_up() {
     assert_down(&b);
 }
 
-/// The head of an answer comes at once, its body never ends.
+/// The head of the response arrives at once; its body never ends.
 async fn assert_an_endless_answer_is_given_up() {
     let endless = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{";
-    let error = ask(serve(endless).await).await;
+    let error = discovery_error(serve(endless).await).await;
     assert!(error.contains("within 10 seconds"), "{error}");
 }
 
-/// A server that says this to everybody, and keeps the line open.
+/// A server that sends this to every connection and keeps it open.
 async fn serve(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -439,7 +439,7 @@ async fn serve(answer: &'static [u8]) -> SocketAddr {
     address
 }
 
-/// Nobody takes the connection: the listener's queue is full.
+/// No server accepts the connection: the listener's queue is full.
 async fn assert_a_connection_is_given_up_after_three_seconds() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -452,15 +452,15 @@ async fn assert_a_connection_is_given_up_after_three_seconds() {
         queue.push(stream);
         assert!(queue.len() < 100, "the queue is never full");
     }
-    let error = ask(address).await;
+    let error = discovery_error(address).await;
     assert!(
         error.contains("no connection could be established"),
         "{error}"
     );
 }
 
-/// What is said about an issuer at this address.
-async fn ask(address: SocketAddr) -> String {
+/// The error for an issuer at this address.
+async fn discovery_error(address: SocketAddr) -> String {
     let config = Config::builder()
         .issuer(format!("http://{address}"))
         .client_id("client")
@@ -475,7 +475,7 @@ async fn ask(address: SocketAddr) -> String {
     error.to_string()
 }
 
-/// Each call is within its own time, all of them together are not.
+/// Each call is within its own time limit, but together they exceed the limit of the callback.
 async fn assert_the_whole_callback_is_given_up() {
     let site = TestSite::start().await;
     let delay = Fault::Delay(Duration::from_secs(8));
@@ -546,7 +546,7 @@ async fn d5_documents_are_requested_at_most_three_times() {
     site.emulator.fault(Discovery, Fault::Status(500));
     assert_down(&site.browser().get("/login").await);
     assert_eq!(site.emulator.calls(Discovery), 3);
-    // What will not be better in a moment is not asked for again.
+    // An error that a repetition cannot solve is not repeated.
     let site = TestSite::start().await;
     site.emulator.fault(Discovery, Fault::Status(404));
     assert_down(&site.browser().get("/login").await);
@@ -669,7 +669,7 @@ async fn d5_a_rate_limited_document_is_not_requested_before_retry_after() {
     site.clock.advance(Duration::from_secs(1));
     site.signed_in("alice").await;
 
-    // Nobody is locked out for good.
+    // The pause ends.
     let site = TestSite::start().await;
     let busy = Fault::TooManyRequests {
         retry_after: Some(Duration::MAX),
@@ -688,7 +688,7 @@ async fn d5_a_malformed_retry_after_is_ignored() {
         b"HTTP/1.1 503 Down\r\nRetry-After: -1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         b"HTTP/1.1 503 Down\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
     ] {
-        let error = ask(serve(answer).await).await;
+        let error = discovery_error(serve(answer).await).await;
         assert!(error.contains("the status of the response is"), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Promises L1 to L5 and D5's budget: tokens that are renewed.
+//! Promises L1 to L5 and the budget of D5: token refresh.
 
 use std::time::Duration;
 
@@ -62,7 +62,7 @@ async fn l1_a_token_near_expiry_is_refreshed_before_a_protected_request() {
     assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
     assert_eq!(site.emulator.refreshes(), 1, "it is fresh again");
 
-    // And again an hour later, with the refresh token that came with it.
+    // And again an hour later, with the new refresh token.
     site.clock.advance(HOUR);
     assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
     assert_eq!(site.emulator.refreshes(), 2);
@@ -150,7 +150,7 @@ async fn l2_a_process_that_dies_with_the_lease_delays_others_until_it_expires() 
     site.clock.advance(HOUR);
     let held = site.emulator.hold(Token);
 
-    // A process of its own, which ends in the middle of the call.
+    // A separate process, which is killed during the call.
     let doomed = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -167,8 +167,8 @@ async fn l2_a_process_that_dies_with_the_lease_delays_others_until_it_expires() 
     let unused = site.emulator.refreshes();
     site.clock.advance(Duration::from_secs(15));
     let answer = waiting.await.unwrap();
-    // The emulator may have acted on the call that was cut off, and then the token was used up:
-    // its answer is lost, and the user signs in again.
+    // The emulator may have processed the interrupted call, which used the refresh token: the response
+    // is lost, and the user signs in again.
     assert!(
         answer.status == StatusCode::OK || answer.location().starts_with("/login"),
         "{answer:?}"
@@ -196,7 +196,7 @@ async fn l2_cancelled_requests_do_not_stop_the_call() {
 
 #[tokio::test]
 async fn l3_a_refreshed_id_token_must_name_the_same_user_and_issuer() {
-    for (claim, lie) in [
+    for (claim, value) in [
         ("sub", json!("mallory")),
         ("iss", json!("https://evil.example")),
         ("aud", json!("another-client")),
@@ -205,7 +205,7 @@ async fn l3_a_refreshed_id_token_must_name_the_same_user_and_issuer() {
         let site = TestSite::start().await;
         let mut browser = site.signed_in("alice").await;
         site.clock.advance(HOUR);
-        site.emulator.deviate(Deviation::Claim(claim, lie));
+        site.emulator.deviate(Deviation::Claim(claim, value));
         let log = Log::start();
         browser.get("/profile").await.location();
         let ended = log.named("sign_in_ended");
@@ -232,8 +232,8 @@ async fn l3_tokens_that_the_response_omits_are_kept() {
     }
 }
 
-/// Handlers that end badly after their request renewed the tokens.
-fn bad_endings(oten: &Oten) -> Router {
+/// Handlers that fail after their request refreshed the tokens.
+fn failing_handlers(oten: &Oten) -> Router {
     let protected = Router::new()
         .route(
             "/fails",
@@ -255,11 +255,11 @@ async fn panics(_: User) {
 #[tokio::test]
 async fn l4_a_failing_handler_loses_no_refreshed_tokens() {
     for path in ["/fails", "/panics", "/hangs"] {
-        let site = TestSite::builder().app(bad_endings).start().await;
+        let site = TestSite::builder().app(failing_handlers).start().await;
         let mut browser = site.signed_in("alice").await;
         site.clock.advance(HOUR);
-        let mut unlucky = browser.clone();
-        let request = tokio::spawn(async move { unlucky.get(path).await });
+        let mut failing = browser.clone();
+        let request = tokio::spawn(async move { failing.get(path).await });
         if path == "/hangs" {
             crate::common::eventually(|| site.emulator.refreshes() == 1).await;
             request.abort();
@@ -309,17 +309,17 @@ async fn l5_a_temporary_failure_signs_no_user_out() {
         let site = TestSite::start().await;
         let mut browser = site.signed_in("alice").await;
         site.emulator.fault(Token, fault);
-        // A minute before the end the token is still good.
+        // A minute before expiry the token is still valid.
         site.clock.advance(59 * MINUTE);
         assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
         assert_eq!(browser.get("/token").await.status, StatusCode::OK);
-        // After the end pages go on for the grace, and nothing needs the token.
+        // After expiry, pages are served during the grace period.
         site.clock.advance(3 * MINUTE);
         assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
         let refused = browser.get("/token").await;
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(refused.header(header::RETRY_AFTER).is_some());
-        // After the grace nobody can vouch for the user; still nobody is signed out.
+        // After the grace period requests get 503, and the user is still not signed out.
         site.clock.advance(5 * MINUTE);
         let refused = browser.get("/profile").await;
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -358,7 +358,7 @@ async fn d5_the_token_request_budget_is_kept() {
         assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
     }
     assert_eq!(site.emulator.calls(Token), before + 2);
-    // Nothing is left: whoever signs in now is told to come back in a moment.
+    // The budget is exhausted: a sign-in gets 503 with `Retry-After`.
     let mut late = site.browser();
     let authorization_url = late.start_login("/").await;
     let callback = late.approve(&authorization_url, "carol");

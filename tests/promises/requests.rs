@@ -1,4 +1,4 @@
-//! Promises R1 to R5, L6 and L8: what a request costs, and who gets which answer.
+//! Promises R1 to R5, L6 and L8: the cost of requests, and the response for each request kind.
 
 use std::time::{Duration, Instant};
 
@@ -18,10 +18,10 @@ use crate::common::{Answer, Asked, Browser, Log, TestSite, send};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A store that hangs costs two seconds.
+/// The time limit of a store call.
 const TWO_AND_A_BIT: Duration = Duration::from_millis(2500);
 
-/// Longer than any request may take, so that one that hangs fails its test and no more.
+/// Longer than any request may take, so that a hanging request fails its own test only.
 const GIVEN_UP: Duration = Duration::from_secs(10);
 
 // R1: extractors
@@ -48,7 +48,7 @@ async fn r1_an_optional_user_is_none_for_a_guest() {
     let site = TestSite::start().await;
     let mut guest = site.browser();
     assert_eq!(guest.who().await, "guest");
-    // A cookie that names no session is a guest's, whatever it looks like.
+    // A cookie that names no session belongs to a guest, whatever its value.
     for id in ["AAAAAAAAAAAAAAAAAAAAAA", "x", ""] {
         guest.cookies.insert("oten_session".into(), id.into());
         assert_eq!(guest.who().await, "guest", "{id:?}");
@@ -81,7 +81,7 @@ async fn r1_access_token_extracts_a_live_token_or_rejects() {
     let mut bob = site.signed_in("bob").await;
     assert_ne!(bob.get("/token").await.body, token.body);
 
-    // It lives for an hour; what is left of it must be worth a call.
+    // The token lives for an hour; it must be valid for more than ten seconds.
     site.clock.advance(Duration::from_secs(3600 - 11));
     assert_eq!(alice.get("/token").await.body, token.body);
     site.clock.advance(Duration::from_secs(1));
@@ -90,7 +90,7 @@ async fn r1_access_token_extracts_a_live_token_or_rejects() {
     let call = alice.fetch(Method::GET, "/token", "").await;
     assert_problem(&call, 401, "access_token_ended");
     assert_eq!(call.json()["login_url"], "/login");
-    // The sign-in goes on: only the token has ended.
+    // The session continues: only the access token has expired.
     assert_eq!(alice.who().await, "user alice");
 }
 
@@ -330,7 +330,7 @@ async fn r2_a_path_that_is_no_valid_return_path_is_omitted() {
     assert_eq!(answer.location(), "/login");
 }
 
-// R3: users without the right
+// R3: denied users
 
 #[tokio::test]
 async fn r3_a_denied_user_gets_403_and_no_redirect_to_login() {
@@ -357,7 +357,7 @@ async fn r3_a_denied_user_gets_403_and_no_redirect_to_login() {
     );
     assert_eq!(bob.who().await, "user bob");
 
-    // A guest may turn out to have the right.
+    // A guest may turn out to be authorized.
     let mut guest = site.browser();
     assert_eq!(
         guest.get("/staff").await.location(),
@@ -387,11 +387,14 @@ async fn r3_of_several_rules_all_must_hold() {
     }
 }
 
-// R4: what a request costs
+// R4: cost of a request
 
 #[tokio::test]
 async fn r4_a_protected_request_costs_one_store_read_and_no_call() {
-    let (site, store) = TestSite::builder().app(thorough_app).start_watched().await;
+    let (site, store) = TestSite::builder()
+        .app(app_with_every_access)
+        .start_watched()
+        .await;
     let mut browser = site.signed_in("alice").await;
     let calls = provider_calls(&site);
     store.asked();
@@ -399,7 +402,7 @@ async fn r4_a_protected_request_costs_one_store_read_and_no_call() {
         assert_eq!(browser.get(path).await.status, StatusCode::OK, "{path}");
         assert_eq!(store.asked(), [Asked::Load], "{path}");
     }
-    // Who does not ask pays nothing.
+    // A request that needs no user causes no store call.
     assert_eq!(browser.get("/open").await.body, "open");
     assert_eq!(store.asked(), []);
     assert_eq!(provider_calls(&site), calls);
@@ -407,7 +410,10 @@ async fn r4_a_protected_request_costs_one_store_read_and_no_call() {
 
 #[tokio::test]
 async fn r4_a_guest_without_a_cookie_costs_no_store_read() {
-    let (site, store) = TestSite::builder().app(thorough_app).start_watched().await;
+    let (site, store) = TestSite::builder()
+        .app(app_with_every_access)
+        .start_watched()
+        .await;
     let mut guest = site.browser();
     for path in ["/user", "/guarded", "/everything", "/open", "/logout"] {
         guest.get(path).await;
@@ -417,8 +423,8 @@ async fn r4_a_guest_without_a_cookie_costs_no_store_read() {
     assert!(site.store.is_empty());
     assert_eq!(provider_calls(&site), 0);
 
-    // A cookie that names nothing is looked up once. It stays: the answer to an old request must not
-    // take away what a newer one has just brought.
+    // A cookie that names no session is looked up once. It stays: the response to an old request must
+    // not remove the cookie that a newer response has set.
     guest
         .cookies
         .insert("oten_session".into(), "AAAAAAAAAAAAAAAAAAAAAA".into());
@@ -427,8 +433,8 @@ async fn r4_a_guest_without_a_cookie_costs_no_store_read() {
     assert_eq!(guest.cookies.len(), 1);
 }
 
-/// Routes that ask for who is signed in, in as many ways as there are.
-fn thorough_app(oten: &Oten) -> Router {
+/// Routes that need the user in every way that the crate offers.
+fn app_with_every_access(oten: &Oten) -> Router {
     Router::new()
         .route(
             "/everything",
@@ -498,7 +504,7 @@ async fn r5_responses_that_depend_on_the_user_are_not_cached() {
     }
 }
 
-/// Pages that say something about caches themselves, fail, or sign out on the way.
+/// Pages that set their own cache headers, fail, or sign out.
 fn caching_app(oten: &Oten) -> Router {
     async fn home(user: Option<User>) -> String {
         format!("{}", user.is_some())
@@ -547,7 +553,7 @@ async fn l6_an_idle_session_expires() {
     assert_eq!(browser.who().await, "user alice");
     site.clock.advance(20 * MINUTE);
     assert_eq!(browser.who().await, "guest");
-    // Whatever cookie the browser keeps.
+    // Even if the browser keeps the cookie.
     browser.cookies = cookies;
     assert_eq!(browser.get("/profile").await.status, StatusCode::SEE_OTHER);
 }
@@ -561,7 +567,7 @@ async fn l6_an_active_session_expires_at_its_absolute_lifetime() {
     for minutes in 1..12 {
         site.clock.advance(10 * MINUTE);
         assert_eq!(browser.who().await, "user alice", "{minutes}0 minutes");
-        // Saved data does not lengthen its life either.
+        // Saved data does not extend the session.
         writer
             .fetch(Method::POST, "/note", &format!("{minutes}"))
             .await;
@@ -616,7 +622,7 @@ async fn l6_a_failure_to_store_activity_fails_no_request() {
 
 #[tokio::test]
 async fn l6_sessions_expire_in_a_store_that_does_not_expire_records() {
-    // By this store's clock no time passes at all.
+    // The clock of this store stands still.
     let (store, clock) = (MemoryStore::default(), Clock::manual());
     let site = short_lived().start_with(store.clone(), store, clock).await;
     let mut browser = site.signed_in("alice").await;
@@ -627,7 +633,7 @@ async fn l6_sessions_expire_in_a_store_that_does_not_expire_records() {
     }
 }
 
-/// Idle for 20 minutes, 2 hours at most.
+/// Idle time of 20 minutes, lifetime of 2 hours.
 fn short_lived() -> crate::common::TestSiteBuilder {
     TestSite::builder().config(|config| {
         config
@@ -636,7 +642,7 @@ fn short_lived() -> crate::common::TestSiteBuilder {
     })
 }
 
-// L8: the store is down
+// L8: store outages
 
 #[tokio::test]
 async fn l8_a_store_outage_gets_503_and_signs_no_user_out() {
@@ -776,7 +782,7 @@ async fn a_request_that_fails_with_5xx_discards_its_session_changes() {
     assert!(answer.set_cookies().is_empty());
     assert_eq!(browser.get("/note").await.body, "no note");
     assert_eq!(browser.who().await, "user alice");
-    // A guest does not get a session for it.
+    // A guest gets no session.
     let mut guest = site.browser();
     assert!(guest.post("/fail").await.set_cookies().is_empty());
 }
@@ -818,14 +824,14 @@ fn is_html(answer: &Answer) -> bool {
     answer.header(header::CONTENT_TYPE) == Some("text/html; charset=utf-8")
 }
 
-/// The session cookie that an answer sets, whole.
+/// The complete session cookie of a response.
 fn session_cookie(answer: &Answer) -> &str {
     let mut cookies = answer.set_cookies().into_iter();
     let cookie = cookies.find(|cookie| cookie.starts_with("oten_session="));
     cookie.unwrap()
 }
 
-/// A request of a guest, with these headers only.
+/// A request of a guest with these headers only.
 async fn request(
     site: &TestSite,
     method: Method,

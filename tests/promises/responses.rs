@@ -1,4 +1,4 @@
-//! What an app gets beside sign-in: headers on every answer of ours, and how it is.
+//! Security headers on every response of the crate, and readiness.
 
 use std::{
     net::SocketAddr,
@@ -26,13 +26,13 @@ fn assert_protected(answer: &Answer, what: &str) {
         "{what}: {policy}"
     );
     assert!(header("cache-control").contains("no-store"), "{what}");
-    // An app may sign in in a window of its own and wait for it: only pages cut the tie.
+    // An app may open a sign-in window and wait for it: only pages set this header.
     let is_redirect = answer.status == StatusCode::SEE_OTHER;
     let opener = if is_redirect { "" } else { "same-origin" };
     assert_eq!(header("cross-origin-opener-policy"), opener, "{what}");
 }
 
-/// Without any layer of the app's own.
+/// Without any layer of the app.
 #[tokio::test]
 async fn every_response_of_the_crate_has_security_headers() {
     let (site, store) = TestSite::builder().start_watched().await;
@@ -130,7 +130,7 @@ async fn l8_readiness_does_not_wait_for_a_hanging_store() {
     assert!(began.elapsed() <= Duration::from_secs(4));
 }
 
-/// A storm of probes is one a second.
+/// Many probes cause one store access per second.
 #[tokio::test]
 async fn b1_simultaneous_probes_share_one_store_access() {
     let (site, store) = watched().await;
@@ -155,7 +155,7 @@ async fn b1_simultaneous_probes_share_one_store_access() {
     assert_eq!(store.asked(), STORE_PROBE);
 }
 
-/// Whoever asks and hangs up leaves nothing in the store, and the next one has the answer.
+/// A cancelled probe leaves no record in the store, and the next caller gets its result.
 #[tokio::test]
 async fn b1_a_cancelled_probe_runs_to_completion() {
     let (site, store) = watched().await;
@@ -175,7 +175,7 @@ async fn d1_readiness_reports_the_provider_without_failing() {
     let site = TestSite::start().await;
     assert_eq!(site.oten.readiness().await.provider, DependencyStatus::Ok);
     site.emulator.stop().await;
-    // What answered a moment ago counts, and no probe asks anew.
+    // A recent result is reused without a new probe.
     site.clock.advance(Duration::from_secs(29));
     assert_eq!(site.oten.readiness().await.provider, DependencyStatus::Ok);
     assert_eq!(site.emulator.calls(Discovery), 1);
@@ -187,7 +187,7 @@ async fn d1_readiness_reports_the_provider_without_failing() {
     site.clock.advance(Duration::from_secs(5));
     assert_eq!(site.oten.readiness().await.provider, DependencyStatus::Ok);
 
-    // One that does not answer holds nobody up, and is known as soon as it has answered.
+    // A hanging provider delays no response, and its result is used as soon as it arrives.
     site.clock.advance(Duration::from_secs(30));
     let held = site.emulator.hold(Discovery);
     assert_eq!(
@@ -239,7 +239,7 @@ async fn b5_an_event_has_the_client_address() {
         let event = log.events().remove(0);
         assert_eq!(event.get("client_address").map(String::as_str), expected);
     }
-    // Without the peer nobody is believed.
+    // Without the peer's address the header is ignored.
     log.clear();
     let mut request = from(&browser, "10.0.0.7:4711", xff);
     request.extensions_mut().clear();

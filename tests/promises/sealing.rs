@@ -1,4 +1,4 @@
-//! L7: what lies in a store outside the process is of no use to those who read or write there.
+//! L7: records in an external store are useless to its readers and writers.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use axum_oten::{
     web::SetupError,
 };
 
-use crate::common::{Log, OutsideStore, Recorder, SECRET, TestSite, app};
+use crate::common::{ExternalStore, Log, Recorder, SECRET, TestSite, app};
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const OTHER_KEY: &str = "/////////////////////////////////////////+4=";
 
-/// After that a sign-in is no longer so fresh that another one would be of no use.
+/// Later than this, a sign-in is no longer recent, and signing in again can help.
 const MINUTE: Duration = Duration::from_secs(60);
 
-async fn start(keys: &'static str) -> (TestSite, OutsideStore) {
+async fn start(keys: &'static str) -> (TestSite, ExternalStore) {
     let clock = Clock::manual();
     let memory = MemoryStore::default().with_clock(clock.clone());
-    let store = OutsideStore::new(memory.clone());
+    let store = ExternalStore::new(memory.clone());
     let site = TestSite::builder()
         .config(move |config| config.session_key(keys))
         .start_with(store.clone(), memory, clock)
@@ -39,7 +39,7 @@ fn config() -> ConfigBuilder {
 
 #[test]
 fn l7_an_external_store_without_a_session_key_is_rejected() {
-    let outside = || OutsideStore::new(MemoryStore::default());
+    let outside = || ExternalStore::new(MemoryStore::default());
     let refused = Oten::new(config().build().unwrap(), outside()).unwrap_err();
     assert!(matches!(refused, SetupError::NoSessionKey));
     let message = refused.to_string();
@@ -64,7 +64,7 @@ fn an_in_process_store_is_rejected_in_production() {
     let refused = Oten::new(production(), MemoryStore::default()).unwrap_err();
     assert!(matches!(refused, SetupError::StoreInProcess));
     assert!(refused.to_string().contains("store::open"), "{refused}");
-    Oten::new(production(), OutsideStore::new(MemoryStore::default())).unwrap();
+    Oten::new(production(), ExternalStore::new(MemoryStore::default())).unwrap();
     Oten::new(config().build().unwrap(), MemoryStore::default()).unwrap();
 }
 
@@ -136,7 +136,7 @@ async fn l7_a_tampered_login_attempt_signs_no_user_in() {
     }
 }
 
-/// Whoever can write into the store can move a record to another place, where it does not open.
+/// A writer of the store can move a record to another key, where it does not open.
 #[tokio::test]
 async fn l7_tokens_moved_to_another_session_count_as_absent() {
     let (site, store) = start(KEY).await;
@@ -178,7 +178,7 @@ async fn l7_changed_session_keys_sign_no_user_out() {
     }
 }
 
-/// Ways to write into a store: change a bit, put in what is not sealed, cut off, empty.
+/// Ways to tamper with a record: flip a bit, store plain text, truncate, empty.
 const CHANGES: [fn(Vec<u8>) -> Vec<u8>; 4] = [
     |mut value| {
         *value.last_mut().unwrap() ^= 1;
@@ -189,7 +189,7 @@ const CHANGES: [fn(Vec<u8>) -> Vec<u8>; 4] = [
     |_| Vec::new(),
 ];
 
-/// One event says so, without a word of the record.
+/// Asserts that one event reports the record without its content.
 fn assert_unsealed(log: &Log, kind: &str) {
     let events = log.named("unsealed_record");
     assert_eq!(events.len(), 1, "{events:?}");

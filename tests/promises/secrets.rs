@@ -1,4 +1,4 @@
-//! Promise B2: what must stay secret is looked for everywhere it could come out.
+//! Promise B2: secrets appear in no output.
 
 use std::{
     fmt::{Debug, Write},
@@ -26,7 +26,7 @@ use url::Url;
 
 use crate::common::{Answer, Browser, ClientKind, Log, Recorder, SECRET, TestSite, TokenCall};
 
-/// An app that shows all it has with `Debug`, and logs its requests as the documentation says.
+/// An app that prints everything with `Debug` and logs its requests as the documentation describes.
 fn app(oten: &Oten) -> Router {
     let span = |request: &Request<Body>| {
         let uri = RedactedUri(request.uri());
@@ -51,7 +51,7 @@ fn shown(value: &impl Debug) -> String {
     format!("{value:?} {value:#?}")
 }
 
-/// A whole life at a site, with everything that came out of it and everything that must not.
+/// A complete session at a site, with every output and every secret.
 struct Life {
     log: Log,
     site: TestSite,
@@ -59,18 +59,18 @@ struct Life {
     browser: Browser,
     audited: Arc<Mutex<Vec<Event>>>,
     secrets: Vec<(&'static str, String)>,
-    /// Seen by the browser, except for cookies and for what is on its way to the provider.
+    /// Visible to the browser, except cookies and URLs on the way to the provider.
     outputs: String,
-    /// URLs that only the provider sees, and the browser.
+    /// URLs that only the provider and the browser see.
     for_provider: String,
 }
 
 impl Life {
     async fn begin(kind: ClientKind) -> Self {
-        let mut life = Self::begin_unrecorded(kind).await;
-        life.recorder = Some(Recorder::before(&life.site.emulator).await);
-        life.site.oten.provider_metadata().await.unwrap();
-        life
+        let mut session = Self::begin_unrecorded(kind).await;
+        session.recorder = Some(Recorder::before(&session.site.emulator).await);
+        session.site.oten.provider_metadata().await.unwrap();
+        session
     }
 
     async fn begin_unrecorded(kind: ClientKind) -> Self {
@@ -126,7 +126,7 @@ impl Life {
 
     fn keep_cookies(&mut self) {
         for (name, value) in self.browser.cookies.clone() {
-            // A cookie's name is shown in more places than its value.
+            // The name of a cookie is visible in more places than its value.
             self.outputs.push_str(&name);
             if let Ok(id) = value.parse::<Id>() {
                 assert!(name.ends_with("_session"));
@@ -140,7 +140,7 @@ impl Life {
         }
     }
 
-    /// `/login`, with the secrets of the request learnt.
+    /// Requests `/login` and collects the secrets of the request.
     async fn start_login(&mut self) -> Url {
         let answer = self.get("/login?return_to=/user").await;
         let url: Url = answer.location().parse().unwrap();
@@ -179,7 +179,7 @@ impl Life {
         self.outputs.push_str(&shown(value));
     }
 
-    /// Everything is said and done: looks for the secrets.
+    /// Searches all outputs for the secrets.
     fn assert_kept(mut self) {
         for call in self.calls() {
             let verifier = call.form.get("code_verifier").cloned();
@@ -224,7 +224,7 @@ impl Life {
             .map_or_else(Vec::new, Recorder::calls)
     }
 
-    fn learnt(&self, name: &str) -> usize {
+    fn count_of(&self, name: &str) -> usize {
         self.secrets
             .iter()
             .filter(|(known, _)| *known == name)
@@ -235,41 +235,41 @@ impl Life {
 #[tokio::test]
 async fn b2_a_complete_session_leaks_nothing() {
     for kind in ClientKind::ALL {
-        let mut life = Life::begin(kind).await;
-        let (callback, answer) = life.sign_in().await;
+        let mut session = Life::begin(kind).await;
+        let (callback, answer) = session.sign_in().await;
         assert_eq!(answer.location(), "/user");
-        assert!(life.get("/user").await.body.contains("alice"));
-        assert!(life.get("/token").await.body.starts_with("Ok("));
-        // The same callback again, here and elsewhere.
-        life.get(&callback).await.location();
-        let mut elsewhere = life.site.browser();
-        let fresh_start = elsewhere.get(&callback).await;
+        assert!(session.get("/user").await.body.contains("alice"));
+        assert!(session.get("/token").await.body.starts_with("Ok("));
+        // The same callback again, in this and another browser.
+        session.get(&callback).await.location();
+        let mut elsewhere = session.site.browser();
+        let restarted = elsewhere.get(&callback).await;
         assert!(
-            fresh_start
+            restarted
                 .location()
-                .starts_with(life.site.emulator.issuer())
+                .starts_with(session.site.emulator.issuer())
         );
-        life.for_provider.push_str(fresh_start.location());
-        // Signed in once more, over the session there is.
-        assert_eq!(life.sign_in().await.1.location(), "/user");
-        // The access token ends and is renewed.
-        life.site.clock.advance(Duration::from_secs(60));
-        assert!(life.get("/token").await.body.starts_with("Ok("));
-        // Out, with the old cookie kept.
-        let old = life.browser.cookies.clone();
-        let mut sign_out = life.browser.navigation(Method::POST, "/logout");
+        session.for_provider.push_str(restarted.location());
+        // A second sign-in over the existing session.
+        assert_eq!(session.sign_in().await.1.location(), "/user");
+        // The access token expires and is refreshed.
+        session.site.clock.advance(Duration::from_secs(60));
+        assert!(session.get("/token").await.body.starts_with("Ok("));
+        // Sign-out, with the old cookie kept.
+        let old = session.browser.cookies.clone();
+        let mut sign_out = session.browser.navigation(Method::POST, "/logout");
         let same_origin = "same-origin".parse().unwrap();
         sign_out.headers_mut().insert("sec-fetch-site", same_origin);
-        life.send(sign_out).await.location();
-        life.browser.cookies = old;
-        assert!(life.get("/user").await.body.starts_with("Err("));
-        life.get("/logout").await;
+        session.send(sign_out).await.location();
+        session.browser.cookies = old;
+        assert!(session.get("/user").await.body.starts_with("Err("));
+        session.get("/logout").await;
 
         for name in ["state", "nonce", "code", "session cookie", "login cookie"] {
-            assert!(life.learnt(name) > 0, "{name}");
+            assert!(session.count_of(name) > 0, "{name}");
         }
-        assert_eq!(life.calls().len(), 3);
-        let log = life.log.text();
+        assert_eq!(session.calls().len(), 3);
+        let log = session.log.text();
         assert!(
             ["signed_in", "refreshed", "signed_out"]
                 .iter()
@@ -281,14 +281,14 @@ async fn b2_a_complete_session_leaks_nothing() {
             "the crate `log` is not heard"
         );
         assert!(log.contains("hyper"), "hyper is not heard");
-        life.assert_kept();
+        session.assert_kept();
     }
 }
 
 #[tokio::test]
 async fn b2_failed_sign_ins_leak_nothing() {
-    let mut life = Life::begin(ClientKind::Hs256).await;
-    for lie in [
+    let mut session = Life::begin(ClientKind::Hs256).await;
+    for deviation in [
         Deviation::BadSignature,
         Deviation::AlgNone,
         Deviation::UnknownKey,
@@ -301,13 +301,13 @@ async fn b2_failed_sign_ins_leak_nothing() {
         Deviation::TokenField("token_type", json!("mac")),
         Deviation::TokenField("expires_in", json!("soon")),
     ] {
-        life.site.emulator.clear_deviations();
-        life.site.emulator.deviate(lie.clone());
-        let (_, answer) = life.sign_in().await;
-        assert_eq!(answer.status.as_u16(), 502, "{lie:?}");
+        session.site.emulator.clear_deviations();
+        session.site.emulator.deviate(deviation.clone());
+        let (_, answer) = session.sign_in().await;
+        assert_eq!(answer.status.as_u16(), 502, "{deviation:?}");
     }
-    assert!(life.calls().len() > 10);
-    life.assert_kept();
+    assert!(session.calls().len() > 10);
+    session.assert_kept();
 }
 
 #[tokio::test]
@@ -317,7 +317,7 @@ async fn b2_a_failing_provider_leaks_nothing() {
         (Endpoint::Token, false),
         (Endpoint::Jwks, true),
     ] {
-        let mut life = if is_recorded {
+        let mut session = if is_recorded {
             Life::begin(ClientKind::Hs256).await
         } else {
             Life::begin_unrecorded(ClientKind::Hs256).await
@@ -332,61 +332,63 @@ async fn b2_a_failing_provider_leaks_nothing() {
             Fault::TooManyRequests { retry_after: None },
             Fault::GzipBomb,
         ] {
-            life.site.emulator.fault(endpoint, fault.clone());
-            let (_, answer) = life.sign_in().await;
+            session.site.emulator.fault(endpoint, fault.clone());
+            let (_, answer) = session.sign_in().await;
             assert!(answer.status.is_server_error(), "{fault:?}: {answer:?}");
-            life.site.emulator.clear_faults();
-            life.site.clock.advance(Duration::from_secs(60));
+            session.site.emulator.clear_faults();
+            session.site.clock.advance(Duration::from_secs(60));
         }
-        life.assert_kept();
+        session.assert_kept();
     }
 }
 
 #[tokio::test]
 async fn b2_an_unreachable_provider_leaks_nothing() {
-    let mut life = Life::begin_unrecorded(ClientKind::EdDsa).await;
-    let url = life.start_login().await;
-    let callback = life.browser.approve(&url, "alice");
-    life.site.emulator.stop().await;
-    let answer = life.get(&callback).await;
+    let mut session = Life::begin_unrecorded(ClientKind::EdDsa).await;
+    let url = session.start_login().await;
+    let callback = session.browser.approve(&url, "alice");
+    session.site.emulator.stop().await;
+    let answer = session.get(&callback).await;
     assert!(answer.status.is_server_error(), "{answer:?}");
-    life.assert_kept();
+    session.assert_kept();
 
-    let mut life = Life::begin_unrecorded(ClientKind::Hs256).await;
-    life.site.emulator.stop().await;
-    life.get("/login").await;
-    let error = life.site.oten.provider_metadata().await.unwrap_err();
-    life.show(&error);
-    life.outputs.push_str(&error.to_string());
-    life.assert_kept();
+    let mut session = Life::begin_unrecorded(ClientKind::Hs256).await;
+    session.site.emulator.stop().await;
+    session.get("/login").await;
+    let error = session.site.oten.provider_metadata().await.unwrap_err();
+    session.show(&error);
+    session.outputs.push_str(&error.to_string());
+    session.assert_kept();
 }
 
 #[tokio::test]
 async fn b2_rejected_and_forged_callbacks_leak_nothing() {
-    let mut life = Life::begin(ClientKind::Hs256).await;
+    let mut session = Life::begin(ClientKind::Hs256).await;
     for error in ["access_denied", "server_error", "invalid_request", "odd"] {
-        let url = life.start_login().await;
-        let mut back = life.site.emulator.reject(url, error).unwrap();
-        // A code has no business here; it is passed over and not told.
+        let url = session.start_login().await;
+        let mut back = session.site.emulator.reject(url, error).unwrap();
+        // An unexpected code is ignored and not logged.
         let code = format!("a-code-beside-an-error-{error}");
         back.query_pairs_mut().append_pair("code", &code);
-        life.secrets.push(("code", code));
-        let answer = life.get(back.as_str()).await;
+        session.secrets.push(("code", code));
+        let answer = session.get(back.as_str()).await;
         assert!(!answer.body.contains("test wants it"), "{answer:?}");
     }
     for query in [
-        "state=2a-state-nobody-knows&code=a-code-nobody-knows",
-        "state=2a-state-nobody-knows&state=x&code=a-code-nobody-knows",
-        "code=a-code-nobody-knows",
-        "code=a-code-nobody-knows&state=%ff",
-        "a-code-nobody-knows",
+        "state=2a-state-that-is-secret&code=a-code-that-is-secret",
+        "state=2a-state-that-is-secret&state=x&code=a-code-that-is-secret",
+        "code=a-code-that-is-secret",
+        "code=a-code-that-is-secret&state=%ff",
+        "a-code-that-is-secret",
     ] {
-        let answer = life.get(&format!("/callback?{query}")).await;
+        let answer = session.get(&format!("/callback?{query}")).await;
         assert_eq!(answer.status.as_u16(), 400, "{query}");
     }
-    life.secrets
-        .push(("code", "a-code-nobody-knows".to_owned()));
-    life.secrets
-        .push(("state", "2a-state-nobody-knows".to_owned()));
-    life.assert_kept();
+    session
+        .secrets
+        .push(("code", "a-code-that-is-secret".to_owned()));
+    session
+        .secrets
+        .push(("state", "2a-state-that-is-secret".to_owned()));
+    session.assert_kept();
 }

@@ -1,14 +1,14 @@
-//! What the README says about the sizes of records.
+//! The documented sizes of records.
 
 use axum_oten::{Clock, MemoryStore};
 
-use crate::common::{OutsideStore, TestSite};
+use crate::common::{ExternalStore, TestSite};
 
 #[tokio::test]
 async fn records_are_as_small_as_documented() {
     let clock = Clock::manual();
     let memory = MemoryStore::default().with_clock(clock.clone());
-    let store = OutsideStore::new(memory.clone());
+    let store = ExternalStore::new(memory.clone());
     let site = TestSite::builder()
         .config(|config| config.session_key("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="))
         .start_with(store.clone(), memory, clock)

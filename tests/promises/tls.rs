@@ -1,4 +1,4 @@
-//! The way to the provider: whom TLS trusts, and through which proxy.
+//! Connections to the provider: trusted certificates, and proxies.
 
 use axum::http::{Request, StatusCode, header};
 use axum_oten::{MemoryStore, Oten, config::ConfigBuilder, config::Proxy, emulator::Emulator};
@@ -9,14 +9,14 @@ use crate::{
     program::tls_emulator::TlsEmulator,
 };
 
-/// A host that exists nowhere: only a proxy leads there.
+/// A host that does not exist: only a proxy leads there.
 const ELSEWHERE: &str = "oten.test";
 
 fn site(config: ConfigBuilder) -> Oten {
     Oten::new(config.build().unwrap(), MemoryStore::default()).unwrap()
 }
 
-/// From `/login` to the page wanted: discovery, the token endpoint and the keys are asked.
+/// Signs in from `/login` to the return path, with calls to discovery, token endpoint and keys.
 async fn sign_in(oten: &Oten, emulator: &TlsEmulator) -> Answer {
     let app = app(oten);
     let get = |path: &str, cookie: &str| {
@@ -29,7 +29,7 @@ async fn sign_in(oten: &Oten, emulator: &TlsEmulator) -> Answer {
     send(&app, get(&path_and_query(&callback), &attempt)).await
 }
 
-/// What is said where the provider cannot be asked.
+/// The error for a provider that cannot be reached.
 async fn complaint(config: ConfigBuilder) -> String {
     let error = site(config).provider_metadata().await.unwrap_err();
     error.to_string()
@@ -137,7 +137,7 @@ async fn a_configured_proxy_is_used() {
     }
 }
 
-/// B2.
+/// B2
 #[tokio::test]
 async fn b2_a_proxy_error_is_reported_without_the_password() {
     let emulator = TlsEmulator::start_as(ELSEWHERE, |_| ()).await;
@@ -154,13 +154,13 @@ async fn b2_a_proxy_error_is_reported_without_the_password() {
     }
 }
 
-/// Nobody can be signed in by a provider that answers as if it were the real one.
+/// A server that impersonates the provider signs no user in.
 #[tokio::test]
 async fn an_intercepting_server_gets_no_secret() {
     let emulator = TlsEmulator::start_as(ELSEWHERE, |_| ()).await;
     let between = TlsEmulator::start_as(ELSEWHERE, |_| ()).await;
     let proxy = ConnectProxy::start().await;
-    // The proxy leads to the port that it is asked for, and there stands somebody else.
+    // The proxy connects to the requested port, where an impostor listens.
     let way = format!("http://{}", proxy.address);
     let config = between
         .config()
@@ -170,9 +170,9 @@ async fn an_intercepting_server_gets_no_secret() {
     let login = Request::get("/login").body(axum::body::Body::empty());
     let answer = send(&app(&oten), login.unwrap()).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(complaint_of(&oten).await.contains("set `ca_file`"));
+    assert!(provider_error_of(&oten).await.contains("set `ca_file`"));
 }
 
-async fn complaint_of(oten: &Oten) -> String {
+async fn provider_error_of(oten: &Oten) -> String {
     oten.provider_metadata().await.unwrap_err().to_string()
 }

@@ -22,13 +22,13 @@ use tokio::{
 };
 use url::Url;
 
-/// What to do when there is no browser to test with.
+/// The help shown if no browser is installed.
 const HELP: &str = "install it: apt-get install --no-install-recommends chromium chromium-driver";
 
-/// Long enough for a busy machine; a page that takes as long is broken.
+/// Long enough for a busy machine; a page that takes longer is broken.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What a person looks at the page with.
+/// A screen size and color scheme.
 #[derive(Debug)]
 pub(super) struct Screen {
     pub(super) name: &'static str,
@@ -57,12 +57,12 @@ impl Screen {
     }
 }
 
-/// A browser with a profile of its own.
+/// A browser with its own profile.
 pub(super) struct Chromium {
     pub(super) client: Client,
 }
 
-/// Opens a browser for a visit. It is closed at the end also when the visit fails.
+/// Opens a browser for a scenario, and closes it even if the scenario panics.
 pub(super) async fn browse<V>(visit: impl FnOnce(Chromium) -> V)
 where
     V: Future<Output = ()> + Send + 'static,
@@ -81,7 +81,7 @@ where
         client: client.clone(),
     };
     let outcome = tokio::spawn(visit(browser)).await;
-    // Nothing here can make a visit succeed that did not, so nothing here fails one.
+    // Errors while closing are ignored: they change no result.
     let _ = client.close().await;
     let _ = driver.kill().await;
     let _ = std::fs::remove_dir_all(&profile);
@@ -91,7 +91,7 @@ where
 }
 
 impl Chromium {
-    /// Waits until the page has an element, and gives it.
+    /// Waits for an element of the page and returns it.
     pub(super) async fn find(&self, css: &str) -> Element {
         match self
             .client
@@ -105,7 +105,7 @@ impl Chromium {
         }
     }
 
-    /// Where the browser is.
+    /// The URL of the page.
     pub(super) async fn here(&self) -> Url {
         self.client.current_url().await.unwrap()
     }
@@ -118,7 +118,7 @@ impl Chromium {
         self.find(css).await.click().await.unwrap();
     }
 
-    /// The text of the page, as a reader sees it.
+    /// The visible text of the page.
     pub(super) async fn text(&self) -> String {
         self.find("body").await.text().await.unwrap()
     }
@@ -131,18 +131,18 @@ impl Chromium {
         }
     }
 
-    /// Puts a cookie back, for the site the browser is on.
+    /// Restores a cookie for the current site.
     pub(super) async fn remember(&self, cookie: Cookie<'static>) {
         self.client.add_cookie(cookie).await.unwrap();
     }
 
-    /// Drops the cookies of all sites and paths.
+    /// Removes the cookies of all sites and paths.
     pub(super) async fn forget_cookies(&self) {
         self.devtools("Network.clearBrowserCookies", json!({}))
             .await;
     }
 
-    /// Takes the size and the colour scheme of a screen.
+    /// Emulates the size and color scheme of a screen.
     pub(super) async fn look_through(&self, screen: &Screen) {
         let metrics = json!({
             "width": screen.width,
@@ -160,14 +160,14 @@ impl Chromium {
         .await;
     }
 
-    /// How wide the page is; wider than its screen, and readers scroll sideways.
+    /// The width of the page. If it exceeds the screen, users must scroll sideways.
     pub(super) async fn page_width(&self) -> u64 {
         let script = "return document.documentElement.scrollWidth";
         let width = self.client.execute(script, Vec::new()).await.unwrap();
         width.as_u64().unwrap()
     }
 
-    /// What the browser did not load or do because a content security policy forbids it.
+    /// Violations of a content security policy that the browser reported.
     pub(super) async fn blocked(&self) -> Vec<String> {
         let log = self
             .command("se/log", json!({ "type": "browser" }))
@@ -191,7 +191,7 @@ impl Chromium {
     }
 }
 
-/// A command that only Chromium's driver has.
+/// A command of Chromium's driver.
 #[derive(Debug)]
 struct Extension {
     path: &'static str,
@@ -212,7 +212,7 @@ impl WebDriverCompatibleCommand for Extension {
     }
 }
 
-/// Starts the driver on a port that it finds free, and waits until it says which.
+/// Starts the driver on a free port and returns the port.
 async fn start_driver() -> (Child, u16) {
     let mut driver = Command::new("chromedriver")
         .arg("--port=0")
@@ -232,7 +232,7 @@ async fn start_driver() -> (Child, u16) {
         panic!("chromedriver ended before it listened");
     };
     let port = tokio::time::timeout(PATIENCE, port).await.unwrap();
-    // It must not meet a full or a closed pipe later.
+    // Keeps reading, so that the driver never writes to a full or closed pipe.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     (driver, port)
 }

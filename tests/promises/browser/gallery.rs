@@ -1,5 +1,5 @@
-//! Every page on every screen. With `AXUM_OTEN_SCREENSHOTS` set to a folder, they are photographed
-//! into it.
+//! Every page on every screen. If `AXUM_OTEN_SCREENSHOTS` names a folder, screenshots are saved
+//! there.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use super::{
     demo,
 };
 
-/// 320 points are the narrowest screen around.
+/// The narrowest screen in use has 320 points.
 const SCREENS: [Screen; 4] = [
     Screen::new("desktop", 1280, 800, "light"),
     Screen::new("desktop-dark", 1280, 800, "dark"),

@@ -1,5 +1,4 @@
-//! The demo in a real browser: what a person sees and does, for each way a client can be
-//! registered.
+//! The demo in a real browser, for each client type.
 
 mod chromium;
 mod gallery;
@@ -7,7 +6,7 @@ mod gallery;
 use crate::program::process::{Running, command};
 use chromium::{Chromium, browse};
 
-/// What the session cookie is called on plain http.
+/// The name of the session cookie on plain http.
 const SESSION_COOKIE: &str = "oten_session";
 
 #[tokio::test]
@@ -33,8 +32,8 @@ async fn public_client_signs_in_and_out() {
     .await;
 }
 
-/// As with a container's published port: the program listens on all addresses, and people write
-/// `localhost`.
+/// As with the published port of a container: the program listens on all addresses, and users
+/// enter `localhost`.
 #[tokio::test]
 async fn a_browser_at_localhost_signs_in() {
     let demo = Running::start(&mut command(&["demo", "--listen", "0.0.0.0:0"])).await;
@@ -52,7 +51,7 @@ async fn a_browser_at_localhost_signs_in() {
     .await;
 }
 
-/// A demo of its own on a free port.
+/// A demo on a free port.
 async fn demo(options: &[&str]) -> Running {
     let arguments = [&["demo", "--listen", "127.0.0.1:0"], options].concat();
     Running::start(&mut command(&arguments)).await
@@ -64,13 +63,13 @@ async fn in_the_demo(options: &[&str]) {
 }
 
 async fn sign_in_and_out(demo: &Running, browser: &Chromium) {
-    // A guest who asks for a protected page with a query ...
+    // A guest requests a protected page with a query ...
     browser.goto(&demo.at("/profile?tab=x")).await;
-    // ... lands on the provider's login page, which asks who it is ...
+    // ... is redirected to the provider's login page ...
     browser.click("button[value=alice]").await;
-    // ... and whether the site may know ...
+    // ... and the consent page ...
     browser.click("button[value=allow]").await;
-    // ... and comes back to the page, with the query.
+    // ... and returns to the page, with the query.
     let profile = browser.find(".facts").await.text().await.unwrap();
     assert_eq!(browser.here().await.as_str(), demo.at("/profile?tab=x"));
     for fact in ["alice", "Alice Adams", "alice@example.com", "UTC"] {
@@ -83,14 +82,14 @@ async fn sign_in_and_out(demo: &Running, browser: &Chromium) {
         "scripts have no business with it"
     );
 
-    // Signing out ends on a page that says so.
+    // Sign-out ends on a confirmation page.
     browser.click("form[action='/logout'] button").await;
     browser.find("a[href^='/login']").await;
     let text = browser.text().await;
     assert!(text.to_lowercase().contains("signed out"), "{text}");
 
-    // The old cookie is dead and leads to login again. The provider's own cookie has to go, or
-    // the provider would not need to ask.
+    // The old cookie leads to login again. Without removing the provider's own cookie, the provider
+    // would sign the user in silently.
     browser.forget_cookies().await;
     browser.remember(cookie).await;
     browser.goto(&demo.at("/profile")).await;

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::TestSite;
 
-/// A browser: it keeps cookies, says what browsers say, and follows a redirect only when told to.
+/// A browser that keeps cookies, sends the headers of a browser, and does not follow redirects.
 #[derive(Clone)]
 pub struct Browser {
     app: Router,
@@ -22,7 +22,7 @@ pub struct Browser {
     pub cookies: BTreeMap<String, String>,
 }
 
-/// What a site answered.
+/// A response of the site.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -31,7 +31,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Where the answer sends the browser.
+    /// The target of the redirect.
     pub fn location(&self) -> &str {
         assert_eq!(self.status, StatusCode::SEE_OTHER, "{}", self.body);
         self.headers[header::LOCATION].to_str().unwrap()
@@ -41,13 +41,13 @@ impl Answer {
         Some(self.headers.get(name)?.to_str().unwrap())
     }
 
-    /// The cookies that are set, whole.
+    /// The complete `Set-Cookie` headers.
     pub fn set_cookies(&self) -> Vec<&str> {
         let cookies = self.headers.get_all(header::SET_COOKIE).iter();
         cookies.map(|cookie| cookie.to_str().unwrap()).collect()
     }
 
-    /// Whether the answer changes who is signed in.
+    /// Returns whether the response changes the session cookie.
     pub fn sets_session(&self) -> bool {
         let cookies = self.set_cookies();
         cookies.iter().any(|cookie| cookie.contains("_session="))
@@ -69,17 +69,17 @@ impl Browser {
         }
     }
 
-    /// The same browser, at another app.
+    /// The same browser at another app.
     pub fn app(&mut self, app: Router) {
         self.app = app;
     }
 
-    /// Goes to a page.
+    /// Navigates to a page.
     pub async fn get(&mut self, path: &str) -> Answer {
         self.send(self.navigation(Method::GET, path)).await
     }
 
-    /// Sends a form from a page of the site itself.
+    /// Submits a form from a page of the site.
     pub async fn post(&mut self, path: &str) -> Answer {
         let mut request = self.navigation(Method::POST, path);
         request
@@ -88,7 +88,7 @@ impl Browser {
         self.send(request).await
     }
 
-    /// A request as a script on the site's page makes it.
+    /// A request of a script on a page of the site.
     pub async fn fetch(&mut self, method: Method, path: &str, body: &str) -> Answer {
         let request = Request::builder()
             .method(method)
@@ -102,7 +102,7 @@ impl Browser {
         self.send(request).await
     }
 
-    /// A navigation's request, to be changed before it is sent.
+    /// The request of a navigation, to be changed before it is sent.
     pub fn navigation(&self, method: Method, path: &str) -> Request<Body> {
         let path = path.strip_prefix(&self.origin).unwrap_or(path);
         Request::builder()
@@ -115,7 +115,7 @@ impl Browser {
             .unwrap()
     }
 
-    /// Sends a request with the browser's cookies, and keeps those that come back.
+    /// Sends a request with the browser's cookies, and stores the cookies of the response.
     pub async fn send(&mut self, mut request: Request<Body>) -> Answer {
         if !self.cookies.is_empty() {
             let pairs = self
@@ -144,18 +144,18 @@ impl Browser {
         }
     }
 
-    /// The session's cookie.
+    /// The session cookie.
     pub fn session_cookie(&self) -> Option<&str> {
         self.cookies.get("oten_session").map(String::as_str)
     }
 
-    /// The names of the cookies of login attempts.
+    /// The names of the login cookies.
     pub fn login_cookies(&self) -> Vec<&str> {
         let names = self.cookies.keys().map(String::as_str);
         names.filter(|name| name.contains("_login_")).collect()
     }
 
-    /// `GET /login`: the provider's address the browser is sent to.
+    /// Requests `/login` and returns the authorization URL.
     pub async fn start_login(&mut self, return_to: &str) -> Url {
         let query = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("return_to", return_to)
@@ -164,13 +164,13 @@ impl Browser {
         answer.location().parse().unwrap()
     }
 
-    /// What `user` does at the provider: signs in and agrees. The callback's path and query.
+    /// Signs `user` in at the provider, consents, and returns the path and query of the callback.
     pub fn approve(&self, authorization_url: &Url, user: &str) -> String {
         let callback = self.emulator.approve(authorization_url, user).unwrap();
         path_and_query(&callback)
     }
 
-    /// The whole way from `/login` to the page wanted, whose address is the answer's location.
+    /// Signs in from `/login` to the callback, whose response redirects to the return path.
     pub async fn sign_in(&mut self, user: &str, return_to: &str) -> Answer {
         let authorization_url = self.start_login(return_to).await;
         let callback = self.approve(&authorization_url, user);
@@ -179,13 +179,13 @@ impl Browser {
         answer
     }
 
-    /// Who the site thinks is here: `guest` or `user alice`.
+    /// The user as the site reports it: `guest` or `user alice`.
     pub async fn who(&mut self) -> String {
         self.get("/").await.body
     }
 }
 
-/// A request without a browser around it.
+/// Sends a request without a browser.
 pub async fn send(app: &Router, request: Request<Body>) -> Answer {
     let response = app.clone().oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
@@ -197,7 +197,7 @@ pub async fn send(app: &Router, request: Request<Body>) -> Answer {
     }
 }
 
-/// A URL less its origin.
+/// A URL without its origin.
 pub fn path_and_query(url: &Url) -> String {
     url[url::Position::BeforePath..].to_owned()
 }

@@ -1,4 +1,4 @@
-//! A certificate authority of the test's own.
+//! A certificate authority for tests.
 
 use std::{
     fs,
@@ -8,7 +8,7 @@ use std::{
 use axum_oten::Secret;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
-/// A certificate authority in a folder that goes when it is dropped.
+/// A certificate authority in a folder that is removed when it is dropped.
 pub struct TestCa {
     folder: PathBuf,
     issuer: Issuer<'static, KeyPair>,
@@ -27,17 +27,17 @@ impl TestCa {
         Self { folder, issuer }
     }
 
-    /// The file with the authority's certificate.
+    /// The file of the authority's certificate.
     pub fn file(&self) -> PathBuf {
         self.folder.join("ca.pem")
     }
 
-    /// The folder, for what else the test keeps.
+    /// The folder, for other files of the test.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// The files with a server's certificate, changed, and with its key.
+    /// The files of a server's certificate, modified by `change`, and of its key.
     pub fn server(
         &self,
         host: &str,

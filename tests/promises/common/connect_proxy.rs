@@ -1,4 +1,4 @@
-//! An outgoing proxy that does what it is told and writes down what it was asked.
+//! A CONNECT proxy that records its requests.
 
 use std::sync::{Arc, Mutex};
 
@@ -7,7 +7,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// A proxy on this machine. Whatever host it is asked for, it goes to 127.0.0.1.
+/// A proxy on this machine. It connects to 127.0.0.1, whatever host is requested.
 pub struct ConnectProxy {
     /// `127.0.0.1:PORT`.
     pub address: String,
@@ -19,7 +19,7 @@ impl ConnectProxy {
         Self::answering("200 OK").await
     }
 
-    /// One that answers every request with this status.
+    /// A proxy that answers every request with this status.
     pub async fn answering(status: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -35,7 +35,7 @@ impl ConnectProxy {
         Self { address, requests }
     }
 
-    /// The heads of the requests so far.
+    /// The heads of the requests received.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }

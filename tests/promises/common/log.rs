@@ -16,9 +16,9 @@ use tracing_subscriber::{
     util::SubscriberInitExt,
 };
 
-/// Everything that is logged on this thread, by whatever crate and at whatever level, for as long
-/// as this lives. With the current-thread runtime of `#[tokio::test]` that is the whole test, the
-/// emulator included. Records of the crate `log` are among it.
+/// Records what is logged on this thread, by any crate and at any level, while this value exists. With
+/// the current-thread runtime of `#[tokio::test]` that covers the whole test, the emulator included,
+/// and records of the crate `log`.
 pub struct Log {
     entries: Arc<Mutex<Vec<Entry>>>,
     _guard: DefaultGuard,
@@ -33,8 +33,8 @@ pub struct Entry {
 
 impl Log {
     pub fn start() -> Self {
-        // With a single subscriber in the process, tracing asks the thread that comes first to an
-        // event whether anybody wants it, and other tests' threads have none. So there are two.
+        // With a single subscriber in the process, tracing caches the interest of the first thread that
+        // reaches an event, and other tests' threads have no subscriber. Two subscribers prevent this.
         static SECOND: OnceLock<Dispatch> = OnceLock::new();
         SECOND.get_or_init(|| Dispatch::new(Registry::default()));
         let entries = Arc::default();
@@ -50,7 +50,7 @@ impl Log {
         entries.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// All of it as text, one entry a line.
+    /// All records as text, one per line.
     pub fn text(&self) -> String {
         self.entries()
             .iter()
@@ -60,7 +60,7 @@ impl Log {
             })
     }
 
-    /// The structured events for operators: what has a field `event`.
+    /// The structured events for operators, which have a field `event`.
     pub fn events(&self) -> Vec<BTreeMap<String, String>> {
         let entries = self.entries().into_iter();
         entries
@@ -77,14 +77,14 @@ impl Log {
         named
     }
 
-    /// The one refusal there was.
+    /// The single `refused` event.
     pub fn refusal(&self) -> BTreeMap<String, String> {
         let mut refusals = self.named("refused");
         assert_eq!(refusals.len(), 1, "{refusals:?}");
         refusals.remove(0)
     }
 
-    /// Whether a text is in any field.
+    /// Returns whether any field contains a text.
     pub fn contains(&self, text: &str) -> bool {
         let entries = self.entries();
         let mut values = entries.iter().flat_map(|entry| entry.fields.values());

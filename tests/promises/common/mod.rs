@@ -1,11 +1,11 @@
-//! What the promises are tested with: a site with axum-oten inside, a strict local Oten beside it,
-//! and browsers. Time is a manual clock that all of them share.
+//! Test support: a site with axum-oten, a strict emulated Oten, and browsers. All of them share a
+//! manual clock.
 
 mod browser;
 mod ca;
 mod connect_proxy;
+mod external_store;
 mod log;
-mod outside_store;
 mod query;
 mod recorder;
 mod site;
@@ -16,8 +16,8 @@ pub use self::{
     browser::{Answer, Browser, path_and_query, send},
     ca::TestCa,
     connect_proxy::ConnectProxy,
+    external_store::ExternalStore,
     log::Log,
-    outside_store::OutsideStore,
     query::{jws_part, parameters, with_parameter, without_parameter},
     recorder::{Recorder, TokenCall},
     site::{ClientKind, SECRET, TestSite, TestSiteBuilder, app},
@@ -25,8 +25,8 @@ pub use self::{
     yielding_store::YieldingStore,
 };
 
-/// Lets everything else run until `holds`; nothing else would say that work in the background is
-/// done.
+/// Yields to other tasks until `holds` returns true. Background tasks give no other signal when they
+/// are done.
 pub async fn eventually(mut holds: impl FnMut() -> bool) {
     let limit = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while !holds() {

@@ -1,4 +1,4 @@
-//! Reading and forging the URLs that pass through the browser.
+//! Reading and forging of URLs that pass through the browser.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use serde_json::Value;
 use url::{Url, form_urlencoded};
 
-/// The parameters of an authorization request, whatever the form they are sent in.
+/// The parameters of an authorization request, plain or in a request object.
 pub fn parameters(authorization_url: &Url) -> BTreeMap<String, Value> {
     let mut query: BTreeMap<String, String> =
         authorization_url.query_pairs().into_owned().collect();
@@ -19,13 +19,13 @@ pub fn parameters(authorization_url: &Url) -> BTreeMap<String, Value> {
     }
 }
 
-/// A part of a JWS, decoded: 0 is the header, 1 the claims.
+/// A decoded part of a JWS: 0 is the header, 1 the claims.
 pub fn jws_part(jws: &str, part: usize) -> Vec<u8> {
     let part = jws.split('.').nth(part).unwrap();
     BASE64_URL_SAFE_NO_PAD.decode(part).unwrap()
 }
 
-/// A path with a parameter set in its query.
+/// A path with a query parameter set.
 pub fn with_parameter(path: &str, name: &str, value: &str) -> String {
     let path = without_parameter(path, name);
     let pair = form_urlencoded::Serializer::new(String::new())
@@ -34,7 +34,7 @@ pub fn with_parameter(path: &str, name: &str, value: &str) -> String {
     format!("{path}&{pair}")
 }
 
-/// A path with a parameter taken out of its query.
+/// A path with a query parameter removed.
 pub fn without_parameter(path: &str, name: &str) -> String {
     let (path, query) = path.split_once('?').unwrap();
     let start = format!("{name}=");

@@ -14,10 +14,10 @@ use axum_oten::emulator::{Deviation, Emulator};
 use serde_json::json;
 use tokio::net::TcpListener;
 
-/// Stands before the emulator's token endpoint and keeps what passes.
+/// A recording proxy in front of the emulator's token endpoint.
 pub struct Recorder(Arc<Mutex<Vec<TokenCall>>>);
 
-/// A token request and its answer.
+/// A token request and its response.
 #[derive(Clone, Debug)]
 pub struct TokenCall {
     pub form: BTreeMap<String, String>,
@@ -25,8 +25,8 @@ pub struct TokenCall {
 }
 
 impl Recorder {
-    /// Has the discovery document name this in the place of the token endpoint. To be called
-    /// before the document is read.
+    /// Makes the discovery document name this recorder as token endpoint. Call it before the document
+    /// is fetched.
     pub async fn before(emulator: &Emulator) -> Self {
         let calls: Arc<Mutex<Vec<TokenCall>>> = Arc::default();
         let kept = Arc::clone(&calls);

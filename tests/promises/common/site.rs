@@ -12,12 +12,12 @@ use tower_sessions::Session;
 
 use super::{Browser, WatchedStore};
 
-/// The client's secret, to be searched for where it must not be.
+/// The client secret, which must not appear in any output.
 pub const SECRET: &str = "the-client-secret-of-at-least-32-bytes";
 
 const ORIGIN: &str = "http://127.0.0.1:3000";
 
-/// How the site's client is registered.
+/// The registration of the site's client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientKind {
     Hs256,
@@ -29,7 +29,7 @@ impl ClientKind {
     pub const ALL: [Self; 3] = [Self::Hs256, Self::EdDsa, Self::Public];
 }
 
-/// A running emulator, and a site that signs in with it.
+/// An emulator, and a site that signs users in with it.
 pub struct TestSite {
     pub emulator: Emulator,
     pub oten: Oten,
@@ -45,7 +45,7 @@ type Emulate = Box<dyn FnOnce(EmulatorBuilder) -> EmulatorBuilder>;
 type Build = Box<dyn FnOnce(OtenBuilder) -> OtenBuilder>;
 type BuildApp = Box<dyn FnOnce(&Oten) -> Router>;
 
-/// What a test wants otherwise than usual.
+/// The settings of a site that differ between tests.
 #[must_use]
 pub struct TestSiteBuilder {
     kind: ClientKind,
@@ -58,7 +58,7 @@ pub struct TestSiteBuilder {
 }
 
 impl TestSite {
-    /// A site as most tests need it: a confidential client with HS256.
+    /// The site of most tests: a confidential client with HS256.
     pub async fn start() -> Self {
         Self::builder().start().await
     }
@@ -118,25 +118,25 @@ impl TestSiteBuilder {
         self
     }
 
-    /// Another app than [`app`].
+    /// Replaces [`app`].
     pub fn app(mut self, app: impl FnOnce(&Oten) -> Router + 'static) -> Self {
         self.app = Box::new(app);
         self
     }
 
-    /// Serves the site under another origin, such as one with https.
+    /// Serves the site at another origin, for example with https.
     pub fn origin(mut self, origin: &'static str) -> Self {
         self.origin = origin;
         self
     }
 
-    /// Puts the redirect URI at another path than `/callback`.
+    /// Sets another path of the redirect URI than `/callback`.
     pub fn callback(mut self, path: &'static str) -> Self {
         self.callback = path;
         self
     }
 
-    /// Starts with a store that writes down what is asked of it and can be down.
+    /// Starts with a store that records its calls and can fail.
     pub async fn start_watched(self) -> (TestSite, WatchedStore) {
         let clock = Clock::manual();
         let memory = MemoryStore::default().with_clock(clock.clone());
@@ -151,7 +151,7 @@ impl TestSiteBuilder {
         self.start_with(store.clone(), store, store_clock).await
     }
 
-    /// Starts with another store; `memory` is the one a test looks into.
+    /// Starts with another store; `memory` is the one that a test inspects.
     pub async fn start_with(
         self,
         store: impl OtenStore,
@@ -196,7 +196,7 @@ impl TestSiteBuilder {
     }
 }
 
-/// The app of most tests: pages that are open, protected, for some, and for programs.
+/// The app of most tests: open pages, protected pages, pages with a rule, and APIs.
 pub fn app(oten: &Oten) -> Router {
     let protected = Router::new()
         .route("/profile", get(profile).post(profile))
@@ -240,7 +240,7 @@ async fn token(token: AccessToken) -> String {
     token.expose().to_owned()
 }
 
-/// Data of the app's own in the session.
+/// Reads and writes the app's own session data.
 async fn read_note(session: Session) -> String {
     session
         .get("note")

@@ -11,14 +11,14 @@ use axum_oten::{
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
-/// A memory store that writes down what is asked of it, and that can be down.
+/// A memory store that records its calls and can fail.
 #[derive(Clone, Debug)]
 pub struct WatchedStore {
     memory: MemoryStore,
     state: Arc<Mutex<State>>,
 }
 
-/// What can be asked of a store.
+/// An operation of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     Insert,
@@ -36,7 +36,7 @@ pub enum Asked {
 struct State {
     asked: Vec<Asked>,
     trouble: Option<(Trouble, Vec<Asked>)>,
-    /// How many calls pass before one waits.
+    /// The number of calls that pass before one waits.
     pause: Option<(usize, Pause)>,
 }
 
@@ -46,7 +46,7 @@ enum Trouble {
     Hangs,
 }
 
-/// A call that waits before it is done.
+/// A call that waits before it runs.
 #[derive(Clone, Debug, Default)]
 pub struct Pause {
     reached: Arc<Notify>,
@@ -54,7 +54,7 @@ pub struct Pause {
 }
 
 impl Pause {
-    /// Ends once the call waits.
+    /// Completes when the call waits.
     pub async fn reached(&self) {
         self.reached.notified().await;
     }
@@ -86,27 +86,27 @@ impl WatchedStore {
         }
     }
 
-    /// What was asked since the last time somebody wanted to know.
+    /// The calls since this function was last called.
     pub fn asked(&self) -> Vec<Asked> {
         std::mem::take(&mut self.state.lock().unwrap().asked)
     }
 
-    /// From now on these operations answer with an error.
+    /// Makes these operations fail.
     pub fn fails(&self, operations: &[Asked]) {
         self.state.lock().unwrap().trouble = Some((Trouble::Fails, operations.to_vec()));
     }
 
-    /// From now on these operations do not answer at all.
+    /// Makes these operations hang.
     pub fn hangs(&self, operations: &[Asked]) {
         self.state.lock().unwrap().trouble = Some((Trouble::Hangs, operations.to_vec()));
     }
 
-    /// From now on all is well again.
+    /// Makes all operations work again.
     pub fn works(&self) {
         self.state.lock().unwrap().trouble = None;
     }
 
-    /// Lets so many calls pass; the one after them waits.
+    /// Lets this number of calls pass; the next one waits.
     pub fn pause_after(&self, calls: usize) -> Pause {
         let pause = Pause::default();
         self.state.lock().unwrap().pause = Some((calls, pause.clone()));

@@ -3,8 +3,8 @@ use axum_oten::store::{MemoryStore, OtenStore, RecordKey, StoreError, StoredReco
 use time::OffsetDateTime;
 use tokio::task::yield_now;
 
-/// A store that lets others go first at each call, as one on a network does: what races there
-/// races here.
+/// A store that yields at each call, as a networked store does, so that requests interleave as they
+/// would in production.
 #[derive(Clone, Debug)]
 pub struct YieldingStore(pub MemoryStore);
 

@@ -14,7 +14,7 @@ use axum_oten::{
 };
 
 use crate::{
-    common::{Asked, OutsideStore, TestSite},
+    common::{Asked, ExternalStore, TestSite},
     sign_out::{self, send_token},
 };
 
@@ -98,7 +98,7 @@ async fn refreshes(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {
 async fn a_tampered_record(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {
     let clock = Clock::manual();
     let memory = MemoryStore::default().with_clock(clock.clone());
-    let store = OutsideStore::new(memory.clone());
+    let store = ExternalStore::new(memory.clone());
     let site = TestSite::builder()
         .config(|config| config.session_key("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="))
         .oten(build)

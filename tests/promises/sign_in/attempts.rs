@@ -46,8 +46,8 @@ async fn s1_five_parallel_logins_complete_in_any_order() {
     }
 }
 
-/// Tabs that open `/login` before the first answer has come: none sends a cookie, all their
-/// cookies end in the one jar.
+/// Tabs that request `/login` before the first response arrives: none sends a cookie, and one jar
+/// stores all their cookies.
 async fn logins_at_once(browser: &mut Browser, count: usize) -> Vec<String> {
     let mut tabs = JoinSet::new();
     for tab in 0..count {

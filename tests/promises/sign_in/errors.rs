@@ -1,11 +1,11 @@
-//! S9: what the provider refuses, in plain words.
+//! S9: errors of the provider in plain words.
 
 use axum::http::{Method, StatusCode, header};
 use axum_oten::{emulator::Endpoint, protocol::ErrorCode};
 
 use crate::common::{Answer, Browser, Log, TestSite, path_and_query, with_parameter};
 
-/// Every code of the profile, and what it means to a browser.
+/// Every error code of the profile with its page.
 const CODES: [(&str, u16, &str, &str); 18] = [
     (
         "invalid_request",
@@ -156,7 +156,7 @@ async fn s9_every_error_has_a_page_in_plain_words() {
 
         assert!(!answer.sets_session());
         assert_eq!(browser.who().await, "guest");
-        // The offer to try again is good.
+        // The link to try again works.
         browser.sign_in("alice", "/page?a=b").await;
     }
     let sign_ins = CODES.len() as u64;
@@ -222,7 +222,7 @@ async fn s9_pages_show_nothing_from_the_query() {
     for name in ["error", "error_uri", "iss", "code", "state", "x"] {
         let callback = refused(&site, &mut browser, "server_error").await;
         let callback = with_parameter(&callback, name, hostile);
-        // A state that was changed is unknown, and would get a fresh start.
+        // A changed state is unknown and would restart the login.
         let callback = callback.replace("state=%3C", "state=2%3C");
         let log = Log::start();
         for answer in [
@@ -235,7 +235,7 @@ async fn s9_pages_show_nothing_from_the_query() {
         }
         assert!(!log.contains("\u{1b}") && !log.contains("\n"), "{name}");
     }
-    // Nor what the page to come back to is called.
+    // Nor the return path.
     let mut browser = site.browser();
     let url = browser
         .start_login("/a?\"><script>alert('shown')</script>")

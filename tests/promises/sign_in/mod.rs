@@ -1,4 +1,4 @@
-//! Promises S1 to S5 and S7 to S9: signing in. What a lying provider achieves (S6) is in `lies`.
+//! Promises S1 to S5 and S7 to S9: signing in. For S6 see `id_token`.
 
 mod attempts;
 mod errors;

@@ -1,4 +1,4 @@
-//! S4: in which order `/callback` looks at what it got.
+//! S4: the order of the checks of `/callback`.
 
 use axum::http::StatusCode;
 use axum_oten::emulator::{EmulatorBuilder, Endpoint};
@@ -21,7 +21,7 @@ fn calls(site: &TestSite) -> Vec<u64> {
     calls.collect()
 }
 
-/// A callback that is refused before its code goes anywhere, and the log's reason.
+/// Asserts that a callback is rejected before its code is sent, with this reason in the log.
 async fn refused(site: &TestSite, change: impl Fn(&str) -> String) -> (Answer, String) {
     let mut browser = site.browser();
     let url = browser.start_login("/page").await;
@@ -39,7 +39,7 @@ async fn s4_an_unknown_state_causes_no_call_to_the_provider() {
     let site = TestSite::start().await;
     let foreign = "state=foreign&error=access_denied&code=a-code&iss=https://evil.example";
 
-    // A browser that is signed in goes home.
+    // A signed-in browser is redirected to the home page.
     let mut alice = site.signed_in("alice").await;
     let before = calls(&site);
     assert_eq!(
@@ -48,14 +48,14 @@ async fn s4_an_unknown_state_causes_no_call_to_the_provider() {
     );
     assert_eq!(calls(&site), before);
 
-    // A guest gets a fresh start, for which everything is known already.
+    // The login of a guest is restarted, without a call to the provider.
     let mut guest = site.browser();
     let fresh = guest.get(&format!("/callback?{foreign}")).await;
     assert!(fresh.location().starts_with(site.emulator.issuer()));
     assert!(!fresh.location().contains("a-code"));
     assert_eq!(calls(&site), before);
 
-    // Once that was made, and without a cookie, nothing is known and nothing is asked.
+    // After that, and without a cookie, there is no call either.
     let site = TestSite::start().await;
     let answer = site
         .browser()

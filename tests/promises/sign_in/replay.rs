@@ -1,4 +1,4 @@
-//! S5: callbacks that no open attempt of this browser waits for.
+//! S5: callbacks that match no open login attempt of the browser.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use url::Url;
 
 use crate::common::{Answer, Browser, Log, TestSite, YieldingStore, parameters, with_parameter};
 
-/// The provider's address of a fresh start.
-fn fresh_start(site: &TestSite, answer: &Answer) -> Url {
+/// The authorization URL of a restarted login.
+fn restarted_login(site: &TestSite, answer: &Answer) -> Url {
     let url: Url = answer.location().parse().unwrap();
     assert!(url.as_str().starts_with(site.emulator.issuer()), "{url}");
     assert!(!answer.sets_session());
@@ -39,7 +39,7 @@ async fn s5_a_replayed_callback_redirects_a_signed_in_user_to_the_page() {
         assert_eq!(site.store.len(), records);
     }
     assert_eq!(site.emulator.calls(Endpoint::Token), 1);
-    // The page was known for ten minutes.
+    // The return path is kept for ten minutes.
     site.clock.advance(Duration::from_secs(1));
     assert_eq!(browser.get(&callback).await.location(), "/");
 }
@@ -54,14 +54,14 @@ async fn s5_a_replayed_callback_restarts_the_login_of_a_guest_once() {
     assert_eq!(browser.who().await, "guest");
 
     let again = browser.get(&callback).await;
-    let url = fresh_start(&site, &again);
+    let url = restarted_login(&site, &again);
     assert_eq!(site.emulator.calls(Endpoint::Token), 1);
     assert_eq!(browser.who().await, "guest");
-    // It is a whole sign-in, to the page that was wanted.
+    // The restarted login completes, with the return path.
     let callback = browser.approve(&url, "alice");
     assert_eq!(browser.get(&callback).await.location(), "/page");
     assert_eq!(browser.who().await, "user alice");
-    // Used twice, it is not followed by another.
+    // A replay of it is not followed by another restart.
     browser.post("/logout").await;
     let log = Log::start();
     let end = browser.get(&callback).await;
@@ -75,7 +75,7 @@ async fn s5_a_browser_without_cookies_is_not_redirected_in_a_loop() {
     let site = TestSite::start().await;
     let callback = started(&mut site.browser(), "alice").await;
     let answer = site.browser().get(&callback).await;
-    let url = fresh_start(&site, &answer);
+    let url = restarted_login(&site, &answer);
 
     let callback = site.browser().approve(&url, "alice");
     let log = Log::start();
@@ -88,7 +88,7 @@ async fn s5_a_browser_without_cookies_is_not_redirected_in_a_loop() {
     assert!(refusal["cause"].contains("the browser sent no cookies"));
     assert_eq!(site.emulator.calls(Endpoint::Token), 0);
 
-    // Other cookies tell the operator something else.
+    // With other cookies the log line differs.
     let mut browser = site.browser();
     browser.cookies.insert("theme".into(), "dark".into());
     let log = Log::start();
@@ -120,7 +120,7 @@ async fn s5_an_unknown_state_signs_no_user_in_or_out() {
         assert_eq!(guest.who().await, "guest");
     }
     assert_eq!(site.emulator.calls(Endpoint::Token), tokens);
-    // Bob's own browser has lost nothing by it.
+    // Bob's own browser is unaffected.
     assert_eq!(bob.get(&callback).await.location(), "/page");
     assert_eq!(bob.who().await, "user bob");
 }
@@ -133,7 +133,7 @@ async fn s5_login_csrf_does_not_sign_the_victim_in_as_the_attacker() {
             "guest" => site.browser(),
             _ => site.signed_in("alice").await,
         };
-        // With an attempt of the victim's own open, too.
+        // Also if the victim has an open login attempt.
         let own = started(&mut victim, "alice").await;
         let mut attacker = site.browser();
         let forged = started(&mut attacker, "bob").await;
@@ -142,9 +142,9 @@ async fn s5_login_csrf_does_not_sign_the_victim_in_as_the_attacker() {
         assert!(!answer.sets_session());
         assert_eq!(victim.who().await, victim_is);
         assert_eq!(site.emulator.calls(Endpoint::Token), tokens);
-        // The fresh start leads to who is at the keyboard.
+        // The restarted login signs in the user at the keyboard.
         if victim_is == "guest" {
-            let callback = victim.approve(&fresh_start(&site, &answer), "alice");
+            let callback = victim.approve(&restarted_login(&site, &answer), "alice");
             victim.get(&callback).await;
         }
         assert_eq!(victim.get(&own).await.location(), "/page");
@@ -160,7 +160,7 @@ async fn s5_the_victims_state_with_the_attackers_code_is_rejected() {
     let stolen = started(&mut site.browser(), "bob").await;
     let code = &stolen[stolen.find("code=").unwrap() + 5..stolen.find('&').unwrap()];
     let answer = victim.get(&with_parameter(&own, "code", code)).await;
-    // PKCE ties the code to the attacker's attempt.
+    // PKCE binds the code to the attacker's attempt.
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert!(!answer.sets_session());
     assert_eq!(victim.who().await, "guest");
@@ -177,7 +177,7 @@ async fn s5_the_cookie_of_one_attempt_does_not_match_another() {
     values.rotate_left(1);
     let mut swapped = browser.clone();
     swapped.cookies = names.into_iter().zip(values).collect();
-    fresh_start(&site, &swapped.get(&first).await);
+    restarted_login(&site, &swapped.get(&first).await);
     assert_eq!(site.emulator.calls(Endpoint::Token), 0);
     assert_eq!(browser.get(&first).await.location(), "/page");
 }
@@ -202,5 +202,5 @@ async fn s5_two_callbacks_at_once_make_one_token_request() {
         (&second, &first)
     };
     assert_eq!(winner.location(), "/page");
-    fresh_start(&site, loser);
+    restarted_login(&site, loser);
 }

@@ -71,8 +71,8 @@ async fn s2_the_request_object_has_the_configured_lifetime() {
 async fn s2_the_audience_of_the_request_object_is_the_discovered_issuer() {
     let site = TestSite::start().await;
     let spelled = format!("{}/", site.emulator.issuer());
-    let lie = Deviation::DiscoveryField("issuer", json!(spelled));
-    site.emulator.deviate(lie);
+    let deviation = Deviation::DiscoveryField("issuer", json!(spelled));
+    site.emulator.deviate(deviation);
     let sent = parameters(&site.browser().start_login("/").await);
     assert_eq!(sent["aud"], json!(spelled));
 }

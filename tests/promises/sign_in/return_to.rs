@@ -1,11 +1,11 @@
-//! S8: where a sign-in may end.
+//! S8: return paths.
 
 use axum::http::{StatusCode, header};
 use url::Url;
 
 use crate::common::{Browser, TestSite};
 
-/// Where a sign-in ends that began at this path.
+/// The redirect target of a sign-in with this return path.
 async fn end(site: &TestSite, login: &str) -> String {
     let mut browser: Browser = site.browser();
     let url: Url = browser.get(login).await.location().parse().unwrap();

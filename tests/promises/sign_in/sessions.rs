@@ -1,4 +1,4 @@
-//! S7: the session that a sign-in makes, and what becomes of the one before.
+//! S7: the session of a sign-in, and the session before it.
 
 use axum::http::{Method, StatusCode, header};
 use axum_oten::{Clock, MemoryStore};
@@ -14,7 +14,7 @@ async fn write(browser: &mut Browser, text: &str) {
     assert_eq!(answer.status, StatusCode::OK);
 }
 
-/// A browser with this session's cookie and nothing else.
+/// A browser with this session cookie only.
 fn with_session(site: &TestSite, cookie: &str) -> Browser {
     let mut browser = site.browser();
     let (name, value) = ("oten_session".to_owned(), cookie.to_owned());
@@ -104,13 +104,13 @@ async fn s7_app_data_stays_with_the_same_user_only() {
 #[tokio::test]
 async fn s7_a_planted_session_id_is_never_signed_in() {
     let site = TestSite::start().await;
-    // A guest's session with data, one without, an id that never was, and an attacker's own login.
+    // A guest session with data, one without, an unknown ID, and a session of the attacker.
     let mut guest = site.browser();
     write(&mut guest, "planted").await;
     let mut attacker = site.signed_in("bob").await;
     write(&mut attacker, "bob's").await;
     let never = Browser::new(&site);
-    // The site has not seen this one, which would be free to take.
+    // The site does not know this ID.
     let unused = with_session(&site, "AAAAAAAAAAAAAAAAAAAAAQ");
     for mut planted in [guest, attacker, never, unused] {
         let mut victim = site.browser();

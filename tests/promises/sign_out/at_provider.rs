@@ -1,4 +1,4 @@
-//! O3: from this site to the provider.
+//! O3: sign-out at the provider.
 
 use std::{
     collections::BTreeMap,
@@ -55,11 +55,11 @@ async fn o3_the_browser_signs_out_at_the_provider_and_returns() {
         let hint: Value = serde_json::from_slice(&jws_part(&sent["id_token_hint"], 1)).unwrap();
         assert_eq!(hint["sub"], "alice");
 
-        // The session is gone before the browser is there, and if it never gets there.
+        // The session ends before the redirect, even if the browser does not follow it.
         assert!(!browser.cookies.contains_key("oten_session"));
         assert_eq!(browser.who().await, "guest");
 
-        // The emulator believes the hint and ends the one session that it names.
+        // The emulator accepts the hint and ends the one session that it names.
         let back = site.emulator.end_session(&url).unwrap().unwrap();
         assert!(site.emulator.sids_of("alice").is_empty());
         assert_eq!(site.emulator.sids_of("bob").len(), 1);
@@ -98,7 +98,7 @@ async fn o3_a_wrong_state_changes_nothing() {
         );
         assert!(page.set_cookies().is_empty(), "{wrong}");
     }
-    // Nor does it for another browser, or for one that has signed in again.
+    // Nor for another browser, or one that has signed in again.
     let other = site.browser().get(&back).await;
     assert!(other.body.contains("You are not signed in to this site"));
     browser.sign_in("bob", "/").await;
@@ -204,7 +204,7 @@ async fn o3_without_an_endpoint_the_logout_is_local() {
     assert_eq!(site.emulator.sids_of("alice").len(), 1, "as documented");
 }
 
-/// Signs out in a process that has never asked the provider for anything.
+/// Signs out in a process that has made no call to the provider.
 async fn sign_out_elsewhere(site: &TestSite, mut browser: Browser) -> String {
     let oten = axum_oten::Oten::builder(site.oten.config().clone(), site.store.clone())
         .clock(site.clock.clone())
@@ -310,7 +310,7 @@ async fn o3_the_refresh_token_is_revoked() {
             assert!(!is_alive(&site.emulator, refresh_token.as_str().unwrap()).await);
         }
     }
-    // Unless nothing is known of a revocation endpoint.
+    // Unless no revocation endpoint is known.
     let site = TestSite::start().await;
     let recorder = Recorder::before(&site.emulator).await;
     let mut browser = site.signed_in("alice").await;
@@ -401,7 +401,7 @@ async fn o3_a_refreshed_id_token_is_used_as_hint() {
     let hint = jws_part(&query(&url)["id_token_hint"], 1);
     let hint: Value = serde_json::from_slice(&hint).unwrap();
     assert_eq!(hint["sid"], json!(first[0]));
-    assert!(hint.get("nonce").is_none(), "a renewed one");
+    assert!(hint.get("nonce").is_none(), "a refreshed one");
     site.emulator.end_session(&url).unwrap();
     assert!(site.emulator.sids_of("alice").is_empty());
 }

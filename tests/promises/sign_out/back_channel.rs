@@ -1,4 +1,4 @@
-//! O4: from the provider to this site.
+//! O4: sign-out by the provider.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn log_out(site: &TestSite, target: LogoutTarget<'_>) {
     assert_done(&send_token(&site.app, &token).await);
 }
 
-/// The site in another process, on the same store.
+/// Another process of the site, on the same store.
 fn another_process(site: &TestSite) -> Oten {
     Oten::builder(site.oten.config().clone(), site.store.clone())
         .clock(site.clock.clone())
@@ -68,7 +68,7 @@ async fn o4_a_sub_ends_all_sessions_of_its_user_and_no_other() {
     ];
     log_out(&site, LogoutTarget::Subject("alice")).await;
     assert_eq!(who(&mut browsers).await, ["guest", "guest", "user bob"]);
-    // What is left is bob's, and the note that the token was used.
+    // Bob's records remain, and the record of the used token.
     site.clock.advance(Duration::from_secs(1300));
     assert_eq!(site.store.len(), 2, "a session and its tokens");
 }
@@ -119,7 +119,7 @@ async fn o4_a_logout_at_one_process_ends_sessions_at_all() {
         .logout_token(CLIENT, LogoutTarget::Subject("alice"));
     assert_done(&send_token(&app(&elsewhere), &token).await);
     assert_eq!(browser.who().await, "guest");
-    // Also that the token was used.
+    // Including the record of the used token.
     let answer = send_token(&site.app, &token).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
 }
@@ -165,7 +165,7 @@ async fn o4_a_session_with_a_changed_id_or_refreshed_tokens_is_found() {
     }
 }
 
-/// A site whose store lets others go first at each call.
+/// A site whose store yields at each call.
 async fn yielding_site() -> TestSite {
     let clock = Clock::manual();
     let memory = MemoryStore::default().with_clock(clock.clone());
@@ -228,7 +228,7 @@ async fn o4_the_index_entry_is_removed_with_the_session() {
     assert_eq!(browser.who().await, "guest");
 }
 
-/// How many entries of the index were made and removed since the last time.
+/// The numbers of index entries that were added and removed since the last call.
 fn entries(store: &crate::common::WatchedStore) -> (usize, usize) {
     let asked = store.asked();
     let count = |what| asked.iter().filter(|asked| **asked == what).count();
@@ -353,7 +353,7 @@ async fn b1_a_malformed_logout_request_is_rejected() {
         assert_eq!(answer.header(header::ALLOW), Some("POST"));
     }
     assert_eq!(browser.who().await, "user alice");
-    // Other parameters, and how the type is written, do not matter.
+    // Other parameters and the spelling of the content type are irrelevant.
     let form = "Application/X-WWW-Form-Urlencoded ; charset=UTF-8";
     assert_done(&send_form(&site.app, form, format!("x=y&{good}")).await);
     assert_eq!(browser.who().await, "guest");

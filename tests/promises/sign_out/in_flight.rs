@@ -1,4 +1,4 @@
-//! O2: a renewal that is under way when its user signs out brings nobody back.
+//! O2: a refresh in flight when the user signs out.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::common::{Recorder, TestSite};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// How somebody signs out.
+/// Ways to sign out.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     Browser,
@@ -26,11 +26,11 @@ async fn o2_a_refresh_in_flight_does_not_revive_a_session() {
         let recorder = Recorder::before(&site.emulator).await;
         let mut browser = site.signed_in("alice").await;
         site.clock.advance(HOUR);
-        // The answer to the renewal comes after the sign-out, which cannot revoke it.
+        // The response to the refresh arrives after the sign-out, which cannot revoke its tokens.
         let held = site.emulator.hold(Token);
         let held_revocation = site.emulator.hold(Revocation);
         let mut tab = browser.clone();
-        let renewal = tokio::spawn(async move { (tab.get("/profile").await, tab) });
+        let refresh = tokio::spawn(async move { (tab.get("/profile").await, tab) });
         held.wait_for(1).await;
         match way {
             Way::Browser => drop(browser.post("/logout").await),
@@ -41,7 +41,7 @@ async fn o2_a_refresh_in_flight_does_not_revive_a_session() {
             }
         }
         held.release();
-        let (answer, mut tab) = renewal.await.unwrap();
+        let (answer, mut tab) = refresh.await.unwrap();
         assert!(answer.location().starts_with("/login"), "{way:?}");
         assert_eq!(tab.who().await, "guest");
         site.clock.advance(Duration::from_secs(1300));
@@ -49,13 +49,13 @@ async fn o2_a_refresh_in_flight_does_not_revive_a_session() {
 
         held_revocation.release();
         site.oten.shutdown().await;
-        let renewed = recorder.calls()[1].answer["refresh_token"].clone();
+        let new_token = recorder.calls()[1].answer["refresh_token"].clone();
         let revocations = match way {
             Way::Browser => 2,
             Way::Provider => 1,
         };
         assert_eq!(site.emulator.calls(Revocation), revocations, "{way:?}");
-        assert!(!is_alive(&site.emulator, renewed.as_str().unwrap()).await);
+        assert!(!is_alive(&site.emulator, new_token.as_str().unwrap()).await);
     }
 }
 
@@ -66,11 +66,11 @@ async fn o2_new_tokens_are_dropped_even_without_a_revocation_endpoint() {
     site.clock.advance(HOUR);
     let held = site.emulator.hold(Token);
     let mut tab = browser.clone();
-    let renewal = tokio::spawn(async move { tab.get("/profile").await });
+    let refresh = tokio::spawn(async move { tab.get("/profile").await });
     held.wait_for(1).await;
     browser.post("/logout").await;
     held.release();
-    assert!(renewal.await.unwrap().location().starts_with("/login"));
+    assert!(refresh.await.unwrap().location().starts_with("/login"));
     site.oten.shutdown().await;
     assert!(site.store.is_empty());
 }

@@ -16,13 +16,13 @@ use tower_sessions::Session;
 use super::site;
 use crate::common::{Answer, Asked, Browser, Log, TestSite, app};
 
-/// Until nothing is remembered of how somebody signed in.
+/// Later than this, nothing of the sign-in is stored.
 const AFTER_SIGN_IN: Duration = Duration::from_secs(601);
 
-/// A session and its tokens.
+/// The records of a signed-in user: a session and its tokens.
 const SIGNED_IN: usize = 2;
 
-// O1: who can sign out
+// O1: requests that may sign out
 
 #[tokio::test]
 async fn o1_viewing_the_logout_page_signs_no_user_out() {
@@ -67,7 +67,7 @@ async fn o1_only_a_page_of_the_site_signs_out() {
         &[("origin", "http://127.0.0.1:3001")],
         &[("origin", "http://127.0.0.1")],
         &[("origin", "http://127.0.0.1:3000.evil.example")],
-        // What the browser says of itself counts more than what looks right.
+        // Fetch Metadata takes precedence over `Origin`.
         &[
             ("sec-fetch-site", "cross-site"),
             ("origin", "http://127.0.0.1:3000"),
@@ -108,7 +108,7 @@ async fn o1_an_api_client_is_informed_that_it_is_still_signed_in() {
     assert_eq!(browser.who().await, "user alice");
 }
 
-// O2: what is left
+// O2: effects of a sign-out
 
 #[tokio::test]
 async fn o2_sign_out_removes_the_session_and_its_tokens() {
@@ -136,7 +136,7 @@ async fn o2_sign_out_removes_the_session_and_its_tokens() {
     assert_eq!(browser.who().await, "guest");
     assert_eq!(browser.get("/note").await.body, "no note");
 
-    // An old cookie is worth nothing.
+    // The old cookie is useless.
     for path in ["/profile", "/token"] {
         let mut thief = stolen.clone();
         assert_eq!(thief.get(path).await.status, StatusCode::SEE_OTHER);
@@ -169,17 +169,17 @@ async fn o2_signing_out_as_a_guest_is_harmless() {
             .body
             .contains("You are signed out")
     );
-    // A guest's session goes as well.
+    // A guest session ends as well.
     guest.fetch(Method::POST, "/note", "mine").await;
     assert_eq!(site.store.len(), 1);
     guest.post("/logout").await;
     assert!(site.store.is_empty() && guest.cookies.is_empty());
-    // And an unknown one.
+    // And an unknown session.
     let cookie = ("oten_session".into(), "AAAAAAAAAAAAAAAAAAAAAA".into());
     guest.cookies.extend([cookie]);
     assert_eq!(guest.post("/logout").await.location(), "/logout");
     assert!(guest.cookies.is_empty());
-    // Twice is once.
+    // A second sign-out has no further effect.
     let mut browser = site.signed_in("alice").await;
     let mut second_tab = browser.clone();
     browser.post("/logout").await;
@@ -265,7 +265,7 @@ async fn o2_a_session_that_the_app_ends_is_not_revived() {
 #[tokio::test]
 async fn o2_an_app_that_flushes_the_session_signs_out() {
     let (site, store) = TestSite::builder().app(session_app).start_watched().await;
-    // Whether anybody has read the session before or not.
+    // With and without reading the session first.
     for path in ["/flush", "/user/flush"] {
         let mut browser = settled(&site, "alice").await;
         let mut old = browser.clone();
@@ -278,7 +278,7 @@ async fn o2_an_app_that_flushes_the_session_signs_out() {
         assert_eq!(browser.who().await, "guest");
         assert_eq!(old.who().await, "guest");
     }
-    // Where the tokens cannot be removed the user is signed out all the same.
+    // If the tokens cannot be removed, the user is signed out all the same.
     let mut browser = settled(&site, "alice").await;
     store.asked();
     assert_eq!(browser.post("/flush").await.status, StatusCode::OK);
@@ -343,7 +343,7 @@ async fn o2_a_handler_signs_the_user_out_like_a_flush() {
 async fn o2_sign_out_does_not_store_the_session_again() {
     let (site, store) = TestSite::builder().start_watched().await;
     let mut browser = site.signed_in("alice").await;
-    // Long enough for activity to be worth a note.
+    // Long enough for activity to be stored.
     site.clock.advance(Duration::from_secs(2 * 3600));
     store.asked();
     browser.post("/logout").await;
@@ -363,7 +363,7 @@ async fn o2_data_inserted_after_a_flush_belongs_to_a_guest_session() {
     assert_eq!(browser.who().await, "guest");
     assert_eq!(browser.get("/note").await.body, "started over");
     assert_eq!(site.store.len(), 1, "no tokens");
-    // Also when there was nothing to flush.
+    // Also if there was no session.
     browser.cookies = before;
     browser.post("/flush-and-insert").await;
     assert_eq!(browser.get("/note").await.body, "started over");
@@ -473,7 +473,7 @@ async fn l6_a_new_session_id_does_not_extend_the_session() {
     assert!(site.store.is_empty(), "no record outlives its session");
 }
 
-/// A signed-in browser, and nothing in the store but its session and tokens.
+/// A signed-in browser; the store has its session and tokens only.
 async fn settled(site: &TestSite, user: &str) -> Browser {
     let browser = site.signed_in(user).await;
     site.clock.advance(AFTER_SIGN_IN);
@@ -494,14 +494,14 @@ fn assert_has_button(answer: &Answer) {
     assert!(answer.body.contains(button), "{}", answer.body);
 }
 
-/// Holds a request until it may go on.
+/// Holds a request until it is released.
 #[derive(Default)]
 struct Gate {
     entered: Notify,
     go_on: Notify,
 }
 
-/// The usual app with a page that takes its time between reading the session and changing it.
+/// The usual app with a page that pauses between reading and changing the session.
 fn slow_app(gate: &Arc<Gate>) -> impl FnOnce(&Oten) -> Router + 'static {
     let gate = Arc::clone(gate);
     move |oten| {
@@ -520,8 +520,8 @@ fn slow_app(gate: &Arc<Gate>) -> impl FnOnce(&Oten) -> Router + 'static {
     }
 }
 
-/// The usual app with pages that do to the session what the path says, with or without having
-/// read it.
+/// The usual app with pages that change the session as the path says, with or without reading it
+/// first.
 fn session_app(oten: &Oten) -> Router {
     let blind = post(async |session: Session, Path(what): Path<String>| {
         change(&session, &what).await;

@@ -1,4 +1,4 @@
-//! O4: what is no logout token, one test for each rule.
+//! O4: invalid logout tokens, one test per rule.
 
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ fn token(site: &TestSite, change: Change) -> String {
         })
 }
 
-/// The token is refused for this reason, and ends nothing.
+/// Asserts that the token is rejected for this reason and ends no session.
 async fn assert_refused(site: &TestSite, browser: &mut Browser, token: &str, reason: &str) {
     let log = Log::start();
     let answer = send_token(&site.app, token).await;
@@ -46,29 +46,29 @@ async fn assert_refused(site: &TestSite, browser: &mut Browser, token: &str, rea
     assert_eq!(browser.who().await, "user alice", "{reason}");
 }
 
-async fn refuses(reason: &str, lies: &[Change]) {
+async fn assert_rejects(reason: &str, deviations: &[Change]) {
     let (site, mut browser) = alice().await;
-    for (number, lie) in lies.iter().enumerate() {
+    for (number, deviation) in deviations.iter().enumerate() {
         eprintln!("{reason} {number}");
-        assert_refused(&site, &mut browser, &token(&site, *lie), reason).await;
+        assert_refused(&site, &mut browser, &token(&site, *deviation), reason).await;
     }
-    // What is refused is not used up, and without the lie the same is believed.
+    // A rejected token is not used up, and without the deviation it is accepted.
     let honest = site.emulator.logout_token("test-site", ALICE);
     assert_done(&send_token(&site.app, &honest).await);
     assert_eq!(browser.who().await, "guest");
 }
 
-macro_rules! lies {
-    ($($name:ident, $reason:literal: [$($lie:expr),* $(,)?];)*) => {
+macro_rules! deviations {
+    ($($name:ident, $reason:literal: [$($deviation:expr),* $(,)?];)*) => {
         $(#[tokio::test]
         async fn $name() {
-            let lies: &[Change] = &[$($lie),*];
-            refuses($reason, lies).await;
+            let deviations: &[Change] = &[$($deviation),*];
+            assert_rejects($reason, deviations).await;
         })*
     };
 }
 
-lies! {
+deviations! {
     o4_signature, "logout_token_signature": [
         |header, _, _| drop(header.insert("alg".into(), json!("none"))),
         |header, _, _| drop(header.insert("alg".into(), json!("HS256"))),
@@ -144,7 +144,7 @@ lies! {
 
 #[tokio::test]
 async fn o4_rejects_deviations_of_signature_and_key() {
-    for (lie, reason) in [
+    for (deviation, reason) in [
         (Deviation::BadSignature, "logout_token_signature"),
         (Deviation::AlgNone, "logout_token_signature"),
         (Deviation::Hs256WithClientSecret, "logout_token_signature"),
@@ -153,7 +153,7 @@ async fn o4_rejects_deviations_of_signature_and_key() {
         (Deviation::UnknownKey, "logout_token_unknown_key"),
     ] {
         let (site, mut browser) = alice().await;
-        site.emulator.deviate(lie);
+        site.emulator.deviate(deviation);
         let token = site.emulator.logout_token("test-site", ALICE);
         assert_refused(&site, &mut browser, &token, reason).await;
     }
@@ -202,7 +202,7 @@ async fn o4_accepts_valid_variations() {
 #[tokio::test]
 async fn o4_a_logout_token_is_accepted_once() {
     let (site, _) = alice().await;
-    // Long enough to be believed to the last second of its ten minutes.
+    // Long enough to be accepted until the last second of its ten minutes.
     let long: Change = |_, claims, now| drop(claims.insert("exp".into(), json!(now + 3600)));
     let short: Change = |_, _, _| ();
     for (change, times) in [(short, [0, 179]), (long, [0, 600])] {

@@ -1,4 +1,4 @@
-//! Promises O3, O4 and what O2 says of renewals: signing out here and at the provider.
+//! Promises O1 to O4: signing out at the app and at the provider.
 
 mod at_provider;
 mod back_channel;
@@ -20,7 +20,7 @@ use crate::common::{Answer, Browser, TestSite, TestSiteBuilder, send};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
-/// A site with a provider that can do everything about logout.
+/// A site with a provider that supports every kind of logout.
 pub fn site() -> TestSiteBuilder {
     TestSite::builder()
         .emulator(all_of_logout)
@@ -34,7 +34,7 @@ fn all_of_logout(emulator: EmulatorBuilder) -> EmulatorBuilder {
         .advertise_back_channel_logout()
 }
 
-/// What the provider sends, without a browser and its cookies.
+/// Sends a logout token as the provider does, without cookies.
 pub async fn send_token(app: &Router, token: &str) -> Answer {
     let body = form_urlencoded::Serializer::new(String::new())
         .append_pair("logout_token", token)
@@ -57,7 +57,7 @@ pub fn assert_done(answer: &Answer) {
     assert!(answer.set_cookies().is_empty() && answer.body.is_empty());
 }
 
-/// Whether a refresh token is worth something at the provider; uses it up.
+/// Returns whether the provider accepts a refresh token. Uses it up.
 async fn is_alive(emulator: &Emulator, refresh_token: &str) -> bool {
     let form = form_urlencoded::Serializer::new(String::new())
         .append_pair("grant_type", "refresh_token")
@@ -74,7 +74,7 @@ async fn is_alive(emulator: &Emulator, refresh_token: &str) -> bool {
     answer.await.unwrap().status().is_success()
 }
 
-/// Signs in as many browsers at the same moment.
+/// Signs in this number of browsers at the same time.
 pub async fn sign_in_at_once(site: &TestSite, count: usize) -> Vec<Browser> {
     let mut sign_ins = JoinSet::new();
     for _ in 0..count {

@@ -1,4 +1,4 @@
-//! O4: a logout token that comes while a session is being made or moved, at each step.
+//! O4: a logout token that arrives at any step of a sign-in or of a change of the session ID.
 
 use axum::{Router, routing::post};
 use axum_oten::{Oten, emulator::LogoutTarget};
@@ -11,8 +11,8 @@ use crate::common::{
     Browser, Pause, TestSite, WatchedStore, app,
 };
 
-/// The last steps of a sign-in: into the index first; then tokens and session; then a look whether
-/// a logout came meanwhile.
+/// The last steps of a sign-in: add index entries, store tokens and session, check for a logout
+/// meanwhile.
 const SIGN_IN: [Asked; 6] = [AddMember, AddMember, Insert, Insert, Members, Members];
 
 async fn start() -> (TestSite, WatchedStore) {
@@ -24,7 +24,7 @@ async fn start() -> (TestSite, WatchedStore) {
     site().app(moving).start_watched().await
 }
 
-/// What the provider may name: the user or the session there, both of which it has one of.
+/// The target of a logout token: the user or the provider's session.
 fn targets(site: &TestSite) -> [String; 3] {
     let sids = site.emulator.sids_of("alice");
     let sid = sids.last().unwrap();
@@ -37,7 +37,7 @@ fn targets(site: &TestSite) -> [String; 3] {
     .map(|target| site.emulator.logout_token("test-site", target))
 }
 
-/// How many calls a callback makes, and a callback that is about to be made.
+/// The number of store calls of a callback, and a callback that is about to start.
 async fn callback(site: &TestSite, store: &WatchedStore) -> (usize, Browser, String) {
     let mut browser = site.browser();
     let url = browser.start_login("/").await;
@@ -52,7 +52,7 @@ async fn callback(site: &TestSite, store: &WatchedStore) -> (usize, Browser, Str
     (asked.len(), browser, callback)
 }
 
-/// Whether the work came to the pause before it was done.
+/// Returns whether the task reached the pause before it completed.
 async fn reaches<T>(pause: &Pause, work: &mut JoinHandle<T>) -> bool {
     tokio::select! {
         () = pause.reached() => true,
@@ -74,14 +74,14 @@ async fn o4_a_logout_at_any_step_of_a_sign_in_ends_it() {
             let (site, store) = start().await;
             let (calls, browser, callback) = callback(&site, &store).await;
             let token = &targets(&site)[target];
-            // Before this step of the last ones.
+            // Before this one of the last steps.
             let pause = store.pause_after(calls - SIGN_IN.len() + step - 1);
             let sign_in = in_background(browser, callback);
             pause.reached().await;
             assert_done(&send_token(&site.app, token).await);
             pause.go_on();
             let mut browser = sign_in.await.unwrap();
-            // What is not even begun is not ended: it is a sign-in after the logout.
+            // A sign-in that starts after the logout is not ended.
             let entered = match target {
                 0 => step > 1,
                 _ => step > 2,
@@ -110,7 +110,7 @@ async fn o4_a_sign_in_at_any_step_of_a_logout_is_ended() {
             let (site, store) = start().await;
             let (calls, browser, callback) = callback(&site, &store).await;
             let token = targets(&site)[target].clone();
-            // In the index, and not there yet.
+            // In the index, but not yet stored.
             let sign_in = store.pause_after(calls - 3);
             let browser = in_background(browser, callback);
             sign_in.reached().await;

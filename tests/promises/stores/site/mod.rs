@@ -22,7 +22,7 @@ use super::{
     servers::{self, ServerKind},
     temp_dir::TempDir,
 };
-use crate::common::{Browser, OutsideStore, TestSite, TestSiteBuilder};
+use crate::common::{Browser, ExternalStore, TestSite, TestSiteBuilder};
 
 /// The session key.
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -31,7 +31,7 @@ const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const OF_A_SESSION: [&str; 3] = ["session", "tokens", "lease"];
 
 /// The configured store, with a log of its writes.
-type Store = OutsideStore<Arc<dyn OtenStore>>;
+type Store = ExternalStore<Arc<dyn OtenStore>>;
 
 /// The location of a site's store.
 struct StoreLocation {
@@ -85,7 +85,7 @@ impl StoreLocation {
     }
 
     async fn open(&self) -> Store {
-        OutsideStore::new(store::open(&self.url).await.unwrap())
+        ExternalStore::new(store::open(&self.url).await.unwrap())
     }
 
     /// Starts a site with this store.

@@ -8,9 +8,9 @@ use axum_oten::store::{MemoryStore, OtenStore, RecordKey, StoreError, StoredReco
 use time::OffsetDateTime;
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
-/// A store that others can read and write: what was ever put into it is known.
+/// An external store that records every value it is given.
 #[derive(Clone, Debug)]
-pub struct OutsideStore<S = MemoryStore> {
+pub struct ExternalStore<S = MemoryStore> {
     pub memory: S,
     written: Arc<Mutex<Vec<Written>>>,
     doors: Arc<Mutex<BTreeMap<&'static str, Door>>>,
@@ -20,7 +20,7 @@ type Door = Arc<RwLock<()>>;
 
 type Written = (RecordKey, Vec<u8>);
 
-impl<S: OtenStore> OutsideStore<S> {
+impl<S: OtenStore> ExternalStore<S> {
     pub fn new(memory: S) -> Self {
         Self {
             memory,
@@ -29,14 +29,14 @@ impl<S: OtenStore> OutsideStore<S> {
         }
     }
 
-    /// Every value of this kind that was put in, oldest first.
+    /// Every value of this kind that was stored, oldest first.
     pub fn written(&self, kind: &str) -> Vec<Written> {
         let written = self.written.lock().unwrap();
         let of_kind = written.iter().filter(|(key, _)| key.kind() == kind);
         of_kind.cloned().collect()
     }
 
-    /// Puts another value in the place of the latest of this kind.
+    /// Replaces the latest value of this kind.
     pub async fn tamper(&self, kind: &str, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
         let (key, value) = self.written(kind).pop().unwrap();
         let found = self.memory.load(&key).await.unwrap().unwrap();
@@ -45,7 +45,7 @@ impl<S: OtenStore> OutsideStore<S> {
         assert!(replaced.await.unwrap());
     }
 
-    /// The records of these kinds that are there still.
+    /// The records of these kinds that still exist.
     pub async fn left(&self, kinds: &[&str]) -> Vec<RecordKey> {
         let mut left = Vec::new();
         for kind in kinds {
@@ -58,7 +58,7 @@ impl<S: OtenStore> OutsideStore<S> {
         left
     }
 
-    /// Whoever writes a record of this kind is noted, and then waits until the guard is dropped.
+    /// Makes writes of records of this kind wait until the guard is dropped.
     pub async fn hold(&self, kind: &'static str) -> OwnedRwLockWriteGuard<()> {
         self.door(kind).write_owned().await
     }
@@ -74,7 +74,7 @@ impl<S: OtenStore> OutsideStore<S> {
 }
 
 #[async_trait]
-impl<S: OtenStore> OtenStore for OutsideStore<S> {
+impl<S: OtenStore> OtenStore for ExternalStore<S> {
     async fn insert(
         &self,
         key: &RecordKey,
