@@ -54,7 +54,7 @@ fn value_of(deviation: &Deviation) -> Option<String> {
         return None;
     };
     let value = value.as_str().map_or(value.to_string(), str::to_owned);
-    (value.len() >= 8).then_some(value_of)
+    (value.len() >= 8).then_some(value)
 }
 
 /// Asserts that a sign-in with a harmless deviation succeeds.
