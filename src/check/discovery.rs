@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 use url::Url;
 
 use super::{
-    checker::Reporter,
     finding::{DISCOVERY, ENDPOINTS, Finding, ISSUER, REQUIRED_FIELDS, TLS},
+    report::Reporter,
     text::{list, no_response, quoted, unexpected_status},
 };
 use crate::{

@@ -40,15 +40,17 @@ mod finding;
 mod health;
 mod key_set;
 mod provider;
+mod report;
 mod separation;
 mod settings;
 mod store;
 mod text;
 
 pub use self::{
-    checker::{Checker, Progress, Report, Summary},
+    checker::Checker,
     finding::{Check, Finding, Status},
     health::{EndpointHealth, Health, health, own_health},
+    report::{Progress, Report, Summary},
 };
 
 #[doc(hidden)]

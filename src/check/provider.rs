@@ -3,7 +3,6 @@
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    checker::Reporter,
     client, clock_skew,
     discovery::{self, Document, SEE_DISCOVERY},
     finding::{
@@ -11,6 +10,7 @@ use super::{
         ID_TOKEN_ALGORITHM, KEY_SET, PKCE, REFRESH, REQUEST_OBJECT, SCOPES, SIGN_OUT, TLS,
     },
     key_set,
+    report::Reporter,
     text::{SEE_CONFIGURATION, list, no_response, quoted},
 };
 use crate::{

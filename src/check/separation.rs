@@ -1,8 +1,8 @@
 //! Checks that the settings of another environment share nothing with these that they must not share.
 
 use super::{
-    checker::Reporter,
     finding::{Finding, SEPARATION},
+    report::Reporter,
     text::list,
 };
 use crate::config::{Partial, Problem, SealingKey, StoreUrl};

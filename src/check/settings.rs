@@ -1,8 +1,8 @@
 //! Checks of the settings themselves.
 
 use super::{
-    checker::Reporter,
     finding::{CONFIGURATION, COOKIES, ENVIRONMENT, Finding, REDIRECT_URI, Status},
+    report::Reporter,
     text::{SEE_CONFIGURATION, list},
 };
 use crate::config::{Config, Environment, Issuer, Partial, is_loopback};

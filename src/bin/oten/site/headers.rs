@@ -7,7 +7,7 @@ use axum::{
 };
 use axum_oten::{Config, config::Issuer};
 
-use super::Site;
+use super::state::Site;
 
 /// Headers of every response, besides the content security policy.
 const HEADERS: [(&str, &str); 4] = [

@@ -4,18 +4,13 @@ mod canonical_origin;
 mod headers;
 mod pages;
 mod probes;
+mod state;
 
-pub(crate) use self::{canonical_origin::canonical_origin, headers::provider_origin};
+pub(crate) use self::{canonical_origin::canonical_origin, headers::provider_origin, state::Site};
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::Request,
-    http::{HeaderValue, StatusCode},
-    middleware,
-    routing::get,
-};
+use axum::{Router, extract::Request, http::StatusCode, middleware, routing::get};
 use axum_oten::{Config, Oten, RedactedUri};
 use tokio_util::sync::CancellationToken;
 use tower_http::{
@@ -24,8 +19,8 @@ use tower_http::{
     trace::{DefaultOnRequest, DefaultOnResponse, TraceLayer},
 };
 use tracing::Level;
-use url::Url;
 
+use self::state::STYLESHEET;
 use crate::error::Error;
 
 // The site's own paths, besides the root and the library's routes.
@@ -33,7 +28,6 @@ const PROFILE: &str = "/profile";
 const ME: &str = "/api/me";
 const HEALTHZ: &str = "/healthz";
 const READYZ: &str = "/readyz";
-const STYLESHEET: &str = "/site.css";
 const ICON: &str = "/icon.svg";
 
 /// The maximum size of a request body in bytes. The forms of the site and the emulator are smaller.
@@ -42,16 +36,6 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a response may take. Calls to the provider take less, and so does a token refresh that
 /// waits for the lease of a process that died.
 const TIMEOUT: Duration = Duration::from_secs(20);
-
-/// The site: the library's handle, and what its pages show.
-#[derive(Debug)]
-pub(crate) struct Site {
-    oten: Oten,
-    stylesheet: String,
-    content_security_policy: HeaderValue,
-    /// Name and email address of the users that can sign in at the emulator.
-    users: Vec<(&'static str, &'static str)>,
-}
 
 impl Site {
     /// The home page lists `users`.
@@ -62,23 +46,6 @@ impl Site {
             oten,
             users,
         })
-    }
-
-    /// The URL of the home page.
-    pub(crate) fn url(&self) -> Url {
-        let mut url = self.oten.config().redirect_uri().clone();
-        url.set_path(&self.path("/"));
-        url.set_query(None);
-        url
-    }
-
-    /// A path of the site as the browser requests it.
-    pub(crate) fn path(&self, path: &str) -> String {
-        match (self.oten.config().base_path(), path) {
-            // A router nested at `/app` has a route for `/app`, but not for `/app/`.
-            (base, "/") if !base.is_empty() => base.to_owned(),
-            (base, path) => format!("{base}{path}"),
-        }
     }
 }
 

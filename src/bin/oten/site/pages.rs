@@ -18,7 +18,7 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
-use super::{STYLESHEET, Site};
+use super::state::{STYLESHEET, Site};
 
 const CSS: &str = include_str!("../../../../templates/demo/site.css");
 const ICON_SVG: &str = include_str!("../../../../templates/demo/icon.svg");
