@@ -68,7 +68,7 @@ pub struct EndpointHealth {
 pub async fn health(settings: Result<ConfigBuilder, ConfigError>) -> Result<Health, ConfigError> {
     let settings = settings?.examine();
     let Some((issuer, options)) = settings.issuer.clone().zip(settings.http.as_ref()) else {
-        return Err(settings.error_in(&["environment", "issuer", "proxy"]));
+        return Err(settings.error_in(&["environment", "issuer", "proxy", "ca_file"]));
     };
     let http = match HttpClient::new(options) {
         Ok(http) => http,
@@ -275,6 +275,32 @@ fn verdict(name: &str, status: StatusCode) -> (Status, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn health_ignores_invalid_settings_that_it_does_not_need() {
+        let settings = ConfigBuilder::from_toml(
+            "test.toml",
+            "issuer = 'http://127.0.0.1:1'\ninstances = 0\nclient_secret = ''\n",
+        );
+        let health = health(settings).await.unwrap();
+        assert_eq!(health.endpoints[0].name, DISCOVERY);
+        assert!(health.has_failed());
+    }
+
+    #[tokio::test]
+    async fn health_rejects_an_invalid_ca_file() {
+        let settings = ConfigBuilder::from_toml(
+            "test.toml",
+            "issuer = 'http://127.0.0.1:1'\nca_file = '/nonexistent/ca.pem'\n",
+        );
+        let error = health(settings).await.unwrap_err();
+        let keys: Vec<_> = error
+            .problems()
+            .iter()
+            .map(|problem| problem.key())
+            .collect();
+        assert_eq!(keys, ["ca_file"]);
+    }
 
     #[test]
     fn responses_are_judged_by_endpoint_and_status() {

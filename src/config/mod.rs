@@ -151,12 +151,12 @@ impl Config {
     /// The proxy for calls to the provider.
     #[must_use]
     pub fn proxy(&self) -> &Proxy {
-        &self.provider.proxy
+        &self.provider.http.proxy
     }
 
     /// The options for calls to the provider.
-    pub(crate) fn http_options(&self) -> HttpOptions {
-        self.provider.http_options(&self.issuer)
+    pub(crate) fn http_options(&self) -> &HttpOptions {
+        &self.provider.http
     }
 
     /// The absolute URL of the callback route. An https URL, or http on a loopback host.

@@ -5,11 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use url::Url;
 
-use super::{issuer::Issuer, refresh_policy::RefreshPolicy, store_url::StoreUrl};
-use crate::{
-    http::{CaCertificates, HttpOptions, Proxy},
-    seal::SealingKey,
-};
+use super::{refresh_policy::RefreshPolicy, store_url::StoreUrl};
+use crate::{http::HttpOptions, seal::SealingKey};
 
 /// The settings about the provider, apart from its issuer.
 #[derive(Clone, Debug)]
@@ -20,19 +17,8 @@ pub(super) struct ProviderSettings {
     pub(super) token_requests_per_minute: Option<u32>,
     pub(super) instances: u32,
     pub(super) ca_file: Option<PathBuf>,
-    /// The content of `ca_file`.
-    pub(super) ca_certificates: CaCertificates,
-    pub(super) proxy: Proxy,
-}
-
-impl ProviderSettings {
-    pub(super) fn http_options(&self, issuer: &Issuer) -> HttpOptions {
-        HttpOptions {
-            loopback: issuer.is_loopback(),
-            ca_certificates: self.ca_certificates.clone(),
-            proxy: self.proxy.clone(),
-        }
-    }
+    /// With the content of `ca_file`.
+    pub(super) http: HttpOptions,
 }
 
 /// The URLs and paths of the app.

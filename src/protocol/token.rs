@@ -105,7 +105,7 @@ impl TokenResponse {
 pub(crate) enum TokenError {
     #[error("the token endpoint is unreachable")]
     Unreachable(#[source] HttpError),
-    /// RFC 6585 section 4, or this process's own budget is exhausted.
+    /// RFC 6585 section 4.
     #[error("the token endpoint allows no more requests now (429)")]
     RateLimited { retry_after: Option<Duration> },
     /// RFC 6749 section 5.2.

@@ -5,7 +5,7 @@ use time::{Duration, OffsetDateTime};
 use tokio::{sync::Mutex, task::JoinHandle};
 
 use super::error::ProviderError;
-use crate::{audit::TARGET, clock::Clock};
+use crate::{audit::TARGET, clock::Clock, error::with_causes};
 
 /// The pause after a failed fetch, unless the provider asks for a longer one.
 const RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
@@ -77,7 +77,9 @@ impl<T: Send + Sync + 'static> Cache<T> {
             }
             if let Some((at, error)) = &*last_failure {
                 let pause = error.retry_after().unwrap_or_default().max(RETRY_INTERVAL);
-                if this.clock.now() - *at < pause {
+                let elapsed = this.clock.now() - *at;
+                // A negative time means that the clock was set back.
+                if !elapsed.is_negative() && elapsed < pause {
                     return Err(error.clone());
                 }
             }
@@ -98,7 +100,11 @@ impl<T: Send + Sync + 'static> Cache<T> {
                         Some(_) => "the cached document stays in use",
                         None => "no document is cached",
                     };
-                    tracing::warn!(target: TARGET, %error, "fetching a document failed; {fallback}");
+                    tracing::warn!(
+                        target: TARGET,
+                        error = with_causes(&error),
+                        "fetching a document failed; {fallback}"
+                    );
                     *last_failure = Some((now, error.clone()));
                     Err(error)
                 }
@@ -106,7 +112,41 @@ impl<T: Send + Sync + 'static> Cache<T> {
         })
     }
 
+    /// After the clock was set back, the age is unknown and the document counts as old.
     fn age(&self, cached: &Cached<T>) -> Duration {
-        self.clock.now() - cached.fetched_at
+        let age = self.clock.now() - cached.fetched_at;
+        if age.is_negative() {
+            Duration::MAX
+        } else {
+            age
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_clock_that_was_set_back_does_not_prolong_the_pause_after_a_failure() {
+        let clock = Clock::manual();
+        let cache = Arc::new(Cache::new(clock.clone()));
+        let failed_at = clock.now() + Duration::DAY;
+        *cache.last_failure.lock().await = Some((failed_at, ProviderError::UnknownKey));
+        let fetched = cache.refresh(|_, _| false, async { Ok(1) }).await;
+        assert_eq!(fetched, Ok(Arc::new(1)));
+    }
+
+    #[tokio::test]
+    async fn a_document_is_old_after_the_clock_was_set_back() {
+        let clock = Clock::manual();
+        let cache = Arc::new(Cache::new(clock.clone()));
+        cache.current.store(Some(Arc::new(Cached {
+            document: Arc::new(1),
+            fetched_at: clock.now() + Duration::DAY,
+        })));
+        let is_recent = |_: &_, age| age < Duration::HOUR;
+        let fetched = cache.refresh(is_recent, async { Ok(2) }).await;
+        assert_eq!(fetched, Ok(Arc::new(2)));
     }
 }

@@ -61,7 +61,7 @@ impl Provider {
     /// Returns the provider without calling it, so that an app starts while the provider is down.
     pub(crate) fn new(config: &Config, clock: Clock) -> Result<Self, HttpError> {
         let issuer = config.issuer().clone();
-        let http = HttpClient::new(&config.http_options())?;
+        let http = HttpClient::new(config.http_options())?;
         Ok(Self {
             issuer,
             http,

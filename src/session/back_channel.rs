@@ -14,7 +14,11 @@ use super::{
     Sessions, User,
     sessions::{SessionData, record_id, run_to_completion},
 };
-use crate::store::{RecordId, RecordKind, StoreError};
+use crate::{
+    audit::TARGET,
+    error::with_causes,
+    store::{RecordId, RecordKind, StoreError},
+};
 
 /// The number of searches for sessions that are created while the sessions of their user end.
 const SEARCHES: usize = 10;
@@ -173,7 +177,11 @@ impl Sessions {
     async fn remove_from_sets(&self, sets: &[RecordId], member: &str) {
         for set in sets {
             if let Err(error) = self.records.remove_member(set, member).await {
-                tracing::warn!(%error, "failed to remove an ended session from the index; it expires");
+                tracing::warn!(
+                    target: TARGET,
+                    error = with_causes(&error),
+                    "failed to remove an ended session from the index; it expires"
+                );
                 return;
             }
         }

@@ -19,6 +19,7 @@ use super::{
     sessions::{DATA_KEY, SessionData, SessionRecord, TokensId, record_id},
 };
 use crate::{
+    audit::TARGET,
     error::with_causes,
     store::{LoadedRecord, StoreError},
 };
@@ -254,7 +255,11 @@ impl RequestStore {
         if let Some((id, expires_at)) = extended {
             let id = record_id(id);
             if let Err(error) = self.sessions.records.touch(&id, expires_at).await {
-                tracing::warn!(%error, "failed to extend the expiry of a session");
+                tracing::warn!(
+                    target: TARGET,
+                    error = with_causes(&error),
+                    "failed to extend the expiry of a session"
+                );
             }
         }
     }

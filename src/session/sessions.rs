@@ -7,6 +7,8 @@ use tower_sessions::session::Id;
 
 use super::{Revoker, Tokens, User};
 use crate::{
+    audit::TARGET,
+    error::with_causes,
     secret::{Secret, exposed},
     store::{LoadedRecord, RecordId, RecordKind, Records, StoreError},
 };
@@ -219,7 +221,11 @@ impl Sessions {
     pub(super) async fn take_tokens(&self, TokensId(id): &TokensId) -> Option<Tokens> {
         let taken = Tokens::take(&self.records, id).await;
         taken.unwrap_or_else(|error| {
-            tracing::warn!(%error, "failed to remove the tokens of an ended session; they expire");
+            tracing::warn!(
+                target: TARGET,
+                error = with_causes(&error),
+                "failed to remove the tokens of an ended session; they expire"
+            );
             None
         })
     }

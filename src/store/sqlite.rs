@@ -4,7 +4,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -40,7 +40,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 
 const READERS: usize = 4;
 
-const OPEN_ATTEMPTS: u32 = 100;
+/// How long an open is repeated while other processes lock the file.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
 const OPEN_PAUSE: Duration = Duration::from_millis(20);
 
 /// A store in a SQLite file, shared by the processes of one machine.
@@ -114,10 +115,10 @@ impl Database {
         };
         // When several processes open a new file, one of them changes the journal mode and the
         // others receive `SQLITE_BUSY` without waiting.
-        let mut attempt = 1;
+        let deadline = Instant::now() + OPEN_TIMEOUT;
         loop {
             match database.create_tables().await {
-                Err(error) if is_busy(&error) && attempt < OPEN_ATTEMPTS => attempt += 1,
+                Err(error) if is_busy(&error) && Instant::now() < deadline => {}
                 created => return created.map(|()| database),
             }
             tokio::time::sleep(OPEN_PAUSE).await;
@@ -180,5 +181,26 @@ impl fmt::Debug for SqliteStore {
         f.debug_struct("SqliteStore")
             .field("path", &self.database.path)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn l8_opening_a_locked_file_fails_in_time() {
+        let name = format!("axum-oten-locked-{}", std::process::id());
+        let directory = std::env::temp_dir().join(name);
+        let path = directory.join("sessions.db");
+        drop(SqliteStore::open(&path).await.unwrap());
+        let options = SqliteConnectOptions::new().filename(&path);
+        let mut other = options.connect().await.unwrap();
+        let _transaction = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        let started = Instant::now();
+        let opened = SqliteStore::open(&path).await;
+        std::fs::remove_dir_all(directory).unwrap();
+        assert!(opened.is_err());
+        assert!(started.elapsed() < 2 * OPEN_TIMEOUT);
     }
 }

@@ -21,8 +21,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
     #[error(
-        "`oten.layer()` is missing: add `.layer(oten.layer())` to the router after the route and \
-         after `.merge(oten.routes())`"
+        "no layer of this `Oten` was applied: add `.layer(oten.layer())` outside the route, after \
+         `.merge(oten.routes())`, and use one `Oten` for both"
     )]
     MissingLayer,
     #[error("no user is signed in")]
@@ -68,6 +68,11 @@ pub(super) enum Error {
     AccessTokenUseless,
     #[error("the user's tokens cannot be refreshed and the grace period is over")]
     NotRefreshed { retry_after: Option<Duration> },
+    #[error(
+        "this process has used up its token requests for now; see `token_requests_per_minute` and \
+         `instances`"
+    )]
+    Budget { retry_after: Duration },
     #[error("the code exchange failed")]
     Token(#[from] TokenError),
     #[error("the ID token is rejected")]
@@ -140,6 +145,7 @@ impl Error {
             Self::NotRefreshed { .. } => Reason::NotRefreshed,
             Self::UnknownAttempt { .. } => Reason::UnknownSignIn,
             Self::SeveralSessionCookies => Reason::SeveralSessionCookies,
+            Self::Budget { .. } => Reason::TokenEndpointBusy,
             Self::Provider(error) => error.reason(),
             Self::Callback(error) => error.reason(),
             Self::Token(error) => error.reason(),
@@ -244,7 +250,7 @@ impl Error {
                 "Oten is not responding",
                 "Oten could not be reached to complete the sign-in. Please try again in a moment.",
             ),
-            Self::Token(TokenError::RateLimited { .. }) => (
+            Self::Budget { .. } | Self::Token(TokenError::RateLimited { .. }) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Oten is busy",
                 "Many people are signing in right now. Please try again in a moment.",
@@ -285,6 +291,7 @@ impl Error {
             ),
         }
     }
+
     fn next_step(&self) -> NextStep {
         match self {
             Self::NotSignedIn
@@ -293,6 +300,7 @@ impl Error {
             | Self::SeveralSessionCookies => NextStep::SignIn("Sign in"),
             Self::Provider(_)
             | Self::Callback(_)
+            | Self::Budget { .. }
             | Self::Token(_)
             | Self::IdToken(_)
             | Self::TooSlow => NextStep::SignIn("Try again"),
@@ -305,6 +313,7 @@ impl Error {
         match self {
             Self::NotRefreshed { retry_after }
             | Self::Token(TokenError::RateLimited { retry_after }) => *retry_after,
+            Self::Budget { retry_after } => Some(*retry_after),
             Self::Provider(error) => error.retry_after(),
             _ => None,
         }

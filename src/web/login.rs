@@ -17,8 +17,8 @@ use crate::{
     config::route,
     metric::{self, Login},
     protocol::{
-        AuthorizationRequest, CallbackParameters, ExpectedIdToken, TokenEndpoint, TokenError,
-        TokenResponse, verify_id_token,
+        AuthorizationRequest, CallbackParameters, ExpectedIdToken, TokenEndpoint, TokenResponse,
+        verify_id_token,
     },
     provider::ProviderMetadata,
     secret::Secret,
@@ -170,11 +170,9 @@ async fn complete(
         metadata.authorization_response_iss_parameter_supported(),
     )?;
     if let Some(budget) = &state.budget {
-        budget
-            .sign_in()
-            .map_err(|exhausted| TokenError::RateLimited {
-                retry_after: Some(exhausted.retry_after),
-            })?;
+        budget.sign_in().map_err(|exhausted| Error::Budget {
+            retry_after: exhausted.retry_after,
+        })?;
     }
     let endpoint = TokenEndpoint {
         http: state.provider.http(),

@@ -359,6 +359,7 @@ async fn d5_the_token_request_budget_is_kept() {
     }
     assert_eq!(site.emulator.calls(Token), before + 2);
     // The budget is exhausted: a sign-in gets 503 with `Retry-After`.
+    let log = Log::start();
     let mut late = site.browser();
     let authorization_url = late.start_login("/").await;
     let callback = late.approve(&authorization_url, "carol");
@@ -366,6 +367,9 @@ async fn d5_the_token_request_budget_is_kept() {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.header(header::RETRY_AFTER).is_some());
     assert_eq!(site.emulator.calls(Token), before + 2);
+    let refusal = log.refusal();
+    assert_eq!(refusal["reason"], "token_endpoint_busy");
+    assert!(refusal["cause"].contains("`token_requests_per_minute`"));
 }
 
 #[tokio::test]

@@ -621,6 +621,28 @@ async fn l6_a_failure_to_store_activity_fails_no_request() {
 }
 
 #[tokio::test]
+async fn l8_a_store_failure_that_fails_no_request_is_logged_with_its_cause() {
+    let log = Log::start();
+    let (site, store) = TestSite::builder().start_watched().await;
+    let mut browser = site.signed_in("alice").await;
+    site.clock.advance(60 * MINUTE);
+    store.fails(&[Asked::Touch, Asked::RemoveIf, Asked::RemoveMember]);
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    browser.post("/logout").await;
+    let text = log.text();
+    for message in [
+        "failed to extend the expiry of a session",
+        "failed to release a refresh lease",
+        "failed to remove an ended session from the index",
+    ] {
+        let mut lines = text.lines().filter(|line| line.contains(message));
+        let line = lines.next().unwrap_or_else(|| panic!("{message}: {text}"));
+        assert!(line.starts_with("axum_oten {"), "{line}");
+        assert!(line.contains("the disk is on fire"), "{line}");
+    }
+}
+
+#[tokio::test]
 async fn l6_sessions_expire_in_a_store_that_does_not_expire_records() {
     // The clock of this store stands still.
     let (store, clock) = (MemoryStore::default(), Clock::manual());

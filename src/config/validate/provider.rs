@@ -8,7 +8,7 @@ use crate::{
         raw::Given,
         settings::ProviderSettings,
     },
-    http::{CaCertificateError, CaCertificates},
+    http::{CaCertificateError, CaCertificates, HttpOptions},
 };
 
 pub(super) fn validate(
@@ -26,10 +26,24 @@ pub(super) fn validate(
         Some(Given::File(path)) => Some(path.clone()),
         _ => None,
     };
-    let ca_certificates = validator.optional(&keys::CA_FILE, certificates);
+    let ca_certificates = if validator.raw.is_set(&keys::CA_FILE) {
+        validator.optional(&keys::CA_FILE, certificates)
+    } else {
+        Some(CaCertificates::default())
+    };
     let proxy = validator.required(&keys::PROXY, |text| proxy(text, issuer));
-    let instances = validator.required(&keys::INSTANCES, count(1..=1_000))?;
-    if limit.is_some_and(|limit| instances > limit) {
+    let http = issuer.zip(ca_certificates).zip(proxy);
+    let http = http.map(|((issuer, ca_certificates), proxy)| HttpOptions {
+        loopback: issuer.is_loopback(),
+        ca_certificates,
+        proxy,
+    });
+    validator.partial.http.clone_from(&http);
+    let instances = validator.required(&keys::INSTANCES, count(1..=1_000));
+    if instances
+        .zip(limit)
+        .is_some_and(|(instances, limit)| instances > limit)
+    {
         validator.warning(
             &keys::INSTANCES,
             "is larger than the provider's limit on token requests per minute",
@@ -37,17 +51,14 @@ pub(super) fn validate(
              limit raised and set `token_requests_per_minute`.",
         );
     }
-    let settings = ProviderSettings {
+    Some(ProviderSettings {
         end_session_endpoint,
         revocation_endpoint,
         token_requests_per_minute: limit,
-        instances,
+        instances: instances?,
         ca_file,
-        ca_certificates: ca_certificates.unwrap_or_default(),
-        proxy: proxy?,
-    };
-    validator.partial.http = issuer.map(|issuer| settings.http_options(issuer));
-    Some(settings)
+        http: http?,
+    })
 }
 
 fn certificates(pem: &str) -> Result<CaCertificates, Invalid> {

@@ -1,6 +1,8 @@
 use std::time::Duration;
 
 use crate::{
+    audit::TARGET,
+    error::with_causes,
     http::CALL_TIMEOUT,
     secret::Secret,
     store::{RecordId, RecordKind, Records, StoreError},
@@ -36,7 +38,11 @@ impl RefreshLease {
     pub(super) async fn release(self, records: &Records) {
         let owner = self.owner.expose().as_bytes();
         if let Err(error) = records.remove_if(&self.id, owner).await {
-            tracing::warn!(%error, "failed to release a refresh lease; it expires within 15 seconds");
+            tracing::warn!(
+                target: TARGET,
+                error = with_causes(&error),
+                "failed to release a refresh lease; it expires within 15 seconds"
+            );
         }
     }
 }

@@ -142,7 +142,11 @@ impl Refresh {
             // If this fails, the next request starts a refresh early and finds fresh tokens.
             let noted = self.refresher.sessions.note_refresh(session, due_at).await;
             if let Err(error) = noted {
-                tracing::debug!(%error, "failed to store when the next token refresh is due");
+                tracing::debug!(
+                    target: TARGET,
+                    error = with_causes(&error),
+                    "failed to store when the next token refresh is due"
+                );
             }
         }
         outcome
