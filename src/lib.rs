@@ -70,9 +70,6 @@
 //!
 //! # Modules
 //!
-//! Modules are layered: each depends only on those listed above it and receives everything else as
-//! an argument.
-//!
 //! | module | contents |
 //! |---|---|
 //! | [`Clock`], [`Secret`], [`jose`], [`audit`], `metric` | foundations: time, secrets, signed JSON, events, metrics |
@@ -85,7 +82,7 @@
     feature = "check",
     doc = "| [`check`] | checks of the configuration, the provider, the client and the store |"
 )]
-//! | [`web`] | the layer, routes, extractors and pages; the only module that uses axum |
+//! | [`web`] | layers, routes, extractors and error pages |
 #![cfg_attr(
     feature = "emulator",
     doc = "| [`emulator`] | an emulated Oten for development and tests; uses the foundations only |"
@@ -110,6 +107,7 @@
 //!
 //! | crate | types |
 //! |---|---|
+//! | [`async_trait` 0.1](https://docs.rs/async-trait/0.1) | the attribute on implementations of [`OtenStore`](store::OtenStore) |
 //! | [`axum` 0.8](https://docs.rs/axum/0.8) | `Router`, `Response`, extractor traits |
 //! | [`bytes` 1](https://docs.rs/bytes/1), [`http-body` 1](https://docs.rs/http-body/1) | `Bytes`, `Body` as bounds of the layers |
 //! | [`http` 1](https://docs.rs/http/1) | `Request`, `Uri` |

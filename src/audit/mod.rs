@@ -62,6 +62,10 @@
 //!   `client_id`, `client_type` and `jar`;
 //! - each warning of the configuration;
 //! - failures to fetch the provider's discovery document or key set;
+//! - a refreshed ID token whose key could not be fetched in time;
+//! - failures of the session store that fail no request, and records that cannot be parsed;
+//! - a session store or provider that fails the readiness check;
+//! - token refreshes and revocations that are unfinished at shutdown;
 //! - a panic in the [`AuditLog`].
 
 mod event;

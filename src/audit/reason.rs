@@ -81,7 +81,7 @@ reasons! {
         "An access token expired within a minute of signing in.",
         "Ask Oten to extend the lifetime of the client's access tokens.";
     NotRefreshed = "not_renewed",
-        "The tokens could not be refreshed, and the grace period is over.",
+        "The tokens could not be refreshed in time.",
         "Look for the cause in earlier `refresh_failed` events. `refresh_grace` sets the period.";
     Forbidden = "forbidden",
         "The user is not allowed to make this request.",

@@ -19,9 +19,9 @@ use crate::{
 
 /// Runs all checks.
 ///
-/// [`run`](Self::run) fetches the provider's discovery document and key set, and sends one token
-/// request with an invalid code, which counts against the client's limit. It writes one record to the
-/// store and removes it. It does not create a missing SQLite file.
+/// [`run`](Self::run) fetches the provider's discovery document and key set. It sends a token request
+/// with an invalid code, up to three times if the provider is busy; each counts against the client's
+/// limit. It writes one record to the store and removes it. It does not create a missing SQLite file.
 #[must_use = "a checker does nothing until `run` is called"]
 pub struct Checker {
     settings: Partial,
@@ -105,7 +105,7 @@ impl Checker {
         report.waiting_for("the session store");
         let store = store.await;
         for finding in store.unwrap_or_else(|_| {
-            [&STORE, &SEALING].map(|check| check.skipped("the process is exiting"))
+            [&STORE, &SEALING].map(|check| check.skipped("the check was aborted"))
         }) {
             report.found(finding);
         }

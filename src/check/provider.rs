@@ -117,7 +117,7 @@ async fn join(task: Option<Task>, check: &'static Check, skip_reason: &str) -> F
         return check.skipped(skip_reason);
     };
     task.await
-        .unwrap_or_else(|_| check.skipped("the process is exiting"))
+        .unwrap_or_else(|_| check.skipped("the check was aborted"))
 }
 
 fn code_flow(document: &Document, _: &Partial) -> Finding {

@@ -116,10 +116,10 @@ impl ConfigBuilder {
         sources(Some(file), env::vars_os()).map(|raw| Self { raw })
     }
 
-    /// Creates a builder with the values of a TOML text, such as one compiled into the program, and
-    /// without those of the environment.
+    /// Creates a builder from a TOML string, such as one compiled into the program. Ignores the
+    /// environment.
     ///
-    /// Problems refer to the text as `name`. Relative paths in the text are relative to the folder of
+    /// Problems refer to the string as `name`. Relative paths in it are relative to the folder of
     /// `name`.
     ///
     /// ```
@@ -138,7 +138,7 @@ impl ConfigBuilder {
     ///
     /// # Errors
     ///
-    /// Returns [`ConfigError`] if the text is not TOML.
+    /// Returns [`ConfigError`] if the string is not TOML.
     pub fn from_toml(name: impl AsRef<Path>, text: &str) -> Result<Self, ConfigError> {
         let path = name.as_ref();
         let no_variables: [(&str, &str); 0] = [];
@@ -241,7 +241,7 @@ impl ConfigBuilder {
 
     /// Sets the number of token requests per minute that the provider accepts from this client.
     /// Defaults to the limit of Oten's environment: 60 in production, 120 in the sandbox, and none
-    /// for another issuer.
+    /// for another issuer. From 1 to 1,000,000.
     pub fn token_requests_per_minute(self, requests: u32) -> Self {
         self.text(&keys::TOKEN_REQUESTS_PER_MINUTE, requests.to_string())
     }
@@ -297,6 +297,8 @@ impl ConfigBuilder {
 
     /// Sets the local path to go to after sign-in if no page was requested, as browsers see it, such
     /// as `/app/welcome`. Defaults to the app's root.
+    ///
+    /// Must begin with one slash; special characters must be percent-encoded.
     pub fn home(self, path: impl Into<String>) -> Self {
         self.text(&keys::HOME, path)
     }
@@ -386,7 +388,7 @@ impl ConfigBuilder {
     }
 
     /// Sets the lifetime of a signed authorization request, 10 to 300 seconds. Defaults to 120
-    /// seconds.
+    /// seconds. In whole seconds; [`build`](Self::build) rejects fractions.
     ///
     /// If it is too short, sign-in fails on servers whose clock is wrong.
     pub fn request_object_lifetime(self, lifetime: Duration) -> Self {
@@ -395,13 +397,15 @@ impl ConfigBuilder {
 
     /// Sets the time without a request after which a session expires, from a minute up to
     /// [`session_lifetime`](Self::session_lifetime). Defaults to 12 hours.
+    ///
+    /// In whole seconds; [`build`](Self::build) rejects fractions.
     pub fn session_idle(self, idle: Duration) -> Self {
         self.text(&keys::SESSION_IDLE, format_duration(idle))
     }
 
     /// Sets the maximum lifetime of a session, from a minute to 365 days. Defaults to 7 days.
     ///
-    /// A stolen cookie is valid for as long.
+    /// A stolen cookie is valid for as long. In whole seconds; [`build`](Self::build) rejects fractions.
     pub fn session_lifetime(self, lifetime: Duration) -> Self {
         self.text(&keys::SESSION_LIFETIME, format_duration(lifetime))
     }
@@ -448,12 +452,14 @@ impl ConfigBuilder {
     /// Sets how long signed-in users keep access while the provider cannot refresh their tokens, up
     /// to an hour. Defaults to 5 minutes.
     ///
-    /// With zero, an outage of the provider is immediately an outage of the app.
+    /// With zero, an outage of the provider is immediately an outage of the app. In whole seconds;
+    /// [`build`](Self::build) rejects fractions.
     pub fn refresh_grace(self, grace: Duration) -> Self {
         self.text(&keys::REFRESH_GRACE, format_duration(grace))
     }
 
-    /// Sets the start of the session cookie's name, at most 32 characters. Defaults to `oten`.
+    /// Sets the prefix of the cookies' names: at most 32 characters of a token (RFC 9110 section
+    /// 5.6.2), not beginning with `__`. Defaults to `oten`.
     ///
     /// Two apps on one host need different names, because browsers send cookies to every port.
     pub fn cookie_name(self, name: impl Into<String>) -> Self {

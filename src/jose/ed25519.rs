@@ -73,11 +73,11 @@ impl Ed25519KeyPair {
     }
 
     /// Returns the private key as PKCS#8 PEM.
-    ///
-    /// # Panics
-    ///
-    /// Never: 32 bytes always have a PKCS#8 form.
     #[must_use]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "32 bytes always have a PKCS#8 form"
+    )]
     pub fn to_pem(&self) -> Zeroizing<String> {
         // Version 1, without the public key, is the version that OpenSSL writes and all tools read.
         let bytes = KeypairBytes {
@@ -174,11 +174,11 @@ impl Ed25519PublicKey {
     }
 
     /// Returns the key as PEM, the format for Oten's developer portal.
-    ///
-    /// # Panics
-    ///
-    /// Never: a public key always has a PEM form.
     #[must_use]
+    #[expect(
+        clippy::missing_panics_doc,
+        reason = "a public key always has a PEM form"
+    )]
     pub fn to_pem(&self) -> String {
         self.key
             .to_public_key_pem(LineEnding::LF)

@@ -1,5 +1,4 @@
-//! The OAuth and OpenID Connect messages between a client and Oten, one per file: authorization
-//! requests and responses, token requests, ID tokens, logout, revocation, error codes.
+//! OAuth 2.0 and OpenID Connect messages. The public part is [`ErrorCode`].
 //!
 //! ```
 //! use axum_oten::protocol::ErrorCode;

@@ -22,8 +22,8 @@ pub enum ProviderError {
         /// How long the provider asks to wait, from the `Retry-After` of its response.
         retry_after: Option<Duration>,
     },
-    /// The process stopped during the fetch.
-    #[error("the provider's document was not fetched because this process is stopping")]
+    /// The task that fetched the document was aborted or panicked.
+    #[error("the task that fetched the provider's document was aborted")]
     Aborted,
     /// The issuer is not a URL, so it has no discovery document.
     #[error("the issuer is not a URL; write it like `https://account.oten.com`")]

@@ -1,9 +1,9 @@
-//! The provider's endpoints and keys: documented tables, discovery, JWK sets.
+//! The provider's metadata: endpoints, supported features, and the errors of fetching them.
 //!
 //! ```
 //! use axum_oten::{config::Environment, provider::ProviderMetadata};
 //!
-//! // The documented endpoints of an environment stand in while discovery is unreachable:
+//! // The documented endpoints of an environment are used while discovery is unreachable:
 //! let sandbox = ProviderMetadata::from_environment(Environment::Sandbox);
 //! assert_eq!(sandbox.issuer(), "https://account.sbx.oten.dev");
 //! assert!(sandbox.code_challenge_methods_supported().iter().any(|method| method == "S256"));
@@ -78,7 +78,7 @@ impl Provider {
     /// Returns the metadata from the cache, or else from the provider.
     ///
     /// Metadata that is too old is fetched again in the background. While one of Oten's environments
-    /// is unreachable and nothing is cached, its documented endpoints stand in.
+    /// is unreachable and nothing is cached, its documented endpoints are used.
     pub(crate) async fn metadata(&self) -> Result<Arc<ProviderMetadata>, ProviderError> {
         if let Some(cached) = self.metadata.get(MAX_AGE, self.fetch_metadata()) {
             return Ok(cached);
@@ -141,7 +141,7 @@ impl Provider {
 impl ProviderMetadata {
     /// Fetches the metadata of the configured provider.
     ///
-    /// While one of Oten's environments is unreachable, its documented endpoints stand in. An app
+    /// While one of Oten's environments is unreachable, its documented endpoints are used. An app
     /// with an [`Oten`](crate::Oten) calls
     /// [`Oten::provider_metadata`](crate::Oten::provider_metadata), which caches.
     ///
@@ -209,7 +209,7 @@ mod tests {
     use crate::config::Environment;
 
     #[test]
-    fn d2_documented_endpoints_stand_in_for_an_unreachable_provider_only() {
+    fn d2_documented_endpoints_are_used_only_for_an_unreachable_provider() {
         let issuer = Issuer::Environment(Environment::Sandbox);
         let unreachable = ProviderError::unreachable("x", &HttpError::TimedOut);
         assert!(documented(&issuer, unreachable).is_ok());

@@ -11,6 +11,10 @@ use time::OffsetDateTime;
 /// `Option<User>` is `None` instead. See [`UserRejection`](crate::web::UserRejection) for all
 /// responses.
 ///
+/// `Option<User>` reads the session only and never refreshes tokens. A user who was disabled at the
+/// provider therefore stays visible there until `User`, [`AccessToken`](crate::AccessToken) or
+/// [`require_login`](crate::Oten::require_login) refreshes the tokens.
+///
 /// ```
 /// use axum_oten::User;
 ///

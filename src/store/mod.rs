@@ -83,11 +83,14 @@ use time::OffsetDateTime;
 ///   if the store removes it later.
 /// - **Acknowledged writes are visible** to every operation that starts afterwards.
 ///
+/// The methods are asynchronous through [`async_trait`](https://docs.rs/async-trait/0.1):
+/// implementations need the attribute `#[async_trait]`.
+///
 /// The crate abandons an operation that takes longer than 2 seconds. Values take a few hundred
 /// bytes to a few KiB; a session record also contains the data that the app stores in its session.
 ///
-/// Every operation returns [`StoreError`] if the store cannot be reached or fails. A write that
-/// returned an error may or may not have taken effect.
+/// Every operation returns [`StoreError`] if the store cannot be reached or fails. It is then unknown
+/// whether a write has taken effect.
 #[async_trait]
 pub trait OtenStore: Debug + Send + Sync + 'static {
     /// Inserts a record and returns `true`, or returns `false` and changes nothing if a record
@@ -95,7 +98,7 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store fails; whether the record was inserted is then unknown.
+    /// [`StoreError`] if the store fails.
     async fn insert(
         &self,
         key: &RecordKey,
@@ -119,7 +122,7 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store fails; whether the record was replaced is then unknown.
+    /// [`StoreError`] if the store fails.
     async fn replace(
         &self,
         key: &RecordKey,
@@ -133,7 +136,7 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store fails; which expiry the record has is then unknown.
+    /// [`StoreError`] if the store fails.
     async fn touch(&self, key: &RecordKey, expires_at: OffsetDateTime) -> Result<bool, StoreError>;
 
     /// Removes a record and returns its value, or `None` if it does not exist. Of concurrent
@@ -141,15 +144,17 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store fails; whether the record was removed is then unknown.
+    /// [`StoreError`] if the store fails.
     async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// Removes the record only if it still holds `value`, so a holder never deletes a successor's
-    /// record. Returns whether the record was removed.
+    /// Removes the record only if its value equals `value`, and returns whether it was removed.
+    ///
+    /// It releases a lease: an owner whose lease has expired must not remove the lease of the next
+    /// owner.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store fails; whether the record was removed is then unknown.
+    /// [`StoreError`] if the store fails.
     async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError>;
 
     /// Adds a member to a set until `expires_at`, or changes the expiry of an existing member.
@@ -159,7 +164,7 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store fails; whether the member was added is then unknown.
+    /// [`StoreError`] if the store fails.
     async fn add_member(
         &self,
         set: &RecordKey,
@@ -179,7 +184,7 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store fails; whether the member was removed is then unknown.
+    /// [`StoreError`] if the store fails.
     async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError>;
 
     /// Returns whether records leave the process, for example to a file or a server.

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::{OtenStore, RecordKey, StoreError};
 use crate::{
-    audit::{AuditTrail, EventKind},
+    audit::{AuditTrail, EventKind, TARGET},
     clock::Clock,
     metric::{self, StoreFailure},
     seal::{AssociatedData, Sealer},
@@ -56,8 +56,8 @@ impl RecordKind {
     ///
     /// A session contains no secret: its content neither signs a user in nor authorizes a call, and
     /// its tokens are sealed in a record of their own. **The app's data and the user's claims are
-    /// stored in plain text.** A request of a signed-in user therefore needs no decryption, and a
-    /// changed key signs no user out.
+    /// stored in plain text.** A request of a signed-in user therefore needs no decryption, and
+    /// changing the key does not sign users out.
     fn is_sealed(self) -> bool {
         match self {
             Self::Session
@@ -96,7 +96,8 @@ impl RecordId {
 }
 
 /// The store as this crate uses it: records are JSON, sealed if they contain secrets. Every
-/// operation is limited in time, and this process's clock decides when records expire.
+/// operation is limited in time. `load` treats records as absent that have expired by this process's
+/// clock.
 #[derive(Clone, Debug)]
 pub(crate) struct Records(Arc<Inner>);
 
@@ -160,7 +161,7 @@ impl Records {
         &self.0.clock
     }
 
-    /// Inserts a record under a new random ID of at least 128 bits.
+    /// Inserts a record. `id` must be new: at least 128 random bits.
     pub(crate) async fn insert_new(
         &self,
         id: &RecordId,
@@ -361,6 +362,7 @@ fn parse<T: DeserializeOwned>(kind: RecordKind, value: &[u8]) -> Option<T> {
     let parsed = serde_json::from_slice(value).ok();
     if parsed.is_none() {
         tracing::warn!(
+            target: TARGET,
             kind = kind.name(),
             "ignored a record in the session store that cannot be parsed"
         );

@@ -66,7 +66,10 @@ pub(super) enum Error {
          lifetime is too short"
     )]
     AccessTokenUseless,
-    #[error("the user's tokens cannot be refreshed and the grace period is over")]
+    #[error(
+        "the user's tokens could not be refreshed, and the access token or the grace period has \
+         expired"
+    )]
     NotRefreshed { retry_after: Option<Duration> },
     #[error(
         "this process has used up its token requests for now; see `token_requests_per_minute` and \

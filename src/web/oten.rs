@@ -40,8 +40,8 @@ use crate::{
 pub struct Oten(Arc<State>);
 
 impl Oten {
-    /// Sets up signing in. Makes no calls to the provider: the app starts even if the provider is
-    /// down.
+    /// Checks that the store suits the environment and creates the HTTP client. Makes no calls to
+    /// the provider, so the app starts even if the provider is down.
     ///
     /// # Errors
     ///
@@ -343,7 +343,7 @@ impl OtenBuilder {
         self
     }
 
-    /// Sets up signing in.
+    /// Creates the [`Oten`].
     ///
     /// # Errors
     ///

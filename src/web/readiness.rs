@@ -16,7 +16,8 @@ use crate::{audit::TARGET, error::with_causes, provider::Provider, store::Record
 pub struct Readiness {
     /// The session store: the check writes, reads and removes a record.
     pub store: DependencyStatus,
-    /// The provider: the check fetches the discovery document if the cached one is 30 seconds old.
+    /// The provider: the check fetches the discovery document if the cached one is at least 30 seconds
+    /// old.
     pub provider: DependencyStatus,
 }
 

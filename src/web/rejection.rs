@@ -230,8 +230,8 @@ macro_rules! rejection {
             NotSignedIn(ErrorResponse),
             /// The session store is down: 503 with `Retry-After`. The session cookie stays as it is.
             StoreUnavailable(ErrorResponse),
-            /// The provider does not refresh the tokens and the grace period is over: 503 with
-            /// `Retry-After`.
+            /// The tokens could not be refreshed, and the access token or the grace period has
+            /// expired: 503 with `Retry-After`.
             NotRefreshed(ErrorResponse),
             $($(#[$variant_meta])* $variant(ErrorResponse),)*
         }

@@ -37,6 +37,6 @@ pub(crate) enum RefreshOutcome {
     },
     /// The store failed.
     StoreDown(Arc<StoreError>),
-    /// No outcome was known within the lifetime of a lease.
+    /// The refresh did not complete within the lifetime of a lease, or its task panicked.
     TimedOut,
 }
