@@ -275,6 +275,7 @@ fn verdict(name: &str, status: StatusCode) -> (Status, String) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Problem;
 
     #[tokio::test]
     async fn health_ignores_invalid_settings_that_it_does_not_need() {
@@ -294,11 +295,7 @@ mod tests {
             "issuer = 'http://127.0.0.1:1'\nca_file = '/nonexistent/ca.pem'\n",
         );
         let error = health(settings).await.unwrap_err();
-        let keys: Vec<_> = error
-            .problems()
-            .iter()
-            .map(|problem| problem.key())
-            .collect();
+        let keys: Vec<_> = error.problems().iter().map(Problem::key).collect();
         assert_eq!(keys, ["ca_file"]);
     }
 

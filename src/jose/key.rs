@@ -177,10 +177,6 @@ impl Ed25519PublicKey {
     /// Returns the key that verifies signatures.
     #[doc(hidden)]
     #[must_use]
-    #[expect(
-        clippy::missing_panics_doc,
-        reason = "a weak key is rejected when it is read"
-    )]
     pub fn verifying_key(&self) -> VerifyingKey {
         VerifyingKey::ed25519(self.as_bytes()).expect("a weak key is rejected when it is read")
     }
