@@ -50,7 +50,8 @@
 //! A guest who opens `/admin` is redirected to `/login`. This route stores a login attempt and
 //! redirects the browser to Oten with a signed request. Oten redirects back to `/callback` with a
 //! code, which is exchanged for tokens. The ID token is verified and the user gets a new session.
-//! Later requests cost one store read: no call to Oten and no signature check.
+//! Later requests read the session with one store read. Oten is called only when the access token is
+//! about to expire.
 //!
 //! # Guide
 //!
@@ -159,7 +160,8 @@ pub use self::{
     web::{AccessToken, Oten, RedactedUri, UserSession},
 };
 
-/// The session crate: the layer inserts its [`Session`](tower_sessions::Session) into each request.
+/// Re-export of `tower_sessions`. The layer inserts its [`Session`](tower_sessions::Session) into each
+/// request.
 pub use tower_sessions;
 
 /// The README's examples, compiled.

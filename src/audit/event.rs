@@ -271,7 +271,7 @@ macro_rules! events {
                 }
             }
 
-            /// Returns a description of the event and its fields, for people.
+            /// Returns a description of the event and its fields.
             #[must_use]
             pub fn description(self) -> &'static str {
                 match self {
@@ -299,8 +299,8 @@ events! {
         "A user signed out, or the app ended the session.";
     BackChannelLogout = "back_channel_logout", [Info], ["correlation_id", "subject", "sessions"],
         "the provider signed a user out",
-        "The provider ended `sessions` sessions, possibly none. `subject` is absent if the logout \
-         token names an unknown session.";
+        "The provider sent a logout token. `sessions` is the number of sessions that it ended, which \
+         can be 0. `subject` is absent if the logout token names an unknown session.";
     Refused = "refused", [Debug, Warn, Error], ["correlation_id", "reason", "status", "cause"],
         "a request was rejected",
         "A request was rejected or denied. `reason` is a code of `Reason`, `cause` the error with its \
@@ -308,8 +308,8 @@ events! {
          the provider is at fault. A request that did not pass through the layer has no \
          `correlation_id` and is only logged.";
     FreshStart = "fresh_start", [Warn], ["correlation_id"],
-        "a callback matches no login attempt of this browser; the login is restarted",
-        "A callback matched no login attempt of its browser, and the login was restarted: the \
+        "a callback matches no login attempt of this browser; the sign-in is restarted",
+        "A callback matched no login attempt of its browser, and the sign-in was restarted: the \
          callback was late, opened again, or forged.";
     Refreshed = "refreshed", [Info], ["correlation_id", "subject"],
         "a user's tokens were refreshed",

@@ -58,7 +58,7 @@
 //! Lines about the program itself have the same target, but no field `event`, and are not passed to
 //! the [`AuditLog`]:
 //!
-//! - "signing in with Oten is set up", when [`Oten`](crate::Oten) is built, with the fields `issuer`,
+//! - "sign-in with Oten is configured", when [`Oten`](crate::Oten) is built, with the fields `issuer`,
 //!   `client_id`, `client_type` and `jar`;
 //! - each warning of the configuration;
 //! - failures to fetch the provider's discovery document or key set;

@@ -73,13 +73,13 @@ reasons! {
         "See `cause` for what is missing, and correct the app.";
     NotSignedIn = "not_signed_in",
         "A request without a session asked for a protected resource.",
-        "No action needed: the client has to sign in.";
+        "No action needed: the user has to sign in.";
     AccessTokenEnded = "access_token_ended",
         "The access token has expired, and the session has no refresh token.",
         "No action needed. If it happens often, enable refresh tokens for the client.";
     AccessTokenUseless = "access_token_useless",
         "An access token expired within a minute of signing in.",
-        "Ask Oten to extend the lifetime of the client's access tokens.";
+        "Ask the provider to extend the lifetime of the client's access tokens.";
     NotRefreshed = "not_renewed",
         "The tokens could not be refreshed in time.",
         "Look for the cause in earlier `refresh_failed` events. `refresh_grace` sets the period.";
@@ -97,7 +97,7 @@ reasons! {
         "Check the store that `session_store` names.";
     ProviderDown = "provider_down",
         "The provider's discovery document or key set could not be fetched.",
-        "Check that Oten is up and that this machine can reach it.";
+        "Check that the provider is up and that this machine can reach it.";
     ProviderSlow = "provider_slow",
         "The provider took too long to complete a sign-in.",
         "Check the provider's response times and the network in between.";
@@ -106,7 +106,7 @@ reasons! {
         "Check which server answers at the issuer's address; often it is a proxy or captive portal.";
     IssuerMismatch = "issuer_mismatch",
         "The discovery document names another issuer.",
-        "Correct `environment` or `issuer`. If both are right, suspect interception.";
+        "Correct `environment` or `issuer`. If both are correct, the connection may be intercepted.";
     InsecureEndpoint = "insecure_endpoint",
         "The discovery document names an endpoint without https.",
         "Report it to the provider.";
@@ -114,17 +114,17 @@ reasons! {
         "An ID token is signed with a key that the provider does not publish.",
         "If it lasts longer than a minute, report it to the provider.";
     UnknownSignIn = "unknown_sign_in",
-        "A callback matches no login attempt of its browser, even after a restarted login.",
+        "A callback matches no login attempt of its browser, even after the sign-in was restarted.",
         "See `cause` for the cookies. Look for a second host name or a layer that rewrites cookies.";
     SeveralSessionCookies = "several_session_cookies",
         "A callback came with two session cookies.",
         "Serve the site at the root of its own host, or set a different `cookie_name`.";
     CallbackTooLong = "callback_too_long",
         "The query of a callback is longer than any that the provider sends.",
-        "No action needed: most likely an attack or a broken client.";
+        "No action needed: most likely an attack or a faulty browser or script.";
     CallbackNotUtf8 = "callback_not_utf8",
         "The query of a callback is not UTF-8.",
-        "No action needed: most likely an attack or a broken client.";
+        "No action needed: most likely an attack or a faulty browser or script.";
     CallbackRepeatedParameter = "callback_repeated_parameter",
         "A callback has a parameter twice.",
         "No action needed, unless a proxy rewrites queries.";
@@ -160,7 +160,7 @@ reasons! {
         "See `cause` for the setting to compare with Oten's developer portal.";
     TokenEndpointDown = "token_endpoint_down",
         "The token endpoint cannot be reached.",
-        "Check that Oten is up and that this machine can reach it.";
+        "Check that the provider is up and that this machine can reach it.";
     TokenEndpointBusy = "token_endpoint_busy",
         "The client has used up its token requests for now.",
         "Ask for a higher limit, or correct `token_requests_per_minute` and `instances`.";
@@ -172,7 +172,7 @@ reasons! {
         "Report it to the provider.";
     IdTokenSignature = "id_token_signature",
         "The signature of an ID token is invalid.",
-        "Report it to the provider, and suspect interception.";
+        "Report it to the provider: the connection may be intercepted.";
     IdTokenMisshapen = "id_token_misshapen",
         "An ID token lacks a required claim, or a claim has the wrong type.",
         "Report it to the provider.";
@@ -181,7 +181,7 @@ reasons! {
         "Report it to the provider.";
     IdTokenIss = "id_token_iss",
         "The `iss` of an ID token is another issuer.",
-        "Correct `environment` or `issuer`. If both are right, suspect interception.";
+        "Correct `environment` or `issuer`. If both are correct, the connection may be intercepted.";
     IdTokenAud = "id_token_aud",
         "The `aud` of an ID token is not this client alone.",
         "Correct `client_id`. If it is right, suspect an attack.";
@@ -199,13 +199,13 @@ reasons! {
         "Synchronize this machine's clock.";
     IdTokenNonce = "id_token_nonce",
         "The `nonce` of an ID token belongs to another login attempt.",
-        "No action needed: most likely an attack or a broken client.";
+        "No action needed: most likely an attack or a faulty browser or script.";
     IdTokenSub = "id_token_sub",
         "The `sub` of an ID token is invalid, or differs from the one at sign-in.",
         "Report it to the provider.";
     IdTokenAtHash = "id_token_at_hash",
         "The `at_hash` of an ID token does not match the access token.",
-        "Report it to the provider, and suspect interception.";
+        "Report it to the provider: the connection may be intercepted.";
     IdTokenAuthTime = "id_token_auth_time",
         "The `auth_time` of an ID token is missing, in the future, or older than `max_age`.",
         "No action needed. If every sign-in fails, report it to the provider.";
@@ -217,7 +217,7 @@ reasons! {
         "Check the session store and the network to the provider.";
     LogoutTokenSignature = "logout_token_signature",
         "The signature of a logout token is invalid.",
-        "No action needed: most likely an attack or a broken client.";
+        "No action needed: most likely an attack or a faulty browser or script.";
     LogoutTokenUnknownKey = "logout_token_unknown_key",
         "A logout token is signed with a key that the provider does not publish.",
         "If it lasts longer than a minute, report it to the provider.";
@@ -226,13 +226,13 @@ reasons! {
         "Report it to the provider.";
     LogoutTokenTyp = "logout_token_typ",
         "A back-channel logout request has another type of token in place of the logout token.",
-        "No action needed: most likely an attack or a broken client.";
+        "No action needed: most likely an attack or a faulty browser or script.";
     LogoutTokenNonce = "logout_token_nonce",
         "A logout token has a `nonce`, so it may be an ID token.",
-        "No action needed: most likely an attack or a broken client.";
+        "No action needed: most likely an attack or a faulty browser or script.";
     LogoutTokenEvents = "logout_token_events",
         "The `events` of a logout token do not contain a back-channel logout.",
-        "No action needed: most likely an attack or a broken client.";
+        "No action needed: most likely an attack or a faulty browser or script.";
     LogoutTokenIss = "logout_token_iss",
         "The `iss` of a logout token is another issuer.",
         "Correct `environment` or `issuer`. If both are right, suspect an attack.";
@@ -256,7 +256,7 @@ reasons! {
         "Report it to the provider.";
     LogoutTokenReplayed = "logout_token_replayed",
         "A logout token was used before.",
-        "No action needed. If it happens often, suspect that logout tokens are intercepted.";
+        "No action needed. If it happens often, logout tokens may be intercepted.";
 }
 
 impl fmt::Display for Reason {

@@ -269,7 +269,8 @@ keys! {
     SCOPES: "scopes", List, "openid profile email",
         "The scopes to request; must include `openid`.";
     JAR: "jar", Text, "HS256",
-        "How a confidential client signs its authorization requests: `HS256`, `EdDSA` or `off`.";
+        "How a confidential client signs its authorization requests: `HS256`, `EdDSA`, or `off` for a \
+         legacy client that Oten exempted.";
     JAR_KEY_FILE: "jar_key_file", Paths, _,
         "The PEM files of the Ed25519 keys for `jar = \"EdDSA\"`: the first, a private key, signs; \
          the others are only published.";

@@ -5,7 +5,7 @@
 //! 1. [How it works](how_it_works): the steps of a sign-in.
 //! 2. [Configuration](configuration): every setting, its sources and its default.
 //! 3. [Sessions](sessions): records, stores, expiry and token refresh.
-//! 4. [Signing out](signing_out): by the user, at Oten, and by Oten.
+//! 4. [Signing out](signing_out): from the app and from Oten, and back-channel logout.
 //! 5. [Errors](errors): error pages, log entries, and how to fix the cause.
 //! 6. [Operations](operations): commands, container, health, proxies, events and metrics.
 //! 7. [Going to production](production): a checklist.

@@ -76,7 +76,7 @@ macro_rules! error_codes {
 }
 
 const MISCONFIGURED: &str =
-    "Sign-in is not set up correctly on this site. Please contact the site's support.";
+    "Sign-in is not set up correctly on this site. Please contact this site's support.";
 const TRANSIENT: &str = "Oten cannot sign you in right now. Please try again in a moment.";
 
 error_codes! {
@@ -94,7 +94,7 @@ error_codes! {
     /// The code or refresh token is invalid, used, expired or another client's (RFC 6749 section
     /// 5.2).
     InvalidGrant: "invalid_grant",
-        "The sign-in took too long or was already used. Please sign in again.",
+        "This sign-in has expired or was already completed. Please sign in again.",
         "the code or refresh token has expired, was used before or belongs to another client; no \
          action needed if it is rare";
     /// The client may not use this flow (RFC 6749 section 4.1.2.1).
@@ -136,15 +136,16 @@ error_codes! {
         "axum-oten never sends a `request_uri`; look for a proxy that rewrites requests";
     /// The request had `prompt=none` and the user is not signed in (OpenID Connect Core section
     /// 3.1.2.6).
-    LoginRequired: "login_required", "You are not signed in at Oten. Please sign in.",
+    LoginRequired: "login_required",
+        "You are not signed in at Oten. Sign in there, then try again.",
         "expected with OTEN_PROMPT=none; unset it to let users sign in";
     /// The request had `prompt=none` and the user's consent is missing (OpenID Connect Core section
     /// 3.1.2.6).
-    ConsentRequired: "consent_required", "Oten needs your consent. Please sign in.",
+    ConsentRequired: "consent_required", "Oten needs your consent. Open Oten, then try again.",
         "expected with OTEN_PROMPT=none; unset it to let users consent";
     /// The request had `prompt=none` and the user has to act (OpenID Connect Core section 3.1.2.6).
     InteractionRequired: "interaction_required",
-        "Oten needs more information from you. Please sign in.",
+        "Oten needs more information from you. Open Oten, then try again.",
         "expected with OTEN_PROMPT=none; unset it to let users act";
 }
 

@@ -44,7 +44,8 @@ pub(super) enum Error {
     #[error("the callback is rejected")]
     Callback(#[from] CallbackError),
     #[error(
-        "the callback matches no login attempt of this browser, even after a restarted login; {}",
+        "the callback matches no login attempt of this browser, even after the sign-in was \
+         restarted; {}",
         if *.any_cookie {
             "the browser sent cookies, but not the login cookie: the sign-in took more than ten \
              minutes or started on another host than the redirect URI's"
@@ -179,7 +180,7 @@ impl Error {
             Self::MissingLayer | Self::RequestObject(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "Not set up correctly",
-                "This site is not set up correctly. Please contact the people who run it.",
+                "This site is not set up correctly. Please contact this site's support.",
             ),
             Self::NotSignedIn => (
                 StatusCode::UNAUTHORIZED,
@@ -194,25 +195,25 @@ impl Error {
             Self::AccessTokenUseless => (
                 StatusCode::BAD_GATEWAY,
                 "Access expired too soon",
-                "Your access expired right after you signed in. Please contact the people who run \
-                 this site.",
+                "Your access expired right after you signed in. Please contact this site's \
+                 support.",
             ),
             Self::Forbidden => (
                 StatusCode::FORBIDDEN,
                 "Not allowed",
-                "You are signed in, but your account does not have access. If you need it, please \
-                 contact the people who run this site.",
+                "You are signed in, but your account does not have access. Please contact this \
+                 site's support.",
             ),
             Self::CrossSite => (
                 StatusCode::FORBIDDEN,
                 "Sign out?",
-                "The request to sign out did not come from this site, so you have not been signed \
-                 out. Sign out here if you want to.",
+                "Another site asked to sign you out, so you are still signed in. To sign out, use \
+                 the button below.",
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
-                "This does not work",
-                "This address does not support what you tried to do. Please go back to the site.",
+                "Page not available",
+                "This page cannot be opened this way. Please go back to the site.",
             ),
             Self::Store(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -256,7 +257,8 @@ impl Error {
             Self::Budget { .. } | Self::Token(TokenError::RateLimited { .. }) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Oten is busy",
-                "Many people are signing in right now. Please try again in a moment.",
+                "Oten accepts no more sign-ins from this site right now. Please try again in a \
+                 moment.",
             ),
             Self::Callback(CallbackError::ErrorResponse(code))
             | Self::Token(TokenError::ErrorResponse(code)) => error_code_texts(code),
@@ -269,7 +271,7 @@ impl Error {
             Self::Callback(_) => (
                 StatusCode::BAD_REQUEST,
                 "Sign-in failed",
-                "Oten's response was incomplete or damaged. Please try again.",
+                "Oten's response was incomplete or invalid. Please try again.",
             ),
             Self::Provider(_) | Self::Token(_) | Self::IdToken(_) => (
                 StatusCode::BAD_GATEWAY,

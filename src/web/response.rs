@@ -58,7 +58,7 @@ pub(super) fn confirm_sign_out_page(state: &State) -> Response {
 /// provider, which was requested to sign the user out as well.
 pub(super) fn signed_out_page(state: &State, at_provider: bool) -> Response {
     let text = if at_provider {
-        "You are signed out of this site, and Oten was asked to sign you out there, too."
+        "You are signed out of this site. The site also asked Oten to sign you out there."
     } else {
         "You are not signed in to this site in this browser."
     };

@@ -197,7 +197,7 @@ fn log_setup(config: &Config) {
         client_id = config.client().id(),
         client_type,
         jar,
-        "signing in with Oten is set up"
+        "sign-in with Oten is configured"
     );
     for warning in config.warnings() {
         tracing::warn!(target: TARGET, "{warning}");

@@ -238,7 +238,7 @@ async fn b1_every_route_answers_every_method() {
                         Some(allowed),
                         "{method} {path}"
                     );
-                    let plain = "does not support what you tried to do";
+                    let plain = "cannot be opened this way";
                     assert!(
                         method == Method::HEAD || answer.body.contains(plain),
                         "{answer:?}"

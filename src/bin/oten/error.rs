@@ -14,27 +14,27 @@ const SESSION_KEY_HELP: &str = "set OTEN_SESSION_KEY to the output of `oten keyg
 pub(crate) enum Error {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("{} cannot be read: {error}. Correct the path, or let this user read the file", .path.display())]
+    #[error("{} cannot be read: {error}. Correct the path, or give the user that runs `oten` permission to read the file", .path.display())]
     ReadFile { path: PathBuf, error: io::Error },
     #[error("{} cannot be created: {}", .path.display(), describe_create(.error))]
     CreateFile { path: PathBuf, error: io::Error },
-    #[error("the session key {} cannot be read: {error}. Let this user read it, or {SESSION_KEY_HELP}", .path.display())]
+    #[error("the session key {} cannot be read: {error}. Give the user that runs `oten` permission to read the file, or {SESSION_KEY_HELP}", .path.display())]
     ReadSessionKey { path: PathBuf, error: io::Error },
     #[error(
-        "the session key {} cannot be created: {error}. Let this user write to its folder, or \
-         {SESSION_KEY_HELP}",
+        "the session key {} cannot be created: {error}. Give the user that runs `oten` permission \
+         to write to its folder, or {SESSION_KEY_HELP}",
         .path.display()
     )]
     CreateSessionKey { path: PathBuf, error: io::Error },
     #[error("the session key {} is empty. Remove the file; a new key is generated at the next start", .path.display())]
     EmptySessionKey { path: PathBuf },
-    #[error("{} {error}. Name the file with the Ed25519 public key in PEM, as printed by `oten keygen ed25519`", .path.display())]
+    #[error("{} {error}. Pass the file with the Ed25519 public key in PEM, as printed by `oten keygen ed25519`", .path.display())]
     PublicKey { path: PathBuf, error: PemError },
-    #[error("{} contains no certificate in PEM. Name the file that begins with `-----BEGIN CERTIFICATE-----`", .0.display())]
+    #[error("{} contains no certificate in PEM. Pass a file that begins with `-----BEGIN CERTIFICATE-----`", .0.display())]
     Certificate(PathBuf),
-    #[error("{} contains no private key in PEM, or one with a passphrase. Name the certificate's key, without a passphrase", .0.display())]
+    #[error("{} contains no private key in PEM, or one with a passphrase. Pass the certificate's key, without a passphrase", .0.display())]
     PrivateKey(PathBuf),
-    #[error("the certificate in {} and the key in {} do not match: {error}. Name two files that belong together", .certificate.display(), .key.display())]
+    #[error("the certificate in {} and the key in {} do not match: {error}. Pass a certificate and its own key", .certificate.display(), .key.display())]
     TlsIdentity {
         certificate: PathBuf,
         key: PathBuf,
@@ -43,7 +43,7 @@ pub(crate) enum Error {
     /// Arguments or variables that do not fit together or cannot be parsed.
     #[error("{0}")]
     Arguments(&'static str),
-    #[error("stdout cannot be written: {0}")]
+    #[error("cannot write to stdout: {0}")]
     Output(io::Error),
     #[error("the provider's metadata is not available; `oten check` shows the details")]
     Provider(#[from] axum_oten::provider::ProviderError),
@@ -52,8 +52,9 @@ pub(crate) enum Error {
     #[error("the sign-in layer cannot be set up")]
     Oten(#[from] axum_oten::web::SetupError),
     #[error(
-        "the session store named by `session_store` cannot be opened; correct the setting, or let \
-         this user write to the store. `oten check` shows the details"
+        "the session store named by `session_store` cannot be opened; correct the setting, or \
+         give the user that runs `oten` permission to write to the store. `oten check` shows the \
+         details"
     )]
     Store(#[from] axum_oten::store::StoreError),
     #[error("the emulator cannot be set up")]
@@ -68,8 +69,8 @@ pub(crate) enum Error {
     #[error("the metrics recorder cannot be set up")]
     Metrics(#[source] metrics_exporter_prometheus::BuildError),
     #[error(
-        "stopped by a second signal: responses and token refreshes in progress were cut off. Wait \
-         25 seconds after the first signal"
+        "stopped by a second signal: requests and token refreshes in progress were interrupted. \
+         Allow 30 seconds after the first signal"
     )]
     SecondSignal,
     #[error(
@@ -77,7 +78,9 @@ pub(crate) enum Error {
          or the base path, such as `/callback`, and register it"
     )]
     PathTaken { path: String },
-    #[error("RUST_LOG is not a log filter: {0}. Set it to a filter such as `info,axum_oten=debug`")]
+    #[error(
+        "RUST_LOG is not a valid log filter: {0}. Set it to a filter such as `info,axum_oten=debug`"
+    )]
     LogFilter(tracing_subscriber::filter::ParseError),
     #[error("the operating system reported an error: {0}")]
     Runtime(io::Error),
@@ -101,8 +104,8 @@ fn describe_create(error: &io::Error) -> String {
                 .to_owned()
         }
         _ => format!(
-            "{error}. Let this user write to its folder, or name a file in another folder with \
-             `--out`"
+            "{error}. Give the user that runs `oten` permission to write to its folder, or name a \
+             file in another folder with `--out`"
         ),
     }
 }
@@ -116,7 +119,7 @@ fn describe_listen(address: SocketAddr, option: &str, error: &io::Error) -> Stri
         ),
         ErrorKind::PermissionDenied => {
             format!(
-                "this user lacks the permission. Choose a port from 1024 on, such as `{option} \
+                "ports below 1024 need extra privileges. Choose a higher port, such as `{option} \
                  {next}`"
             )
         }

@@ -20,7 +20,8 @@ pub(crate) fn read_or_create_session_key(path: &Path) -> Result<Secret, Error> {
         Ok(()) => {
             tracing::info!(
                 path = %path.display(),
-                "created a session key; any reader of the file can decrypt the tokens in the store"
+                "created a session key; keep the file secret, because it decrypts the tokens in the \
+                 store"
             );
             Ok(key)
         }

@@ -64,7 +64,10 @@ async fn title(response: Response) -> String {
 async fn confirmation(response: Response) -> String {
     assert_eq!(response.status(), StatusCode::OK);
     let html = text_body(response).await;
-    assert!(html.contains("Sign out of Oten too?"), "{html}");
+    assert!(
+        html.contains("Sign out of the emulated Oten, too?"),
+        "{html}"
+    );
     let id = html.split_once(r#"name="logout" value=""#).unwrap().1;
     id.split('"').next().unwrap().to_owned()
 }

@@ -23,7 +23,7 @@ const CODES: [(&str, u16, &str, &str); 18] = [
         "invalid_grant",
         400,
         "invalid_grant",
-        "took too long or was already used",
+        "has expired or was already completed",
     ),
     (
         "unauthorized_client",
@@ -90,7 +90,7 @@ const CODES: [(&str, u16, &str, &str); 18] = [
         "login_required",
         403,
         "interaction_required",
-        "not signed in at Oten",
+        "not signed in at Oten. Sign in there",
     ),
     (
         "consent_required",

@@ -66,7 +66,7 @@ async fn o3_the_browser_signs_out_at_the_provider_and_returns() {
         let page = browser.get(&path_and_query(&back)).await;
         assert_eq!(page.status, StatusCode::OK);
         assert!(
-            page.body.contains("Oten was asked to sign you out"),
+            page.body.contains("asked Oten to sign you out"),
             "{}",
             page.body
         );

@@ -14,9 +14,9 @@ use crate::{
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     config: ConfigArgs,
-    /// Check that the configuration in this file shares no secret and no store with the first
+    /// Check that the configuration in this file shares no secret and no store with the checked one
     ///
-    /// Environment variables apply to the first configuration only.
+    /// Environment variables do not apply to this file.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
     /// Send no request to the provider

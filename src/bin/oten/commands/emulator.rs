@@ -21,12 +21,12 @@ use crate::{
 pub(crate) struct EmulatorArgs {
     /// Listen on this address; port 0 selects a free port
     ///
-    /// Every client that reaches it can sign in as any user: use it for development and tests only.
+    /// The emulator signs in any user without a password. Use it for development and tests only.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000", value_parser = parse_address)]
     listen: SocketAddr,
     /// Use this issuer; defaults to `http://ADDRESS`, or `https://localhost:PORT` with a certificate
     ///
-    /// Port 0 in the URL stands for the port it listens on.
+    /// Port 0 in the URL is replaced with the port that the emulator listens on.
     #[arg(long, value_name = "URL")]
     issuer: Option<String>,
     /// Serve https with this certificate (PEM), followed by its intermediate certificates
@@ -61,7 +61,8 @@ pub(crate) struct EmulatorArgs {
     redirect_uri: Vec<String>,
     /// A URL that the browser may return to after signing out; may be repeated
     ///
-    /// With this option the emulator announces an end-session endpoint, which Oten does not document.
+    /// With this option the emulator announces an end-session endpoint. Oten's documentation does not
+    /// mention one.
     #[arg(long, value_name = "URL")]
     post_logout_redirect_uri: Vec<String>,
 }
@@ -95,7 +96,10 @@ pub(crate) async fn run(args: EmulatorArgs) -> Result<(), Error> {
     }
     let emulator = emulator.mount(issuer)?;
     if !address.ip().is_loopback() {
-        tracing::warn!(%address, "any client that reaches the emulator can sign in as any user");
+        tracing::warn!(
+            %address,
+            "the emulator signs in any user without a password, and its address is not local"
+        );
     }
     print_banner(&args, &emulator, secret_setting);
     let app = match path.as_str() {
@@ -156,8 +160,7 @@ fn client(args: &EmulatorArgs) -> Result<(EmulatedClient, String), Error> {
     if let Some(path) = &args.public_key {
         if args.client != ClientKind::Eddsa {
             return Err(Error::Arguments(
-                "only a client that signs with a key has one: add `--client eddsa`, or remove \
-                 `--public-key`",
+                "`--public-key` requires `--client eddsa`. Add it, or remove `--public-key`",
             ));
         }
         let key = Ed25519PublicKey::from_pem(&read(path)?).map_err(|error| Error::PublicKey {

@@ -83,7 +83,10 @@ impl<'a> Sheet<'a> {
                 ("Web App", "confidential: its server keeps a secret"),
                 match jar {
                     Jar::EdDsa(_) => (Some("EdDSA"), "the public keys are below"),
-                    Jar::Off => (None, "disabled by Oten's support for a legacy client"),
+                    Jar::Off => (
+                        None,
+                        "off: only for a legacy client that Oten's support has exempted",
+                    ),
                     _ => (Some("HS256"), "with the client secret"),
                 },
             ),

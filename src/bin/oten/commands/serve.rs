@@ -22,7 +22,7 @@ pub(crate) struct ServeArgs {
 pub(crate) async fn run(args: ServeArgs) -> Result<(), Error> {
     let config = configure(&args)?;
     site::check_paths(&config)?;
-    tracing::info!(store = %config.session_store(), "sessions are stored");
+    tracing::info!(store = %config.session_store(), "opening the session store");
     let server = Server::bind(config.listen()).await?;
     let metrics = Metrics::start(config.metrics_listen()).await?;
     let store = store::open(config.session_store()).await?;

@@ -66,7 +66,7 @@ pub(super) async fn profile(State(site): State<Arc<Site>>, user: User) -> Respon
     page(&Profile {
         site: &site,
         texts: [
-            ("Subject", Some(user.subject())),
+            ("User ID", Some(user.subject())),
             ("Name", user.name()),
             ("Email", user.email()),
         ],
@@ -139,8 +139,8 @@ fn describe(status: StatusCode) -> (&'static str, &'static str) {
             "This site has no page at this address. Please check the address.",
         ),
         StatusCode::METHOD_NOT_ALLOWED => (
-            "Request not supported",
-            "This address exists, but it does not accept this kind of request.",
+            "Page not available",
+            "This page cannot be opened this way. Please go back to the site.",
         ),
         StatusCode::SERVICE_UNAVAILABLE => (
             "No response in time",
