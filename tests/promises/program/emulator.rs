@@ -138,7 +138,11 @@ async fn b3_invalid_arguments_are_rejected_with_help() {
             1,
             &["remove the option with the secret"],
         ),
-        (&["--public-key", certificate], 1, &["add `--client eddsa`"]),
+        (
+            &["--public-key", certificate],
+            1,
+            &["requires `--client eddsa`"],
+        ),
         (
             &["--client", "eddsa", "--public-key", certificate],
             1,
@@ -167,7 +171,7 @@ async fn b3_invalid_arguments_are_rejected_with_help() {
         (
             &["--tls-cert", certificate, "--tls-key", other_key],
             1,
-            &[other_key, "belong together"],
+            &[other_key, "its own key"],
         ),
         (
             &["--client-secret-file", secret],
