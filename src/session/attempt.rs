@@ -87,7 +87,7 @@ impl LoginAttempts {
         let expires_at = self.0.clock().now() + LIFETIME;
         let record = Record::Open(attempt);
         self.0
-            .insert_new(&record_id(&id), &record, expires_at)
+            .insert_new(&record_id(&self.0, &id), &record, expires_at)
             .await?;
         Ok(id)
     }
@@ -99,7 +99,7 @@ impl LoginAttempts {
         id: &Secret,
         state: &Secret,
     ) -> Result<AttemptState, StoreError> {
-        let id = record_id(id);
+        let id = record_id(&self.0, id);
         let Some(LoadedRecord { value, version, .. }) = self.0.load(&id).await? else {
             return Ok(AttemptState::Unknown);
         };
@@ -126,12 +126,12 @@ impl LoginAttempts {
 
     /// Removes an attempt, open or used.
     pub(crate) async fn remove(&self, id: &Secret) -> Result<(), StoreError> {
-        self.0.remove(&record_id(id)).await
+        self.0.remove(&record_id(&self.0, id)).await
     }
 }
 
-fn record_id(id: &Secret) -> RecordId {
-    RecordId::new(RecordKind::LoginAttempt, id.expose())
+fn record_id(records: &Records, id: &Secret) -> RecordId {
+    records.id(RecordKind::LoginAttempt, id.expose())
 }
 
 #[cfg(test)]

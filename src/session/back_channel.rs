@@ -2,8 +2,7 @@
 //! finds these sessions.
 //!
 //! A session is in the set of its user and, if the provider sends a `sid`, in the set of its session at
-//! the provider. Members are addresses of records, so the sets contain no cookie values. The ID of a
-//! set contains the client, because several clients can share a store, and the issuer.
+//! the provider. Members are addresses of records, so the sets contain no cookie values.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +11,7 @@ use tower_sessions::session::Id;
 
 use super::{
     Sessions, User,
-    sessions::{SessionData, record_id, run_to_completion},
+    sessions::{SessionData, run_to_completion},
 };
 use crate::{
     audit::TARGET,
@@ -27,7 +26,6 @@ const SEARCHES: usize = 10;
 /// At least one of `sub` and `sid` is set.
 #[derive(Clone, Debug)]
 pub(crate) struct LogoutTarget {
-    pub(crate) issuer: String,
     pub(crate) sub: Option<String>,
     pub(crate) sid: Option<String>,
 }
@@ -52,7 +50,7 @@ impl Sessions {
     }
 
     async fn end_matching_now(&self, target: &LogoutTarget) -> Result<EndedSessions, StoreError> {
-        let sets = self.sets(&target.issuer, target.sub.as_deref(), target.sid.as_deref());
+        let sets = self.sets(target.sub.as_deref(), target.sid.as_deref());
         let mut ended = EndedSessions::default();
         let mut seen = BTreeSet::new();
         // Repeated until no new session appears: a session whose ID was cycled meanwhile was added to
@@ -149,7 +147,7 @@ impl Sessions {
         user: &User,
         created_at: OffsetDateTime,
     ) -> Result<(), StoreError> {
-        let member = record_id(id).address();
+        let member = self.record_id(id).address();
         let expires_at = self.lifetimes.absolute_expiry(created_at);
         for set in self.sets_of(user) {
             self.records.add_member(&set, &member, expires_at).await?;
@@ -159,7 +157,7 @@ impl Sessions {
 
     /// Returns whether a session is still in all of its sets.
     pub(super) async fn is_indexed(&self, id: Id, user: &User) -> Result<bool, StoreError> {
-        let member = record_id(id).address();
+        let member = self.record_id(id).address();
         for set in self.sets_of(user) {
             if !self.members(&set).await?.contains(&member) {
                 return Ok(false);
@@ -170,7 +168,7 @@ impl Sessions {
 
     /// Removes an ended session from its sets. A member that cannot be removed expires.
     pub(super) async fn remove_from_index(&self, id: Id, user: &User) {
-        let member = record_id(id).address();
+        let member = self.record_id(id).address();
         self.remove_from_sets(&self.sets_of(user), &member).await;
     }
 
@@ -194,47 +192,37 @@ impl Sessions {
 
     fn sets_of(&self, user: &User) -> Vec<RecordId> {
         let sid = user.claim("sid").and_then(serde_json::Value::as_str);
-        self.sets(user.issuer(), Some(user.subject()), sid)
+        self.sets(Some(user.subject()), sid)
     }
 
     /// Returns the sets of a user and of a session at the provider.
-    fn sets(&self, issuer: &str, sub: Option<&str>, sid: Option<&str>) -> Vec<RecordId> {
+    fn sets(&self, sub: Option<&str>, sid: Option<&str>) -> Vec<RecordId> {
         let sub = sub.map(|sub| (RecordKind::SessionsOfSub, sub));
         let sid = sid.map(|sid| (RecordKind::SessionsOfSid, sid));
         [sub, sid]
             .into_iter()
             .flatten()
-            .map(|(kind, name)| RecordId::new(kind, &self.qualified(issuer, name)))
+            .map(|(kind, name)| self.records.id(kind, name))
             .collect()
     }
 
     /// Returns whether a logout token was used.
-    pub(crate) async fn is_logout_token_used(
-        &self,
-        issuer: &str,
-        jti: &str,
-    ) -> Result<bool, StoreError> {
-        let id = self.logout_token_id(issuer, jti);
+    pub(crate) async fn is_logout_token_used(&self, jti: &str) -> Result<bool, StoreError> {
+        let id = self.logout_token_id(jti);
         Ok(self.records.load::<u8>(&id).await?.is_some())
     }
 
     /// Marks a logout token as used until it expires. Returns `false` if it was used before.
     pub(crate) async fn use_logout_token(
         &self,
-        issuer: &str,
         jti: &str,
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
-        let id = self.logout_token_id(issuer, jti);
+        let id = self.logout_token_id(jti);
         self.records.insert_raw(&id, b"1", expires_at).await
     }
 
-    fn logout_token_id(&self, issuer: &str, jti: &str) -> RecordId {
-        RecordId::new(RecordKind::LogoutToken, &self.qualified(issuer, jti))
-    }
-
-    /// Returns an ID for a name that an issuer assigned. JSON keeps the parts distinct.
-    fn qualified(&self, issuer: &str, name: &str) -> String {
-        serde_json::json!([&*self.client_id, issuer, name]).to_string()
+    fn logout_token_id(&self, jti: &str) -> RecordId {
+        self.records.id(RecordKind::LogoutToken, jti)
     }
 }

@@ -16,7 +16,7 @@ use tower_sessions::{
 use super::{
     Sessions, Tokens, User,
     refresh::RefreshRequest,
-    sessions::{DATA_KEY, SessionData, SessionRecord, TokensId, record_id},
+    sessions::{DATA_KEY, SessionData, SessionRecord, TokensId},
 };
 use crate::{
     audit::TARGET,
@@ -253,7 +253,7 @@ impl RequestStore {
             }
         };
         if let Some((id, expires_at)) = extended {
-            let id = record_id(id);
+            let id = self.sessions.record_id(id);
             if let Err(error) = self.sessions.records.touch(&id, expires_at).await {
                 tracing::warn!(
                     target: TARGET,
@@ -325,9 +325,15 @@ impl RequestStore {
         // The previous record is removed last. If it is gone, the session was ended meanwhile, and
         // its new record is removed as well.
         if let Some(previous) = previous {
-            let is_ended = self.sessions.take(&record_id(previous)).await?.is_none();
+            let is_ended = self
+                .sessions
+                .take(&self.sessions.record_id(previous))
+                .await?
+                .is_none();
             if is_ended {
-                self.sessions.take(&record_id(record.id)).await?;
+                self.sessions
+                    .take(&self.sessions.record_id(record.id))
+                    .await?;
             }
             if let Some(user) = &data.user {
                 let removed = if is_ended { record.id } else { previous };
@@ -357,7 +363,12 @@ impl RequestStore {
         let expires_at = self.sessions.expires_at(data.created_at);
         let records = &self.sessions.records;
         records
-            .replace(&record_id(record.id), None, &value, expires_at)
+            .replace(
+                &self.sessions.record_id(record.id),
+                None,
+                &value,
+                expires_at,
+            )
             .await
             .map(drop)
     }
@@ -406,7 +417,7 @@ impl RequestStore {
     }
 
     async fn end(&self, id: Id) -> Result<(), StoreError> {
-        let ended = self.sessions.take(&record_id(id)).await?;
+        let ended = self.sessions.take(&self.sessions.record_id(id)).await?;
         let mut state = self.state();
         if let Some(data) = ended {
             state.ended_by = Some(EndedBy::ThisRequest);

@@ -1,4 +1,4 @@
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -81,17 +81,11 @@ pub(crate) struct Identity {
 pub(crate) struct Sessions {
     pub(super) records: Records,
     pub(super) lifetimes: Lifetimes,
-    /// The client that the sessions belong to, because several clients can share a store.
-    pub(super) client_id: Arc<str>,
 }
 
 impl Sessions {
-    pub(crate) fn new(records: Records, lifetimes: Lifetimes, client_id: &str) -> Self {
-        Self {
-            records,
-            lifetimes,
-            client_id: client_id.into(),
-        }
+    pub(crate) fn new(records: Records, lifetimes: Lifetimes) -> Self {
+        Self { records, lifetimes }
     }
 
     /// Creates a session for a user and ends the previous session of the browser.
@@ -193,7 +187,7 @@ impl Sessions {
     }
 
     async fn end_now(&self, id: Id) -> Result<Option<Tokens>, StoreError> {
-        match self.take(&record_id(id)).await? {
+        match self.take(&self.record_id(id)).await? {
             Some(data) => Ok(self.clean_up(id, &data).await),
             None => Ok(None),
         }
@@ -234,7 +228,7 @@ impl Sessions {
         &self,
         id: Id,
     ) -> Result<Option<LoadedRecord<SessionRecord>>, StoreError> {
-        self.records.load(&record_id(id)).await
+        self.records.load(&self.record_id(id)).await
     }
 
     pub(super) async fn insert(
@@ -245,7 +239,7 @@ impl Sessions {
     ) -> Result<(), StoreError> {
         let expires_at = self.expires_at(created_at);
         self.records
-            .insert_new(&record_id(id), record, expires_at)
+            .insert_new(&self.record_id(id), record, expires_at)
             .await
     }
 
@@ -274,9 +268,13 @@ impl Sessions {
         data.refresh_due_at = due_at;
         data.put_into(&mut value)?;
         self.records
-            .replace(&record_id(id), Some(version), &value, expires_at)
+            .replace(&self.record_id(id), Some(version), &value, expires_at)
             .await
             .map(drop)
+    }
+
+    pub(super) fn record_id(&self, id: Id) -> RecordId {
+        self.records.id(RecordKind::Session, &id.to_string())
     }
 
     /// Returns the expiry of a session that is used now.
@@ -284,10 +282,6 @@ impl Sessions {
         let now = self.records.clock().now();
         self.lifetimes.expires_at(created_at, now)
     }
-}
-
-pub(super) fn record_id(id: Id) -> RecordId {
-    RecordId::new(RecordKind::Session, &id.to_string())
 }
 
 /// Runs a sequence of store operations to completion, even if the caller is cancelled because the

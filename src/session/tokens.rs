@@ -94,7 +94,7 @@ impl Tokens {
         expires_at: OffsetDateTime,
     ) -> Result<Secret, StoreError> {
         let id = Secret::random();
-        let record = record_id(&id);
+        let record = record_id(records, &id);
         records.insert_new(&record, self, expires_at).await?;
         Ok(id)
     }
@@ -103,7 +103,7 @@ impl Tokens {
         records: &Records,
         id: &Secret,
     ) -> Result<Option<LoadedRecord<Self>>, StoreError> {
-        records.load(&record_id(id)).await
+        records.load(&record_id(records, id)).await
     }
 
     /// Replaces the version that was loaded, with the same expiry.
@@ -114,17 +114,17 @@ impl Tokens {
         loaded: &LoadedRecord<Self>,
     ) -> Result<bool, StoreError> {
         let (version, expires_at) = (Some(loaded.version), loaded.expires_at);
-        let id = record_id(id);
+        let id = record_id(records, id);
         records.replace(&id, version, self, expires_at).await
     }
 
     pub(super) async fn take(records: &Records, id: &Secret) -> Result<Option<Self>, StoreError> {
-        records.take(&record_id(id)).await
+        records.take(&record_id(records, id)).await
     }
 }
 
-fn record_id(id: &Secret) -> RecordId {
-    RecordId::new(RecordKind::Tokens, id.expose())
+fn record_id(records: &Records, id: &Secret) -> RecordId {
+    records.id(RecordKind::Tokens, id.expose())
 }
 
 /// Returns the age at which an access token is due for a refresh: [`MARGIN`] before it expires or a

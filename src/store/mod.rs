@@ -71,6 +71,8 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
+use crate::config::Config;
+
 /// A store of small, versioned records that expire.
 ///
 /// Implement this trait to keep sessions in a store that this crate does not support. An
@@ -217,6 +219,35 @@ impl Debug for StoredRecord {
     }
 }
 
+/// The issuer and client that records belong to.
+///
+/// The realm is part of every key, so the records of another issuer, environment or client in the same
+/// store are not found.
+#[derive(Clone, Default)]
+pub(crate) struct Realm(Sha256);
+
+impl Realm {
+    pub(crate) fn new(config: &Config) -> Self {
+        let issuer = config.issuer().to_string();
+        // One issuer can be configured with and without a trailing slash.
+        let issuer = issuer.strip_suffix('/').unwrap_or(&issuer);
+        let mut hash = Sha256::new();
+        for part in [issuer, config.client().id()] {
+            // The length separates the parts.
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        }
+        // Of a fixed length, so that no kind or ID continues it ambiguously.
+        Self(Sha256::new_with_prefix(hash.finalize()))
+    }
+}
+
+impl Debug for Realm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Realm").finish_non_exhaustive()
+    }
+}
+
 /// The key of a record: a hash of the record's kind and ID.
 ///
 /// The hash hides IDs that would work as cookies from readers of the store. It also prevents a cookie
@@ -231,7 +262,14 @@ impl RecordKey {
     /// Creates the key of the record with this kind and ID.
     #[must_use]
     pub fn new(kind: &'static str, id: &str) -> Self {
-        let hash = Sha256::new()
+        Self::in_realm(&Realm::default(), kind, id)
+    }
+
+    /// Creates the key of a record in a realm.
+    pub(crate) fn in_realm(realm: &Realm, kind: &'static str, id: &str) -> Self {
+        let hash = realm
+            .0
+            .clone()
             .chain_update(kind)
             // No kind contains a zero byte, so `("a", "bc")` and `("ab", "c")` have different keys.
             .chain_update([0])

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::{OtenStore, RecordKey, StoreError};
+use super::{OtenStore, Realm, RecordKey, StoreError};
 use crate::{
     audit::{AuditTrail, EventKind, TARGET},
     clock::Clock,
@@ -78,11 +78,6 @@ pub(crate) struct RecordId {
 }
 
 impl RecordId {
-    pub(crate) fn new(kind: RecordKind, id: &str) -> Self {
-        let key = RecordKey::new(kind.name(), id);
-        Self { kind, key }
-    }
-
     /// Parses the text of [`address`](Self::address).
     pub(crate) fn from_address(kind: RecordKind, address: &str) -> Option<Self> {
         let key = RecordKey::from_hex(kind.name(), address)?;
@@ -105,6 +100,7 @@ pub(crate) struct Records(Arc<Inner>);
 struct Inner {
     store: Arc<dyn OtenStore>,
     clock: Clock,
+    realm: Realm,
     sealer: Option<Sealer>,
     trail: AuditTrail,
 }
@@ -141,8 +137,15 @@ impl Records {
             trail: AuditTrail::new(clock.clone(), metric::count_event),
             store,
             clock,
+            realm: Realm::default(),
             sealer: None,
         }))
+    }
+
+    /// Sets the realm that all records belong to.
+    pub(crate) fn with_realm(mut self, realm: Realm) -> Self {
+        Arc::make_mut(&mut self.0).realm = realm;
+        self
     }
 
     /// Seals records that contain secrets, and rejects such records if they are not sealed.
@@ -159,6 +162,12 @@ impl Records {
 
     pub(crate) fn clock(&self) -> &Clock {
         &self.0.clock
+    }
+
+    /// Returns where the record of a kind with this ID is stored.
+    pub(crate) fn id(&self, kind: RecordKind, id: &str) -> RecordId {
+        let key = RecordKey::in_realm(&self.0.realm, kind.name(), id);
+        RecordId { kind, key }
     }
 
     /// Inserts a record. `id` must be new: at least 128 random bits.
@@ -270,7 +279,7 @@ impl Records {
     }
 
     async fn write_and_remove(&self) -> Result<RecordEncoding, ProbeError> {
-        let id = RecordId::new(RecordKind::Probe, Secret::random().expose());
+        let id = self.id(RecordKind::Probe, Secret::random().expose());
         let value = Secret::random();
         let expires_at = self.clock().now() + PROBE_LIFETIME;
         self.insert_new(&id, &value.expose(), expires_at).await?;

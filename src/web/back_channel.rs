@@ -57,19 +57,17 @@ async fn log_out(context: &RequestContext, request: Request<Body>) -> Result<(),
     };
     let claims = verify_logout_token(&state.provider, &metadata, &token, &expected).await?;
 
-    let (issuer, jti) = (metadata.issuer(), &claims.jti);
-    if state.sessions.is_logout_token_used(issuer, jti).await? {
+    if state.sessions.is_logout_token_used(&claims.jti).await? {
         return Err(LogoutTokenError::Replayed.into());
     }
     let target = LogoutTarget {
-        issuer: issuer.to_owned(),
         sub: claims.sub.clone(),
         sid: claims.sid.clone(),
     };
     let ended = state.sessions.end_matching(target).await?;
     let subject = match (&ended.user, &claims.sub) {
         (Some(user), _) => Some(state.trail.pseudonym(user.issuer(), user.subject())),
-        (None, Some(sub)) => Some(state.trail.pseudonym(issuer, sub)),
+        (None, Some(sub)) => Some(state.trail.pseudonym(metadata.issuer(), sub)),
         (None, None) => None,
     };
     let event = context.event(EventKind::BackChannelLogout);
@@ -78,7 +76,7 @@ async fn log_out(context: &RequestContext, request: Request<Body>) -> Result<(),
     let expires_at = OffsetDateTime::from_unix_timestamp(claims.expires_at)
         .map_err(|_| LogoutTokenError::InvalidClaim("iat"))?;
     let sessions = &state.sessions;
-    if sessions.use_logout_token(issuer, jti, expires_at).await? {
+    if sessions.use_logout_token(&claims.jti, expires_at).await? {
         Ok(())
     } else {
         Err(LogoutTokenError::Replayed.into())

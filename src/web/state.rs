@@ -12,7 +12,7 @@ use crate::{
     provider::{Budget, Provider},
     seal::Sealer,
     session::{Lifetimes, LoginAttempts, ReturnTo, Revoker, Sessions, TokenRefresher},
-    store::{OtenStore, Records},
+    store::{OtenStore, Realm, Records},
 };
 
 /// State shared by the layers, routes and extractors of one [`Oten`](super::Oten).
@@ -126,14 +126,16 @@ impl State {
         let trail = AuditTrail::new(clock.clone(), metric::count_event)
             .with_audit_log(audit)
             .with_plain_subjects(config.log_subjects());
+        let realm = Realm::new(&config);
         let records = Records::new(store, clock.clone())
+            .with_realm(realm)
             .with_sealer(sealer)
             .with_trail(trail.clone());
         let lifetimes = Lifetimes {
             idle: config.session_idle(),
             absolute: config.session_lifetime(),
         };
-        let sessions = Sessions::new(records.clone(), lifetimes, config.client().id());
+        let sessions = Sessions::new(records.clone(), lifetimes);
         let tasks = TaskTracker::new();
         let revoker = Revoker {
             provider: Arc::clone(&provider),

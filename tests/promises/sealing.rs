@@ -1,4 +1,4 @@
-//! L7: records in an external store are useless to its readers and writers.
+//! L7 and L10: records in a store are useless to its readers and writers, and to other clients.
 
 use std::time::Duration;
 
@@ -195,4 +195,45 @@ fn assert_unsealed(log: &Log, kind: &str) {
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0]["kind"], kind);
     assert!(!log.contains("mine"));
+}
+
+#[tokio::test]
+async fn l10_records_of_another_client_or_issuer_do_not_exist() {
+    let clock = Clock::manual();
+    let store = MemoryStore::default().with_clock(clock.clone());
+    let start = || TestSite::builder().start_with(store.clone(), store.clone(), clock.clone());
+    let (site, other_issuer) = (start().await, start().await);
+    let browser = site.signed_in("alice").await;
+    let user_at = async |oten: &Oten| {
+        let mut browser = browser.clone();
+        browser.app(app(oten));
+        browser.who().await
+    };
+    let with_client = |client_id: &str| {
+        let config = Config::builder()
+            .issuer(site.emulator.issuer())
+            .client_id(client_id)
+            .client_secret(SECRET)
+            .redirect_uri("http://127.0.0.1:3000/callback");
+        let oten = Oten::builder(config.build().unwrap(), store.clone());
+        oten.clock(clock.clone()).build().unwrap()
+    };
+    assert_eq!(user_at(&with_client("test-site")).await, "user alice");
+    assert_eq!(user_at(&with_client("another-site")).await, "guest");
+    assert_eq!(user_at(&other_issuer.oten).await, "guest");
+    assert_eq!(user_at(&site.oten).await, "user alice");
+
+    // Nor does the login attempt of one site complete at another.
+    let mut browser = site.browser();
+    let url = browser.start_login("/page").await;
+    let callback = browser.approve(&url, "bob");
+    let mut elsewhere = browser.clone();
+    elsewhere.app(app(&other_issuer.oten));
+    let restarted = elsewhere.get(&callback).await;
+    assert!(
+        restarted
+            .location()
+            .starts_with(other_issuer.emulator.issuer())
+    );
+    assert_eq!(browser.get(&callback).await.location(), "/page");
 }

@@ -25,7 +25,7 @@ impl RefreshLease {
         tokens: &Secret,
     ) -> Result<Option<Self>, StoreError> {
         let lease = Self {
-            id: RecordId::new(RecordKind::Lease, tokens.expose()),
+            id: records.id(RecordKind::Lease, tokens.expose()),
             owner: Secret::random(),
         };
         let owner = lease.owner.expose().as_bytes();

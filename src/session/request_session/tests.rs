@@ -26,7 +26,7 @@ async fn signed_in() -> Fixture {
         idle: HOUR,
         absolute: 24 * HOUR,
     };
-    let sessions = Sessions::new(records, lifetimes, "client");
+    let sessions = Sessions::new(records, lifetimes);
     let id = sign_in(&sessions, None, "alice").await;
     Fixture {
         sessions,
@@ -255,7 +255,7 @@ async fn l6_a_shortened_lifetime_applies_to_existing_sessions() {
         idle: Duration::ZERO,
         absolute: Duration::ZERO,
     };
-    let sessions = Sessions::new(site.sessions.records.clone(), shorter, "client");
+    let sessions = Sessions::new(site.sessions.records.clone(), shorter);
     let request = sessions.for_request(Some(site.id));
     assert!(request.signed_in().await.unwrap().is_none());
 }
