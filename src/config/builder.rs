@@ -421,14 +421,12 @@ impl ConfigBuilder {
         self.text(&keys::SESSION_STORE, store.setting())
     }
 
-    /// Sets the keys that seal tokens and login attempts in the store: 32 bytes each in base64,
-    /// separated by commas. Defaults to none, which only an in-process store allows.
-    ///
-    /// Sessions themselves are not sealed: **the data of the app and the claims about the user, such
-    /// as name and email address, are stored in plain text.**
+    /// Sets the keys that seal sessions, tokens and login attempts in the store: 32 bytes each in
+    /// base64, separated by commas. Defaults to none, which only an in-process store allows.
     ///
     /// The first key seals, every key opens. To rotate keys, put the new one first, and remove the
-    /// old one when the sessions sealed with it have expired. `oten keygen session` creates a key.
+    /// old one when the sessions sealed with it have expired: **a session whose key is missing has
+    /// ended.** `oten keygen session` creates a key.
     /// **Do not write it into the source**: read it from a file or from the environment.
     pub fn session_key(self, keys: impl Into<Secret>) -> Self {
         self.set(&keys::SESSION_KEY, Given::Text(keys.into()))

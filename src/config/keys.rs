@@ -292,7 +292,7 @@ keys! {
         "The session store: `memory:`, which is lost when the process ends, `sqlite:PATH`, \
          `redis://…`, `rediss://…` or `postgres://…`.";
     SESSION_KEY: "session_key", Secret, _,
-        "The keys that seal tokens in the store, 32 bytes each in base64, separated by commas; the \
+        "The keys that seal records in the store, 32 bytes each in base64, separated by commas; the \
          first key seals, every key opens.";
     REFRESH: "refresh", Text, "always",
         "When access tokens are refreshed: `always`, before they expire, or `on-demand`, when a \

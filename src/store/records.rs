@@ -52,20 +52,12 @@ impl RecordKind {
         }
     }
 
-    /// Returns whether records of this kind contain secrets, and are sealed if there is a key.
-    ///
-    /// A session contains no secret: its content neither signs a user in nor authorizes a call, and
-    /// its tokens are sealed in a record of their own. **The app's data and the user's claims are
-    /// stored in plain text.** A request of a signed-in user therefore needs no decryption, and
-    /// changing the key does not sign users out.
+    /// Returns whether records of this kind are sealed if there is a key. The others contain a random
+    /// value, a constant, or keys of records.
     fn is_sealed(self) -> bool {
         match self {
-            Self::Session
-            | Self::Lease
-            | Self::SessionsOfSub
-            | Self::SessionsOfSid
-            | Self::LogoutToken => false,
-            Self::LoginAttempt | Self::Tokens | Self::Probe => true,
+            Self::Session | Self::LoginAttempt | Self::Tokens | Self::Probe => true,
+            Self::Lease | Self::SessionsOfSub | Self::SessionsOfSid | Self::LogoutToken => false,
         }
     }
 }
@@ -90,9 +82,8 @@ impl RecordId {
     }
 }
 
-/// The store as this crate uses it: records are JSON, sealed if they contain secrets. Every
-/// operation is limited in time. `load` treats records as absent that have expired by this process's
-/// clock.
+/// The store as this crate uses it: records are JSON, sealed in an external store. Every operation is
+/// limited in time. `load` treats records as absent that have expired by this process's clock.
 #[derive(Clone, Debug)]
 pub(crate) struct Records(Arc<Inner>);
 
@@ -148,7 +139,7 @@ impl Records {
         self
     }
 
-    /// Seals records that contain secrets, and rejects such records if they are not sealed.
+    /// Seals records, and rejects records that are not sealed.
     pub(crate) fn with_sealer(mut self, sealer: Option<Sealer>) -> Self {
         Arc::make_mut(&mut self.0).sealer = sealer;
         self

@@ -69,7 +69,7 @@ fn an_in_process_store_is_rejected_in_production() {
 }
 
 #[tokio::test]
-async fn l7_tokens_and_login_attempts_are_encrypted_in_the_store() {
+async fn l7_sessions_tokens_and_login_attempts_are_encrypted_in_the_store() {
     let (site, store) = start(KEY).await;
     let recorder = Recorder::before(&site.emulator).await;
     let mut browser = site.signed_in("alice").await;
@@ -82,18 +82,17 @@ async fn l7_tokens_and_login_attempts_are_encrypted_in_the_store() {
         call.answer["id_token"].as_str().unwrap(),
     ];
     let mut values = Vec::new();
-    for kind in ["tokens", "login_attempt"] {
+    for kind in ["session", "tokens", "login_attempt"] {
         let written = store.written(kind);
         assert!(!written.is_empty(), "nothing of kind {kind}");
         values.extend(written);
     }
     for (key, value) in &values {
         let text = String::from_utf8_lossy(value);
-        for word in ["access_token", "nonce", "return_to"] {
+        for word in ["access_token", "nonce", "return_to", "alice"] {
             assert!(!text.contains(word), "{key:?}");
         }
     }
-    values.extend(store.written("session"));
     for (key, value) in values {
         let text = String::from_utf8_lossy(&value);
         assert!(
@@ -116,6 +115,38 @@ async fn l7_tampered_tokens_count_as_absent() {
         assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
         assert_unsealed(&log, "tokens");
     }
+}
+
+#[tokio::test]
+async fn l7_a_tampered_session_signs_no_user_in() {
+    // What a writer of the store without the key would insert to sign in as any user.
+    let forged = |_| {
+        let user = r#"{"iss":"http://127.0.0.1","sub":"mine","claims":{},"signed_in_at":0,"session_ends_at":9999999999}"#;
+        format!(
+            r#"{{"axum_oten":{{"created_at":9999999999,"user":{user},"refresh_due_at":null}}}}"#
+        )
+        .into_bytes()
+    };
+    for change in CHANGES.into_iter().chain([forged as fn(_) -> _]) {
+        let (site, store) = start(KEY).await;
+        let mut browser = site.signed_in("alice").await;
+        store.tamper("session", change).await;
+        let log = Log::start();
+        assert_eq!(browser.who().await, "guest");
+        assert_unsealed(&log, "session");
+    }
+}
+
+#[tokio::test]
+async fn l7_a_session_moved_to_another_id_counts_as_absent() {
+    let (site, store) = start(KEY).await;
+    site.signed_in("alice").await;
+    let (_, alices) = store.written("session").pop().unwrap();
+    let mut bob = site.signed_in("bob").await;
+    store.tamper("session", |_| alices).await;
+    let log = Log::start();
+    assert_eq!(bob.who().await, "guest");
+    assert_unsealed(&log, "session");
 }
 
 #[tokio::test]
@@ -152,15 +183,14 @@ async fn l7_tokens_moved_to_another_session_count_as_absent() {
 }
 
 #[tokio::test]
-async fn l7_changed_session_keys_sign_no_user_out() {
+async fn l7_a_key_change_signs_users_out_only_without_the_old_key() {
     let (old, store) = start(KEY).await;
     let mut alice = old.signed_in("alice").await;
     let token = alice.get("/token").await.body;
     old.clock.advance(MINUTE);
-    for (keys, status) in [
-        ([OTHER_KEY, KEY].join(","), StatusCode::OK),
-        // Sessions are not sealed; without the old key their tokens are lost.
-        (OTHER_KEY.to_owned(), StatusCode::UNAUTHORIZED),
+    for (keys, user, status) in [
+        ([OTHER_KEY, KEY].join(","), "user alice", StatusCode::OK),
+        (OTHER_KEY.to_owned(), "guest", StatusCode::UNAUTHORIZED),
     ] {
         let config = Config::builder()
             .issuer(old.emulator.issuer())
@@ -171,7 +201,7 @@ async fn l7_changed_session_keys_sign_no_user_out() {
         let oten = Oten::builder(config.build().unwrap(), store.clone()).clock(old.clock.clone());
         let mut browser = alice.clone();
         browser.app(app(&oten.build().unwrap()));
-        assert_eq!(browser.who().await, "user alice");
+        assert_eq!(browser.who().await, user);
         let answer = browser.fetch(Method::GET, "/token", "").await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.body == token, status == StatusCode::OK);
