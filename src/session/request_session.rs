@@ -96,6 +96,12 @@ impl RequestSession {
         &self.session
     }
 
+    /// Returns whether the request has read or written the session, so that the response depends on
+    /// it.
+    pub(crate) fn is_used(&self) -> bool {
+        self.store.state().is_used
+    }
+
     /// Returns the session data if a user is signed in.
     pub(crate) async fn signed_in(&self) -> Result<Option<SignedIn>, StoreError> {
         let data = self.data().await?;
@@ -207,6 +213,8 @@ impl Drop for RequestSession {
 /// What a request knows about its session.
 #[derive(Default)]
 struct RequestState {
+    /// The store was read or written.
+    is_used: bool,
     /// The ID of the record that was loaded or created.
     id: Option<Id>,
     data: Option<Arc<SessionData>>,
@@ -270,8 +278,12 @@ impl RequestStore {
         &self,
         id: Id,
     ) -> Result<Option<(LoadedRecord<SessionRecord>, SessionData)>, StoreError> {
-        if self.state().store_failed {
-            return Err(StoreError::TimedOut);
+        {
+            let mut state = self.state();
+            state.is_used = true;
+            if state.store_failed {
+                return Err(StoreError::TimedOut);
+            }
         }
         let loaded = self.sessions.load(id).await;
         self.state().store_failed = loaded.is_err();
@@ -300,6 +312,7 @@ impl RequestStore {
     async fn create_or_cycle(&self, record: &mut Record) -> Result<(), StoreError> {
         let (previous, data) = {
             let mut state = self.state();
+            state.is_used = true;
             if state.ended_by == Some(EndedBy::AnotherRequest) {
                 return Ok(());
             }

@@ -34,9 +34,8 @@ pub(super) struct Inner {
     /// The URI outside of `nest`.
     pub(super) uri: Uri,
     correlation_id: OnceLock<String>,
-    /// Whether a user is signed in. Unset as long as the session is not needed, so that the response
-    /// depends on it if and only if it is set.
-    pub(super) has_user: OnceLock<bool>,
+    /// Whether the response depends on whether a user is signed in.
+    pub(super) depends_on_user: AtomicBool,
     uses_grace: AtomicBool,
     is_session_written: AtomicBool,
 }
@@ -60,7 +59,7 @@ impl RequestContext {
             uri: original_uri.unwrap_or(uri).clone(),
             state: Arc::clone(state),
             correlation_id: OnceLock::new(),
-            has_user: OnceLock::new(),
+            depends_on_user: AtomicBool::new(false),
             uses_grace: AtomicBool::new(false),
             is_session_written: AtomicBool::new(false),
         }))
@@ -103,9 +102,8 @@ impl RequestContext {
 
     /// Reads the session and returns the signed-in user.
     pub(super) async fn signed_in(&self) -> Result<Option<SignedIn>, Error> {
-        let signed_in = self.session.signed_in().await?;
-        self.has_user.get_or_init(|| signed_in.is_some());
-        Ok(signed_in)
+        self.depends_on_user.store(true, Ordering::Relaxed);
+        Ok(self.session.signed_in().await?)
     }
 
     /// Counts that the request continues in the grace period, once even if a layer and a handler

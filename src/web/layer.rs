@@ -1,6 +1,6 @@
 use std::{
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
 };
 
@@ -141,10 +141,11 @@ async fn leave(context: &RequestContext, mut response: Response) -> Response {
             Err(error) => response = ErrorResponse::new(context, error).into_response(),
         }
     }
-    if context.has_user.get() == Some(&true) {
+    let is_session_used = context.session.is_used();
+    if is_session_used {
         forbid_caching(response.headers_mut());
     }
-    if context.has_user.get().is_some() {
+    if is_session_used || context.depends_on_user.load(Ordering::Relaxed) {
         // A cache must not serve a page for guests to a user.
         let cookie = HeaderValue::from_static("cookie");
         response.headers_mut().append(header::VARY, cookie);

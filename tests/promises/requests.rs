@@ -504,6 +504,20 @@ async fn r5_responses_that_depend_on_the_user_are_not_cached() {
     }
 }
 
+#[tokio::test]
+async fn r5_responses_that_depend_on_the_apps_session_data_are_not_cached() {
+    let site = TestSite::start().await;
+    let mut guest = site.browser();
+    // Without a cookie there is no session to depend on.
+    assert_eq!(guest.get("/note").await.header(header::CACHE_CONTROL), None);
+    guest.post("/note?of-a-guest").await;
+    for mut browser in [guest, site.signed_in("alice").await] {
+        let answer = browser.get("/note").await;
+        assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
+        assert_eq!(answer.header(header::VARY), Some("cookie"));
+    }
+}
+
 /// Pages that set their own cache headers, fail, or sign out.
 fn caching_app(oten: &Oten) -> Router {
     async fn home(user: Option<User>) -> String {
