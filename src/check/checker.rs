@@ -75,8 +75,8 @@ impl Checker {
 
     /// Runs the checks, in less than a minute.
     ///
-    /// Calls `observe` with each finding as it is made, in the order of [`Check::all`], and before
-    /// each wait.
+    /// Calls `observe` with each finding as it is made, in the order of
+    /// [`Check::all`](super::Check::all), and before each wait.
     ///
     /// # Panics
     ///
