@@ -134,6 +134,7 @@ mod error;
 #[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
 pub mod guide;
 mod http;
+mod iter;
 pub mod jose;
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]

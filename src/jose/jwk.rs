@@ -5,7 +5,7 @@ use super::{
     error::JoseError,
     key::{Algorithm, VerifyingKey},
 };
-use crate::secret::from_base64url;
+use crate::{iter::exactly_one, secret::from_base64url};
 
 /// Further keys of a set are ignored, so that a hostile set stays small.
 const MAX_KEYS: usize = 64;
@@ -87,13 +87,12 @@ impl JwkSet {
     /// token without `kid`. Returns `None` if there are several.
     #[must_use]
     pub fn find(&self, key_id: Option<&str>, algorithm: Algorithm) -> Option<&VerifyingKey> {
-        let mut candidates = self
+        let candidates = self
             .keys
             .iter()
             .filter(|jwk| jwk.key.algorithm() == algorithm)
             .filter(|jwk| key_id.is_none() || jwk.key_id() == key_id);
-        let found = candidates.next()?;
-        candidates.next().is_none().then_some(&found.key)
+        exactly_one(candidates).map(|jwk| &jwk.key)
     }
 }
 

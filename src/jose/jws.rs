@@ -11,7 +11,7 @@ use super::{
 };
 use crate::secret::{base64url, from_base64url};
 
-/// A longer token is rejected unread. Oten's tokens have about 1 KiB.
+/// A longer token is rejected unread. Oten's tokens are about 1 KiB long.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// The JOSE header of a new signature. `alg` and `kid` come from the key.

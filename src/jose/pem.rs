@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 /// The beginning of a PEM block (RFC 7468 section 2).
 const BEGIN: &str = "-----BEGIN ";
 
-/// Error returned when a PEM text is not the expected Ed25519 key. It never quotes the text.
+/// Error returned when a PEM string is not the expected Ed25519 key. It never quotes the input.
 ///
 /// The message follows the name of the file or "the key" in a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,6 +1,6 @@
-//! `POST /backchannel-logout` (OpenID Connect Back-Channel Logout 1.0): the provider names sessions
-//! that it has ended. The request does not come from a browser: the logout token authenticates it,
-//! not a cookie or an origin.
+//! `POST /backchannel-logout` (OpenID Connect Back-Channel Logout 1.0). The provider posts a logout
+//! token that names the sessions to end. The token authenticates the request; cookies and `Origin` are
+//! ignored.
 
 use std::time::Duration;
 
@@ -22,15 +22,16 @@ use super::{
 };
 use crate::{
     audit::EventKind,
+    iter::exactly_one,
     protocol::{ExpectedLogoutToken, LogoutTokenError, verify_logout_token},
     session::LogoutTarget,
 };
 
-/// Maximum size of the request body. A logout token has at most 16 KiB.
+/// Maximum size of the request body. A logout token is at most 16 KiB long.
 const MAX_BODY_BYTES: usize = 32 * 1024;
 
 /// `Retry-After` of an error that names no time.
-const RETRY_AFTER: Duration = Duration::from_secs(60);
+const LOGOUT_RETRY_AFTER: Duration = Duration::from_secs(60);
 
 /// Ends the sessions that a logout token names. The status is 200 when they have ended, 400 for a
 /// rejected token, and 5xx if the provider may send the token again.
@@ -103,11 +104,9 @@ async fn read_logout_token(request: Request<Body>) -> Result<String, Error> {
 }
 
 fn is_form(headers: &HeaderMap) -> bool {
-    let mut sent = headers.get_all(header::CONTENT_TYPE).iter();
-    let (Some(content_type), None) = (sent.next(), sent.next()) else {
-        return false;
-    };
-    let essence = content_type.as_bytes().split(|byte| *byte == b';').next();
+    let content_type = exactly_one(headers.get_all(header::CONTENT_TYPE));
+    let essence =
+        content_type.and_then(|value| value.as_bytes().split(|byte| *byte == b';').next());
     essence.is_some_and(|essence| {
         essence
             .trim_ascii()
@@ -134,7 +133,7 @@ fn error_response(context: &RequestContext, error: Error) -> Response {
     let mut response = (page.status, content_type, body.to_string()).into_response();
     response.extensions_mut().insert(error.details().clone());
     if page.status.is_server_error() {
-        let after = page.retry_after.unwrap_or(RETRY_AFTER);
+        let after = page.retry_after.unwrap_or(LOGOUT_RETRY_AFTER);
         let seconds = after.as_secs().max(1).into();
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }

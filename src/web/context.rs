@@ -12,9 +12,10 @@ use axum::extract::OriginalUri;
 use http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts};
 use url::form_urlencoded;
 
-use super::{client_address, cookies::SessionCookies, error::Error, state::State};
+use super::{client_address, cookies::SessionCookies, error::Error, shared::Shared};
 use crate::{
     audit::{Event, EventKind},
+    iter::exactly_one,
     metric,
     secret::{hex, random_bytes},
     session::{RequestSession, ReturnTo, SignedIn, User},
@@ -25,7 +26,7 @@ use crate::{
 pub(super) struct RequestContext(Arc<Inner>);
 
 pub(super) struct Inner {
-    pub(super) state: Arc<State>,
+    pub(super) state: Arc<Shared>,
     pub(super) session: RequestSession,
     /// The sessions that the browser's cookies name, whether they exist or not.
     pub(super) session_cookies: SessionCookies,
@@ -41,7 +42,7 @@ pub(super) struct Inner {
 }
 
 impl RequestContext {
-    pub(super) fn new(state: &Arc<State>, request: &Parts) -> Self {
+    pub(super) fn new(state: &Arc<Shared>, request: &Parts) -> Self {
         let Parts {
             method,
             uri,
@@ -67,7 +68,7 @@ impl RequestContext {
 
     /// Whether this is a request in a layer of the same [`Oten`](super::Oten). A request may pass
     /// through layers of several.
-    pub(super) fn belongs_to(&self, state: &Arc<State>) -> bool {
+    pub(super) fn belongs_to(&self, state: &Arc<Shared>) -> bool {
         Arc::ptr_eq(&self.state, state)
     }
 
@@ -87,11 +88,8 @@ impl RequestContext {
     /// Returns the value of a query parameter that is given exactly once.
     pub(super) fn query_parameter(&self, name: &str) -> Option<String> {
         let query = self.uri.query().unwrap_or_default();
-        let mut values = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
-        match (values.next(), values.next()) {
-            (Some((_, value)), None) => Some(value.into_owned()),
-            _ => None,
-        }
+        let named = form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
+        exactly_one(named).map(|(_, value)| value.into_owned())
     }
 
     /// The ID that ties an error page to its events.

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 use tower_sessions::session::Id;
 
-use crate::{config::Config, secret::Secret, session::ATTEMPT_LIFETIME};
+use crate::{config::Config, iter::exactly_one, secret::Secret, session::ATTEMPT_LIFETIME};
 
 /// Maximum number of cookies that are read per request.
 const MAX_COOKIES: usize = 200;
@@ -112,9 +112,7 @@ impl Cookies {
     /// several was set by another site.
     pub(super) fn login_for(&self, headers: &HeaderMap, state: &Secret) -> Option<LoginCookie> {
         let name = self.login_name(state);
-        let mut named = self.logins(headers).filter(|login| login.name == name);
-        let found = named.next()?;
-        named.next().is_none().then_some(found)
+        exactly_one(self.logins(headers).filter(|login| login.name == name))
     }
 
     pub(super) fn logout(&self, state: &Secret) -> HeaderValue {
@@ -127,10 +125,9 @@ impl Cookies {
 
     /// The `state` of the logout request to the provider, unless the browser sent several.
     pub(super) fn logout_state(&self, headers: &HeaderMap) -> Option<Secret> {
-        let mut named = pairs(headers).filter(|(name, _)| *name == self.logout_name);
-        let (_, state) = named.next()?;
-        let is_only = named.next().is_none() && !state.is_empty();
-        is_only.then(|| state.into())
+        let named = pairs(headers).filter(|(name, _)| *name == self.logout_name);
+        let (_, state) = exactly_one(named)?;
+        (!state.is_empty()).then(|| state.into())
     }
 
     /// The login cookies, oldest first.
