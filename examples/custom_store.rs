@@ -138,13 +138,14 @@ impl<S: SessionStore> CustomStore<S> {
             let _guard = locked.locks[lock].lock().await;
             operation(inner, to_millis(clock.now())).await
         });
-        task.await.unwrap_or_else(|error| Err(backend(error)))
+        task.await
+            .unwrap_or_else(|error| Err(StoreError::backend(error)))
     }
 }
 
 impl<S: SessionStore> Inner<S> {
     async fn load<T: DeserializeOwned>(&self, id: Id) -> Result<Option<T>, StoreError> {
-        let record = self.store.load(&id).await.map_err(backend)?;
+        let record = self.store.load(&id).await.map_err(StoreError::backend)?;
         let data = record.and_then(|mut record| record.data.remove(DATA));
         Ok(data.and_then(|data| serde_json::from_value(data).ok()))
     }
@@ -155,18 +156,18 @@ impl<S: SessionStore> Inner<S> {
         data: &impl Serialize,
         expiry_date: OffsetDateTime,
     ) -> Result<(), StoreError> {
-        let data = serde_json::to_value(data).map_err(backend)?;
+        let data = serde_json::to_value(data).map_err(StoreError::backend)?;
         let record = Record {
             id,
             data: HashMap::from([(DATA.to_owned(), data)]),
             expiry_date,
         };
         // `create` would choose another ID if this one exists.
-        self.store.save(&record).await.map_err(backend)
+        self.store.save(&record).await.map_err(StoreError::backend)
     }
 
     async fn delete(&self, id: Id) -> Result<(), StoreError> {
-        self.store.delete(&id).await.map_err(backend)
+        self.store.delete(&id).await.map_err(StoreError::backend)
     }
 
     async fn record(&self, id: Id, now: i64) -> Result<Option<Row>, StoreError> {
@@ -208,7 +209,9 @@ impl Row {
     }
 
     fn value(&self) -> Result<Vec<u8>, StoreError> {
-        BASE64_STANDARD.decode(&self.value).map_err(backend)
+        BASE64_STANDARD
+            .decode(&self.value)
+            .map_err(StoreError::backend)
     }
 }
 
@@ -231,11 +234,8 @@ fn to_millis(at: OffsetDateTime) -> i64 {
 }
 
 fn from_millis(millis: i64) -> Result<OffsetDateTime, StoreError> {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000).map_err(backend)
-}
-
-fn backend(error: impl Error + Send + Sync + 'static) -> StoreError {
-    StoreError::Backend(error.into())
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
+        .map_err(StoreError::backend)
 }
 
 #[async_trait]

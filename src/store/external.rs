@@ -49,7 +49,7 @@ pub(super) fn to_millis(at: OffsetDateTime) -> i64 {
 
 pub(super) fn from_millis(millis: i64) -> Result<OffsetDateTime, StoreError> {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
-        .map_err(|error| StoreError::Backend(error.into()))
+        .map_err(StoreError::backend)
 }
 
 #[cfg(test)]

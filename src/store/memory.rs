@@ -124,7 +124,6 @@ impl State {
     }
 }
 
-/// Rows that expire.
 struct Table<K, V> {
     rows: BTreeMap<K, Row<V>>,
     /// The keys of `rows`, ordered by expiry.

@@ -88,8 +88,8 @@ use crate::config::Config;
 /// The methods are asynchronous through [`async_trait`](https://docs.rs/async-trait/0.1):
 /// implementations need the attribute `#[async_trait]`.
 ///
-/// The crate abandons an operation that takes longer than 2 seconds. Values take a few hundred
-/// bytes to a few KiB; a session record also contains the data that the app stores in its session.
+/// The crate abandons an operation that takes longer than 2 seconds. Values are a few hundred
+/// bytes to a few KiB long; a session record also contains the data that the app stores in its session.
 ///
 /// Every operation returns [`StoreError`] if the store cannot be reached or fails. It is then unknown
 /// whether a write has taken effect.
@@ -350,6 +350,13 @@ pub enum StoreError {
     /// The store failed.
     #[error("the session store failed")]
     Backend(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl StoreError {
+    /// Returns [`StoreError::Backend`] with this source.
+    pub fn backend(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Backend(source.into())
+    }
 }
 
 #[cfg(test)]

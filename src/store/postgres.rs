@@ -17,7 +17,7 @@ use super::{
     OtenStore, RecordKey, StoreError, StoredRecord,
     external::{from_millis, random_version, to_millis, warn_if_unreachable, with_timeout},
     pool::{Pool, PooledConnection},
-    sql::{self, Sweeper, backend, sql_store},
+    sql::{self, Sweeper, sql_store},
 };
 use crate::clock::Clock;
 
@@ -88,7 +88,8 @@ impl PostgresStore {
             pool: Pool::new(options.disable_statement_logging(), CONNECTIONS),
             has_tables: AtomicBool::new(false),
         };
-        let connected = with_timeout(async { database.read().await.map_err(backend) }).await;
+        let connected =
+            with_timeout(async { database.read().await.map_err(StoreError::backend) }).await;
         warn_if_unreachable(connected.map(PooledConnection::release));
         Ok(Self::new(Arc::new(database), Clock::system()))
     }

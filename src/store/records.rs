@@ -305,7 +305,7 @@ impl Records {
     }
 
     fn encode(&self, id: &RecordId, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-        let plain = serde_json::to_vec(value).map_err(|error| StoreError::Backend(error.into()))?;
+        let plain = serde_json::to_vec(value).map_err(StoreError::backend)?;
         Ok(match self.sealer(id.kind) {
             Some(sealer) => sealer.seal(associated_data(id), &Zeroizing::new(plain)),
             None => plain,

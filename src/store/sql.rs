@@ -6,8 +6,6 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::task::AbortOnDropHandle;
 
-use super::StoreError;
-
 /// Inserts a record if none exists or the existing one has expired.
 pub(super) const INSERT: &str = "INSERT INTO oten_records (key, value, version, expires_at) \
     VALUES ($1, $2, $3, $4) \
@@ -58,10 +56,6 @@ pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The task that removes expired records, which ends with the last clone of its store.
 pub(super) type Sweeper = Arc<AbortOnDropHandle<()>>;
-
-pub(super) fn backend(error: sqlx::Error) -> StoreError {
-    StoreError::Backend(error.into())
-}
 
 /// Implements [`OtenStore`](super::OtenStore) for a store with the fields `database`, `clock` and
 /// `sweeper`. The module must define `Database` with the methods `read` and `write`, which return a
@@ -138,9 +132,9 @@ macro_rules! sql_store {
             query: sqlx::query::Query<'q, $driver, Arguments<'q>>,
         ) -> Result<u64, StoreError> {
             with_timeout(async {
-                let mut pooled = database.write().await.map_err(backend)?;
+                let mut pooled = database.write().await.map_err(StoreError::backend)?;
                 let result = query.execute(&mut pooled.connection).await;
-                let affected = result.map_err(backend)?.rows_affected();
+                let affected = result.map_err(StoreError::backend)?.rows_affected();
                 pooled.release();
                 Ok(affected)
             })
@@ -157,9 +151,9 @@ macro_rules! sql_store {
             T: for<'r> sqlx::FromRow<'r, Row> + Send + Unpin + 'q,
         {
             with_timeout(async {
-                let mut pooled = connection.await.map_err(backend)?;
+                let mut pooled = connection.await.map_err(StoreError::backend)?;
                 let result = query.fetch_all(&mut pooled.connection).await;
-                let rows = result.map_err(backend)?;
+                let rows = result.map_err(StoreError::backend)?;
                 pooled.release();
                 Ok(rows)
             })
@@ -271,7 +265,7 @@ macro_rules! sql_store {
                     .into_iter()
                     .map(|(member,)| String::from_utf8(member))
                     .collect::<Result<_, _>>()
-                    .map_err(|error| StoreError::Backend(error.into()))
+                    .map_err(StoreError::backend)
             }
 
             async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {

@@ -20,7 +20,7 @@ use super::{
     OtenStore, RecordKey, StoreError, StoredRecord,
     external::{from_millis, random_version, to_millis, with_timeout},
     pool::{Pool, PooledConnection},
-    sql::{self, Sweeper, backend, sql_store},
+    sql::{self, Sweeper, sql_store},
 };
 use crate::clock::Clock;
 

@@ -39,7 +39,8 @@ impl Connection {
         let info = url
             .into_connection_info()
             .map_err(invalid)?
-            // Requests are small and share a connection, so none waits for another's response.
+            // Disables Nagle's algorithm, which would delay a small request until earlier data is
+            // acknowledged.
             .set_tcp_settings(TcpSettings::default().set_nodelay(true));
         let client = Client::open(info).map_err(invalid)?;
         install_crypto_provider();
@@ -124,6 +125,6 @@ fn backend(error: RedisError) -> StoreError {
     if error.is_timeout() {
         StoreError::TimedOut
     } else {
-        StoreError::Backend(error.into())
+        StoreError::backend(error)
     }
 }
