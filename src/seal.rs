@@ -9,7 +9,7 @@
 //! AES-GCM or ChaCha20-Poly1305, a repeated nonce reveals the difference of two plaintexts and allows
 //! forgeries. A key could then seal at most 2^32 records (NIST SP 800-38D section 8.3). With
 //! AES-GCM-SIV, a repeated nonce only reveals whether two records with the same associated data are
-//! equal, so a key needs no replacement after a number of records. XChaCha20-Poly1305 would also work,
+//! equal, so keys need not be rotated after a number of records. XChaCha20-Poly1305 would also work,
 //! but aws-lc-rs does not provide it.
 
 use std::{fmt, sync::Arc};
@@ -52,7 +52,7 @@ impl SealingKey {
 
     /// Compares two keys in constant time.
     #[cfg(feature = "check")]
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is_same_key(&self, other: &Self) -> bool {
         constant_time_eq(self.bytes.as_ref(), other.bytes.as_ref())
     }
 
@@ -114,7 +114,6 @@ impl Sealer {
         })
     }
 
-    /// Seals a record.
     pub(crate) fn seal(&self, data: AssociatedData<'_>, plain: &[u8]) -> Vec<u8> {
         let key = &self.first;
         let start = HEADER_BYTES + NONCE_LEN;

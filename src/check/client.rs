@@ -11,15 +11,12 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{Client, ClientType, Config, Jar, Partial},
+    config::{Client, ClientType, Config, Jar, MAX_REQUEST_OBJECT_LIFETIME, Partial},
     http::HttpClient,
     jose::{Algorithm, CompactJws, VerifyingKey},
     protocol::{AuthorizationRequest, CodeVerifier, ErrorCode, TokenEndpoint, TokenError},
     secret::Secret,
 };
-
-/// Oten rejects request objects with a longer lifetime, in seconds.
-const MAX_LIFETIME_SECONDS: i64 = 300;
 
 const RECONFIGURE_KEY: &str =
     "Configure the key again: `client_secret` for HS256, `jar_key_file` for EdDSA.";
@@ -41,7 +38,7 @@ pub(super) async fn check_authentication(
     let outcome = endpoint.exchange_code(&redirect_uri, &code, &verifier);
     match outcome.await {
         Ok(_) => tokens_for_invalid_code(),
-        Err(error) => verdict(&error, client.kind()),
+        Err(error) => verdict(&error, client.client_type()),
     }
 }
 
@@ -123,7 +120,7 @@ pub(super) fn check_request_object(
     let Some(config) = &settings.config else {
         return REQUEST_OBJECT.skipped(SEE_CONFIGURATION);
     };
-    let (key, algorithm) = match config.client().kind() {
+    let (key, algorithm) = match config.client().client_type() {
         ClientType::Public => {
             return REQUEST_OBJECT.passed("not needed: a public client sends no request object");
         }
@@ -196,10 +193,15 @@ fn verify(
     }
     let lifetime = number("exp").zip(number("iat")).map(|(exp, iat)| exp - iat);
     lifetime
-        .filter(|lifetime| (1..=MAX_LIFETIME_SECONDS).contains(lifetime))
         .and_then(|lifetime| u64::try_from(lifetime).ok())
         .map(Duration::from_secs)
-        .ok_or_else(|| format!("the request object is not valid for 1 to {MAX_LIFETIME_SECONDS} s"))
+        .filter(|lifetime| {
+            (Duration::from_secs(1)..=MAX_REQUEST_OBJECT_LIFETIME).contains(lifetime)
+        })
+        .ok_or_else(|| {
+            let longest = MAX_REQUEST_OBJECT_LIFETIME.as_secs();
+            format!("the request object is not valid for 1 to {longest} s")
+        })
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub(super) fn check(timing: Option<ResponseTiming>) -> Finding {
     }
 }
 
-/// Returns by how much this machine's clock is ahead at least.
+/// Returns the smallest skew that explains the response; positive if this machine's clock is ahead.
 ///
 /// The provider read its clock at an unknown time during the request, and `Date` is rounded down to
 /// the second.

@@ -29,7 +29,8 @@ const REQUIRED: [&str; 6] = [
     "response_types_supported",
 ];
 
-const CHECK_ISSUER: &str = "Check the issuer. If it is right, report the document to its provider.";
+const INVALID_DOCUMENT_HELP: &str =
+    "Check the issuer. If it is right, report the document to its provider.";
 
 pub(super) const SEE_DISCOVERY: &str = "no discovery document, see `discovery`";
 
@@ -161,7 +162,7 @@ fn names_issuer(document: &Document, issuer: &str) -> Finding {
             "Check the spelling of the issuer. If it is right, suspect interception, and do not \
              sign in.",
         ),
-        None => ISSUER.failed("the document has no `issuer`", CHECK_ISSUER),
+        None => ISSUER.failed("the document has no `issuer`", INVALID_DOCUMENT_HELP),
     }
 }
 
@@ -174,7 +175,10 @@ fn required_fields(document: &Document) -> Finding {
     if missing.is_empty() {
         return REQUIRED_FIELDS.passed("all required fields are present");
     }
-    REQUIRED_FIELDS.failed(format!("missing: {}", list(&missing)), CHECK_ISSUER)
+    REQUIRED_FIELDS.failed(
+        format!("missing: {}", list(&missing)),
+        INVALID_DOCUMENT_HELP,
+    )
 }
 
 fn endpoints(metadata: &Result<ProviderMetadata, ProviderError>) -> Finding {
@@ -186,9 +190,9 @@ fn endpoints(metadata: &Result<ProviderMetadata, ProviderError>) -> Finding {
         Err(ProviderError::IssuerMismatch) => ENDPOINTS.skipped("see `issuer`"),
         Err(error @ ProviderError::InsecureEndpoint(_)) => ENDPOINTS.failed(
             format!("{error}: codes and secrets would be sent unencrypted"),
-            CHECK_ISSUER,
+            INVALID_DOCUMENT_HELP,
         ),
-        Err(error) => ENDPOINTS.failed(error.to_string(), CHECK_ISSUER),
+        Err(error) => ENDPOINTS.failed(error.to_string(), INVALID_DOCUMENT_HELP),
     }
 }
 

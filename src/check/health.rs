@@ -99,7 +99,7 @@ pub async fn health(settings: Result<ConfigBuilder, ConfigError>) -> Result<Heal
 /// # Errors
 ///
 /// Returns a [`ConfigError`] if `listen` or `base_path` is invalid.
-pub async fn own_health(
+pub async fn site_health(
     settings: Result<ConfigBuilder, ConfigError>,
 ) -> Result<Health, ConfigError> {
     let settings = settings?.examine();

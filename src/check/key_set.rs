@@ -14,7 +14,7 @@ use crate::{
     metric::Endpoint,
 };
 
-const CHECK_ISSUER: &str = "Check the issuer: without such a key users cannot sign in.";
+const NO_USABLE_KEY_HELP: &str = "Check the issuer: without such a key users cannot sign in.";
 
 pub(super) async fn check(http: HttpClient, jwks_uri: Url) -> Finding {
     let request = HttpRequest::get(Endpoint::Jwks, &jwks_uri);
@@ -36,15 +36,15 @@ fn verdict(document: &[u8]) -> Finding {
         serde_json::from_slice::<AllKeys>(document),
         JwkSet::from_json(document),
     ) else {
-        return KEY_SET.failed("the response is not a JSON Web Key Set", CHECK_ISSUER);
+        return KEY_SET.failed("the response is not a JSON Web Key Set", NO_USABLE_KEY_HELP);
     };
     if all.keys.is_empty() {
-        return KEY_SET.failed("the key set is empty", CHECK_ISSUER);
+        return KEY_SET.failed("the key set is empty", NO_USABLE_KEY_HELP);
     }
     if set.keys().is_empty() {
         let keys = count(all.keys.len(), "key");
         let message = format!("{keys}, none of them a usable Ed25519 signature key");
-        return KEY_SET.failed(message, CHECK_ISSUER);
+        return KEY_SET.failed(message, NO_USABLE_KEY_HELP);
     }
     // Keys are looked up as for the header of an ID token.
     let is_found = |key_id| set.find(key_id, Algorithm::EdDsa).is_some();
@@ -59,7 +59,7 @@ fn verdict(document: &[u8]) -> Finding {
         ),
         0 => KEY_SET.failed(
             "no Ed25519 key has a unique `kid`, so none can be selected",
-            CHECK_ISSUER,
+            NO_USABLE_KEY_HELP,
         ),
         named => KEY_SET.passed(format!("{} with a `kid`", count(named, "Ed25519 key"))),
     }

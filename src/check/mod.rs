@@ -49,7 +49,7 @@ mod text;
 pub use self::{
     checker::Checker,
     finding::{Check, Finding, Status},
-    health::{EndpointHealth, Health, health, own_health},
+    health::{EndpointHealth, Health, health, site_health},
     report::{Progress, Report, Summary},
 };
 

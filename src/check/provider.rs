@@ -35,7 +35,8 @@ const FEATURES: [FeatureCheck; 7] = [
     (&SIGN_OUT, sign_out),
 ];
 
-const CHECK_ISSUER: &str = "Check the issuer: users cannot sign in with this provider.";
+const UNSUPPORTED_PROVIDER_HELP: &str =
+    "Check the issuer: users cannot sign in with this provider.";
 
 /// Runs the checks, and returns the provider's metadata if it can be trusted.
 pub(super) async fn check(
@@ -123,14 +124,14 @@ async fn join(task: Option<Task>, check: &'static Check, skip_reason: &str) -> F
 fn code_flow(document: &Document, _: &Partial) -> Finding {
     match require(document, "response_types_supported", "code") {
         Ok(()) => CODE_FLOW.passed("`code` is supported"),
-        Err(message) => CODE_FLOW.failed(message, CHECK_ISSUER),
+        Err(message) => CODE_FLOW.failed(message, UNSUPPORTED_PROVIDER_HELP),
     }
 }
 
 fn pkce(document: &Document, _: &Partial) -> Finding {
     match require(document, "code_challenge_methods_supported", "S256") {
         Ok(()) => PKCE.passed("S256 is supported"),
-        Err(message) => PKCE.failed(message, CHECK_ISSUER),
+        Err(message) => PKCE.failed(message, UNSUPPORTED_PROVIDER_HELP),
     }
 }
 
@@ -162,14 +163,14 @@ fn scopes(document: &Document, settings: &Partial) -> Finding {
 }
 
 fn authentication_method(document: &Document, settings: &Partial) -> Finding {
-    let kind = settings.client.as_ref().map(Client::kind);
+    let kind = settings.client.as_ref().map(Client::client_type);
     if matches!(kind, Some(ClientType::Public)) {
         return AUTHENTICATION_METHOD.passed("not needed: a public client has no secret");
     }
     let field = "token_endpoint_auth_methods_supported";
     match require(document, field, "client_secret_post") {
         Ok(()) => AUTHENTICATION_METHOD.passed("`client_secret_post` is supported"),
-        Err(message) => AUTHENTICATION_METHOD.failed(message, CHECK_ISSUER),
+        Err(message) => AUTHENTICATION_METHOD.failed(message, UNSUPPORTED_PROVIDER_HELP),
     }
 }
 
@@ -180,7 +181,7 @@ fn id_token_algorithm(document: &Document, _: &Partial) -> Finding {
     if names.iter().any(is_eddsa) {
         ID_TOKEN_ALGORITHM.passed("EdDSA is supported")
     } else {
-        ID_TOKEN_ALGORITHM.failed(lacks(document, field, "EdDSA"), CHECK_ISSUER)
+        ID_TOKEN_ALGORITHM.failed(lacks(document, field, "EdDSA"), UNSUPPORTED_PROVIDER_HELP)
     }
 }
 

@@ -6,7 +6,7 @@ use super::finding::{Check, Finding, Status};
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Progress<'a> {
-    /// The checker waits for this, for up to some seconds.
+    /// The checker waits for this, for up to a few seconds.
     WaitingFor(&'static str),
     /// A check has finished.
     Found(&'a Finding),

@@ -98,7 +98,7 @@ fn shared(this: &Partial, other: &Partial) -> Vec<Finding> {
 fn share_session_key(these: &[SealingKey], others: &[SealingKey]) -> bool {
     let pairs = these
         .iter()
-        .flat_map(|this| others.iter().map(move |other| this.is(other)));
+        .flat_map(|this| others.iter().map(move |other| this.is_same_key(other)));
     pairs.fold(false, |shared, same| shared | same)
 }
 

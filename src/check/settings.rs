@@ -47,7 +47,7 @@ fn redirect_uri(settings: &Partial) -> Finding {
     } else {
         ""
     };
-    REDIRECT_URI.passed(format!("{uri}, to be registered in this spelling{note}"))
+    REDIRECT_URI.passed(format!("{uri}; register exactly this URL{note}"))
 }
 
 fn cookies(config: &Config) -> Finding {

@@ -314,7 +314,7 @@ impl ConfigBuilder {
     /// Signs authorization requests with the client secret. This is the default for a confidential
     /// client.
     ///
-    /// The secret should have at least 32 bytes, because a signed request passes through the browser.
+    /// The secret should be at least 32 bytes long, because a signed request passes through the browser.
     pub fn jar_hs256(self) -> Self {
         self.jar("HS256", None)
     }

@@ -22,7 +22,7 @@ impl Client {
 
     /// Whether the client has a secret, and how it signs its requests.
     #[must_use]
-    pub fn kind(&self) -> &ClientType {
+    pub fn client_type(&self) -> &ClientType {
         &self.kind
     }
 

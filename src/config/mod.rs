@@ -14,7 +14,7 @@
 //!     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
 //!     .redirect_uri("http://localhost:3000/callback")
 //!     .build()?;
-//! assert_eq!(config.callback_path(), "/callback");
+//! assert_eq!(config.callback_route(), "/callback");
 //! assert!(!config.secure_cookies(), "plain http on localhost");
 //!
 //! // The error lists every problem.
@@ -71,7 +71,7 @@ pub(crate) use self::issuer::is_loopback;
 #[cfg(any(doc, test))]
 pub(crate) use self::keys::{settings_cells, settings_table};
 #[cfg(feature = "check")]
-pub(crate) use self::validate::Partial;
+pub(crate) use self::{settings::MAX_REQUEST_OBJECT_LIFETIME, validate::Partial};
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -180,11 +180,10 @@ impl Config {
         &self.site.base_path
     }
 
-    /// The path of the callback route as the app's router sees it: the redirect URI's path without
-    /// the base path.
+    /// The callback route for the app's router: the redirect URI's path without the base path.
     #[must_use]
-    pub fn callback_path(&self) -> &str {
-        &self.site.callback_path
+    pub fn callback_route(&self) -> &str {
+        &self.site.callback_route
     }
 
     /// The local path to go to after sign-in if no page was requested, as browsers see it.

@@ -8,6 +8,9 @@ use url::Url;
 use super::{refresh_policy::RefreshPolicy, store_url::StoreUrl};
 use crate::{http::HttpOptions, seal::SealingKey};
 
+/// Oten rejects request objects with a longer lifetime.
+pub(crate) const MAX_REQUEST_OBJECT_LIFETIME: Duration = Duration::from_secs(300);
+
 /// The settings about the provider, apart from its issuer.
 #[derive(Clone, Debug)]
 pub(super) struct ProviderSettings {
@@ -29,7 +32,7 @@ pub(super) struct SiteSettings {
     /// Empty, or a path such as `/app` without a trailing slash.
     pub(super) base_path: String,
     /// The redirect URI's path without the base path.
-    pub(super) callback_path: String,
+    pub(super) callback_route: String,
     /// A local path, as the browser sees it.
     pub(super) home: String,
 }

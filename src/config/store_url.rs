@@ -1,4 +1,4 @@
-//! The session store's URL, and the place that it names however it is spelled.
+//! Parsing of the session store's URL, and comparison of two URLs for the same store.
 
 use std::{fmt, net::IpAddr, path::PathBuf};
 
@@ -70,7 +70,7 @@ impl StoreUrl {
             _ => query(&url, &["sslmode", "ssl-mode"])
                 .is_some_and(|mode| mode.eq_ignore_ascii_case("verify-full")),
         });
-        !is_verified && self.place().is_some_and(|place| !place.is_near())
+        !is_verified && self.place().is_some_and(|place| !place.is_local_network())
     }
 
     fn url(&self) -> Option<Url> {
@@ -202,7 +202,7 @@ enum Host {
 impl StorePlace {
     /// Whether the connection stays on this machine or in a network of containers, whose names
     /// contain no dot.
-    fn is_near(&self) -> bool {
+    fn is_local_network(&self) -> bool {
         match self {
             Self::File(_) => true,
             Self::Database(database) => match &database.host {
@@ -371,8 +371,8 @@ mod tests {
     }
 
     #[test]
-    fn this_machine_and_names_without_a_dot_are_near() {
-        for (host, is_near) in [
+    fn this_machine_and_names_without_a_dot_are_in_the_local_network() {
+        for (host, is_local_network) in [
             ("localhost", true),
             ("[::1]", true),
             ("redis", true),
@@ -385,7 +385,11 @@ mod tests {
             ("0xa000001", false),
         ] {
             let store = StoreUrl::Redis(format!("redis://{host}").into());
-            assert_eq!(store.place().unwrap().is_near(), is_near, "{host}");
+            assert_eq!(
+                store.place().unwrap().is_local_network(),
+                is_local_network,
+                "{host}"
+            );
         }
     }
 

@@ -352,13 +352,13 @@ fn a_minimal_configuration_has_the_documented_defaults() {
     let config = from_environment(MINIMAL).unwrap();
     assert_eq!(config.issuer(), &Issuer::Environment(Environment::Sandbox));
     assert_eq!(config.client().id(), "my-site");
-    let ClientType::Confidential { secret, jar } = config.client().kind() else {
+    let ClientType::Confidential { secret, jar } = config.client().client_type() else {
         panic!("confidential by default");
     };
     assert_eq!(secret.expose(), SECRET);
     assert!(matches!(jar, Jar::Hs256));
     assert_eq!(config.base_path(), "");
-    assert_eq!(config.callback_path(), "/callback");
+    assert_eq!(config.callback_route(), "/callback");
     assert_eq!(config.home(), "/");
     assert_eq!(config.scopes(), ["openid", "profile", "email"]);
     assert_eq!(config.prompt(), None);
@@ -680,7 +680,7 @@ fn a_secret_can_be_read_from_a_file() {
         let settings = changed(&[("client_secret", ""), ("client_secret_file", file.path())]);
         for result in [from_environment(&settings), from_toml(&toml(&settings))] {
             let config = result.unwrap();
-            let ClientType::Confidential { secret, .. } = config.client().kind() else {
+            let ClientType::Confidential { secret, .. } = config.client().client_type() else {
                 panic!("confidential by default");
             };
             assert_eq!(secret.expose(), SECRET);
@@ -737,9 +737,8 @@ fn relative_paths_are_relative_to_the_configuration_file() {
     assert!(format!("{:?}", config.client()).contains(key.key_id()));
 }
 
-/// Promise S2.
 #[test]
-fn eddsa_requires_a_key() {
+fn s2_eddsa_requires_a_key() {
     let key = Ed25519KeyPair::generate();
     let good = TempFile::new(&*key.to_pem());
     let with = |path| changed(&[("jar", "EdDSA"), ("jar_key_file", path)]);
@@ -878,7 +877,7 @@ fn the_first_key_signs_and_all_are_published() {
     for config in [from_environment(&settings), from_toml(&array)] {
         let config = config.unwrap();
         assert_eq!(published(&config), thumbprints);
-        let ClientType::Confidential { jar, .. } = config.client().kind() else {
+        let ClientType::Confidential { jar, .. } = config.client().client_type() else {
             panic!("{config:?}")
         };
         assert!(matches!(jar, Jar::EdDsa(pair) if pair.key_id() == first.key_id()));
@@ -1030,12 +1029,11 @@ fn production_requires_https_endpoints() {
     }
 }
 
-/// Promise S3.
 #[test]
-fn a_public_client_has_no_secret_and_no_signature() {
+fn s3_a_public_client_has_no_secret_and_no_signature() {
     let public = [("client_type", "public"), ("client_secret", "")];
     let config = from_environment(&changed(&public)).unwrap();
-    assert!(matches!(config.client().kind(), ClientType::Public));
+    assert!(matches!(config.client().client_type(), ClientType::Public));
 
     let settings = changed(&[
         ("client_type", "public"),
@@ -1511,7 +1509,7 @@ fn the_callback_path_begins_with_the_base_path() {
     let at = |base, path| {
         let uri = format!("https://app.example.com{path}");
         from_environment(&changed(&[("base_path", base), ("redirect_uri", &uri)]))
-            .map(|config| (config.callback_path().to_owned(), config.home().to_owned()))
+            .map(|config| (config.callback_route().to_owned(), config.home().to_owned()))
             .map_err(|error| error.problems()[0].key().to_owned())
     };
     let found = |callback: &str, home: &str| Ok((callback.to_owned(), home.to_owned()));

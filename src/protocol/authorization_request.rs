@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -12,9 +10,6 @@ use crate::{
     provider::ProviderMetadata,
     secret::{Secret, base64url, exposed},
 };
-
-/// The longest lifetime of a request object that Oten accepts.
-const MAX_LIFETIME: Duration = Duration::from_secs(300);
 
 /// The prefix of a `state` that belongs to no sign-in, so that it is recognized in logs.
 const THROWAWAY: &str = "throwaway-";
@@ -32,7 +27,7 @@ const THROWAWAY: &str = "throwaway-";
 ///     .client_id("my-site")
 ///     .redirect_uri("https://app.example.com/callback");
 /// let names = |config: &Config| {
-///     let url = protocol::throwaway_authorization_url(config, &metadata, &Clock::system())?;
+///     let url = protocol::sample_authorization_url(config, &metadata, &Clock::system())?;
 ///     let names = url.query_pairs().map(|(name, _)| name.into_owned());
 ///     Ok::<Vec<_>, axum_oten::jose::JoseError>(names.collect())
 /// };
@@ -49,7 +44,7 @@ const THROWAWAY: &str = "throwaway-";
 ///
 /// [`JoseError`] when the request object cannot be signed.
 #[doc(hidden)]
-pub fn throwaway_authorization_url(
+pub fn sample_authorization_url(
     config: &Config,
     metadata: &ProviderMetadata,
     clock: &Clock,
@@ -84,7 +79,7 @@ impl AuthorizationRequest<'_> {
     /// The URL of a confidential client carries exactly `client_id` and `request` (RFC 9101 section
     /// 5). The URL of a public client, or of one with JAR switched off, carries plain parameters.
     pub(crate) fn url(&self, authorization_endpoint: &Url) -> Result<Url, JoseError> {
-        let key = match self.config.client().kind() {
+        let key = match self.config.client().client_type() {
             ClientType::Public | ClientType::Confidential { jar: Jar::Off, .. } => None,
             ClientType::Confidential {
                 jar: Jar::Hs256,
@@ -110,7 +105,7 @@ impl AuthorizationRequest<'_> {
     /// Returns the request object (RFC 9101 section 4): the parameters as claims, with the provider
     /// as the audience, for one use.
     fn request_object(&self, key: &SigningKey) -> Result<String, JoseError> {
-        let lifetime = self.config.request_object_lifetime().min(MAX_LIFETIME);
+        let lifetime = self.config.request_object_lifetime();
         let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or_default();
         let parameters = self.parameters().into_iter();
         let mut claims: Map<String, Value> = parameters
@@ -184,7 +179,7 @@ impl CodeVerifier {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::{collections::BTreeMap, time::Duration};
 
     use super::*;
     use crate::{

@@ -6,7 +6,7 @@ use crate::{
     secret::{Secret, constant_time_eq},
 };
 
-/// A longer query is rejected unread. Oten's queries have some hundred bytes.
+/// A longer query is rejected unread. Oten's queries are a few hundred bytes long.
 const MAX_QUERY_BYTES: usize = 8 * 1024;
 
 /// The parameters of an authorization response (RFC 6749 section 4.1.2, RFC 9207), not checked yet.

@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn s6_each_lie_is_rejected_with_its_own_error() {
+    fn s6_each_wrong_claim_is_rejected_with_its_own_error() {
         use IdTokenError as E;
         for (name, value, error) in [
             ("iss", json!("https://account.oten.com/"), E::Iss),

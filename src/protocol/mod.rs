@@ -18,7 +18,7 @@ mod logout_token;
 mod revocation;
 mod token;
 
-pub use self::{authorization_request::throwaway_authorization_url, error_code::ErrorCode};
+pub use self::{authorization_request::sample_authorization_url, error_code::ErrorCode};
 
 pub(crate) use self::{
     authorization_request::{AuthorizationRequest, CodeVerifier},

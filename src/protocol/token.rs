@@ -156,7 +156,7 @@ pub(super) fn with_credentials<'a>(
 ) -> Vec<(&'a str, &'a str)> {
     let mut form = parameters.to_vec();
     form.push(("client_id", client.id()));
-    if let ClientType::Confidential { secret, .. } = client.kind() {
+    if let ClientType::Confidential { secret, .. } = client.client_type() {
         form.push(("client_secret", secret.expose()));
     }
     form

@@ -52,6 +52,9 @@ const KEY_REFETCH_INTERVAL: Duration = Duration::minutes(1);
 #[derive(Debug)]
 pub(crate) struct Provider {
     issuer: Issuer,
+    /// The configured endpoints, which replace those of the metadata.
+    end_session_endpoint: Option<Url>,
+    revocation_endpoint: Option<Url>,
     http: HttpClient,
     metadata: Arc<Cache<ProviderMetadata>>,
     keys: Arc<Cache<JwkSet>>,
@@ -64,6 +67,8 @@ impl Provider {
         let http = HttpClient::new(config.http_options())?;
         Ok(Self {
             issuer,
+            end_session_endpoint: config.end_session_endpoint().cloned(),
+            revocation_endpoint: config.revocation_endpoint().cloned(),
             http,
             metadata: Arc::new(Cache::new(clock.clone())),
             keys: Arc::new(Cache::new(clock)),
@@ -86,6 +91,22 @@ impl Provider {
         let is_fresh = |_: &_, age| age < MAX_AGE;
         let fetched = self.metadata.refresh(is_fresh, self.fetch_metadata()).await;
         fetched.or_else(|error| documented(&self.issuer, error))
+    }
+
+    /// Returns the configured end-session endpoint, or else the one in the metadata.
+    pub(crate) async fn end_session_endpoint(&self) -> Option<Url> {
+        if self.end_session_endpoint.is_some() {
+            return self.end_session_endpoint.clone();
+        }
+        self.metadata().await.ok()?.end_session_endpoint().cloned()
+    }
+
+    /// Returns the configured revocation endpoint, or else the one in the metadata.
+    pub(crate) async fn revocation_endpoint(&self) -> Option<Url> {
+        if self.revocation_endpoint.is_some() {
+            return self.revocation_endpoint.clone();
+        }
+        self.metadata().await.ok()?.revocation_endpoint().cloned()
     }
 
     /// Succeeds if the provider has responded within the last 30 seconds, or does so now.

@@ -11,7 +11,7 @@ use crate::{
 
 /// How long the user can take to sign in at the provider. The return path of a used attempt is kept
 /// for the same time.
-pub(crate) const LIFETIME: Duration = Duration::from_secs(600);
+pub(crate) const ATTEMPT_LIFETIME: Duration = Duration::from_secs(600);
 
 /// A login attempt, stored on the server from the redirect to the provider until the callback.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -84,7 +84,7 @@ impl LoginAttempts {
     /// Stores a new attempt and returns its ID.
     pub(crate) async fn open(&self, attempt: LoginAttempt) -> Result<Secret, StoreError> {
         let id = Secret::random();
-        let expires_at = self.0.clock().now() + LIFETIME;
+        let expires_at = self.0.clock().now() + ATTEMPT_LIFETIME;
         let record = Record::Open(attempt);
         self.0
             .insert_new(&record_id(&self.0, &id), &record, expires_at)
@@ -112,7 +112,7 @@ impl LoginAttempts {
         let used = Record::Used {
             return_to: return_to.clone(),
         };
-        let expires_at = self.0.clock().now() + LIFETIME;
+        let expires_at = self.0.clock().now() + ATTEMPT_LIFETIME;
         let is_first = self
             .0
             .replace(&id, Some(version), &used, expires_at)

@@ -71,8 +71,6 @@ impl Sessions {
         Ok(ended)
     }
 
-    /// Ends one session.
-    ///
     /// A session that is being created has no record yet. Removing it from the sets makes the sign-in
     /// end it; if the sign-in has passed that check, the second attempt finds the record.
     async fn end_member(

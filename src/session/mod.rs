@@ -12,7 +12,7 @@ mod user;
 pub use self::user::User;
 
 pub(crate) use self::{
-    attempt::{AttemptState, LIFETIME as ATTEMPT_LIFETIME, LoginAttempt, LoginAttempts},
+    attempt::{ATTEMPT_LIFETIME, AttemptState, LoginAttempt, LoginAttempts},
     back_channel::LogoutTarget,
     refresh::{LEASE_LIFETIME, RefreshOutcome, TokenRefresher},
     request_session::{CookieChange, RequestSession, SignedIn},

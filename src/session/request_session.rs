@@ -134,7 +134,7 @@ impl RequestSession {
     }
 
     /// Notes when the next refresh is due, for a later write of this request.
-    pub(crate) fn note_refresh(&self, tokens: &Tokens) {
+    pub(crate) fn set_refresh_due_at(&self, tokens: &Tokens) {
         let mut state = self.store.state();
         if let Some(data) = &mut state.data {
             Arc::make_mut(data).refresh_due_at = tokens.refresh_due_at();
@@ -146,7 +146,10 @@ impl RequestSession {
         if self.session.id().is_some() {
             // Loads the record through tower-sessions, which loads it once. The value of an absent
             // key is not copied.
-            self.session.get_value("").await.map_err(backend)?;
+            self.session
+                .get_value("")
+                .await
+                .map_err(StoreError::backend)?;
         }
         match self.session.id() {
             // `RequestStore` has no data yet if the app cleared the session without loading it.
@@ -166,7 +169,7 @@ impl RequestSession {
         } else if self.session.is_empty().await {
             self.store.end_pending_cycle().await?;
         } else {
-            self.session.save().await.map_err(backend)?;
+            self.session.save().await.map_err(StoreError::backend)?;
         }
         let (ended_by, ended) = {
             let mut state = self.store.state();
@@ -210,7 +213,7 @@ impl Drop for RequestSession {
     }
 }
 
-/// What a request knows about its session.
+/// The parts of the session that this request has loaded or changed.
 #[derive(Default)]
 struct RequestState {
     /// The store was read or written.
@@ -466,10 +469,6 @@ impl SessionStore for RequestStore {
 /// session of a user without app data as empty.
 fn hide_data(record: &mut SessionRecord) {
     record.insert(DATA_KEY.to_owned(), Value::Null);
-}
-
-fn backend(error: tower_sessions::session::Error) -> StoreError {
-    StoreError::Backend(error.into())
 }
 
 /// Converts an error for tower-sessions, whose errors have no source.

@@ -61,7 +61,7 @@ impl SessionData {
 
     /// Writes the data to a session record.
     pub(super) fn put_into(&self, record: &mut SessionRecord) -> Result<(), StoreError> {
-        let data = serde_json::to_value(self).map_err(|error| StoreError::Backend(error.into()))?;
+        let data = serde_json::to_value(self).map_err(StoreError::backend)?;
         record.insert(DATA_KEY.to_owned(), data);
         Ok(())
     }
@@ -244,7 +244,7 @@ impl Sessions {
     }
 
     /// Stores when a token refresh is due, unless another request changes the session meanwhile.
-    pub(super) async fn note_refresh(
+    pub(super) async fn store_refresh_due_at(
         &self,
         id: Id,
         due_at: Option<OffsetDateTime>,
@@ -291,7 +291,7 @@ pub(super) async fn run_to_completion<T: Send + 'static>(
 ) -> Result<T, StoreError> {
     tokio::spawn(operations)
         .await
-        .unwrap_or_else(|error| Err(StoreError::Backend(error.into())))
+        .unwrap_or_else(|error| Err(StoreError::backend(error)))
 }
 
 /// A session's expiry is extended when this part of the idle lifetime has passed, rather than at

@@ -3,7 +3,6 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
-use url::Url;
 
 use crate::{
     audit::{AuditTrail, EventKind},
@@ -38,11 +37,7 @@ pub(crate) struct Tokens {
     #[serde(with = "time::serde::timestamp")]
     pub(crate) refresh_at: OffsetDateTime,
     /// The time of the next attempt after a refresh that failed.
-    #[serde(
-        default,
-        rename = "rest_until",
-        with = "time::serde::timestamp::option"
-    )]
+    #[serde(default, with = "time::serde::timestamp::option")]
     pub(crate) retry_at: Option<OffsetDateTime>,
 }
 
@@ -144,8 +139,6 @@ fn refresh_after(lifetime: Duration) -> Duration {
 pub(crate) struct Revoker {
     pub(crate) provider: Arc<Provider>,
     pub(crate) client: Client,
-    /// The configured endpoint. Defaults to the one in the provider's metadata.
-    pub(crate) endpoint: Option<Url>,
     pub(crate) tasks: TaskTracker,
     pub(crate) trail: AuditTrail,
 }
@@ -163,7 +156,7 @@ impl Revoker {
     }
 
     async fn revoke_now(&self, refresh_token: &Secret, correlation_id: &str) {
-        let Some(endpoint) = self.endpoint().await else {
+        let Some(endpoint) = self.provider.revocation_endpoint().await else {
             return;
         };
         let http = self.provider.http();
@@ -175,14 +168,6 @@ impl Revoker {
                 .with_cause(with_causes(&error));
             self.trail.record(&event);
         }
-    }
-
-    async fn endpoint(&self) -> Option<Url> {
-        if let Some(configured) = &self.endpoint {
-            return Some(configured.clone());
-        }
-        let metadata = self.provider.metadata().await.ok()?;
-        metadata.revocation_endpoint().cloned()
     }
 }
 

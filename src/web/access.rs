@@ -7,7 +7,7 @@ use super::{
     context::RequestContext,
     error::Error,
     rejection::{AccessTokenRejection, ErrorResponse, UserRejection},
-    state::State,
+    shared::Shared,
 };
 use crate::{
     config::RefreshPolicy,
@@ -53,7 +53,7 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct RequireLogin {
-    pub(super) state: Arc<State>,
+    pub(super) state: Arc<Shared>,
     pub(super) rule: Option<Arc<Rule>>,
 }
 
@@ -131,8 +131,8 @@ impl AccessToken {
 /// A token that expires earlier may not survive the call it is for.
 const MIN_TOKEN_LIFETIME: time::Duration = time::Duration::seconds(10);
 
-/// A token that expires within this time after the sign-in would expire so after the next sign-in,
-/// too: signing in again does not help.
+/// If a token expires this soon after the sign-in, the next one would as well, so signing in again does
+/// not help.
 const RECENT_SIGN_IN: time::Duration = time::Duration::minutes(1);
 
 impl RequestContext {
@@ -202,7 +202,7 @@ impl RequestContext {
         let failed = |retry_after| Some(Error::NotRefreshed { retry_after });
         let (tokens, failure) = match self.state.refresher.refresh(request).await {
             RefreshOutcome::Fresh(tokens) | RefreshOutcome::NotRefreshable(tokens) => {
-                self.session.note_refresh(&tokens);
+                self.session.set_refresh_due_at(&tokens);
                 (Some(tokens), None)
             }
             RefreshOutcome::Failed {

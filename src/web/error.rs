@@ -15,8 +15,8 @@ use crate::{
 /// Time limit of a route for all its calls to the provider and the store together.
 pub(super) const DEADLINE: Duration = Duration::from_secs(11);
 
-/// `Retry-After` if the error names no time.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// Default `Retry-After` of an error page.
+const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -163,7 +163,7 @@ impl Error {
 
     pub(super) fn page(&self) -> ErrorPage {
         let (status, title, text) = self.texts();
-        let retry_after = || self.retry_after().unwrap_or(RETRY_AFTER);
+        let retry_after = || self.retry_after().unwrap_or(DEFAULT_RETRY_AFTER);
         ErrorPage {
             status,
             title,

@@ -15,7 +15,7 @@ use tower_sessions::Session;
 
 use super::{
     access::RequireLogin, context::RequestContext, error::Error, rejection::ErrorResponse,
-    response::forbid_caching, state::State,
+    response::forbid_caching, shared::Shared,
 };
 use crate::{audit::EventKind, session::CookieChange};
 
@@ -30,7 +30,7 @@ use crate::{audit::EventKind, session::CookieChange};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct OtenLayer {
-    pub(super) state: Arc<State>,
+    pub(super) state: Arc<Shared>,
 }
 
 impl<S> Layer<S> for OtenLayer {
@@ -64,7 +64,7 @@ pub struct OtenService<S> {
 
 #[derive(Clone, Debug)]
 enum Middleware {
-    Session(Arc<State>),
+    Session(Arc<Shared>),
     RequireLogin(RequireLogin),
 }
 
@@ -91,8 +91,8 @@ where
         let middleware = self.middleware.clone();
         Box::pin(async move {
             let (mut parts, body) = request.into_parts();
-            let entered = match &middleware {
-                Middleware::Session(state) => enter(state, &mut parts),
+            let attached = match &middleware {
+                Middleware::Session(state) => attach_session(state, &mut parts),
                 Middleware::RequireLogin(require_login) => {
                     if let Err(denied) = require_login.check(&parts.extensions).await {
                         return Ok(denied.into_response());
@@ -102,8 +102,8 @@ where
             };
             let request = Request::from_parts(parts, body);
             let response = inner.call(request).await?.map(Body::new);
-            Ok(match entered {
-                Some(context) => leave(&context, response).await,
+            Ok(match attached {
+                Some(context) => finish_response(&context, response).await,
                 None => response,
             })
         })
@@ -111,7 +111,7 @@ where
 }
 
 /// Adds the context and the session to a request, unless an outer layer of the same `Oten` did.
-fn enter(state: &Arc<State>, request: &mut Parts) -> Option<RequestContext> {
+fn attach_session(state: &Arc<Shared>, request: &mut Parts) -> Option<RequestContext> {
     let extensions = &request.extensions;
     if extensions
         .get::<RequestContext>()
@@ -129,7 +129,7 @@ fn enter(state: &Arc<State>, request: &mut Parts) -> Option<RequestContext> {
 }
 
 /// Saves the session and sets the response's cookie and cache headers.
-async fn leave(context: &RequestContext, mut response: Response) -> Response {
+async fn finish_response(context: &RequestContext, mut response: Response) -> Response {
     if !context.is_session_written() {
         match save_session(context, response.status()).await {
             Ok(None) => {}

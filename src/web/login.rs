@@ -10,7 +10,7 @@ use super::{
     error::{DEADLINE, Error},
     rejection::ErrorResponse,
     response::redirect,
-    state::State,
+    shared::Shared,
 };
 use crate::{
     audit::{EventKind, Reason},
@@ -35,7 +35,7 @@ const MAX_REMOVALS: usize = 16;
 pub(super) async fn login(context: RequestContext, headers: HeaderMap) -> Response {
     let return_to = return_to(&context);
     let attempt = LoginAttempt::new(return_to.clone());
-    let response = timeout(DEADLINE, start(&context, &headers, attempt))
+    let response = timeout(DEADLINE, redirect_to_provider(&context, &headers, attempt))
         .await
         .unwrap_or(Err(Error::TooSlow));
     response.unwrap_or_else(|error| failure(&context, error, return_to))
@@ -44,9 +44,12 @@ pub(super) async fn login(context: RequestContext, headers: HeaderMap) -> Respon
 /// `GET` of the redirect URI: completes a login attempt with the provider's response.
 pub(super) async fn callback(context: RequestContext, headers: HeaderMap) -> Response {
     let mut return_to = None;
-    let response = timeout(DEADLINE, finish(&context, &headers, &mut return_to))
-        .await
-        .unwrap_or(Err(Error::TooSlow));
+    let response = timeout(
+        DEADLINE,
+        handle_callback(&context, &headers, &mut return_to),
+    )
+    .await
+    .unwrap_or(Err(Error::TooSlow));
     response.unwrap_or_else(|error| failure(&context, error, return_to))
 }
 
@@ -70,7 +73,7 @@ fn return_to(context: &RequestContext) -> Option<ReturnTo> {
 }
 
 /// Stores the attempt, binds it to the browser by a cookie and redirects the browser to the provider.
-async fn start(
+async fn redirect_to_provider(
     context: &RequestContext,
     headers: &HeaderMap,
     attempt: LoginAttempt,
@@ -108,7 +111,7 @@ async fn start(
 }
 
 /// Checks the state before it calls the provider; then `iss`, `error` and `code`.
-async fn finish(
+async fn handle_callback(
     context: &RequestContext,
     headers: &HeaderMap,
     return_to: &mut Option<ReturnTo>,
@@ -126,20 +129,20 @@ async fn finish(
     match found {
         AttemptState::Taken(attempt) => {
             return_to.clone_from(&attempt.return_to);
-            complete(context, parameters, &attempt).await
+            exchange_code(context, parameters, &attempt).await
         }
         AttemptState::Used { return_to: path } => {
             return_to.clone_from(&path);
-            restart(context, headers, state, path).await
+            restart_login(context, headers, state, path).await
         }
-        AttemptState::Unknown => restart(context, headers, state, None).await,
+        AttemptState::Unknown => restart_login(context, headers, state, None).await,
     }
 }
 
 /// Handles a callback that matches no open login attempt of this browser: repeated, reached with the
 /// back button, too late, without cookies, or forged. It never signs a user in or out. A signed-in
 /// user continues to the page; for a guest the login restarts once.
-async fn restart(
+async fn restart_login(
     context: &RequestContext,
     headers: &HeaderMap,
     state: &Secret,
@@ -154,11 +157,11 @@ async fn restart(
         });
     }
     context.record(&context.event(EventKind::FreshStart));
-    start(context, headers, LoginAttempt::restart(return_to)).await
+    redirect_to_provider(context, headers, LoginAttempt::restart(return_to)).await
 }
 
 /// Exchanges the code, verifies the ID token and signs the user in.
-async fn complete(
+async fn exchange_code(
     context: &RequestContext,
     parameters: CallbackParameters,
     attempt: &LoginAttempt,
@@ -195,7 +198,7 @@ async fn complete(
 }
 
 async fn verify(
-    state: &State,
+    state: &Shared,
     metadata: &ProviderMetadata,
     tokens: &TokenResponse,
     attempt: &LoginAttempt,

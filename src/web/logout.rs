@@ -77,7 +77,7 @@ impl UserSession {
             if context.signed_in().await?.is_some() {
                 // The layer completes the sign-out after the handler.
                 let flushed = context.session.app_session().flush().await;
-                flushed.map_err(|error| StoreError::Backend(error.into()))?;
+                flushed.map_err(StoreError::backend)?;
             }
             Ok(())
         };
@@ -165,12 +165,8 @@ fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
 }
 
 async fn end_session_endpoint(context: &RequestContext) -> Option<Url> {
-    let state = &context.state;
-    if let Some(configured) = state.config.end_session_endpoint() {
-        return Some(configured.clone());
-    }
-    let metadata = timeout(DISCOVERY_TIMEOUT, state.provider.metadata()).await;
-    metadata.ok()?.ok()?.end_session_endpoint().cloned()
+    let endpoint = context.state.provider.end_session_endpoint();
+    timeout(DISCOVERY_TIMEOUT, endpoint).await.ok().flatten()
 }
 
 /// Redirects a guest as well: after a second click on the button, the browser follows the second

@@ -85,7 +85,7 @@ mod readiness;
 mod redacted_uri;
 mod rejection;
 mod response;
-mod state;
+mod shared;
 
 pub use self::{
     access::{AccessToken, RequireLogin},
@@ -95,5 +95,5 @@ pub use self::{
     readiness::{DependencyStatus, Readiness},
     redacted_uri::RedactedUri,
     rejection::{AccessTokenRejection, ErrorDetails, ErrorResponse, UserRejection},
-    state::SetupError,
+    shared::SetupError,
 };

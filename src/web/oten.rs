@@ -19,7 +19,7 @@ use super::{
     login, logout,
     readiness::Readiness,
     rejection::ErrorResponse,
-    state::{SetupError, State},
+    shared::{SetupError, Shared},
 };
 use crate::{
     audit::{AuditLog, TARGET},
@@ -37,7 +37,7 @@ use crate::{
 /// [protected routes](Self::require_login). Clones share their state. See the
 /// [crate's example](crate).
 #[derive(Clone, Debug)]
-pub struct Oten(Arc<State>);
+pub struct Oten(Arc<Shared>);
 
 impl Oten {
     /// Checks that the store suits the environment and creates the HTTP client. Makes no calls to
@@ -105,7 +105,7 @@ impl Oten {
         Router::new()
             .route(route::LOGIN, only(get(login::login), "GET"))
             .route(
-                self.config().callback_path(),
+                self.config().callback_route(),
                 only(get(login::callback), "GET"),
             )
             .route(route::LOGOUT, only(logout, "GET, POST"))
@@ -349,7 +349,7 @@ impl OtenBuilder {
     ///
     /// Returns the same errors as [`Oten::new`].
     pub fn build(self) -> Result<Oten, SetupError> {
-        let state = State::new(self.config, self.store, self.clock, self.audit)?;
+        let state = Shared::new(self.config, self.store, self.clock, self.audit)?;
         Ok(Oten(Arc::new(state)))
     }
 }

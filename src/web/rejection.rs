@@ -84,7 +84,7 @@ pub struct ErrorDetails {
     /// Why the request failed or was denied.
     pub reason: Reason,
     /// The ID that the response shares with its `refused` event. `None` for a redirect to the login
-    /// route, which makes no event, and for a request that did not pass through
+    /// route, which records no event, and for a request that did not pass through
     /// [`Oten::layer`](crate::Oten::layer).
     pub correlation_id: Option<String>,
 }
@@ -183,7 +183,7 @@ impl fmt::Debug for ErrorResponse {
 impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         let is_redirect = self.status() == StatusCode::SEE_OTHER;
-        // A redirect to the login route makes no event, so that a crawler does not fill the log.
+        // A redirect to the login route records no event, so that a crawler does not fill the log.
         if !is_redirect {
             self.record();
         }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{
     context::{RequestContext, RequestKind},
     error::{ErrorPage, NextStep},
-    state::State,
+    shared::Shared,
 };
 use crate::{audit::Reason, config::route, session::ReturnTo};
 
@@ -49,14 +49,14 @@ pub(super) fn error_page(
 }
 
 /// Returns the page on which a signed-in user confirms signing out.
-pub(super) fn confirm_sign_out_page(state: &State) -> Response {
+pub(super) fn confirm_sign_out_page(state: &Shared) -> Response {
     let text = "You are signed in to this site.";
     html(&Page::new(state, "Sign out?", text, NextStep::SignOut))
 }
 
-/// Returns the page after signing out. `at_provider` says whether the browser returns from the
-/// provider, which was requested to sign the user out as well.
-pub(super) fn signed_out_page(state: &State, at_provider: bool) -> Response {
+/// Returns the page after signing out. `at_provider`: whether the browser returns from the provider's
+/// sign-out.
+pub(super) fn signed_out_page(state: &Shared, at_provider: bool) -> Response {
     let text = if at_provider {
         "You are signed out of this site. The site also asked Oten to sign you out there."
     } else {
@@ -83,8 +83,8 @@ pub(super) fn protect_page(headers: &mut HeaderMap) {
     );
 }
 
-/// Sets the security headers of a response without content. The window that opened it stays
-/// connected: an app may sign in in a popup.
+/// Sets the security headers of a response without content. Omits `Cross-Origin-Opener-Policy`, so
+/// that an app can open the sign-in in a popup.
 fn protect(headers: &mut HeaderMap) {
     const SECURITY_HEADERS: [(HeaderName, HeaderValue); 2] = [
         (
@@ -134,7 +134,7 @@ struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    fn new(state: &'a State, title: &'a str, text: &'a str, next_step: NextStep) -> Self {
+    fn new(state: &'a Shared, title: &'a str, text: &'a str, next_step: NextStep) -> Self {
         Self {
             title,
             text,

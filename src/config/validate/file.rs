@@ -14,7 +14,7 @@ use crate::{
 /// Secrets and keys are much smaller; a larger file is the wrong file.
 pub(super) const MAX_SECRET_KIB: usize = 64;
 
-/// Lists of certificates are longer: a system's list of all authorities has about 250 KiB.
+/// Lists of certificates are longer: a system's list of all authorities is about 250 KiB.
 pub(super) const MAX_PUBLIC_KIB: usize = 1024;
 
 /// The error kind for pipes, devices and sockets, for which `std` has none.

@@ -72,7 +72,7 @@ fn read_files(validator: &mut Validator<'_>) -> Option<(Ed25519KeyPair, Vec<Ed25
     let key = &keys::JAR_KEY_FILE;
     let paths = match validator.raw.given(key) {
         Some(Given::Files(paths)) => paths,
-        Some(Given::WrongType(expected)) => return validator.valid(key, wrong_type(expected)),
+        Some(Given::WrongType(expected)) => return validator.accept(key, wrong_type(expected)),
         Some(_) | None => {
             validator.missing(key);
             return None;
@@ -97,9 +97,9 @@ fn read<T>(
     rule: impl Fn(&str) -> Result<(T, bool), PemError>,
 ) -> Option<T> {
     let key = &keys::JAR_KEY_FILE;
-    let file = validator.valid(key, SettingFile::read(path, MAX_SECRET_KIB))?;
+    let file = validator.accept(key, SettingFile::read(path, MAX_SECRET_KIB))?;
     let found = rule(file.text.expose()).or_else(|error| unusable(error, path));
-    let (found, is_private) = validator.valid(key, found)?;
+    let (found, is_private) = validator.accept(key, found)?;
     validator.check_access(key, path, &file, is_private);
     Some(found)
 }

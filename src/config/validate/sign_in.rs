@@ -7,12 +7,10 @@ use super::{
 use crate::config::{
     keys,
     problem::{Invalid, invalid},
-    settings::SignInSettings,
+    settings::{MAX_REQUEST_OBJECT_LIFETIME, SignInSettings},
 };
 
 const MIN_REQUEST_OBJECT_LIFETIME: Duration = Duration::from_secs(10);
-/// Oten rejects request objects with a longer lifetime.
-const MAX_REQUEST_OBJECT_LIFETIME: Duration = Duration::from_secs(300);
 const MAX_MAX_AGE: Duration = Duration::from_secs(365 * 86_400);
 
 /// The prompts that can be combined (OpenID Connect Core 1.0 section 3.1.2.1).

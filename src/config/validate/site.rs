@@ -18,7 +18,7 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<SiteSettings> {
     let callback = validator.required(&keys::REDIRECT_URI, |text| {
         let uri = redirect_uri(text, production)?;
         // Without a valid base path, which is a problem already, the path cannot be compared.
-        let path = base.as_deref().map(|base| callback_path(&uri, base));
+        let path = base.as_deref().map(|base| callback_route(&uri, base));
         Ok((uri, path.transpose()?))
     });
     let post_logout_redirect_uri = validator.optional(&keys::POST_LOGOUT_REDIRECT_URI, |text| {
@@ -28,14 +28,14 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<SiteSettings> {
     let home = validator.optional(&keys::HOME, |text| {
         home(text, base.as_deref().unwrap_or_default(), path)
     });
-    let (redirect_uri, callback_path) = callback?;
+    let (redirect_uri, callback_route) = callback?;
     let base_path = base?;
-    let callback_path = callback_path?;
+    let callback_route = callback_route?;
     validator.partial.redirect_uri = Some(redirect_uri.clone());
     Some(SiteSettings {
         redirect_uri,
         post_logout_redirect_uri,
-        callback_path,
+        callback_route,
         // A router nested at `/app` answers `/app` and not `/app/`, and a proxy that wants the slash
         // redirects to it.
         home: home.unwrap_or_else(|| match base_path.as_str() {
@@ -58,7 +58,7 @@ fn base_path(text: &str) -> Result<String, Invalid> {
 }
 
 /// Returns the path of the callback route as the app's router sees it.
-fn callback_path(redirect_uri: &Url, base_path: &str) -> Result<String, Invalid> {
+fn callback_route(redirect_uri: &Url, base_path: &str) -> Result<String, Invalid> {
     let path = redirect_uri.path();
     let Some(callback) = path
         .strip_prefix(base_path)
@@ -85,7 +85,7 @@ fn callback_path(redirect_uri: &Url, base_path: &str) -> Result<String, Invalid>
     Ok(callback.to_owned())
 }
 
-fn home(text: &str, base_path: &str, callback_path: Option<&str>) -> Result<String, Invalid> {
+fn home(text: &str, base_path: &str, callback_route: Option<&str>) -> Result<String, Invalid> {
     let path = text.split(['?', '#']).next().unwrap_or(text);
     let is_local = path.starts_with('/')
         && !path.contains("//")
@@ -100,7 +100,7 @@ fn home(text: &str, base_path: &str, callback_path: Option<&str>) -> Result<Stri
         );
     }
     let inner = path.strip_prefix(base_path).unwrap_or(path);
-    if Some(inner) == callback_path || (inner != "/" && RESERVED.contains(&inner)) {
+    if Some(inner) == callback_route || (inner != "/" && RESERVED.contains(&inner)) {
         return invalid("is one of the sign-in routes", "Choose a page of the app.");
     }
     Ok(text.to_owned())

@@ -55,11 +55,11 @@ impl<'a> Validator<'a> {
         rule: impl FnOnce(&str) -> Result<T, Invalid>,
     ) -> Option<T> {
         let text = self.text(key).transpose()?;
-        self.valid(key, text.and_then(|text| rule(text.expose())))
+        self.accept(key, text.and_then(|text| rule(text.expose())))
     }
 
     /// The value of a rule's result; notes the problem of an error.
-    pub(super) fn valid<T>(&mut self, key: &'static Key, result: Result<T, Invalid>) -> Option<T> {
+    pub(super) fn accept<T>(&mut self, key: &'static Key, result: Result<T, Invalid>) -> Option<T> {
         result
             .map_err(|invalid| self.problem(key, &invalid.message, &invalid.help))
             .ok()
@@ -167,7 +167,7 @@ impl<'a> Validator<'a> {
             }
             Given::WrongType(expected) => return wrong_type(expected),
         };
-        tidy(key, text.expose())?;
+        check_text(key, text.expose())?;
         Ok(Some(text))
     }
 }
@@ -177,7 +177,7 @@ pub(super) fn wrong_type<T>(expected: &str) -> Result<T, Invalid> {
     invalid(format!("is not {expected}"), "Write it in this form.")
 }
 
-fn tidy(key: &Key, text: &str) -> Result<(), Invalid> {
+fn check_text(key: &Key, text: &str) -> Result<(), Invalid> {
     if text.is_empty() && key.default() != Some("") {
         return invalid("is empty", "Set a value, or remove the setting.");
     }

@@ -77,6 +77,6 @@ fn normalized(url: Url, text: &str) -> Result<Url, Invalid> {
     }
     invalid(
         "is not in its normal form",
-        format!("Write `{url}`, and register exactly that: Oten compares every character."),
+        format!("Write `{url}`, and register exactly this URL: Oten compares every character."),
     )
 }

@@ -1,7 +1,7 @@
 //! Token refresh.
 //!
-//! However many requests of a session need new tokens, one call is made: within a process they
-//! share one task, and a lease in the store excludes other processes.
+//! Concurrent requests of a session share one refresh call: within a process they share one task, and
+//! a lease in the store excludes other processes.
 
 mod lease;
 mod outcome;
@@ -16,19 +16,17 @@ use std::{error::Error, fmt, ops::ControlFlow, sync::Arc, time::Duration};
 
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep, timeout};
-use tokio_util::task::TaskTracker;
 
 use self::{lease::RefreshLease, single_flight::SingleFlight};
 use super::{Revoker, Sessions, Tokens};
 use crate::{
-    audit::{AuditTrail, EventKind, TARGET},
-    config::Client,
+    audit::{EventKind, TARGET},
     error::with_causes,
     protocol::{
         ErrorCode, ExpectedIdToken, IdTokenError, TokenEndpoint, TokenError, TokenResponse,
         verify_id_token,
     },
-    provider::{Budget, Provider, ProviderError, ProviderMetadata},
+    provider::{Budget, ProviderError, ProviderMetadata},
     secret::random_bytes,
     store::{LoadedRecord, Records, StoreError},
 };
@@ -46,12 +44,8 @@ const WRITE_ATTEMPTS: u32 = 3;
 #[derive(Clone)]
 pub(crate) struct TokenRefresher {
     sessions: Sessions,
-    provider: Arc<Provider>,
-    client: Client,
     budget: Option<Arc<Budget>>,
     revoker: Revoker,
-    tasks: TaskTracker,
-    trail: AuditTrail,
     in_flight: SingleFlight<RefreshOutcome>,
 }
 
@@ -60,11 +54,7 @@ impl TokenRefresher {
     pub(crate) fn new(sessions: Sessions, revoker: Revoker, budget: Option<Arc<Budget>>) -> Self {
         Self {
             sessions,
-            provider: Arc::clone(&revoker.provider),
-            client: revoker.client.clone(),
             budget,
-            tasks: revoker.tasks.clone(),
-            trail: revoker.trail.clone(),
             revoker,
             in_flight: SingleFlight::default(),
         }
@@ -78,7 +68,7 @@ impl TokenRefresher {
             let refresher = self.clone();
             Refresh { refresher, request }.run()
         };
-        let outcome = self.in_flight.run(&key, &self.tasks, task);
+        let outcome = self.in_flight.run(&key, &self.revoker.tasks, task);
         let outcome = timeout(LEASE_LIFETIME + Duration::from_secs(1), outcome).await;
         outcome.ok().flatten().unwrap_or(RefreshOutcome::TimedOut)
     }
@@ -104,8 +94,8 @@ enum RefreshError {
 }
 
 impl RefreshError {
-    /// Returns whether the session ends, because the provider ended the sign-in or vouches for
-    /// another user.
+    /// Returns whether the session ends, because the provider rejected the refresh token, or the new
+    /// ID token is invalid or for another user.
     fn ends_session(&self) -> bool {
         matches!(
             self,
@@ -140,7 +130,11 @@ impl Refresh {
         if let RefreshOutcome::Fresh(tokens) | RefreshOutcome::NotRefreshable(tokens) = &outcome {
             let (session, due_at) = (self.request.session, tokens.refresh_due_at());
             // If this fails, the next request starts a refresh early and finds fresh tokens.
-            let noted = self.refresher.sessions.note_refresh(session, due_at).await;
+            let noted = self
+                .refresher
+                .sessions
+                .store_refresh_due_at(session, due_at)
+                .await;
             if let Err(error) = noted {
                 tracing::debug!(
                     target: TARGET,
@@ -156,7 +150,7 @@ impl Refresh {
     async fn wait_or_refresh(&self) -> Result<RefreshOutcome, StoreError> {
         let deadline = Instant::now() + LEASE_LIFETIME;
         // Loaded before the lease is acquired, because the lease expires.
-        let metadata = self.refresher.provider.metadata().await;
+        let metadata = self.refresher.revoker.provider.metadata().await;
         loop {
             if let ControlFlow::Break(outcome) = self.load().await? {
                 return Ok(outcome);
@@ -168,7 +162,7 @@ impl Refresh {
                 return outcome;
             }
             // When this process shuts down, the process that holds the lease completes the refresh.
-            if Instant::now() >= deadline || self.refresher.tasks.is_closed() {
+            if Instant::now() >= deadline || self.refresher.revoker.tasks.is_closed() {
                 return Ok(RefreshOutcome::TimedOut);
             }
             sleep(retry_pause()).await;
@@ -233,9 +227,9 @@ impl Refresh {
                 .map_err(|exhausted| RefreshError::Budget(exhausted.retry_after))?;
         }
         let endpoint = TokenEndpoint {
-            http: self.refresher.provider.http(),
+            http: self.refresher.revoker.provider.http(),
             url: metadata.token_endpoint(),
-            client: &self.refresher.client,
+            client: &self.refresher.revoker.client,
         };
         let mut response = endpoint.refresh(&refresh_token.0).await?;
         if !self.has_valid_id_token(metadata, &response).await? {
@@ -259,7 +253,7 @@ impl Refresh {
         }
         let expected = ExpectedIdToken {
             issuer: metadata.issuer(),
-            client_id: self.refresher.client.id(),
+            client_id: self.refresher.revoker.client.id(),
             subject: Some(self.request.user.subject()),
             nonce: None,
             access_token: &response.access_token,
@@ -267,7 +261,12 @@ impl Refresh {
             now: self.records().clock().unix_now(),
         };
         let id_token = response.id_token.as_ref();
-        let check = verify_id_token(&self.refresher.provider, metadata, id_token, &expected);
+        let check = verify_id_token(
+            &self.refresher.revoker.provider,
+            metadata,
+            id_token,
+            &expected,
+        );
         match timeout(KEY_TIMEOUT, check).await {
             Ok(Ok(_)) => Ok(true),
             Ok(Err(error @ IdTokenError::Provider(ProviderError::UnknownKey))) => Err(error),
@@ -365,7 +364,7 @@ impl Refresh {
     }
 
     fn record(&self, kind: EventKind, cause: Option<&dyn Error>) {
-        let (trail, user) = (&self.refresher.trail, &self.request.user);
+        let (trail, user) = (&self.refresher.revoker.trail, &self.request.user);
         let event = trail
             .event(kind)
             .with_correlation_id(&self.request.correlation_id)

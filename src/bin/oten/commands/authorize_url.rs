@@ -22,7 +22,7 @@ pub(crate) struct AuthorizeUrlArgs {
 pub(crate) async fn run(args: AuthorizeUrlArgs) -> Result<(), Error> {
     let config = args.config.builder()?.build()?;
     let metadata = ProviderMetadata::discover(&config).await?;
-    let url = protocol::throwaway_authorization_url(&config, &metadata, &Clock::system())
+    let url = protocol::sample_authorization_url(&config, &metadata, &Clock::system())
         .map_err(Error::AuthorizationRequest)?;
     let query: Map<String, Value> = url
         .query_pairs()

@@ -146,7 +146,7 @@ fn listen_variable() -> Result<Option<SocketAddr>, Error> {
 /// The site's client for the emulator, and a description of it.
 fn client(config: &Config) -> (EmulatedClient, &'static str) {
     let id = config.client().id();
-    let (client, description) = match config.client().kind() {
+    let (client, description) = match config.client().client_type() {
         ClientType::Confidential { secret, jar, .. } => {
             let client = EmulatedClient::confidential(id, secret.expose());
             match jar {

@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use axum_oten::check::{EndpointHealth, health, own_health};
+use axum_oten::check::{EndpointHealth, health, site_health};
 use clap::Args;
 
 use super::settings::ConfigArgs;
@@ -27,7 +27,7 @@ pub(crate) async fn run(args: HealthArgs) -> Result<ExitCode, Error> {
     let spinner = Spinner::new();
     let health = if args.own {
         spinner.set_message("the site");
-        own_health(settings).await?
+        site_health(settings).await?
     } else {
         spinner.set_message("the provider's endpoints");
         health(settings).await?

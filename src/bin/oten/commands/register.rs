@@ -78,7 +78,7 @@ struct Sheet<'a> {
 impl<'a> Sheet<'a> {
     fn new(config: &'a Config, name: Option<String>) -> Self {
         let host = config.redirect_uri().host_str().unwrap_or_default();
-        let (application_type, jar) = match config.client().kind() {
+        let (application_type, jar) = match config.client().client_type() {
             ClientType::Confidential { jar, .. } => (
                 ("Web App", "confidential: its server keeps a secret"),
                 match jar {
@@ -195,7 +195,7 @@ fn suggest_post_logout(config: &Config) -> String {
 }
 
 fn next_step(config: &Config) -> &'static str {
-    match config.client().kind() {
+    match config.client().client_type() {
         ClientType::Confidential {
             jar: Jar::EdDsa(_), ..
         } => {

@@ -51,7 +51,7 @@ impl Site {
 
 /// Rejects a configuration whose callback path the site uses itself.
 pub(crate) fn check_paths(config: &Config) -> Result<(), Error> {
-    let callback = config.callback_path();
+    let callback = config.callback_route();
     if [PROFILE, ME, HEALTHZ, READYZ, STYLESHEET, ICON].contains(&callback) {
         let path = callback.to_owned();
         return Err(Error::PathTaken { path });

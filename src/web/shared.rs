@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// State shared by the layers, routes and extractors of one [`Oten`](super::Oten).
-pub(super) struct State {
+pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) clock: Clock,
     pub(super) provider: Arc<Provider>,
@@ -104,7 +104,7 @@ pub enum SetupError {
     StoreInProcess,
 }
 
-impl State {
+impl Shared {
     pub(super) fn new(
         config: Config,
         store: Arc<dyn OtenStore>,
@@ -140,7 +140,6 @@ impl State {
         let revoker = Revoker {
             provider: Arc::clone(&provider),
             client: config.client().clone(),
-            endpoint: config.revocation_endpoint().cloned(),
             tasks: tasks.clone(),
             trail: trail.clone(),
         };
@@ -180,16 +179,16 @@ impl State {
     }
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State")
+        f.debug_struct("Shared")
             .field("config", &self.config)
             .finish_non_exhaustive()
     }
 }
 
 fn log_setup(config: &Config) {
-    let (client_type, jar) = match config.client().kind() {
+    let (client_type, jar) = match config.client().client_type() {
         ClientType::Public => ("public", "none".to_owned()),
         ClientType::Confidential { jar, .. } => ("confidential", jar.to_string()),
     };
