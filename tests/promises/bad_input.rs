@@ -50,7 +50,7 @@ fn request(method: Method, uri: &str, from: From) -> Request<Body> {
         .unwrap()
 }
 
-/// Asserts that the response is no server error, repeats nothing of the input, and has the security
+/// Asserts that the response is not a server error, repeats nothing of the input, and has the security
 /// headers if it is a page of the crate.
 #[track_caller]
 fn assert_harmless(answer: &Answer, input: &str) {
@@ -509,7 +509,7 @@ async fn assert_malformed_responses_are_reported(endpoint: Endpoint, first: From
         if answer.status == StatusCode::SERVICE_UNAVAILABLE {
             assert!(answer.header(header::RETRY_AFTER).is_some(), "{said}");
         }
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
 
         site.emulator.clear_faults();
         site.clock.advance(Duration::from_secs(60));

@@ -8,7 +8,7 @@ use axum_oten::{
 };
 use std::{sync::Mutex, time::Duration};
 
-use crate::common::{Asked, ExternalStore, SECRET, WatchedStore};
+use crate::common::{ExternalStore, Operation, SECRET, WatchedStore};
 
 const KEY: &str = "session_key = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='\n";
 
@@ -46,14 +46,14 @@ async fn l7_an_external_store_of_the_app_must_be_sealed() {
 
 #[tokio::test]
 async fn l8_a_failing_or_hanging_store_fails_the_check() {
-    for asked in [Asked::Insert, Asked::Load, Asked::Take] {
+    for operation in [Operation::Insert, Operation::Load, Operation::Take] {
         let store = WatchedStore::new(MemoryStore::default());
-        store.fails(&[asked]);
+        store.fails(&[operation]);
         let report = checker("").store(store).run(|_| {}).await;
-        assert_eq!(status(&report, "store"), Status::Failed, "{asked:?}");
+        assert_eq!(status(&report, "store"), Status::Failed, "{operation:?}");
     }
     let store = WatchedStore::new(MemoryStore::default());
-    store.hangs(&[Asked::Load]);
+    store.hangs(&[Operation::Load]);
     let since = std::time::Instant::now();
     let report = checker("").store(store).run(|_| {}).await;
     assert_eq!(status(&report, "store"), Status::Failed);

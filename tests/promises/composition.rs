@@ -30,7 +30,7 @@ use tower_sessions::{
     session_store,
 };
 
-use crate::common::{Answer, Asked, Browser, Log, TestSite, TestSiteBuilder, app, send};
+use crate::common::{Answer, Browser, Log, Operation, TestSite, TestSiteBuilder, app, send};
 
 #[tokio::test]
 async fn an_app_with_state_signs_in() {
@@ -197,24 +197,24 @@ async fn sessions_of_the_app_are_separate_from_those_of_the_crate() {
             .await;
         let mut browser = site.browser();
         assert_eq!(browser.post("/count").await.body, "1");
-        assert_eq!(store.asked(), [], "a guest is no business of ours");
+        assert_eq!(store.take_calls(), [], "no store call for a guest");
         let answer = browser.sign_in("alice", "/count").await;
         let names = cookie_names(&answer);
         assert_eq!(names, ["id", "oten_session"], "each sets its own");
         assert_eq!(browser.post("/count").await.body, "2");
-        assert_eq!(browser.who().await, "user alice");
-        store.asked();
+        assert_eq!(browser.signed_in_as().await, "user alice");
+        store.take_calls();
         assert_eq!(browser.post("/count-of-user").await.body, "alice 3");
-        assert_eq!(store.asked(), [Asked::Load]);
+        assert_eq!(store.take_calls(), [Operation::Load]);
 
         // Each sign-out leaves the other session unchanged.
         browser.post("/logout").await;
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
         assert_eq!(browser.post("/count").await.body, "4");
         browser.sign_in("bob", "/").await;
         assert_eq!(browser.post("/flush").await.status, StatusCode::OK);
         assert_eq!(browser.post("/count").await.body, "1");
-        assert_eq!(browser.who().await, "user bob");
+        assert_eq!(browser.signed_in_as().await, "user bob");
         assert_eq!(theirs.0.lock().unwrap().len(), 1);
         let answer = browser.get("/count-of-user").await;
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
@@ -233,7 +233,7 @@ async fn an_outage_of_the_apps_sessions_signs_no_user_out() {
     browser.post("/count").await;
     theirs.0.lock().unwrap().clear();
     assert_eq!(browser.post("/count").await.body, "1");
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
 fn app_with_sessions(oten: &Oten) -> Router {
@@ -304,19 +304,19 @@ async fn applying_the_layer_twice_has_no_further_effect() {
         .start_watched()
         .await;
     let mut browser = site.signed_in("alice").await;
-    store.asked();
+    store.take_calls();
     assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
-    assert_eq!(store.asked(), [Asked::Load]);
+    assert_eq!(store.take_calls(), [Operation::Load]);
     assert_eq!(browser.get("/both").await.body, "alice: no note");
     assert_eq!(
-        store.asked(),
-        [Asked::Load],
+        store.take_calls(),
+        [Operation::Load],
         "one session, not one for each layer"
     );
     let mut guest = site.browser();
     let written = guest.fetch(Method::POST, "/note", "mine").await;
     assert_eq!(written.set_cookies().len(), 1);
-    assert_eq!(store.asked(), [Asked::Insert]);
+    assert_eq!(store.take_calls(), [Operation::Insert]);
     assert_eq!(guest.get("/note").await.body, "mine");
     assert_eq!(browser.post("/logout").await.set_cookies().len(), 1);
 }
@@ -407,10 +407,14 @@ async fn two_sites_in_one_process_are_independent() {
     let app = inner.app.clone().layer(outer.oten.layer());
     let mut browser = inner.signed_in("alice").await;
     browser.app(app.clone());
-    assert_eq!(browser.who().await, "user alice", "the inner layer decides");
+    assert_eq!(
+        browser.signed_in_as().await,
+        "user alice",
+        "the inner layer decides"
+    );
     let mut browser = outer.signed_in("bob").await;
     browser.app(app);
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
 }
 
 // Mistakes
@@ -620,11 +624,11 @@ async fn a_panicking_handler_affects_no_other_request() {
         let mut tab = browser.clone();
         let crash = tokio::spawn(async move { tab.get("/panics").await }).await;
         assert!(crash.unwrap_err().is_panic());
-        assert_eq!(browser.who().await, format!("user {user}"));
+        assert_eq!(browser.signed_in_as().await, format!("user {user}"));
         assert_eq!(browser.get("/note").await.body, "no note");
         assert_eq!(browser.get("/token").await.status, StatusCode::OK);
         let mut other: Browser = site.signed_in("carol").await;
-        assert_eq!(other.who().await, "user carol");
+        assert_eq!(other.signed_in_as().await, "user carol");
     }
 }
 

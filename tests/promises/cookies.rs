@@ -100,12 +100,12 @@ async fn b4_a_cookie_without_its_prefix_is_ignored() {
         "__host-oten_session",
     ] {
         browser.cookies.insert(name.to_owned(), session.clone());
-        assert_eq!(browser.who().await, "guest", "{name}");
+        assert_eq!(browser.signed_in_as().await, "guest", "{name}");
     }
     browser
         .cookies
         .insert("__Host-oten_session".to_owned(), session);
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
 const FORWARDED: [(&str, &str); 8] = [
@@ -155,6 +155,6 @@ async fn b4_forwarded_headers_do_not_change_the_origin() {
         let evil = "https://evil.example".parse().unwrap();
         foreign.headers_mut().insert(header::ORIGIN, evil);
         assert_eq!(browser.send(foreign).await.status, StatusCode::FORBIDDEN);
-        assert_eq!(browser.who().await, "user alice");
+        assert_eq!(browser.signed_in_as().await, "user alice");
     }
 }

@@ -28,7 +28,7 @@ async fn assert_rejected_at(site: &TestSite, deviations: &[Deviation], reason: &
     assert!(answer.body.contains("could not be trusted"));
     assert!(answer.body.contains("href=\"/login?return_to=%2Fprofile\""));
     assert!(!answer.sets_session());
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
 
     let refusal = log.refusal();
     assert_eq!(refusal["reason"], reason, "{refusal:?}");
@@ -42,7 +42,7 @@ async fn assert_rejected_at(site: &TestSite, deviations: &[Deviation], reason: &
 
     site.emulator.clear_deviations();
     browser.sign_in("alice", "/profile").await;
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
 /// The value of a deviation, if it is long enough to search for.
@@ -62,7 +62,7 @@ async fn assert_accepted(deviation: Deviation) {
     let site = TestSite::start().await;
     site.emulator.deviate(deviation);
     let mut browser = site.signed_in("alice").await;
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
 async fn claim(name: &'static str, value: Value, reason: &str) {
@@ -411,7 +411,7 @@ async fn s6_accepts_both_names_of_the_algorithm() {
         .start()
         .await;
     let mut browser = site.signed_in("alice").await;
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use axum_oten::{
 };
 use serde_json::{Value, json};
 
-use crate::common::{Asked, ClientKind, SECRET, TestSite, app, path_and_query, send};
+use crate::common::{ClientKind, Operation, SECRET, TestSite, app, path_and_query, send};
 
 const ORIGIN: &str = "http://127.0.0.1:3000";
 const JWKS: &str = "/.well-known/jwks.json";
@@ -196,7 +196,7 @@ async fn the_jwks_route_needs_no_session_and_is_read_only() {
         .app(|oten| oten.routes().merge(oten.jwks_route()).layer(oten.layer()))
         .start_watched()
         .await;
-    store.fails(&Asked::ALL);
+    store.fails(&Operation::ALL);
     let whole = send(&site.app, request(Method::GET)).await;
     let length = whole.body.len().to_string();
     for method in [Method::GET, Method::HEAD] {
@@ -217,7 +217,7 @@ async fn the_jwks_route_needs_no_session_and_is_read_only() {
         let refused = send(&site.app, request(method)).await;
         assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED);
     }
-    assert_eq!(store.asked(), []);
+    assert_eq!(store.take_calls(), []);
 }
 
 #[tokio::test]

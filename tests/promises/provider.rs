@@ -60,7 +60,7 @@ async fn d1_the_site_serves_while_the_provider_is_down() {
     site.emulator.stop().await;
     let mut browser = site.browser();
     assert_eq!(browser.get("/open").await.status, StatusCode::OK);
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
     assert!(
         browser
             .get("/profile")
@@ -100,7 +100,7 @@ async fn d1_a_provider_outage_during_a_sign_in_is_reported() {
     let callback = browser.approve(&authorization_url, "alice");
     site.emulator.stop().await;
     assert_down(&browser.get(&callback).await);
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
     site.emulator.resume().await.unwrap();
     browser.sign_in("alice", "/open").await;
 }
@@ -588,7 +588,7 @@ async fn d5_any_other_token_request_is_never_repeated() {
         assert_eq!(answer.status.as_u16(), status, "{failure:?}: {answer:?}");
         assert_eq!(site.emulator.calls(Token), 1, "{failure:?}");
         assert_eq!(site.emulator.calls(Jwks), 0, "{failure:?}");
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
         site.emulator.clear_faults();
         browser.sign_in("alice", "/").await;
     }

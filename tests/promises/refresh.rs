@@ -213,7 +213,7 @@ async fn l3_a_refreshed_id_token_must_name_the_same_user_and_issuer() {
             ended[0]["cause"].contains(&format!("`{claim}`")),
             "{ended:?}"
         );
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
         assert!(site.store.is_empty());
     }
 }
@@ -288,7 +288,7 @@ async fn l5_an_invalid_grant_ends_the_sign_in() {
             Some(()) => browser.fetch(Method::GET, "/profile", "").await,
         };
         assert_eq!(answer.status, status);
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
         site.emulator.enable_user("alice");
     }
     assert!(site.store.is_empty());
@@ -325,7 +325,7 @@ async fn l5_a_temporary_failure_signs_no_user_out() {
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(refused.header(header::RETRY_AFTER).is_some());
         assert!(refused.set_cookies().is_empty());
-        assert_eq!(browser.who().await, "user alice");
+        assert_eq!(browser.signed_in_as().await, "user alice");
         site.emulator.clear_faults();
         site.clock.advance(2 * MINUTE);
         assert_eq!(browser.get("/profile").await.status, StatusCode::OK);

@@ -14,15 +14,15 @@ use axum_oten::{AccessToken, Clock, MemoryStore, Oten, User, emulator::Endpoint}
 use tokio::time::timeout;
 use tower_sessions::Session;
 
-use crate::common::{Answer, Asked, Browser, Log, TestSite, send};
+use crate::common::{Answer, Browser, Log, Operation, TestSite, send};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The time limit of a store call.
-const TWO_AND_A_BIT: Duration = Duration::from_millis(2500);
+const STORE_DEADLINE: Duration = Duration::from_millis(2500);
 
 /// Longer than any request may take, so that a hanging request fails its own test only.
-const GIVEN_UP: Duration = Duration::from_secs(10);
+const TEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 // R1: extractors
 
@@ -47,13 +47,16 @@ async fn r1_user_extracts_the_signed_in_user_and_rejects_guests() {
 async fn r1_an_optional_user_is_none_for_a_guest() {
     let site = TestSite::start().await;
     let mut guest = site.browser();
-    assert_eq!(guest.who().await, "guest");
+    assert_eq!(guest.signed_in_as().await, "guest");
     // A cookie that names no session belongs to a guest, whatever its value.
     for id in ["AAAAAAAAAAAAAAAAAAAAAA", "x", ""] {
         guest.cookies.insert("oten_session".into(), id.into());
-        assert_eq!(guest.who().await, "guest", "{id:?}");
+        assert_eq!(guest.signed_in_as().await, "guest", "{id:?}");
     }
-    assert_eq!(site.signed_in("carol").await.who().await, "user carol");
+    assert_eq!(
+        site.signed_in("carol").await.signed_in_as().await,
+        "user carol"
+    );
 }
 
 #[tokio::test]
@@ -91,7 +94,7 @@ async fn r1_access_token_extracts_a_live_token_or_rejects() {
     assert_problem(&call, 401, "access_token_ended");
     assert_eq!(call.json()["login_url"], "/login");
     // The session continues: only the access token has expired.
-    assert_eq!(alice.who().await, "user alice");
+    assert_eq!(alice.signed_in_as().await, "user alice");
 }
 
 #[tokio::test]
@@ -129,7 +132,7 @@ async fn r1_a_rejection_names_its_variant_to_the_handler() {
     assert_eq!(browser.get("/token").await.body, "token");
     site.clock.advance(60 * MINUTE);
     assert_eq!(browser.get("/token").await.body, "ended");
-    store.fails(&Asked::ALL);
+    store.fails(&Operation::ALL);
     assert_eq!(browser.get("/user").await.body, "down");
     assert_eq!(browser.get("/token").await.body, "down");
 }
@@ -187,7 +190,7 @@ async fn r1_a_rejection_gives_the_handler_its_status_and_reason() {
         let call = browser.fetch(Method::GET, path, "").await;
         assert_eq!(call.body, "401 not_signed_in");
     }
-    store.fails(&Asked::ALL);
+    store.fails(&Operation::ALL);
     let id = "AAAAAAAAAAAAAAAAAAAAAA".to_owned();
     browser.cookies.insert("oten_session".into(), id);
     for path in ["/user", "/token"] {
@@ -306,7 +309,7 @@ async fn r2_a_guests_form_is_never_redirected() {
 }
 
 #[tokio::test]
-async fn r2_a_path_that_is_no_valid_return_path_is_omitted() {
+async fn r2_an_invalid_return_path_is_omitted() {
     let site = TestSite::builder()
         .app(|oten| {
             Router::new()
@@ -355,7 +358,7 @@ async fn r3_a_denied_user_gets_403_and_no_redirect_to_login() {
         call.json()["login_url"].is_null(),
         "signing in does not help"
     );
-    assert_eq!(bob.who().await, "user bob");
+    assert_eq!(bob.signed_in_as().await, "user bob");
 
     // A guest may turn out to be authorized.
     let mut guest = site.browser();
@@ -397,14 +400,14 @@ async fn r4_a_protected_request_costs_one_store_read_and_no_call() {
         .await;
     let mut browser = site.signed_in("alice").await;
     let calls = provider_calls(&site);
-    store.asked();
+    store.take_calls();
     for path in ["/user", "/guarded", "/everything", "/twice"] {
         assert_eq!(browser.get(path).await.status, StatusCode::OK, "{path}");
-        assert_eq!(store.asked(), [Asked::Load], "{path}");
+        assert_eq!(store.take_calls(), [Operation::Load], "{path}");
     }
     // A request that needs no user causes no store call.
     assert_eq!(browser.get("/open").await.body, "open");
-    assert_eq!(store.asked(), []);
+    assert_eq!(store.take_calls(), []);
     assert_eq!(provider_calls(&site), calls);
 }
 
@@ -419,7 +422,7 @@ async fn r4_a_guest_without_a_cookie_costs_no_store_read() {
         guest.get(path).await;
         guest.fetch(Method::GET, path, "").await;
     }
-    assert_eq!(store.asked(), []);
+    assert_eq!(store.take_calls(), []);
     assert!(site.store.is_empty());
     assert_eq!(provider_calls(&site), 0);
 
@@ -429,7 +432,7 @@ async fn r4_a_guest_without_a_cookie_costs_no_store_read() {
         .cookies
         .insert("oten_session".into(), "AAAAAAAAAAAAAAAAAAAAAA".into());
     guest.get("/everything").await;
-    assert_eq!(store.asked(), [Asked::Load]);
+    assert_eq!(store.take_calls(), [Operation::Load]);
     assert_eq!(guest.cookies.len(), 1);
 }
 
@@ -559,14 +562,14 @@ async fn l6_an_idle_session_expires() {
     let cookies = browser.cookies.clone();
     site.clock.advance(Duration::from_secs(20 * 60 - 1));
     assert_eq!(
-        browser.who().await,
+        browser.signed_in_as().await,
         "user alice",
         "and that counts as activity"
     );
     site.clock.advance(Duration::from_secs(20 * 60 - 1));
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
     site.clock.advance(20 * MINUTE);
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
     // Even if the browser keeps the cookie.
     browser.cookies = cookies;
     assert_eq!(browser.get("/profile").await.status, StatusCode::SEE_OTHER);
@@ -580,16 +583,20 @@ async fn l6_an_active_session_expires_at_its_absolute_lifetime() {
     let cookies = browser.cookies.clone();
     for minutes in 1..12 {
         site.clock.advance(10 * MINUTE);
-        assert_eq!(browser.who().await, "user alice", "{minutes}0 minutes");
+        assert_eq!(
+            browser.signed_in_as().await,
+            "user alice",
+            "{minutes}0 minutes"
+        );
         // Saved data does not extend the session.
         writer
             .fetch(Method::POST, "/note", &format!("{minutes}"))
             .await;
     }
     site.clock.advance(Duration::from_secs(10 * 60 - 1));
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
     site.clock.advance(Duration::from_secs(1));
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
     browser.cookies = cookies;
     assert_eq!(browser.get("/profile").await.status, StatusCode::SEE_OTHER);
     assert!(site.store.is_empty(), "the tokens end with the session");
@@ -599,28 +606,28 @@ async fn l6_an_active_session_expires_at_its_absolute_lifetime() {
 async fn l6_activity_is_stored_every_twentieth_of_the_idle_time() {
     let (site, store) = short_lived().start_watched().await;
     let mut browser = site.signed_in("alice").await;
-    store.asked();
+    store.take_calls();
     for _ in 0..5 {
-        browser.who().await;
+        browser.signed_in_as().await;
     }
-    assert_eq!(store.asked(), [Asked::Load; 5]);
+    assert_eq!(store.take_calls(), [Operation::Load; 5]);
     site.clock.advance(Duration::from_millis(59_999));
-    browser.who().await;
-    assert_eq!(store.asked(), [Asked::Load]);
+    browser.signed_in_as().await;
+    assert_eq!(store.take_calls(), [Operation::Load]);
     site.clock.advance(Duration::from_millis(1));
-    browser.who().await;
-    assert_eq!(store.asked(), [Asked::Load, Asked::Touch]);
-    browser.who().await;
-    assert_eq!(store.asked(), [Asked::Load]);
+    browser.signed_in_as().await;
+    assert_eq!(store.take_calls(), [Operation::Load, Operation::Touch]);
+    browser.signed_in_as().await;
+    assert_eq!(store.take_calls(), [Operation::Load]);
 
     for _ in 0..60 {
         site.clock.advance(Duration::from_secs(10));
-        browser.who().await;
+        browser.signed_in_as().await;
     }
-    let asked = store.asked();
-    let touches = asked.iter().filter(|asked| **asked == Asked::Touch);
+    let calls = store.take_calls();
+    let touches = calls.iter().filter(|call| **call == Operation::Touch);
     assert_eq!(touches.count(), 10, "in ten minutes");
-    assert!(!asked.contains(&Asked::Replace), "no data is rewritten");
+    assert!(!calls.contains(&Operation::Replace), "no data is rewritten");
 }
 
 #[tokio::test]
@@ -628,10 +635,10 @@ async fn l6_a_failure_to_store_activity_fails_no_request() {
     let (site, store) = short_lived().start_watched().await;
     let mut browser = site.signed_in("alice").await;
     site.clock.advance(10 * MINUTE);
-    store.fails(&[Asked::Touch]);
+    store.fails(&[Operation::Touch]);
     assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
-    store.works();
-    assert_eq!(browser.who().await, "user alice");
+    store.recover();
+    assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
 #[tokio::test]
@@ -640,7 +647,11 @@ async fn l8_a_store_failure_that_fails_no_request_is_logged_with_its_cause() {
     let (site, store) = TestSite::builder().start_watched().await;
     let mut browser = site.signed_in("alice").await;
     site.clock.advance(60 * MINUTE);
-    store.fails(&[Asked::Touch, Asked::RemoveIf, Asked::RemoveMember]);
+    store.fails(&[
+        Operation::Touch,
+        Operation::RemoveIf,
+        Operation::RemoveMember,
+    ]);
     assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
     browser.post("/logout").await;
     let text = log.text();
@@ -652,7 +663,7 @@ async fn l8_a_store_failure_that_fails_no_request_is_logged_with_its_cause() {
         let mut lines = text.lines().filter(|line| line.contains(message));
         let line = lines.next().unwrap_or_else(|| panic!("{message}: {text}"));
         assert!(line.starts_with("axum_oten {"), "{line}");
-        assert!(line.contains("the disk is on fire"), "{line}");
+        assert!(line.contains("simulated failure"), "{line}");
     }
 }
 
@@ -690,7 +701,7 @@ async fn l8_a_store_outage_gets_503_and_signs_no_user_out() {
         (other.approve(&url, "alice"), other)
     };
     let cookies = browser.cookies.clone();
-    store.fails(&Asked::ALL);
+    store.fails(&Operation::ALL);
     for path in [
         "/",
         "/profile",
@@ -711,8 +722,8 @@ async fn l8_a_store_outage_gets_503_and_signs_no_user_out() {
     assert_down(&returning.get(&path).await, "the callback");
     assert_eq!(browser.cookies, cookies);
 
-    store.works();
-    assert_eq!(browser.who().await, "user alice");
+    store.recover();
+    assert_eq!(browser.signed_in_as().await, "user alice");
     assert_eq!(
         returning.get(&path).await.location(),
         "/profile",
@@ -723,9 +734,9 @@ async fn l8_a_store_outage_gets_503_and_signs_no_user_out() {
 #[tokio::test]
 async fn l8_a_guest_without_a_cookie_is_served_during_an_outage_until_login() {
     let (site, store) = TestSite::builder().start_watched().await;
-    store.fails(&Asked::ALL);
+    store.fails(&Operation::ALL);
     let mut guest = site.browser();
-    assert_eq!(guest.who().await, "guest");
+    assert_eq!(guest.signed_in_as().await, "guest");
     let login = guest.get("/profile").await.location().to_owned();
     assert_down(&guest.get(&login).await, "and there the way ends");
     assert!(guest.cookies.is_empty());
@@ -736,19 +747,19 @@ async fn l8_a_session_that_cannot_be_saved_gets_503() {
     let (site, store) = TestSite::builder().start_watched().await;
     let mut browser = site.signed_in("alice").await;
     let before = browser.cookies.clone();
-    store.fails(&[Asked::Replace]);
+    store.fails(&[Operation::Replace]);
     let answer = browser.fetch(Method::POST, "/note", "lost").await;
     assert_down(&answer, "a user's note");
     let mut guest = site.browser();
-    store.fails(&[Asked::Insert]);
+    store.fails(&[Operation::Insert]);
     assert_down(
         &guest.fetch(Method::POST, "/note", "lost").await,
         "a guest's note",
     );
-    store.works();
+    store.recover();
     assert_eq!(browser.cookies, before);
     assert_eq!(browser.get("/note").await.body, "no note");
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
 #[tokio::test]
@@ -757,7 +768,7 @@ async fn l8_a_read_of_a_hanging_store_times_out_within_two_seconds() {
     let mut browser = site.signed_in("alice").await;
     let tab = |of: &Browser| of.clone();
     let mut tabs: Vec<_> = (0..6).map(|_| tab(&browser)).collect();
-    store.hangs(&Asked::ALL);
+    store.hangs(&Operation::ALL);
     let started = Instant::now();
     let [home, page, token, button, logout, api] = &mut tabs[..] else {
         unreachable!()
@@ -772,30 +783,35 @@ async fn l8_a_read_of_a_hanging_store_times_out_within_two_seconds() {
             button.get("/logout"),
         )
     };
-    let answers = timeout(GIVEN_UP, answers).await;
+    let answers = timeout(TEST_TIMEOUT, answers).await;
     let answers = answers.expect("no request hangs with the store");
     let waited = started.elapsed();
-    assert!(waited < TWO_AND_A_BIT, "{waited:?}");
+    assert!(waited < STORE_DEADLINE, "{waited:?}");
     assert_down(&answers.0, "an optional user is not taken for a guest");
     assert_down(&answers.1, "a page");
     assert_down(&answers.2, "a token");
     assert_down(&answers.3, "signing out");
     assert_down(&answers.4, "a call");
     assert_down(&answers.5, "the button");
-    store.works();
-    assert_eq!(browser.who().await, "user alice");
+    store.recover();
+    assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
 #[tokio::test]
 async fn l8_a_save_to_a_hanging_store_times_out_within_two_seconds() {
     let (site, store) = TestSite::builder().start_watched().await;
     let mut browser = site.signed_in("alice").await;
-    store.hangs(&[Asked::Replace, Asked::Touch, Asked::Take, Asked::Insert]);
+    store.hangs(&[
+        Operation::Replace,
+        Operation::Touch,
+        Operation::Take,
+        Operation::Insert,
+    ]);
     let started = Instant::now();
-    let answer = timeout(GIVEN_UP, browser.fetch(Method::POST, "/note", "lost")).await;
+    let answer = timeout(TEST_TIMEOUT, browser.fetch(Method::POST, "/note", "lost")).await;
     let answer = answer.expect("no request hangs with the store");
     let waited = started.elapsed();
-    assert!(waited < TWO_AND_A_BIT, "{waited:?}");
+    assert!(waited < STORE_DEADLINE, "{waited:?}");
     assert_down(&answer, "a note");
 }
 
@@ -817,7 +833,7 @@ async fn a_request_that_fails_with_5xx_discards_its_session_changes() {
     assert_eq!(answer.status, StatusCode::BAD_GATEWAY);
     assert!(answer.set_cookies().is_empty());
     assert_eq!(browser.get("/note").await.body, "no note");
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
     // A guest gets no session.
     let mut guest = site.browser();
     assert!(guest.post("/fail").await.set_cookies().is_empty());
@@ -841,7 +857,10 @@ fn assert_down(answer: &Answer, what: &str) {
     if !is_html(answer) {
         assert_problem(answer, 503, "store_down");
     }
-    assert!(!answer.body.contains("on fire"), "the cause is for the log");
+    assert!(
+        !answer.body.contains("simulated failure"),
+        "the cause is for the log"
+    );
 }
 
 fn assert_problem(answer: &Answer, status: u16, reason: &str) {

@@ -12,7 +12,7 @@ use axum::{
 };
 use axum_oten::{emulator::Endpoint::Discovery, web::DependencyStatus};
 
-use crate::common::{Answer, Asked, Browser, Log, TestSite, WatchedStore, app, eventually};
+use crate::common::{Answer, Browser, Log, Operation, TestSite, WatchedStore, app, eventually};
 
 #[track_caller]
 fn assert_protected(answer: &Answer, what: &str) {
@@ -68,11 +68,11 @@ async fn every_response_of_the_crate_has_security_headers() {
     assert_protected(&browser.get(&callback).await, "signing in");
     assert_protected(&browser.get("/staff").await, "forbidden");
     assert_protected(&browser.get("/logout").await, "the button");
-    store.fails(&Asked::ALL);
+    store.fails(&Operation::ALL);
     let down = browser.get("/profile").await;
     assert_eq!(down.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_protected(&down, "store down");
-    store.works();
+    store.recover();
     assert_protected(&browser.post("/logout").await, "signing out");
 
     let without_layer =
@@ -84,12 +84,12 @@ async fn every_response_of_the_crate_has_security_headers() {
     assert_eq!(nosniff, Some("nosniff"));
 }
 
-const STORE_PROBE: [Asked; 5] = [
-    Asked::Insert,
-    Asked::Load,
-    Asked::Load,
-    Asked::Take,
-    Asked::Load,
+const STORE_PROBE: [Operation; 5] = [
+    Operation::Insert,
+    Operation::Load,
+    Operation::Load,
+    Operation::Take,
+    Operation::Load,
 ];
 
 async fn watched() -> (TestSite, WatchedStore) {
@@ -105,7 +105,7 @@ async fn l8_readiness_depends_on_the_store() {
         (ready.store, ready.provider),
         (DependencyStatus::Ok, DependencyStatus::Ok)
     );
-    assert_eq!(store.asked(), STORE_PROBE);
+    assert_eq!(store.take_calls(), STORE_PROBE);
     for operation in STORE_PROBE {
         site.clock.advance(Duration::from_secs(1));
         store.fails(&[operation]);
@@ -116,7 +116,7 @@ async fn l8_readiness_depends_on_the_store() {
             (DependencyStatus::Unreachable, DependencyStatus::Ok)
         );
     }
-    store.works();
+    store.recover();
     site.clock.advance(Duration::from_secs(1));
     assert!(site.oten.readiness().await.is_ready());
 }
@@ -124,7 +124,7 @@ async fn l8_readiness_depends_on_the_store() {
 #[tokio::test]
 async fn l8_readiness_does_not_wait_for_a_hanging_store() {
     let (site, store) = watched().await;
-    store.hangs(&[Asked::Load]);
+    store.hangs(&[Operation::Load]);
     let began = Instant::now();
     assert!(!site.oten.readiness().await.is_ready());
     assert!(began.elapsed() <= Duration::from_secs(4));
@@ -146,13 +146,13 @@ async fn b1_simultaneous_probes_share_one_store_access() {
     for probe in probes {
         assert!(probe.await.unwrap().is_ready());
     }
-    assert_eq!(store.asked(), STORE_PROBE);
+    assert_eq!(store.take_calls(), STORE_PROBE);
     site.clock.advance(Duration::from_millis(999));
     site.oten.readiness().await;
-    assert_eq!(store.asked(), []);
+    assert_eq!(store.take_calls(), []);
     site.clock.advance(Duration::from_millis(1));
     site.oten.readiness().await;
-    assert_eq!(store.asked(), STORE_PROBE);
+    assert_eq!(store.take_calls(), STORE_PROBE);
 }
 
 /// A cancelled probe leaves no record in the store, and the next caller gets its result.
@@ -167,7 +167,7 @@ async fn b1_a_cancelled_probe_runs_to_completion() {
     assert!(probe.await.unwrap_err().is_cancelled());
     pause.go_on();
     assert!(site.oten.readiness().await.is_ready());
-    assert_eq!(store.asked(), STORE_PROBE);
+    assert_eq!(store.take_calls(), STORE_PROBE);
 }
 
 #[tokio::test]

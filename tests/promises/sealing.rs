@@ -163,7 +163,7 @@ async fn l7_a_tampered_login_attempt_signs_no_user_in() {
         assert_eq!(log.named("fresh_start").len(), 1);
         assert_unsealed(&log, "login_attempt");
         assert_eq!(site.emulator.calls(Endpoint::Token), 0);
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
     }
 }
 
@@ -201,7 +201,7 @@ async fn l7_a_key_change_signs_users_out_only_without_the_old_key() {
         let oten = Oten::builder(config.build().unwrap(), store.clone()).clock(old.clock.clone());
         let mut browser = alice.clone();
         browser.app(app(&oten.build().unwrap()));
-        assert_eq!(browser.who().await, user);
+        assert_eq!(browser.signed_in_as().await, user);
         let answer = browser.fetch(Method::GET, "/token", "").await;
         assert_eq!(answer.status, status);
         assert_eq!(answer.body == token, status == StatusCode::OK);

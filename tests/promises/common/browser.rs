@@ -180,7 +180,7 @@ impl Browser {
     }
 
     /// The user as the site reports it: `guest` or `user alice`.
-    pub async fn who(&mut self) -> String {
+    pub async fn signed_in_as(&mut self) -> String {
         self.get("/").await.body
     }
 }

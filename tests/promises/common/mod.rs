@@ -21,7 +21,7 @@ pub use self::{
     query::{jws_part, parameters, with_parameter, without_parameter},
     recorder::{Recorder, TokenCall},
     site::{ClientKind, SECRET, TestSite, TestSiteBuilder, app},
-    watched_store::{Asked, Pause, WatchedStore},
+    watched_store::{Operation, Pause, WatchedStore},
     yielding_store::YieldingStore,
 };
 

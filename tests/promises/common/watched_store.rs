@@ -20,7 +20,7 @@ pub struct WatchedStore {
 
 /// An operation of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum Operation {
     Insert,
     Load,
     Replace,
@@ -34,8 +34,8 @@ pub enum Asked {
 
 #[derive(Debug, Default)]
 struct State {
-    asked: Vec<Asked>,
-    trouble: Option<(Trouble, Vec<Asked>)>,
+    calls: Vec<Operation>,
+    trouble: Option<(Trouble, Vec<Operation>)>,
     /// The number of calls that pass before one waits.
     pause: Option<(usize, Pause)>,
 }
@@ -64,7 +64,7 @@ impl Pause {
     }
 }
 
-impl Asked {
+impl Operation {
     pub const ALL: [Self; 9] = [
         Self::Insert,
         Self::Load,
@@ -87,22 +87,22 @@ impl WatchedStore {
     }
 
     /// The calls since this function was last called.
-    pub fn asked(&self) -> Vec<Asked> {
-        std::mem::take(&mut self.state.lock().unwrap().asked)
+    pub fn take_calls(&self) -> Vec<Operation> {
+        std::mem::take(&mut self.state.lock().unwrap().calls)
     }
 
     /// Makes these operations fail.
-    pub fn fails(&self, operations: &[Asked]) {
+    pub fn fails(&self, operations: &[Operation]) {
         self.state.lock().unwrap().trouble = Some((Trouble::Fails, operations.to_vec()));
     }
 
     /// Makes these operations hang.
-    pub fn hangs(&self, operations: &[Asked]) {
+    pub fn hangs(&self, operations: &[Operation]) {
         self.state.lock().unwrap().trouble = Some((Trouble::Hangs, operations.to_vec()));
     }
 
     /// Makes all operations work again.
-    pub fn works(&self) {
+    pub fn recover(&self) {
         self.state.lock().unwrap().trouble = None;
     }
 
@@ -123,14 +123,14 @@ impl WatchedStore {
         None
     }
 
-    async fn note(&self, operation: Asked) -> Result<(), StoreError> {
+    async fn note(&self, operation: Operation) -> Result<(), StoreError> {
         if let Some(pause) = self.pause() {
             pause.reached.notify_one();
             pause.over.notified().await;
         }
         let trouble = {
             let mut state = self.state.lock().unwrap();
-            state.asked.push(operation);
+            state.calls.push(operation);
             match &state.trouble {
                 Some((trouble, operations)) if operations.contains(&operation) => Some(*trouble),
                 _ => None,
@@ -138,7 +138,7 @@ impl WatchedStore {
         };
         match trouble {
             None => Ok(()),
-            Some(Trouble::Fails) => Err(StoreError::Backend("the disk is on fire".into())),
+            Some(Trouble::Fails) => Err(StoreError::Backend("simulated failure".into())),
             Some(Trouble::Hangs) => future::pending().await,
         }
     }
@@ -152,12 +152,12 @@ impl OtenStore for WatchedStore {
         value: &[u8],
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
-        self.note(Asked::Insert).await?;
+        self.note(Operation::Insert).await?;
         self.memory.insert(key, value, expires_at).await
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
-        self.note(Asked::Load).await?;
+        self.note(Operation::Load).await?;
         self.memory.load(key).await
     }
 
@@ -168,22 +168,22 @@ impl OtenStore for WatchedStore {
         value: &[u8],
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
-        self.note(Asked::Replace).await?;
+        self.note(Operation::Replace).await?;
         self.memory.replace(key, version, value, expires_at).await
     }
 
     async fn touch(&self, key: &RecordKey, expires_at: OffsetDateTime) -> Result<bool, StoreError> {
-        self.note(Asked::Touch).await?;
+        self.note(Operation::Touch).await?;
         self.memory.touch(key, expires_at).await
     }
 
     async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
-        self.note(Asked::Take).await?;
+        self.note(Operation::Take).await?;
         self.memory.take(key).await
     }
 
     async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
-        self.note(Asked::RemoveIf).await?;
+        self.note(Operation::RemoveIf).await?;
         self.memory.remove_if(key, value).await
     }
 
@@ -193,17 +193,17 @@ impl OtenStore for WatchedStore {
         member: &str,
         expires_at: OffsetDateTime,
     ) -> Result<(), StoreError> {
-        self.note(Asked::AddMember).await?;
+        self.note(Operation::AddMember).await?;
         self.memory.add_member(set, member, expires_at).await
     }
 
     async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
-        self.note(Asked::Members).await?;
+        self.note(Operation::Members).await?;
         self.memory.members(set).await
     }
 
     async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {
-        self.note(Asked::RemoveMember).await?;
+        self.note(Operation::RemoveMember).await?;
         self.memory.remove_member(set, member).await
     }
 

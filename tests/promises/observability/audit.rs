@@ -151,7 +151,7 @@ async fn b1_a_panicking_audit_log_fails_no_request() {
         "the first refresh was not stored"
     );
     browser.post("/logout").await;
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
     let names = ["signed_in", "refreshed", "signed_out"];
     let text = log.text();
     for name in names {

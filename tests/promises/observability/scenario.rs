@@ -14,7 +14,7 @@ use axum_oten::{
 };
 
 use crate::{
-    common::{Asked, ExternalStore, TestSite},
+    common::{ExternalStore, Operation, TestSite},
     sign_out::{self, send_token},
 };
 
@@ -90,9 +90,9 @@ async fn refreshes(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {
     site.clock.advance(HOUR);
     bob.get("/profile").await;
 
-    store.fails(&[Asked::Replace]);
+    store.fails(&[Operation::Replace]);
     alice.get("/profile").await;
-    store.works();
+    store.recover();
 }
 
 async fn a_tampered_record(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {

@@ -20,7 +20,7 @@ async fn s1_every_client_type_signs_in_and_returns() {
         let profile = browser.get("/profile?tab=x").await;
         assert_eq!(profile.status, StatusCode::OK, "{kind:?}");
         assert_eq!(profile.json()["sub"], "alice");
-        assert_eq!(browser.who().await, "user alice");
+        assert_eq!(browser.signed_in_as().await, "user alice");
     }
 }
 
@@ -40,7 +40,7 @@ async fn s1_five_parallel_logins_complete_in_any_order() {
         for tab in order {
             let answer = browser.get(&callbacks[tab]).await;
             assert_eq!(answer.location(), format!("/page/{tab}"), "{order:?}");
-            assert_eq!(browser.who().await, "user alice");
+            assert_eq!(browser.signed_in_as().await, "user alice");
         }
         assert_eq!(site.emulator.calls(Endpoint::Token), 5);
     }
@@ -133,7 +133,7 @@ async fn s1_an_attempt_expires_after_ten_minutes() {
         }
         assert!(is_to_provider(&site, answer.location()));
         assert_eq!(site.emulator.calls(Endpoint::Token), 0);
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
     }
 }
 

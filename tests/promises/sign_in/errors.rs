@@ -155,7 +155,7 @@ async fn s9_every_error_has_a_page_in_plain_words() {
         assert_eq!(reference, code != "access_denied", "{code}");
 
         assert!(!answer.sets_session());
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
         // The link to try again works.
         browser.sign_in("alice", "/page?a=b").await;
     }
@@ -190,7 +190,7 @@ async fn s9_a_cancelled_sign_in_signs_no_user_out() {
     let mut browser = site.signed_in("alice").await;
     let callback = refused(&site, &mut browser, "access_denied").await;
     assert_eq!(browser.get(&callback).await.status, StatusCode::OK);
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ async fn refused(site: &TestSite, change: impl Fn(&str) -> String) -> (Answer, S
     let answer = browser.get(&callback).await;
     assert_eq!(site.emulator.calls(Endpoint::Token), tokens, "{callback}");
     assert!(!answer.sets_session());
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
     (answer, log.refusal()["reason"].clone())
 }
 

@@ -35,7 +35,7 @@ async fn s5_a_replayed_callback_redirects_a_signed_in_user_to_the_page() {
         let again = browser.get(&callback).await;
         assert_eq!(again.location(), "/page");
         assert_eq!(browser.cookies, session);
-        assert_eq!(browser.who().await, "user alice");
+        assert_eq!(browser.signed_in_as().await, "user alice");
         assert_eq!(site.store.len(), records);
     }
     assert_eq!(site.emulator.calls(Endpoint::Token), 1);
@@ -51,16 +51,16 @@ async fn s5_a_replayed_callback_restarts_the_login_of_a_guest_once() {
     let callback = started(&mut browser, "alice").await;
     browser.get(&callback).await;
     browser.post("/logout").await;
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
 
     let again = browser.get(&callback).await;
     let url = restarted_login(&site, &again);
     assert_eq!(site.emulator.calls(Endpoint::Token), 1);
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
     // The restarted login completes, with the return path.
     let callback = browser.approve(&url, "alice");
     assert_eq!(browser.get(&callback).await.location(), "/page");
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
     // A replay of it is not followed by another restart.
     browser.post("/logout").await;
     let log = Log::start();
@@ -114,15 +114,15 @@ async fn s5_an_unknown_state_signs_no_user_in_or_out() {
     ] {
         assert_eq!(alice.get(query).await.location(), "/", "{query}");
         assert_eq!(alice.cookies, before);
-        assert_eq!(alice.who().await, "user alice");
+        assert_eq!(alice.signed_in_as().await, "user alice");
         let mut guest = site.browser();
         assert!(!guest.get(query).await.sets_session());
-        assert_eq!(guest.who().await, "guest");
+        assert_eq!(guest.signed_in_as().await, "guest");
     }
     assert_eq!(site.emulator.calls(Endpoint::Token), tokens);
     // Bob's own browser is unaffected.
     assert_eq!(bob.get(&callback).await.location(), "/page");
-    assert_eq!(bob.who().await, "user bob");
+    assert_eq!(bob.signed_in_as().await, "user bob");
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn s5_login_csrf_does_not_sign_the_victim_in_as_the_attacker() {
         let tokens = site.emulator.calls(Endpoint::Token);
         let answer = victim.get(&forged).await;
         assert!(!answer.sets_session());
-        assert_eq!(victim.who().await, victim_is);
+        assert_eq!(victim.signed_in_as().await, victim_is);
         assert_eq!(site.emulator.calls(Endpoint::Token), tokens);
         // The restarted login signs in the user at the keyboard.
         if victim_is == "guest" {
@@ -148,7 +148,7 @@ async fn s5_login_csrf_does_not_sign_the_victim_in_as_the_attacker() {
             victim.get(&callback).await;
         }
         assert_eq!(victim.get(&own).await.location(), "/page");
-        assert_eq!(victim.who().await, "user alice");
+        assert_eq!(victim.signed_in_as().await, "user alice");
     }
 }
 
@@ -163,7 +163,7 @@ async fn s5_the_victims_state_with_the_attackers_code_is_rejected() {
     // PKCE binds the code to the attacker's attempt.
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
     assert!(!answer.sets_session());
-    assert_eq!(victim.who().await, "guest");
+    assert_eq!(victim.signed_in_as().await, "guest");
 }
 
 #[tokio::test]

@@ -38,10 +38,10 @@ async fn s7_each_sign_in_creates_a_new_session_id_and_ends_the_old_session() {
     for dead in [guest, first, second] {
         assert_ne!(dead, third);
         let mut browser = with_session(&site, &dead);
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
         assert_eq!(note(&mut browser).await, "no note");
     }
-    assert_eq!(with_session(&site, &third).who().await, "user bob");
+    assert_eq!(with_session(&site, &third).signed_in_as().await, "user bob");
     // Three used attempts, one session, and the tokens of that session only.
     assert_eq!(site.store.len(), 3 + 2);
 }
@@ -93,9 +93,9 @@ async fn s7_app_data_stays_with_the_same_user_only() {
     assert_eq!(note(&mut browser).await, "no note", "another user");
 
     write(&mut browser, "bob's").await;
-    assert_eq!(browser.who().await, "user bob");
+    assert_eq!(browser.signed_in_as().await, "user bob");
     browser.post("/logout").await;
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
     assert_eq!(note(&mut browser).await, "no note", "signed out");
     browser.sign_in("bob", "/page").await;
     assert_eq!(note(&mut browser).await, "no note", "it is gone for good");
@@ -116,10 +116,10 @@ async fn s7_a_planted_session_id_is_never_signed_in() {
         let mut victim = site.browser();
         victim.cookies = planted.cookies.clone();
         victim.sign_in("alice", "/page").await;
-        assert_eq!(victim.who().await, "user alice");
+        assert_eq!(victim.signed_in_as().await, "user alice");
         assert_ne!(victim.session_cookie(), planted.session_cookie());
         assert_ne!(note(&mut victim).await, "bob's");
-        assert_eq!(planted.who().await, "guest");
+        assert_eq!(planted.signed_in_as().await, "guest");
         assert_eq!(note(&mut planted).await, "no note");
     }
 }

@@ -57,7 +57,7 @@ async fn o3_the_browser_signs_out_at_the_provider_and_returns() {
 
         // The session ends before the redirect, even if the browser does not follow it.
         assert!(!browser.cookies.contains_key("oten_session"));
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
 
         // The emulator accepts the hint and ends the one session that it names.
         let back = site.emulator.end_session(&url).unwrap().unwrap();
@@ -71,7 +71,7 @@ async fn o3_the_browser_signs_out_at_the_provider_and_returns() {
             page.body
         );
         assert!(!browser.cookies.contains_key("oten_logout"), "used up");
-        assert_eq!(bob.clone().who().await, "user bob");
+        assert_eq!(bob.clone().signed_in_as().await, "user bob");
     }
 }
 
@@ -104,7 +104,7 @@ async fn o3_a_wrong_state_changes_nothing() {
     browser.sign_in("bob", "/").await;
     let page = browser.get(&back).await;
     assert!(page.body.contains("Sign out?"), "{}", page.body);
-    assert_eq!(browser.who().await, "user bob");
+    assert_eq!(browser.signed_in_as().await, "user bob");
 }
 
 #[tokio::test]
@@ -212,7 +212,7 @@ async fn sign_out_elsewhere(site: &TestSite, mut browser: Browser) -> String {
         .unwrap();
     browser.app(crate::common::app(&oten));
     let location = browser.post("/logout").await.location().to_owned();
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
     location
 }
 
@@ -278,7 +278,7 @@ async fn o3_a_session_cookie_of_another_host_adds_no_id_token_hint() {
     browser.cookies.clear();
     let answer = browser.send(request).await;
     assert!(!answer.location().contains("id_token_hint"));
-    assert!(site.store.is_empty() || mallory.clone().who().await == "guest");
+    assert!(site.store.is_empty() || mallory.clone().signed_in_as().await == "guest");
 }
 
 #[tokio::test]
@@ -293,7 +293,7 @@ async fn o3_a_cross_site_request_is_not_redirected_to_the_provider() {
     assert!(answer.set_cookies().is_empty());
     site.oten.shutdown().await;
     assert_eq!(site.emulator.calls(Revocation), 0);
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{FORM, assert_done, send_form, send_token, sign_in_at_once, site};
-use crate::common::{Asked, Browser, Log, TestSite, YieldingStore, app};
+use crate::common::{Browser, Log, Operation, TestSite, YieldingStore, app};
 use axum::http::{Method, StatusCode, header};
 use axum_oten::{
     Clock, MemoryStore, Oten,
@@ -28,12 +28,12 @@ fn another_process(site: &TestSite) -> Oten {
         .unwrap()
 }
 
-async fn who(browsers: &mut [Browser]) -> Vec<String> {
-    let mut who = Vec::new();
+async fn signed_in_users(browsers: &mut [Browser]) -> Vec<String> {
+    let mut users = Vec::new();
     for browser in browsers {
-        who.push(browser.who().await);
+        users.push(browser.signed_in_as().await);
     }
-    who
+    users
 }
 
 #[tokio::test]
@@ -47,7 +47,7 @@ async fn o4_a_sid_ends_one_session_and_no_other() {
     let sids = site.emulator.sids_of("alice");
     log_out(&site, LogoutTarget::Session(&sids[0])).await;
     assert_eq!(
-        who(&mut browsers).await,
+        signed_in_users(&mut browsers).await,
         ["guest", "user alice", "user bob"]
     );
     let both = LogoutTarget::Both {
@@ -55,7 +55,10 @@ async fn o4_a_sid_ends_one_session_and_no_other() {
         sid: &sids[1],
     };
     log_out(&site, both).await;
-    assert_eq!(who(&mut browsers).await, ["guest", "guest", "user bob"]);
+    assert_eq!(
+        signed_in_users(&mut browsers).await,
+        ["guest", "guest", "user bob"]
+    );
 }
 
 #[tokio::test]
@@ -67,7 +70,10 @@ async fn o4_a_sub_ends_all_sessions_of_its_user_and_no_other() {
         site.signed_in("bob").await,
     ];
     log_out(&site, LogoutTarget::Subject("alice")).await;
-    assert_eq!(who(&mut browsers).await, ["guest", "guest", "user bob"]);
+    assert_eq!(
+        signed_in_users(&mut browsers).await,
+        ["guest", "guest", "user bob"]
+    );
     // Bob's records remain, and the record of the used token.
     site.clock.advance(Duration::from_secs(1300));
     assert_eq!(site.store.len(), 2, "a session and its tokens");
@@ -78,7 +84,7 @@ async fn o4_without_a_sid_in_id_tokens_a_sub_ends_them() {
     let site = TestSite::start().await;
     let mut browsers = [site.signed_in("alice").await, site.signed_in("bob").await];
     log_out(&site, LogoutTarget::Subject("alice")).await;
-    assert_eq!(who(&mut browsers).await, ["guest", "user bob"]);
+    assert_eq!(signed_in_users(&mut browsers).await, ["guest", "user bob"]);
 }
 
 #[tokio::test]
@@ -102,7 +108,7 @@ async fn o4_a_sid_of_another_user_ends_nothing() {
     ] {
         log_out(&site, target).await;
         assert_eq!(
-            who(&mut browsers).await,
+            signed_in_users(&mut browsers).await,
             ["user alice", "user bob"],
             "{target:?}"
         );
@@ -118,7 +124,7 @@ async fn o4_a_logout_at_one_process_ends_sessions_at_all() {
         .emulator
         .logout_token(CLIENT, LogoutTarget::Subject("alice"));
     assert_done(&send_token(&app(&elsewhere), &token).await);
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
     // Including the record of the used token.
     let answer = send_token(&site.app, &token).await;
     assert_eq!(answer.status, StatusCode::BAD_REQUEST);
@@ -143,7 +149,7 @@ async fn o4_sessions_of_another_client_on_the_same_store_stay() {
         .emulator
         .logout_token("another-site", LogoutTarget::Subject("alice"));
     assert_done(&send_token(&app(&other), &token).await);
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
 #[tokio::test]
@@ -159,9 +165,9 @@ async fn o4_a_session_with_a_changed_id_or_refreshed_tokens_is_found() {
         assert!(browser.post("/cycle").await.sets_session());
         site.clock.advance(Duration::from_secs(3600));
         assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
-        assert_eq!(browser.who().await, "user alice");
+        assert_eq!(browser.signed_in_as().await, "user alice");
         log_out(&site, LogoutTarget::Subject("alice")).await;
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
     }
 }
 
@@ -179,11 +185,11 @@ async fn o4_simultaneous_sign_ins_are_all_found() {
         let site = yielding_site().await;
         let mut browsers = sign_in_at_once(&site, count).await;
         for browser in &mut browsers {
-            assert_eq!(browser.who().await, "user alice");
+            assert_eq!(browser.signed_in_as().await, "user alice");
         }
         log_out(&site, LogoutTarget::Subject("alice")).await;
         for browser in &mut browsers {
-            assert_eq!(browser.who().await, "guest");
+            assert_eq!(browser.signed_in_as().await, "guest");
         }
     }
 }
@@ -203,8 +209,8 @@ async fn o4_cookies_and_origins_are_irrelevant() {
     headers.insert("sec-fetch-site", "cross-site".parse().unwrap());
     headers.insert(header::ORIGIN, "https://evil.example".parse().unwrap());
     assert_done(&bob.send(request).await);
-    assert_eq!(alice.who().await, "guest");
-    assert_eq!(bob.who().await, "user bob");
+    assert_eq!(alice.signed_in_as().await, "guest");
+    assert_eq!(bob.signed_in_as().await, "user bob");
 }
 
 #[tokio::test]
@@ -225,14 +231,14 @@ async fn o4_the_index_entry_is_removed_with_the_session() {
     log_out(&site, LogoutTarget::Subject("alice")).await;
     let (_, removed) = entries(&store);
     assert_eq!(removed, 2);
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
 }
 
 /// The numbers of index entries that were added and removed since the last call.
 fn entries(store: &crate::common::WatchedStore) -> (usize, usize) {
-    let asked = store.asked();
-    let count = |what| asked.iter().filter(|asked| **asked == what).count();
-    (count(Asked::AddMember), count(Asked::RemoveMember))
+    let calls = store.take_calls();
+    let count = |what| calls.iter().filter(|call| **call == what).count();
+    (count(Operation::AddMember), count(Operation::RemoveMember))
 }
 
 #[tokio::test]
@@ -248,7 +254,7 @@ async fn o4_the_index_entry_lives_as_long_as_the_session_can() {
         assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
     }
     log_out(&site, LogoutTarget::Subject("alice")).await;
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
 }
 
 #[tokio::test]
@@ -257,7 +263,7 @@ async fn o4_a_sign_in_that_cannot_be_indexed_fails() {
     let mut browser = site.browser();
     let authorization_url = browser.start_login("/").await;
     let callback = browser.approve(&authorization_url, "alice");
-    store.fails(&[Asked::AddMember]);
+    store.fails(&[Operation::AddMember]);
     let answer = browser.get(&callback).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(!answer.sets_session());
@@ -273,11 +279,11 @@ async fn o4_after_a_store_outage_the_token_can_be_sent_again() {
         .emulator
         .logout_token(CLIENT, LogoutTarget::Subject("alice"));
     for down in [
-        &[Asked::Load][..],
-        &[Asked::Members],
-        &[Asked::Take],
-        &[Asked::RemoveMember],
-        &[Asked::Insert],
+        &[Operation::Load][..],
+        &[Operation::Members],
+        &[Operation::Take],
+        &[Operation::RemoveMember],
+        &[Operation::Insert],
     ] {
         store.fails(down);
         let answer = send_token(&site.app, &token).await;
@@ -285,10 +291,10 @@ async fn o4_after_a_store_outage_the_token_can_be_sent_again() {
         assert!(answer.header(header::RETRY_AFTER).is_some());
         assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
         assert_eq!(answer.json()["error"], "temporarily_unavailable");
-        store.works();
+        store.recover();
     }
     assert_done(&send_token(&site.app, &token).await);
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
 }
 
 #[tokio::test]
@@ -305,11 +311,11 @@ async fn o4_after_a_failed_key_fetch_the_token_can_be_sent_again() {
         let answer = send_token(&app(&elsewhere), &token).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(answer.header(header::RETRY_AFTER).is_some());
-        assert_eq!(browser.who().await, "user alice");
+        assert_eq!(browser.signed_in_as().await, "user alice");
         site.emulator.clear_faults();
         site.clock.advance(Duration::from_secs(60));
         assert_done(&send_token(&app(&elsewhere), &token).await);
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
     }
 }
 
@@ -352,11 +358,11 @@ async fn b1_a_malformed_logout_request_is_rejected() {
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(answer.header(header::ALLOW), Some("POST"));
     }
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
     // Other parameters and the spelling of the content type are irrelevant.
     let form = "Application/X-WWW-Form-Urlencoded ; charset=UTF-8";
     assert_done(&send_form(&site.app, form, format!("x=y&{good}")).await);
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
 }
 
 #[tokio::test]

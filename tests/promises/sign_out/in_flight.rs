@@ -43,7 +43,7 @@ async fn o2_a_refresh_in_flight_does_not_revive_a_session() {
         held.release();
         let (answer, mut tab) = refresh.await.unwrap();
         assert!(answer.location().starts_with("/login"), "{way:?}");
-        assert_eq!(tab.who().await, "guest");
+        assert_eq!(tab.signed_in_as().await, "guest");
         site.clock.advance(Duration::from_secs(1300));
         assert!(site.store.is_empty(), "{way:?}: {}", site.store.len());
 

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use tower_sessions::Session;
 
 use super::site;
-use crate::common::{Answer, Asked, Browser, Log, TestSite, app};
+use crate::common::{Answer, Browser, Log, Operation, TestSite, app};
 
 /// Later than this, nothing of the sign-in is stored.
 const AFTER_SIGN_IN: Duration = Duration::from_secs(601);
@@ -49,7 +49,7 @@ async fn o1_viewing_the_logout_page_signs_no_user_out() {
         let answer = browser.fetch(method, "/logout", "").await;
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED);
     }
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
 #[tokio::test]
@@ -78,7 +78,7 @@ async fn o1_only_a_page_of_the_site_signs_out() {
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{headers:?}");
         assert_has_button(&answer);
         assert!(answer.set_cookies().is_empty(), "{headers:?}");
-        assert_eq!(browser.who().await, "user alice", "{headers:?}");
+        assert_eq!(browser.signed_in_as().await, "user alice", "{headers:?}");
     }
     let program = browser.fetch(Method::POST, "/logout", "").await;
     assert_eq!(program.status, StatusCode::SEE_OTHER, "same origin");
@@ -90,7 +90,7 @@ async fn o1_only_a_page_of_the_site_signs_out() {
         let mut browser = site.signed_in("alice").await;
         let answer = post_with(&mut browser, headers).await;
         assert_eq!(answer.location(), "/logout", "{headers:?}");
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
     }
 }
 
@@ -105,7 +105,7 @@ async fn o1_an_api_client_is_informed_that_it_is_still_signed_in() {
     let answer = browser.send(request).await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
     assert_eq!(answer.json()["reason"], "cross_site");
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
 // O2: effects of a sign-out
@@ -133,7 +133,7 @@ async fn o2_sign_out_removes_the_session_and_its_tokens() {
     let farewell = browser.get("/logout").await;
     assert!(farewell.body.contains("You are signed out"));
     assert!(farewell.body.contains(r#"href="/login""#));
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
     assert_eq!(browser.get("/note").await.body, "no note");
 
     // The old cookie is useless.
@@ -152,8 +152,8 @@ async fn o2_sign_out_ends_this_session_only() {
     let mut phone = site.signed_in("alice").await;
     let mut bob = site.signed_in("bob").await;
     laptop.post("/logout").await;
-    assert_eq!(laptop.who().await, "guest");
-    assert_eq!(phone.who().await, "user alice");
+    assert_eq!(laptop.signed_in_as().await, "guest");
+    assert_eq!(phone.signed_in_as().await, "user alice");
     assert_eq!(bob.get("/token").await.status, StatusCode::OK);
 }
 
@@ -205,7 +205,7 @@ async fn o2_the_browser_is_redirected_to_the_configured_page() {
             .await;
         let mut browser = site.signed_in("alice").await;
         assert_eq!(browser.post("/logout").await.location(), expected);
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
     }
 }
 
@@ -232,7 +232,7 @@ async fn o2_a_request_in_flight_does_not_revive_a_session() {
             .iter()
             .any(|cookie| !cookie.contains("Max-Age=0"));
         assert!(!revived, "{change}: {:?}", answer.set_cookies());
-        assert_eq!(tab.who().await, "guest", "{change}");
+        assert_eq!(tab.signed_in_as().await, "guest", "{change}");
         assert!(site.store.is_empty(), "{change}: {:?}", site.store.len());
     }
 }
@@ -256,7 +256,11 @@ async fn o2_a_session_that_the_app_ends_is_not_revived() {
             let (answer, mut tab) = slow.await.unwrap();
             assert_eq!(answer.body, "done as alice");
             for browser in [&mut tab, &mut old, &mut browser] {
-                assert_eq!(browser.who().await, "guest", "{end}, then {change}");
+                assert_eq!(
+                    browser.signed_in_as().await,
+                    "guest",
+                    "{end}, then {change}"
+                );
             }
         }
     }
@@ -275,16 +279,16 @@ async fn o2_an_app_that_flushes_the_session_signs_out() {
         assert_eq!(answer.status, StatusCode::OK);
         assert!(answer.set_cookies()[0].contains("Max-Age=0"));
         assert!(site.store.is_empty(), "the tokens are gone too");
-        assert_eq!(browser.who().await, "guest");
-        assert_eq!(old.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
+        assert_eq!(old.signed_in_as().await, "guest");
     }
     // If the tokens cannot be removed, the user is signed out all the same.
     let mut browser = settled(&site, "alice").await;
-    store.asked();
+    store.take_calls();
     assert_eq!(browser.post("/flush").await.status, StatusCode::OK);
     assert_eq!(
-        store.asked(),
-        [Asked::Take, Asked::Take, Asked::RemoveMember]
+        store.take_calls(),
+        [Operation::Take, Operation::Take, Operation::RemoveMember]
     );
 }
 
@@ -318,8 +322,8 @@ async fn o2_a_handler_signs_the_user_out_like_a_flush() {
         assert!(answer.set_cookies()[0].contains("Max-Age=0"), "{path}");
         assert!(site.store.is_empty(), "{path}: the tokens are removed, too");
         assert_eq!(log.named("signed_out").len(), 1, "{path}");
-        assert_eq!(browser.who().await, "guest", "{path}");
-        assert_eq!(old.who().await, "guest", "{path}");
+        assert_eq!(browser.signed_in_as().await, "guest", "{path}");
+        assert_eq!(old.signed_in_as().await, "guest", "{path}");
         while site.emulator.calls(Revocation) < calls {
             tokio::task::yield_now().await;
         }
@@ -331,12 +335,12 @@ async fn o2_a_handler_signs_the_user_out_like_a_flush() {
     assert_eq!(guest.get("/note").await.body, "draft");
     // If the store is down, the user is still signed in.
     let mut browser = settled(&site, "alice").await;
-    store.fails(&Asked::ALL);
+    store.fails(&Operation::ALL);
     let answer = browser.post("/close").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.set_cookies().is_empty());
     store.fails(&[]);
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
 #[tokio::test]
@@ -345,11 +349,16 @@ async fn o2_sign_out_does_not_store_the_session_again() {
     let mut browser = site.signed_in("alice").await;
     // Long enough for activity to be stored.
     site.clock.advance(Duration::from_secs(2 * 3600));
-    store.asked();
+    store.take_calls();
     browser.post("/logout").await;
     assert_eq!(
-        store.asked(),
-        [Asked::Load, Asked::Take, Asked::Take, Asked::RemoveMember]
+        store.take_calls(),
+        [
+            Operation::Load,
+            Operation::Take,
+            Operation::Take,
+            Operation::RemoveMember
+        ]
     );
 }
 
@@ -360,7 +369,7 @@ async fn o2_data_inserted_after_a_flush_belongs_to_a_guest_session() {
     let before = browser.cookies.clone();
     browser.post("/flush-and-insert").await;
     assert_ne!(browser.cookies, before);
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
     assert_eq!(browser.get("/note").await.body, "started over");
     assert_eq!(site.store.len(), 1, "no tokens");
     // Also if there was no session.
@@ -384,7 +393,7 @@ async fn s7_clearing_the_apps_data_signs_no_user_out() {
         assert_eq!(answer.status, StatusCode::OK);
         assert!(answer.set_cookies().is_empty(), "{path}");
         assert_eq!(browser.get("/note").await.body, "no note", "{path}");
-        assert_eq!(browser.who().await, "user alice", "{path}");
+        assert_eq!(browser.signed_in_as().await, "user alice", "{path}");
         assert_eq!(browser.get("/token").await.status, StatusCode::OK, "{path}");
         assert_eq!(site.store.len(), SIGNED_IN, "{path}");
     }
@@ -397,7 +406,7 @@ async fn o2_an_app_that_deletes_the_session_signs_out() {
         let mut browser = settled(&site, "alice").await;
         assert_eq!(browser.post(path).await.status, StatusCode::OK);
         assert!(site.store.is_empty(), "{path}");
-        assert_eq!(browser.who().await, "guest", "{path}");
+        assert_eq!(browser.signed_in_as().await, "guest", "{path}");
     }
 }
 
@@ -418,10 +427,10 @@ async fn s7_cycling_the_session_id_keeps_the_user() {
         let answer = browser.post(path).await;
         assert_eq!(answer.body, "done", "{path}");
         assert_ne!(browser.cookies, old.cookies, "{path}");
-        assert_eq!(browser.who().await, "user alice", "{path}");
+        assert_eq!(browser.signed_in_as().await, "user alice", "{path}");
         assert_eq!(browser.get("/note").await.body, "mine");
         assert_eq!(browser.get("/token").await.body, token);
-        assert_eq!(old.who().await, "guest", "{path}");
+        assert_eq!(old.signed_in_as().await, "guest", "{path}");
         assert_eq!(site.store.len(), SIGNED_IN, "{path}");
         browser.post("/logout").await;
         assert!(site.store.is_empty(), "{path}");
@@ -448,7 +457,7 @@ async fn o2_the_user_extractor_sees_changes_that_the_app_made_to_the_session() {
             } else {
                 "guest"
             };
-            assert_eq!(browser.who().await, expected, "{path}/{change}");
+            assert_eq!(browser.signed_in_as().await, expected, "{path}/{change}");
         }
     }
 }
@@ -467,9 +476,9 @@ async fn l6_a_new_session_id_does_not_extend_the_session() {
     site.clock.advance(hour);
     browser.post("/cycle_id").await;
     site.clock.advance(Duration::from_secs(3599));
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
     site.clock.advance(Duration::from_secs(1));
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
     assert!(site.store.is_empty(), "no record outlives its session");
 }
 

@@ -43,7 +43,7 @@ async fn assert_refused(site: &TestSite, browser: &mut Browser, token: &str, rea
     let description = answer.json()["error_description"].to_string();
     assert!(description.contains(reason), "{description}");
     assert!(!log.contains(token));
-    assert_eq!(browser.who().await, "user alice", "{reason}");
+    assert_eq!(browser.signed_in_as().await, "user alice", "{reason}");
 }
 
 async fn assert_rejects(reason: &str, deviations: &[Change]) {
@@ -55,7 +55,7 @@ async fn assert_rejects(reason: &str, deviations: &[Change]) {
     // A rejected token is not used up, and without the deviation it is accepted.
     let honest = site.emulator.logout_token("test-site", ALICE);
     assert_done(&send_token(&site.app, &honest).await);
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
 }
 
 macro_rules! deviations {
@@ -195,7 +195,7 @@ async fn o4_accepts_valid_variations() {
     for truth in truths {
         let mut browser = site.signed_in("alice").await;
         assert_done(&send_token(&site.app, &token(&site, truth)).await);
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
     }
 }
 
@@ -230,7 +230,7 @@ async fn o4_parallel_copies_of_a_logout_token_count_once() {
     let answers = posts.join_all().await;
     let done = answers.iter().filter(|status| status.is_success());
     assert_eq!(done.count(), 1);
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
 }
 
 #[tokio::test]
@@ -240,5 +240,5 @@ async fn o4_a_rotated_key_is_fetched() {
     site.emulator.rotate_keys();
     let token = site.emulator.logout_token("test-site", ALICE);
     assert_done(&send_token(&site.app, &token).await);
-    assert_eq!(browser.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
 }

@@ -7,13 +7,14 @@ use tower_sessions::Session;
 
 use super::{assert_done, send_token, site};
 use crate::common::{
-    Asked::{self, AddMember, Insert, Members, Take},
-    Browser, Pause, TestSite, WatchedStore, app,
+    Browser,
+    Operation::{self, AddMember, Insert, Members, Take},
+    Pause, TestSite, WatchedStore, app,
 };
 
 /// The last steps of a sign-in: add index entries, store tokens and session, check for a logout
 /// meanwhile.
-const SIGN_IN: [Asked; 6] = [AddMember, AddMember, Insert, Insert, Members, Members];
+const SIGN_IN: [Operation; 6] = [AddMember, AddMember, Insert, Insert, Members, Members];
 
 async fn start() -> (TestSite, WatchedStore) {
     let moving = |oten: &Oten| {
@@ -42,14 +43,14 @@ async fn callback(site: &TestSite, store: &WatchedStore) -> (usize, Browser, Str
     let mut browser = site.browser();
     let url = browser.start_login("/").await;
     let callback = browser.approve(&url, "alice");
-    store.asked();
+    store.take_calls();
     browser.get(&callback).await;
-    let asked = store.asked();
-    assert!(asked.ends_with(&SIGN_IN), "{asked:?}");
+    let calls = store.take_calls();
+    assert!(calls.ends_with(&SIGN_IN), "{calls:?}");
     let mut browser = site.browser();
     let url = browser.start_login("/").await;
     let callback = browser.approve(&url, "alice");
-    (asked.len(), browser, callback)
+    (calls.len(), browser, callback)
 }
 
 /// Returns whether the task reached the pause before it completed.
@@ -88,14 +89,14 @@ async fn o4_a_logout_at_any_step_of_a_sign_in_ends_it() {
             };
             let expected = if entered { "guest" } else { "user alice" };
             assert_eq!(
-                browser.who().await,
+                browser.signed_in_as().await,
                 expected,
                 "{target}, before step {step}"
             );
             let [later, ..] = targets(&site);
             assert_done(&send_token(&site.app, &later).await);
             assert_eq!(
-                browser.who().await,
+                browser.signed_in_as().await,
                 "guest",
                 "{target}, {step}: not to be found"
             );
@@ -118,14 +119,14 @@ async fn o4_a_sign_in_at_any_step_of_a_logout_is_ended() {
             let app = site.app.clone();
             let mut ending = tokio::spawn(async move { send_token(&app, &token).await });
             if !reaches(&logout, &mut ending).await {
-                assert!(step > 6, "{step} steps are no logout");
+                assert!(step > 6, "a logout has more than {step} steps");
                 break;
             }
             sign_in.go_on();
             let mut browser = browser.await.unwrap();
             logout.go_on();
             assert_done(&ending.await.unwrap());
-            assert_eq!(browser.who().await, "guest", "{target}, {step}");
+            assert_eq!(browser.signed_in_as().await, "guest", "{target}, {step}");
         }
     }
 }
@@ -141,13 +142,13 @@ async fn o4_a_session_that_changes_its_id_at_any_step_of_a_logout_is_ended() {
             let app = site.app.clone();
             let mut ending = tokio::spawn(async move { send_token(&app, &token).await });
             if !reaches(&logout, &mut ending).await {
-                assert!(step > 4, "{step} steps are no logout");
+                assert!(step > 4, "a logout has more than {step} steps");
                 break;
             }
             browser.post("/cycle").await;
             logout.go_on();
             assert_done(&ending.await.unwrap());
-            assert_eq!(browser.who().await, "guest", "{target}, {step}");
+            assert_eq!(browser.signed_in_as().await, "guest", "{target}, {step}");
         }
     }
 }
@@ -156,15 +157,15 @@ async fn o4_a_session_that_changes_its_id_at_any_step_of_a_logout_is_ended() {
 async fn o4_a_logout_at_any_step_of_an_id_change_ends_the_session() {
     let (site, store) = start().await;
     let mut browser = site.signed_in("alice").await;
-    store.asked();
+    store.take_calls();
     browser.post("/cycle").await;
-    let asked = store.asked();
+    let calls = store.take_calls();
     assert!(
-        asked.contains(&AddMember) && asked.contains(&Take),
-        "{asked:?}"
+        calls.contains(&AddMember) && calls.contains(&Take),
+        "{calls:?}"
     );
     for target in 0..3 {
-        for step in 0..asked.len() {
+        for step in 0..calls.len() {
             let (site, store) = start().await;
             let mut browser = site.signed_in("alice").await;
             let token = &targets(&site)[target];
@@ -177,7 +178,7 @@ async fn o4_a_logout_at_any_step_of_an_id_change_ends_the_session() {
             assert_done(&send_token(&site.app, token).await);
             pause.go_on();
             let mut browser = moving.await.unwrap();
-            assert_eq!(browser.who().await, "guest", "{target}, {step}");
+            assert_eq!(browser.signed_in_as().await, "guest", "{target}, {step}");
         }
     }
 }

@@ -194,12 +194,12 @@ pub(super) async fn distant_and_past_expiries_are_supported(stores: StorePair) {
 
 pub(super) async fn one_of_fifty_inserts_succeeds(stores: StorePair) {
     let (key, end) = (key(), stores.after(60));
-    let winners = winners(&stores, move |store, n| async move {
+    let succeeded = succeeded(&stores, move |store, n| async move {
         store.insert(&key, &[n], end).await.unwrap()
     });
-    let winners = winners.await;
-    assert_eq!(winners.len(), 1);
-    assert_eq!(value(&stores.store, &key).await.unwrap(), winners);
+    let succeeded = succeeded.await;
+    assert_eq!(succeeded.len(), 1);
+    assert_eq!(value(&stores.store, &key).await.unwrap(), succeeded);
 }
 
 pub(super) async fn one_of_fifty_inserts_replaces_an_expired_record(stores: StorePair) {
@@ -208,41 +208,41 @@ pub(super) async fn one_of_fifty_inserts_replaces_an_expired_record(stores: Stor
     stores.store.insert(&key, b"old", end).await.unwrap();
     stores.clock.advance(std::time::Duration::from_secs(10));
     let end = stores.after(60);
-    let winners = winners(&stores, move |store, n| async move {
+    let succeeded = succeeded(&stores, move |store, n| async move {
         store.insert(&key, &[n], end).await.unwrap()
     });
-    let winners = winners.await;
-    assert_eq!(winners.len(), 1);
-    assert_eq!(value(&stores.store, &key).await.unwrap(), winners);
+    let succeeded = succeeded.await;
+    assert_eq!(succeeded.len(), 1);
+    assert_eq!(value(&stores.store, &key).await.unwrap(), succeeded);
 }
 
 pub(super) async fn one_of_fifty_takes_succeeds(stores: StorePair) {
     let (key, end) = (key(), stores.after(60));
     stores.store.insert(&key, b"a", end).await.unwrap();
-    let winners = winners(&stores, move |store, _| async move {
+    let succeeded = succeeded(&stores, move |store, _| async move {
         store.take(&key).await.unwrap().is_some()
     });
-    assert_eq!(winners.await.len(), 1);
+    assert_eq!(succeeded.await.len(), 1);
 }
 
 pub(super) async fn one_of_fifty_replaces_succeeds(stores: StorePair) {
     let (key, end) = (key(), stores.after(60));
     stores.store.insert(&key, b"a", end).await.unwrap();
     let version = stores.store.load(&key).await.unwrap().unwrap().version;
-    let winners = winners(&stores, move |store, n| async move {
+    let succeeded = succeeded(&stores, move |store, n| async move {
         let version = Some(version);
         store.replace(&key, version, &[n], end).await.unwrap()
     });
-    let winners = winners.await;
-    assert_eq!(winners.len(), 1);
-    assert_eq!(value(&stores.store, &key).await.unwrap(), winners);
+    let succeeded = succeeded.await;
+    assert_eq!(succeeded.len(), 1);
+    assert_eq!(value(&stores.store, &key).await.unwrap(), succeeded);
 }
 
 pub(super) async fn take_wins_against_replace_and_touch(stores: StorePair) {
     for _ in 0..20 {
         let (key, end) = (key(), stores.after(60));
         stores.store.insert(&key, b"a", end).await.unwrap();
-        let taken = winners(&stores, move |store, n| async move {
+        let taken = succeeded(&stores, move |store, n| async move {
             match n % 3 {
                 0 => store.take(&key).await.unwrap().is_some(),
                 1 => store.replace(&key, None, b"b", end).await.is_err(),
@@ -343,7 +343,7 @@ pub(super) async fn concurrent_changes_to_a_set_are_not_lost(stores: StorePair) 
             .await
             .unwrap();
     }
-    let done = winners(&stores, move |store, n| async move {
+    let done = succeeded(&stores, move |store, n| async move {
         if n < 10 {
             store
                 .remove_member(&set, &format!("old {n}"))
@@ -363,7 +363,7 @@ pub(super) async fn concurrent_changes_to_a_set_are_not_lost(stores: StorePair) 
 }
 
 /// Runs fifty concurrent operations, half of them on each store, and returns those that succeeded.
-async fn winners<R>(
+async fn succeeded<R>(
     stores: &StorePair,
     race: impl Fn(Arc<dyn OtenStore>, u8) -> R + Clone + Send + 'static,
 ) -> Vec<u8>

@@ -85,8 +85,8 @@ async fn race(kind: &str, address: &str) {
         racers.iter_mut().for_each(Racer::step);
         let results = racers.each_mut().map(Racer::output);
         for (race, name) in RACES.iter().enumerate() {
-            let winners = results.iter().filter(|won| won.as_bytes()[race] == b'1');
-            assert_eq!(winners.count(), 1, "{name} in round {round}: {results:?}");
+            let succeeded = results.iter().filter(|won| won.as_bytes()[race] == b'1');
+            assert_eq!(succeeded.count(), 1, "{name} in round {round}: {results:?}");
         }
     }
     let members = store.members(&key("set", &keys, 0)).await.unwrap();

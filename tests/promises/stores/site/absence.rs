@@ -70,7 +70,7 @@ async fn killed(kind: ServerKind) {
     load.is_finished.store(true, Ordering::SeqCst);
 
     for (name, mut browser, note) in users.join_all().await {
-        assert_eq!(browser.who().await, format!("user {name}"));
+        assert_eq!(browser.signed_in_as().await, format!("user {name}"));
         assert_eq!(browser.get("/profile").await.json()["sub"], name);
         // The last acknowledged note is stored, or a later one that was not acknowledged.
         let kept: u64 = browser.get("/note").await.body.parse().unwrap();

@@ -48,23 +48,23 @@ async fn o2_a_session_from_sign_in_to_sign_out(location: StoreLocation) {
 
     // A replayed callback and the cookie from before the sign-in.
     assert_eq!(browser.get(&callback).await.location(), "/profile");
-    assert_eq!(browser.who().await, "user alice");
+    assert_eq!(browser.signed_in_as().await, "user alice");
     let mut before = site.browser();
     before.cookies = as_guest;
-    assert_eq!(before.who().await, "guest");
+    assert_eq!(before.signed_in_as().await, "guest");
     assert_eq!(before.get("/note").await.body, "no note");
 
     let mut old = browser.clone();
     browser.post("/logout").await;
-    assert_eq!(browser.who().await, "guest");
-    assert_eq!(old.who().await, "guest");
+    assert_eq!(browser.signed_in_as().await, "guest");
+    assert_eq!(old.signed_in_as().await, "guest");
     assert_eq!(
         old.get("/profile").await.location(),
         "/login?return_to=%2Fprofile"
     );
     assert_eq!(old.get("/note").await.body, "no note");
     old.get(&callback).await;
-    assert_eq!(old.who().await, "guest");
+    assert_eq!(old.signed_in_as().await, "guest");
     assert_eq!(store.left(&OF_A_SESSION).await, []);
     assert_eq!(
         (site.emulator.refreshes(), site.emulator.reuse_detected()),

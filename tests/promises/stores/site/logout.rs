@@ -26,9 +26,9 @@ async fn o4_another_process_ends_all_concurrent_sign_ins(location: StoreLocation
         .logout_token("test-site", LogoutTarget::Subject("alice"));
     assert_done(&send_token(&elsewhere, &token).await);
     for browser in &mut browsers {
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
     }
-    assert_eq!(bob.who().await, "user bob");
+    assert_eq!(bob.signed_in_as().await, "user bob");
     // Every process rejects the used token.
     let again = send_token(&site.app, &token).await;
     assert_eq!(again.status, StatusCode::BAD_REQUEST);
@@ -40,7 +40,7 @@ async fn o4_another_process_ends_the_session_of_a_sid(location: StoreLocation) {
     let mut one = site.signed_in("alice").await;
     let mut other = site.signed_in("alice").await;
     for (round, browser) in [&mut one, &mut other].into_iter().enumerate() {
-        assert_eq!(browser.who().await, "user alice");
+        assert_eq!(browser.signed_in_as().await, "user alice");
         let sid = &site.emulator.sids_of("alice")[round];
         let target = match round {
             0 => LogoutTarget::Session(sid),
@@ -48,6 +48,6 @@ async fn o4_another_process_ends_the_session_of_a_sid(location: StoreLocation) {
         };
         let token = site.emulator.logout_token("test-site", target);
         assert_done(&send_token(&elsewhere, &token).await);
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
     }
 }

@@ -96,7 +96,7 @@ async fn o2_a_slow_handler_does_not_restore_a_session(location: StoreLocation) {
     assert_eq!(answer.body, "alice");
     assert!(!answer.sets_session(), "{:?}", answer.set_cookies());
     for browser in [&mut tab, &mut browser] {
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
         assert_eq!(browser.get("/note").await.body, "no note");
     }
     assert_eq!(store.left(&OF_A_SESSION).await, []);
@@ -119,7 +119,7 @@ async fn o2_a_refresh_in_flight_does_not_restore_a_session(location: StoreLocati
     assert_eq!(answer.location(), "/login?return_to=%2Fprofile");
     assert_eq!(site.emulator.refreshes(), 1);
     for browser in [&mut tab, &mut old, &mut browser] {
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
     }
     assert_eq!(store.left(&OF_A_SESSION).await, []);
 }
