@@ -4,7 +4,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// A text that is redacted in `Debug`, compared in constant time and wiped from memory when dropped.
+/// A string that is redacted in `Debug`, compared in constant time and wiped from memory when dropped.
 ///
 /// `Secret` implements neither `Display` nor `Serialize`, so every use of the text is a call of
 /// [`expose`](Self::expose), which a review can search for.

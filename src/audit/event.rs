@@ -271,7 +271,7 @@ macro_rules! events {
                 }
             }
 
-            /// Returns a description of the event and its fields.
+            /// Returns the description shown in the documentation.
             #[must_use]
             pub fn description(self) -> &'static str {
                 match self {

@@ -50,7 +50,7 @@
 //!
 //! # Requests without an event
 //!
-//! A request that only reads its session emits no event. Neither does a page navigation that is
+//! A request that only reads its session records no event. Neither does a page navigation that is
 //! redirected to the login route, so crawlers do not fill the log.
 //!
 //! # Other log lines

@@ -1,5 +1,5 @@
 //! The only HTTP client for calls to the provider: time-outs, no redirects, a body limit, retries
-//! and TLS errors that name their fix.
+//! and TLS errors that say how to fix them.
 
 mod proxy;
 mod tls;

@@ -1,4 +1,5 @@
-//! Trust in the provider's certificate: additional authorities, and errors that name their fix.
+//! Trust in the provider's certificate: additional authorities, and errors that say how to fix the
+//! problem.
 
 use std::{error::Error, fmt, io, sync::Arc};
 
@@ -11,7 +12,7 @@ use rustls::{
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct CaCertificates(Arc<[CertificateDer<'static>]>);
 
-/// Error returned when a text is not a list of certificates in PEM.
+/// Error returned when a string is not a list of PEM certificates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CaCertificateError {
     Empty,

@@ -92,7 +92,7 @@ macro_rules! metrics {
                 }
             }
 
-            /// Returns what is counted or measured, for people.
+            /// Returns the description shown in the documentation.
             #[must_use]
             pub fn description(self) -> &'static str {
                 match self {

@@ -132,7 +132,7 @@ async fn l7_a_tampered_session_signs_no_user_in() {
         let mut browser = site.signed_in("alice").await;
         store.tamper("session", change).await;
         let log = Log::start();
-        assert_eq!(browser.who().await, "guest");
+        assert_eq!(browser.signed_in_as().await, "guest");
         assert_unsealed(&log, "session");
     }
 }
@@ -145,7 +145,7 @@ async fn l7_a_session_moved_to_another_id_counts_as_absent() {
     let mut bob = site.signed_in("bob").await;
     store.tamper("session", |_| alices).await;
     let log = Log::start();
-    assert_eq!(bob.who().await, "guest");
+    assert_eq!(bob.signed_in_as().await, "guest");
     assert_unsealed(&log, "session");
 }
 
@@ -237,7 +237,7 @@ async fn l10_records_of_another_client_or_issuer_do_not_exist() {
     let user_at = async |oten: &Oten| {
         let mut browser = browser.clone();
         browser.app(app(oten));
-        browser.who().await
+        browser.signed_in_as().await
     };
     let with_client = |client_id: &str| {
         let config = Config::builder()
