@@ -51,7 +51,7 @@ async fn a_terminal_shows_colors_and_progress() {
         "{seen:?}"
     );
     // Lines are wrapped at the width of the terminal.
-    assert!(seen.contains("to be registered in\r\n"), "{seen}");
+    assert!(seen.contains("register exactly\r\n"), "{seen}");
 }
 
 #[tokio::test]
