@@ -95,7 +95,7 @@ pub(super) async fn show(core: State<Arc<Core>>, RawQuery(query): RawQuery) -> R
         return sign_in_expired();
     };
     match user {
-        Some(session) if form.get("as") != Some("someone-else") => {
+        Some(session) if form.get("as") != Some("another-user") => {
             let consent = ConsentPage {
                 core: &core,
                 interaction: id,

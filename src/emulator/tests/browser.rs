@@ -165,7 +165,7 @@ async fn skips_pages_for_a_known_consent() {
         "Allow access",
         "another scope needs another consent"
     );
-    let other = format!("{less}&as=someone-else");
+    let other = format!("{less}&as=another-user");
     assert_eq!(browser.title(&other).await, "Sign in");
     let consent = browser.login(&less, "bob").await;
     assert!(
