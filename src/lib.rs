@@ -103,8 +103,8 @@
 //!
 //! # Public dependencies
 //!
-//! These crates are part of the public API. A new major version of one of them is a breaking change
-//! of this crate.
+//! These crates are part of the public API. Upgrading one of them to a semver-incompatible version
+//! is a breaking change to this crate.
 //!
 //! | crate | types |
 //! |---|---|

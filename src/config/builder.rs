@@ -91,7 +91,7 @@ impl ConfigBuilder {
     /// Creates a builder with the values of the `OTEN_*` environment variables.
     pub fn from_env() -> Self {
         let raw = sources(None, env::vars_os());
-        // Only a file can be an error.
+        // Only reading a file can fail.
         Self {
             raw: raw.unwrap_or_default(),
         }
@@ -360,9 +360,9 @@ impl ConfigBuilder {
 
     /// Leaves authorization requests unsigned. By default they are signed.
     ///
-    /// **Oten rejects unsigned requests** of confidential clients, except of a legacy client that its
-    /// support exempted from signing, and the browser's user can change them. Public clients do not
-    /// need this setting.
+    /// **Oten rejects unsigned requests** from confidential clients, except legacy clients that
+    /// Oten's support has exempted. The user can modify an unsigned request in the browser. Public
+    /// clients do not need this setting.
     pub fn jar_off(self) -> Self {
         self.jar("off", None)
     }
@@ -405,7 +405,8 @@ impl ConfigBuilder {
 
     /// Sets the maximum lifetime of a session, from a minute to 365 days. Defaults to 7 days.
     ///
-    /// A stolen cookie is valid for as long. In whole seconds; [`build`](Self::build) rejects fractions.
+    /// A stolen cookie can stay valid for this long. In whole seconds; [`build`](Self::build)
+    /// rejects fractions.
     pub fn session_lifetime(self, lifetime: Duration) -> Self {
         self.text(&keys::SESSION_LIFETIME, format_duration(lifetime))
     }
@@ -424,9 +425,10 @@ impl ConfigBuilder {
     /// Sets the keys that seal sessions, tokens and login attempts in the store: 32 bytes each in
     /// base64, separated by commas. Defaults to none, which only an in-process store allows.
     ///
-    /// The first key seals, every key opens. To rotate keys, put the new one first, and remove the
-    /// old one when the sessions sealed with it have expired: **a session whose key is missing has
-    /// ended.** `oten keygen session` creates a key.
+    /// The first key seals, every key opens. To rotate keys, append the new key on every machine,
+    /// then move it to the front on every machine, and remove the old key when the sessions sealed
+    /// with it have expired. **Removing a key signs out the users whose sessions it sealed.** `oten
+    /// keygen session` creates a key.
     /// **Do not write it into the source**: read it from a file or from the environment.
     pub fn session_key(self, keys: impl Into<Secret>) -> Self {
         self.set(&keys::SESSION_KEY, Given::Text(keys.into()))
@@ -450,8 +452,8 @@ impl ConfigBuilder {
     /// Sets how long signed-in users keep access while the provider cannot refresh their tokens, up
     /// to an hour. Defaults to 5 minutes.
     ///
-    /// With zero, an outage of the provider is immediately an outage of the app. In whole seconds;
-    /// [`build`](Self::build) rejects fractions.
+    /// With zero, protected pages answer 503 as soon as an access token expires during an outage of
+    /// the provider. In whole seconds; [`build`](Self::build) rejects fractions.
     pub fn refresh_grace(self, grace: Duration) -> Self {
         self.text(&keys::REFRESH_GRACE, format_duration(grace))
     }

@@ -103,7 +103,7 @@ impl Key {
         self.default
     }
 
-    /// The meaning of the setting, in one sentence.
+    /// The description of the setting, in one sentence.
     #[must_use]
     pub fn description(&self) -> &'static str {
         self.description

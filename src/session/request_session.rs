@@ -369,7 +369,8 @@ impl RequestStore {
         Ok(())
     }
 
-    /// Replaces an existing record only, so a session that ended meanwhile does not return.
+    /// Only replaces an existing record, so that a session that has ended in the meantime is not
+    /// restored.
     async fn update(&self, record: &Record) -> Result<(), StoreError> {
         let Some(data) = self.data(record.id).await? else {
             return Ok(());

@@ -174,8 +174,8 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
         expires_at: OffsetDateTime,
     ) -> Result<(), StoreError>;
 
-    /// Returns the members of a set in no particular order. The members of a set that does not
-    /// exist are empty.
+    /// Returns the members of a set in no particular order. Returns an empty `Vec` if the set does
+    /// not exist.
     ///
     /// # Errors
     ///
@@ -191,8 +191,9 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
 
     /// Returns whether records leave the process, for example to a file or a server.
     ///
-    /// Defaults to `true`. [`Oten::new`](crate::Oten::new) requires a session key for an external
-    /// store, which seals the tokens in it, and requires an external store in production.
+    /// Defaults to `true`. For an external store, [`Oten::new`](crate::Oten::new) requires a
+    /// session key, which seals sessions, tokens and login attempts. In production it requires an
+    /// external store.
     fn is_external(&self) -> bool {
         true
     }
@@ -237,7 +238,8 @@ impl Realm {
             hash.update(part.len().to_be_bytes());
             hash.update(part);
         }
-        // Of a fixed length, so that no kind or ID continues it ambiguously.
+        // Hashed to a fixed length, so that the kind and ID that follow cannot be mistaken for part
+        // of the realm.
         Self(Sha256::new_with_prefix(hash.finalize()))
     }
 }

@@ -18,8 +18,8 @@ use crate::{
 /// Layer that requires a signed-in user, returned by
 /// [`Oten::require_login`](crate::Oten::require_login).
 ///
-/// Without a user, a browser navigation is redirected to the login route and returns after the
-/// sign-in; any other request gets 401. Add the layer with
+/// If no user is signed in, a page navigation is redirected to the login route, and the browser
+/// returns to the page after sign-in; any other request gets 401. Add the layer with
 /// [`Router::route_layer`](axum::Router::route_layer) to the routes it protects.
 ///
 /// ```
@@ -77,7 +77,7 @@ impl RequireLogin {
     }
 
     pub(super) async fn check(&self, extensions: &Extensions) -> Result<(), ErrorResponse> {
-        // A layer of another `Oten` has other sessions.
+        // The context may come from the layer of another `Oten`, which has different sessions.
         let context = extensions
             .get::<RequestContext>()
             .filter(|context| context.belongs_to(&self.state))

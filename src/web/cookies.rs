@@ -37,8 +37,8 @@ pub(super) struct Cookies {
 pub(super) struct SessionCookies(Vec<Option<Id>>);
 
 impl SessionCookies {
-    /// The session ID, unless the browser sent several session cookies. One of several was set by
-    /// another site.
+    /// The session ID, unless the browser sent several session cookies. If there are several,
+    /// another host or path may have set one of them.
     pub(super) fn only(&self) -> Option<Id> {
         match self.0[..] {
             [id] => id,
@@ -99,7 +99,8 @@ impl Cookies {
 
     pub(super) fn login(&self, state: &Secret, id: &Secret, now: OffsetDateTime) -> HeaderValue {
         let value = format!("{}.{}", id.expose(), now.unix_timestamp());
-        // The attempt is stored for its lifetime until the callback, and again once it is used.
+        // Twice the lifetime: an open attempt is stored for one lifetime, and its return path for
+        // another once the attempt is used.
         let lifetime = (2 * ATTEMPT_LIFETIME).try_into().unwrap_or(Duration::ZERO);
         self.header(&self.login_name(state), &value, lifetime)
     }
@@ -108,8 +109,8 @@ impl Cookies {
         self.header(&login.name, "", Duration::ZERO)
     }
 
-    /// The cookie of the login attempt with this `state`, unless the browser sent several. One of
-    /// several was set by another site.
+    /// The cookie of the login attempt with this `state`, unless the browser sent several. If there
+    /// are several, another host or path may have set one of them.
     pub(super) fn login_for(&self, headers: &HeaderMap, state: &Secret) -> Option<LoginCookie> {
         let name = self.login_name(state);
         exactly_one(self.logins(headers).filter(|login| login.name == name))

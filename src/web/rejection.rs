@@ -225,8 +225,8 @@ macro_rules! rejection {
         pub enum $name {
             /// [`Oten::layer`](crate::Oten::layer) is missing: 500. The log says where to add it.
             MissingLayer(ErrorResponse),
-            /// No user is signed in: a page redirects to the login route (303), other requests get
-            /// 401.
+            /// No user is signed in: a page request is redirected to the login route (303), other
+            /// requests get 401.
             NotSignedIn(ErrorResponse),
             /// The session store is down: 503 with `Retry-After`. The session cookie stays as it is.
             StoreUnavailable(ErrorResponse),

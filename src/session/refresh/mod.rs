@@ -282,8 +282,8 @@ impl Refresh {
         }
     }
 
-    /// Stores the new tokens if the current ones are unchanged, so the tokens of a session that ended
-    /// meanwhile do not return.
+    /// Stores the new tokens only if the current ones are unchanged, so that tokens of a session
+    /// that has ended in the meantime are not restored.
     async fn store(
         &self,
         current: &LoadedRecord<Tokens>,
