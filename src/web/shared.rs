@@ -114,10 +114,13 @@ impl Shared {
         if config.issuer().is_production() && !store.is_external() {
             return Err(SetupError::StoreInProcess);
         }
-        let sealer = Sealer::new(config.session_keys(), config.client().id());
-        if sealer.is_none() && store.is_external() {
-            return Err(SetupError::NoSessionKey);
-        }
+        // Records of an in-process store are as safe as the key itself.
+        let sealer = if store.is_external() {
+            let sealer = Sealer::new(config.session_keys(), config.client().id());
+            Some(sealer.ok_or(SetupError::NoSessionKey)?)
+        } else {
+            None
+        };
         let provider = Provider::new(&config, clock.clone())
             .map(Arc::new)
             .map_err(|error| SetupError::HttpClient(error.into()))?;
