@@ -93,6 +93,12 @@ impl fmt::Display for Issuer {
     }
 }
 
+/// Returns the issuer without one trailing slash: sample configurations have one, Oten's discovery
+/// document does not.
+pub(crate) fn without_slash(issuer: &str) -> &str {
+    issuer.strip_suffix('/').unwrap_or(issuer)
+}
+
 /// Whether a URL's host is `localhost`, in 127.0.0.0/8, or `::1`.
 pub(crate) fn is_loopback(url: &Url) -> bool {
     match url.host() {

@@ -67,7 +67,7 @@ pub use crate::{http::Proxy, seal::SealingKey};
 #[doc(hidden)]
 pub use self::keys::Key;
 
-pub(crate) use self::issuer::is_loopback;
+pub(crate) use self::issuer::{is_loopback, without_slash};
 #[cfg(any(doc, test))]
 pub(crate) use self::keys::{settings_cells, settings_table};
 #[cfg(feature = "check")]

@@ -1,12 +1,14 @@
 use aws_lc_rs::hmac;
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ed25519_dalek::{
     Signer, SigningKey,
     pkcs8::{EncodePublicKey, spki::der::pem::LineEnding},
 };
 use serde_json::{Map, Value, json};
 
-use crate::{jose::VerifyingKey, secret::random_bytes};
+use crate::{
+    jose::VerifyingKey,
+    secret::{base64url, random_bytes},
+};
 
 /// An Ed25519 key of the provider.
 pub(super) struct ProviderKey {
@@ -67,10 +69,6 @@ pub(super) fn jws(
 pub(super) fn hmac_sha256(key: &[u8], message: &[u8]) -> Vec<u8> {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key);
     hmac::sign(&key, message).as_ref().to_vec()
-}
-
-pub(super) fn base64url(bytes: impl AsRef<[u8]>) -> String {
-    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
 #[cfg(test)]

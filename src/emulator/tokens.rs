@@ -5,13 +5,13 @@ use sha2::{Digest, Sha512};
 
 use super::{
     faults::Deviation,
-    keys::{ProviderKey, base64url, hmac_sha256, jws},
+    keys::{ProviderKey, hmac_sha256, jws},
     state::{
         Core, Extension, State,
         grant::{AccessToken, Grant},
     },
 };
-use crate::secret::{Secret, random_bytes};
+use crate::secret::{Secret, base64url, random_bytes};
 
 /// How long an ID token is valid, in seconds.
 const ID_TOKEN_LIFETIME: i64 = 60 * 60;

@@ -3,7 +3,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::error::ProviderError;
-use crate::config::{Environment, is_loopback};
+use crate::config::{Environment, is_loopback, without_slash};
 
 /// The provider's endpoints and supported features (OpenID Connect Discovery section 3).
 ///
@@ -325,12 +325,6 @@ pub(crate) fn discovery_url(issuer: &str) -> Result<Url, ProviderError> {
 /// Whether two issuers are equal, apart from one trailing slash.
 pub(crate) fn is_same_issuer(a: &str, b: &str) -> bool {
     without_slash(a) == without_slash(b)
-}
-
-/// Returns the issuer without one trailing slash: sample configurations have one, Oten's discovery
-/// document does not.
-fn without_slash(issuer: &str) -> &str {
-    issuer.strip_suffix('/').unwrap_or(issuer)
 }
 
 #[cfg(test)]

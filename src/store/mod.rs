@@ -71,7 +71,7 @@ use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use crate::config::Config;
+use crate::config::{Config, without_slash};
 
 /// A store of small, versioned records that expire.
 ///
@@ -230,10 +230,8 @@ pub(crate) struct Realm(Sha256);
 impl Realm {
     pub(crate) fn new(config: &Config) -> Self {
         let issuer = config.issuer().to_string();
-        // One issuer can be configured with and without a trailing slash.
-        let issuer = issuer.strip_suffix('/').unwrap_or(&issuer);
         let mut hash = Sha256::new();
-        for part in [issuer, config.client().id()] {
+        for part in [without_slash(&issuer), config.client().id()] {
             // The length separates the parts.
             hash.update(part.len().to_be_bytes());
             hash.update(part);

@@ -1,11 +1,15 @@
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 use tower_sessions::session::Id;
 
-use crate::{config::Config, iter::exactly_one, secret::Secret, session::ATTEMPT_LIFETIME};
+use crate::{
+    config::Config,
+    iter::exactly_one,
+    secret::{Secret, base64url},
+    session::ATTEMPT_LIFETIME,
+};
 
 /// Maximum number of cookies that are read per request.
 const MAX_COOKIES: usize = 200;
@@ -156,8 +160,7 @@ impl Cookies {
 
     /// Contains a hash of the state: a cookie's name is visible in more places than its value.
     fn login_name(&self, state: &Secret) -> String {
-        let tag =
-            BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(state.expose())[..TAG_CHARS / 4 * 3]);
+        let tag = base64url(&Sha256::digest(state.expose())[..TAG_CHARS / 4 * 3]);
         format!("{}{tag}", self.login_prefix)
     }
 

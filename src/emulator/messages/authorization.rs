@@ -3,8 +3,8 @@ use url::Url;
 
 use super::Form;
 use crate::{
-    emulator::{client::RegisteredClient, error::Rejection, keys::base64url},
-    secret::constant_time_eq,
+    emulator::{client::RegisteredClient, error::Rejection},
+    secret::{base64url, constant_time_eq},
 };
 
 /// An authorization request with valid parameters (OpenID Connect Core section 3.1.2.1).

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use crate::{emulator::keys::base64url, secret::random_bytes};
+use crate::secret::{base64url, random_bytes};
 
 /// A user of the emulator.
 #[derive(Debug, PartialEq, Eq)]
