@@ -198,7 +198,7 @@ reasons! {
         "An ID token is not valid yet.",
         "Synchronize this machine's clock.";
     IdTokenNonce = "id_token_nonce",
-        "The `nonce` of an ID token belongs to another login attempt.",
+        "The `nonce` of an ID token belongs to another login attempt or sign-in.",
         "No action needed: most likely an attack or a faulty browser or script.";
     IdTokenSub = "id_token_sub",
         "The `sub` of an ID token is invalid, or differs from the one at sign-in.",
@@ -207,8 +207,12 @@ reasons! {
         "The `at_hash` of an ID token does not match the access token.",
         "Report it to the provider: the connection may be intercepted.";
     IdTokenAuthTime = "id_token_auth_time",
-        "The `auth_time` of an ID token is missing, in the future, or older than `max_age`.",
+        "The `auth_time` of an ID token is missing, in the future, older than `max_age`, or differs from \
+         the one at sign-in.",
         "No action needed. If every sign-in fails, report it to the provider.";
+    IdTokenSessionExpiry = "id_token_session_expiry",
+        "The `session_expiry` of an ID token has passed: the provider allows no further session.",
+        "Synchronize this machine's clock. If it is right, report it to the provider.";
     LogoutRequest = "logout_request",
         "A back-channel logout request is not a form with exactly one logout token.",
         "No action needed. If the request came from the provider, report it there.";

@@ -33,37 +33,43 @@ where
 #[derive(Debug)]
 pub(super) struct InvalidClaim(pub(super) &'static str);
 
-/// The claims of a token. They are taken out one by one, so that an error can name the claim.
+/// The claims of a token, read one by one, so that an error can name the claim. A claim that is `null`
+/// is absent.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct Claims(Map<String, Value>);
 
 impl Claims {
-    /// Returns a claim and leaves it in place.
-    pub(super) fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name)
-    }
-
-    /// Returns the claims that were not taken out.
-    pub(super) fn into_remaining(self) -> Map<String, Value> {
+    /// Returns the claims except those of this list.
+    pub(super) fn into_all_but(mut self, names: &[&str]) -> Map<String, Value> {
+        for name in names {
+            self.0.remove(*name);
+        }
         self.0
     }
 
-    pub(super) fn string(&mut self, name: &'static str) -> Result<Option<String>, InvalidClaim> {
-        match self.0.remove(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(InvalidClaim(name)),
-        }
+    /// Returns whether the claim is present, also as `null`.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
     }
 
-    pub(super) fn required_string(&mut self, name: &'static str) -> Result<String, InvalidClaim> {
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn string(&self, name: &'static str) -> Result<Option<&str>, InvalidClaim> {
+        let value = self.get(name);
+        let text = value.map(|value| value.as_str().ok_or(InvalidClaim(name)));
+        text.transpose()
+    }
+
+    pub(super) fn required_string(&self, name: &'static str) -> Result<&str, InvalidClaim> {
         self.string(name)?.ok_or(InvalidClaim(name))
     }
 
-    /// Takes out a `NumericDate` (RFC 7519 section 2) and drops its fraction.
-    pub(super) fn date(&mut self, name: &'static str) -> Result<Option<i64>, InvalidClaim> {
-        let Some(value) = self.0.remove(name) else {
+    /// Returns a `NumericDate` (RFC 7519 section 2) without its fraction.
+    pub(super) fn date(&self, name: &'static str) -> Result<Option<i64>, InvalidClaim> {
+        let Some(value) = self.get(name) else {
             return Ok(None);
         };
         // `as` saturates.
@@ -74,18 +80,20 @@ impl Claims {
         seconds.ok_or(InvalidClaim(name)).map(Some)
     }
 
-    pub(super) fn required_date(&mut self, name: &'static str) -> Result<i64, InvalidClaim> {
+    pub(super) fn required_date(&self, name: &'static str) -> Result<i64, InvalidClaim> {
         self.date(name)?.ok_or(InvalidClaim(name))
     }
 
-    /// Takes out `aud`: one string or a list of strings (RFC 7519 section 4.1.3).
-    pub(super) fn audience(&mut self) -> Result<Vec<String>, InvalidClaim> {
-        match self.0.remove("aud") {
-            Some(Value::String(one)) => Ok(vec![one]),
-            Some(many @ Value::Array(_)) => {
-                serde_json::from_value(many).map_err(|_| InvalidClaim("aud"))
-            }
-            _ => Err(InvalidClaim("aud")),
-        }
+    /// Returns whether `aud`, one string or a list of strings (RFC 7519 section 4.1.3), is this
+    /// client and no other.
+    pub(super) fn is_for_only(&self, client_id: &str) -> Result<bool, InvalidClaim> {
+        let is_client = |value: &Value| value.as_str().map(|aud| aud == client_id);
+        let is_client = match self.get("aud") {
+            Some(Value::Array(many)) => many.iter().try_fold(many.len() == 1, |all, one| {
+                is_client(one).map(|is_client| all && is_client)
+            }),
+            aud => aud.and_then(is_client),
+        };
+        is_client.ok_or(InvalidClaim("aud"))
     }
 }

@@ -8,18 +8,40 @@ use crate::{
     audit::Reason,
     jose::{JoseError, Verified},
     provider::{Provider, ProviderError, ProviderMetadata},
-    secret::{Secret, base64url, constant_time_eq},
+    secret::{Secret, base64url, constant_time_eq, from_base64url},
 };
+
+/// The claims that concern the token and the session, in the order of the checks. All others are
+/// about the user. `sid` is among the others because apps may need it.
+const PROTOCOL_CLAIMS: [&str; 11] = [
+    "iss",
+    "aud",
+    "azp",
+    "sub",
+    "exp",
+    "iat",
+    "nbf",
+    "auth_time",
+    "session_expiry",
+    "nonce",
+    "at_hash",
+];
 
 /// The longest `sub` in ASCII characters (OpenID Connect Core section 2).
 const MAX_SUB_LEN: usize = 255;
 
 /// The verified claims of an ID token (OpenID Connect Core section 2).
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "for the lifetime and the index of sessions")]
 pub(crate) struct IdTokenClaims {
     pub(crate) sub: String,
     /// When the user authenticated at the provider, in seconds since the Unix epoch.
     pub(crate) auth_time: Option<i64>,
+    /// When the session must end, in seconds since the Unix epoch (IPSIE SL1 OpenID Connect Profile
+    /// section 3.2.2).
+    pub(crate) session_expiry: Option<i64>,
+    /// The session at the provider (OpenID Connect Back-Channel Logout section 2.1).
+    pub(crate) sid: Option<String>,
     /// The claims about the user.
     pub(crate) other: Map<String, Value>,
 }
@@ -31,13 +53,24 @@ pub(crate) struct ExpectedIdToken<'a> {
     pub(crate) client_id: &'a str,
     /// The user of the session, for the ID token of a refresh (section 12.2).
     pub(crate) subject: Option<&'a str>,
-    /// The `nonce` of the authorization request; `None` for the ID token of a refresh.
-    pub(crate) nonce: Option<&'a Secret>,
+    pub(crate) nonce: ExpectedNonce<'a>,
+    /// The `auth_time` of the sign-in, for the ID token of a refresh (section 12.2).
+    pub(crate) auth_time: Option<i64>,
     pub(crate) access_token: &'a Secret,
     /// The `max_age` of the authorization request.
     pub(crate) max_age: Option<Duration>,
     /// Seconds since the Unix epoch.
     pub(crate) now: i64,
+}
+
+/// The `nonce` that an ID token is checked against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ExpectedNonce<'a> {
+    /// The one of the authorization request.
+    Required(&'a Secret),
+    /// The one of the sign-in, if it is known, for the ID token of a refresh, which may omit it
+    /// (section 12.2).
+    IfPresent(Option<&'a Secret>),
 }
 
 /// Error returned when an ID token is rejected. It names the claim and never quotes its value.
@@ -81,6 +114,9 @@ pub(crate) enum IdTokenError {
     /// Section 3.1.3.7, number 11.
     #[error("the ID token's `nonce` is not the request's: it belongs to another sign-in")]
     Nonce,
+    /// Section 12.2.
+    #[error("the `nonce` of the refreshed ID token is not that of the sign-in")]
+    NonceChanged,
     /// Section 2.
     #[error("the ID token's `sub` is empty, longer than {MAX_SUB_LEN} characters or not ASCII")]
     Sub,
@@ -93,6 +129,12 @@ pub(crate) enum IdTokenError {
     /// Section 3.1.3.7, number 13.
     #[error("the ID token's `auth_time` is missing, in the future or older than `max_age`")]
     AuthTime,
+    /// Section 12.2.
+    #[error("the `auth_time` of the refreshed ID token is not that of the sign-in")]
+    AuthTimeChanged,
+    /// IPSIE SL1 OpenID Connect Profile section 3.2.2.
+    #[error("the ID token's `session_expiry` has passed; check this machine's clock")]
+    SessionExpiry,
 }
 
 impl IdTokenError {
@@ -110,10 +152,11 @@ impl IdTokenError {
             Self::Exp => Reason::IdTokenExp,
             Self::Iat => Reason::IdTokenIat,
             Self::Nbf => Reason::IdTokenNbf,
-            Self::Nonce => Reason::IdTokenNonce,
+            Self::Nonce | Self::NonceChanged => Reason::IdTokenNonce,
             Self::Sub | Self::SubChanged => Reason::IdTokenSub,
             Self::AtHash => Reason::IdTokenAtHash,
-            Self::AuthTime => Reason::IdTokenAuthTime,
+            Self::AuthTime | Self::AuthTimeChanged => Reason::IdTokenAuthTime,
+            Self::SessionExpiry => Reason::IdTokenSessionExpiry,
         }
     }
 }
@@ -144,27 +187,41 @@ fn check(
     if typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
         return Err(IdTokenError::Typ);
     }
-    let mut claims = verified.into_claims();
-    let sub = check_parties(&mut claims, expected)?;
-    let auth_time = check_times(&mut claims, expected)?;
-    check_bindings(&mut claims, expected)?;
+    let claims = verified.into_claims();
+    let sub = check_parties(&claims, expected)?.to_owned();
+    let auth_time = check_times(&claims, expected)?;
+    let session_expiry = claims.date("session_expiry")?;
+    if session_expiry.is_some_and(|expiry| expiry <= expected.now) {
+        return Err(IdTokenError::SessionExpiry);
+    }
+    check_bindings(&claims, expected)?;
     Ok(IdTokenClaims {
         sub,
         auth_time,
-        other: claims.into_remaining(),
+        session_expiry,
+        sid: claims.string("sid")?.map(str::to_owned),
+        other: claims.into_all_but(&PROTOCOL_CLAIMS),
     })
 }
 
+/// Returns the claims about the user in an ID token that was verified before.
+#[allow(dead_code, reason = "for sessions that take over refreshed claims")]
+pub(crate) fn user_claims(id_token: &Secret) -> Option<Map<String, Value>> {
+    let payload = id_token.expose().split('.').nth(1)?;
+    let claims: Claims = serde_json::from_slice(&from_base64url(payload)?).ok()?;
+    Some(claims.into_all_but(&PROTOCOL_CLAIMS))
+}
+
 /// Checks issuer, audience and subject; returns the subject.
-fn check_parties(
-    claims: &mut Claims,
+fn check_parties<'a>(
+    claims: &'a Claims,
     expected: &ExpectedIdToken<'_>,
-) -> Result<String, IdTokenError> {
+) -> Result<&'a str, IdTokenError> {
     if claims.required_string("iss")? != expected.issuer {
         return Err(IdTokenError::Iss);
     }
     // No other audience is trusted.
-    if claims.audience()? != [expected.client_id] {
+    if !claims.is_for_only(expected.client_id)? {
         return Err(IdTokenError::Aud);
     }
     let azp = claims.string("azp")?;
@@ -183,7 +240,7 @@ fn check_parties(
 
 /// Checks the dates; returns `auth_time`.
 fn check_times(
-    claims: &mut Claims,
+    claims: &Claims,
     expected: &ExpectedIdToken<'_>,
 ) -> Result<Option<i64>, IdTokenError> {
     let earliest = expected.now.saturating_sub(LEEWAY);
@@ -205,16 +262,28 @@ fn check_times(
         (Some(at), None) => at <= latest,
         (Some(at), Some(max_age)) => at <= latest && at.saturating_add(max_age) >= earliest,
     };
-    is_good.then_some(auth_time).ok_or(IdTokenError::AuthTime)
+    if !is_good {
+        return Err(IdTokenError::AuthTime);
+    }
+    match (auth_time, expected.auth_time) {
+        (Some(new), Some(original)) if new != original => Err(IdTokenError::AuthTimeChanged),
+        _ => Ok(auth_time),
+    }
 }
 
 /// Checks that the token belongs to this sign-in and to the access token of the same response.
-fn check_bindings(claims: &mut Claims, expected: &ExpectedIdToken<'_>) -> Result<(), IdTokenError> {
-    let nonce = claims.string("nonce")?.unwrap_or_default();
-    if let Some(sent) = expected.nonce
-        && !constant_time_eq(nonce.as_bytes(), sent.expose().as_bytes())
-    {
-        return Err(IdTokenError::Nonce);
+fn check_bindings(claims: &Claims, expected: &ExpectedIdToken<'_>) -> Result<(), IdTokenError> {
+    let nonce = claims.string("nonce")?;
+    let is =
+        |nonce: &str, sent: &Secret| constant_time_eq(nonce.as_bytes(), sent.expose().as_bytes());
+    match (expected.nonce, nonce) {
+        (ExpectedNonce::Required(sent), nonce) if !is(nonce.unwrap_or_default(), sent) => {
+            return Err(IdTokenError::Nonce);
+        }
+        (ExpectedNonce::IfPresent(Some(sent)), Some(nonce)) if !is(nonce, sent) => {
+            return Err(IdTokenError::NonceChanged);
+        }
+        _ => {}
     }
     if let Some(at_hash) = claims.string("at_hash")?
         && !constant_time_eq(at_hash.as_bytes(), hash(expected.access_token).as_bytes())
@@ -232,6 +301,8 @@ fn hash(access_token: &Secret) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use serde_json::json;
 
     use super::*;
@@ -242,111 +313,229 @@ mod tests {
 
     const NOW: i64 = 1_800_000_000;
 
+    static NONCE: LazyLock<Secret> = LazyLock::new(|| "the-nonce".into());
+    static ACCESS_TOKEN: LazyLock<Secret> = LazyLock::new(|| "the-access-token".into());
+
     fn valid_claims() -> Value {
         json!({
             "iss": "https://account.oten.com", "sub": "alice", "aud": "client",
             "exp": NOW + 3600, "iat": NOW, "nbf": NOW, "auth_time": NOW - 10,
-            "nonce": "the-nonce", "at_hash": hash(&"the-access-token".into()),
-            "name": "Alice",
+            "session_expiry": NOW + 7200, "azp": "client", "sid": "the-sid",
+            "nonce": "the-nonce", "at_hash": hash(&ACCESS_TOKEN), "name": "Alice",
         })
     }
 
-    fn check_token(header: &Header, claims: &Value) -> Result<IdTokenClaims, IdTokenError> {
-        let pair = Ed25519KeyPair::generate();
-        let token = SigningKey::from(pair.clone()).sign(header, claims).unwrap();
-        let expected = ExpectedIdToken {
+    fn at_sign_in() -> ExpectedIdToken<'static> {
+        ExpectedIdToken {
             issuer: "https://account.oten.com",
             client_id: "client",
             subject: None,
-            nonce: Some(&"the-nonce".into()),
-            access_token: &"the-access-token".into(),
+            nonce: ExpectedNonce::Required(&NONCE),
+            auth_time: None,
+            access_token: &ACCESS_TOKEN,
             max_age: Some(Duration::from_secs(300)),
             now: NOW,
-        };
-        let jws = CompactJws::parse(&token)?;
-        check(jws.verify(&pair.verifying_key(), &ALLOWED)?, &expected)
+        }
     }
 
-    /// Checks the valid token with one claim replaced, or removed if the value is null.
-    fn with(name: &str, value: Value) -> Result<IdTokenClaims, IdTokenError> {
+    fn at_refresh() -> ExpectedIdToken<'static> {
+        ExpectedIdToken {
+            subject: Some("alice"),
+            nonce: ExpectedNonce::IfPresent(Some(&NONCE)),
+            auth_time: Some(NOW - 10),
+            max_age: None,
+            ..at_sign_in()
+        }
+    }
+
+    fn sign(header: &Header, claims: &Value, pair: &Ed25519KeyPair) -> String {
+        SigningKey::from(pair.clone()).sign(header, claims).unwrap()
+    }
+
+    fn check_token(
+        header: &Header,
+        claims: &Value,
+        expected: &ExpectedIdToken<'_>,
+    ) -> Result<IdTokenClaims, IdTokenError> {
+        let pair = Ed25519KeyPair::generate();
+        let token = sign(header, claims, &pair);
+        let jws = CompactJws::parse(&token)?;
+        check(jws.verify(&pair.verifying_key(), &ALLOWED)?, expected)
+    }
+
+    /// Checks the valid token with one claim replaced, or removed if there is no value.
+    fn with(
+        name: &str,
+        value: Option<Value>,
+        expected: &ExpectedIdToken<'_>,
+    ) -> Result<IdTokenClaims, IdTokenError> {
         let mut claims = valid_claims();
+        let members = claims.as_object_mut().unwrap();
         match value {
-            Value::Null => claims.as_object_mut().unwrap().remove(name),
-            value => claims.as_object_mut().unwrap().insert(name.into(), value),
+            None => members.remove(name),
+            Some(value) => members.insert(name.to_owned(), value),
         };
-        check_token(&Header::new("JWT"), &claims)
+        check_token(&Header::new("JWT"), &claims, expected)
     }
 
     #[test]
     fn s6_a_valid_token_is_accepted() {
-        let claims = check_token(&Header::new("JWT"), &valid_claims()).unwrap();
+        let claims = check_token(&Header::new("JWT"), &valid_claims(), &at_sign_in()).unwrap();
         assert_eq!(claims.sub, "alice");
-        assert_eq!(claims.other["name"], "Alice");
+        assert_eq!(claims.auth_time, Some(NOW - 10));
         for (name, value) in [
-            ("nbf", Value::Null),
-            ("at_hash", Value::Null),
-            ("aud", json!(["client"])),
-            ("azp", json!("client")),
-            ("exp", json!(NOW - 59)),
-            ("exp", json!(f64::from(2_000_000_000))),
-            ("iat", json!(NOW + 60)),
-            ("nbf", json!(NOW + 60)),
-            ("auth_time", json!(NOW - 360)),
+            ("nbf", None),
+            ("azp", None),
+            ("at_hash", None),
+            ("aud", Some(json!(["client"]))),
+            ("exp", Some(json!(NOW - 59))),
+            ("exp", Some(json!(f64::from(2_000_000_000)))),
+            ("iat", Some(json!(NOW + 60))),
+            ("nbf", Some(json!(NOW + 60))),
+            ("auth_time", Some(json!(NOW - 360))),
         ] {
-            assert!(with(name, value.clone()).is_ok(), "{name}: {value}");
+            let accepted = with(name, value.clone(), &at_sign_in());
+            assert!(accepted.is_ok(), "{name}: {value:?}");
         }
-        assert!(check_token(&Header::default(), &valid_claims()).is_ok());
+        assert!(check_token(&Header::default(), &valid_claims(), &at_sign_in()).is_ok());
     }
 
     #[test]
     fn s6_each_wrong_claim_is_rejected_with_its_own_error() {
         use IdTokenError as E;
         for (name, value, error) in [
-            ("iss", json!("https://account.oten.com/"), E::Iss),
-            ("iss", json!("https://evil.example"), E::Iss),
-            ("aud", json!("another"), E::Aud),
-            ("aud", json!([]), E::Aud),
-            ("aud", json!(["client", "another"]), E::Aud),
-            ("azp", json!("another"), E::Azp),
-            ("sub", json!(""), E::Sub),
-            ("sub", json!("x".repeat(256)), E::Sub),
-            ("sub", json!("älice"), E::Sub),
-            ("exp", json!(NOW - 60), E::Exp),
-            ("exp", json!(0), E::Exp),
-            ("exp", json!(-1e300), E::Exp),
-            ("iat", json!(NOW + 61), E::Iat),
-            ("nbf", json!(NOW + 61), E::Nbf),
-            ("nonce", json!("another"), E::Nonce),
-            ("nonce", Value::Null, E::Nonce),
-            ("nonce", json!(""), E::Nonce),
-            ("at_hash", json!("another"), E::AtHash),
-            ("auth_time", Value::Null, E::AuthTime),
-            ("auth_time", json!(NOW - 361), E::AuthTime),
-            ("auth_time", json!(NOW + 61), E::AuthTime),
+            ("iss", Some(json!("https://account.oten.com/")), E::Iss),
+            ("iss", Some(json!("https://evil.example")), E::Iss),
+            ("aud", Some(json!("another")), E::Aud),
+            ("aud", Some(json!([])), E::Aud),
+            ("aud", Some(json!(["client", "another"])), E::Aud),
+            ("aud", Some(json!(["client", "client"])), E::Aud),
+            ("azp", Some(json!("another")), E::Azp),
+            ("sub", Some(json!("")), E::Sub),
+            ("sub", Some(json!("x".repeat(256))), E::Sub),
+            ("sub", Some(json!("älice")), E::Sub),
+            ("exp", Some(json!(NOW - 60)), E::Exp),
+            ("exp", Some(json!(0)), E::Exp),
+            ("exp", Some(json!(-1e300)), E::Exp),
+            ("iat", Some(json!(NOW + 61)), E::Iat),
+            ("nbf", Some(json!(NOW + 61)), E::Nbf),
+            ("nonce", Some(json!("another")), E::Nonce),
+            ("nonce", None, E::Nonce),
+            ("nonce", Some(Value::Null), E::Nonce),
+            ("nonce", Some(json!("")), E::Nonce),
+            ("at_hash", Some(json!("another")), E::AtHash),
+            ("auth_time", None, E::AuthTime),
+            ("auth_time", Some(json!(NOW - 361)), E::AuthTime),
+            ("auth_time", Some(json!(NOW + 61)), E::AuthTime),
+            ("session_expiry", Some(json!(NOW)), E::SessionExpiry),
+            ("session_expiry", Some(json!(0)), E::SessionExpiry),
         ] {
-            assert_eq!(
-                with(name, value.clone()).unwrap_err(),
-                error,
-                "{name}: {value}"
-            );
+            let rejected = with(name, value.clone(), &at_sign_in());
+            assert_eq!(rejected.unwrap_err(), error, "{name}: {value:?}");
         }
     }
 
     #[test]
     fn s6_a_missing_or_mistyped_claim_is_rejected() {
         for name in ["iss", "sub", "aud", "exp", "iat"] {
-            for value in [Value::Null, json!({}), json!(true)] {
-                let rejected = with(name, value).unwrap_err();
+            for value in [None, Some(Value::Null), Some(json!({})), Some(json!(true))] {
+                let rejected = with(name, value, &at_sign_in()).unwrap_err();
+                assert_eq!(rejected, IdTokenError::InvalidClaim(name));
+            }
+        }
+        for name in ["azp", "nbf", "auth_time", "session_expiry", "nonce", "sid"] {
+            for value in [json!({}), json!(true)] {
+                let rejected = with(name, Some(value), &at_sign_in()).unwrap_err();
                 assert_eq!(rejected, IdTokenError::InvalidClaim(name));
             }
         }
     }
 
     #[test]
+    fn p2_an_optional_claim_that_is_null_is_absent() {
+        for name in [
+            "azp",
+            "nbf",
+            "auth_time",
+            "session_expiry",
+            "at_hash",
+            "sid",
+        ] {
+            let expected = ExpectedIdToken {
+                max_age: None,
+                ..at_sign_in()
+            };
+            let claims = with(name, Some(Value::Null), &expected).unwrap();
+            assert_eq!(claims.auth_time.is_none(), name == "auth_time");
+            assert_eq!(claims.session_expiry.is_none(), name == "session_expiry");
+            assert_eq!(claims.sid.is_none(), name == "sid");
+        }
+    }
+
+    #[test]
     fn s6_an_access_token_is_not_an_id_token() {
         for typ in ["at+jwt", "application/at+jwt", "logout+jwt"] {
-            let rejected = check_token(&Header::new(typ), &valid_claims());
+            let rejected = check_token(&Header::new(typ), &valid_claims(), &at_sign_in());
             assert_eq!(rejected.unwrap_err(), IdTokenError::Typ);
+        }
+    }
+
+    #[test]
+    fn l13_the_expiry_of_the_session_is_returned() {
+        let claims = check_token(&Header::new("JWT"), &valid_claims(), &at_sign_in()).unwrap();
+        assert_eq!(claims.session_expiry, Some(NOW + 7200));
+        let claims = with("session_expiry", None, &at_sign_in()).unwrap();
+        assert_eq!(claims.session_expiry, None);
+        let claims = with("session_expiry", Some(json!(NOW + 1)), &at_sign_in()).unwrap();
+        assert_eq!(claims.session_expiry, Some(NOW + 1));
+    }
+
+    #[test]
+    fn l3_a_refreshed_token_keeps_user_nonce_and_auth_time() {
+        use IdTokenError as E;
+        for (name, value) in [
+            ("nonce", Some(json!("the-nonce"))),
+            ("nonce", None),
+            ("nonce", Some(Value::Null)),
+            ("auth_time", None),
+            ("auth_time", Some(json!(NOW - 10))),
+        ] {
+            let accepted = with(name, value.clone(), &at_refresh());
+            assert!(accepted.is_ok(), "{name}: {value:?}");
+        }
+        for (name, value, error) in [
+            ("sub", json!("bob"), E::SubChanged),
+            ("nonce", json!("another"), E::NonceChanged),
+            ("nonce", json!(""), E::NonceChanged),
+            ("auth_time", json!(NOW - 9), E::AuthTimeChanged),
+            ("auth_time", json!(NOW - 11), E::AuthTimeChanged),
+        ] {
+            let rejected = with(name, Some(value.clone()), &at_refresh());
+            assert_eq!(rejected.unwrap_err(), error, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn l3_nonce_and_auth_time_are_accepted_if_those_of_the_sign_in_are_unknown() {
+        let expected = ExpectedIdToken {
+            nonce: ExpectedNonce::IfPresent(None),
+            auth_time: None,
+            ..at_refresh()
+        };
+        assert!(with("nonce", Some(json!("another")), &expected).is_ok());
+        assert!(with("auth_time", Some(json!(NOW - 9)), &expected).is_ok());
+    }
+
+    #[test]
+    fn l3_the_claims_about_the_user_are_those_of_the_verification() {
+        let (header, claims) = (Header::new("JWT"), valid_claims());
+        let verified = check_token(&header, &claims, &at_sign_in()).unwrap().other;
+        let token = sign(&header, &claims, &Ed25519KeyPair::generate());
+        assert_eq!(user_claims(&token.into()).as_ref(), Some(&verified));
+        let expected = json!({ "name": "Alice", "sid": "the-sid" });
+        assert_eq!(Value::Object(verified), expected);
+        for text in ["", "a.b.c", "e30", "e30.W10.e30"] {
+            assert!(user_claims(&text.into()).is_none(), "{text}");
         }
     }
 }

@@ -24,8 +24,14 @@ pub(crate) use self::{
     authorization_request::{AuthorizationRequest, CodeVerifier},
     callback::{CallbackError, CallbackParameters},
     end_session::LogoutRequest,
-    id_token::{ExpectedIdToken, IdTokenError, verify_id_token},
+    id_token::{ExpectedIdToken, ExpectedNonce, IdTokenError, verify_id_token},
     logout_token::{ExpectedLogoutToken, LogoutTokenError, verify_logout_token},
     revocation::revoke_refresh_token,
     token::{TokenEndpoint, TokenError, TokenResponse},
 };
+
+#[allow(
+    unused_imports,
+    reason = "for sessions that take over refreshed claims"
+)]
+pub(crate) use self::id_token::user_claims;

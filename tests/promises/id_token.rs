@@ -312,12 +312,23 @@ async fn s6_rejects_an_authentication_older_than_max_age() {
     site.signed_in("alice").await;
 }
 
+#[tokio::test]
+async fn l13_rejects_a_session_that_has_expired() {
+    let (site, reason) = (TestSite::start().await, "id_token_session_expiry");
+    let now = site.clock.unix_now();
+    for expiry in [json!(now), json!(now - 86_400)] {
+        let deviation = [Deviation::Claim("session_expiry", expiry)];
+        assert_rejected_at(&site, &deviation, reason, "`session_expiry`").await;
+    }
+}
+
 // Binding to the login attempt and the access token
 
 #[tokio::test]
 async fn s6_rejects_another_nonce() {
     claim("nonce", json!("another-nonce"), "id_token_nonce").await;
     claim("nonce", json!(""), "id_token_nonce").await;
+    claim("nonce", Value::Null, "id_token_nonce").await;
     let untold = Deviation::WithoutClaim("nonce");
     assert_rejected(&[untold], "id_token_nonce", "`nonce`").await;
 }
@@ -351,14 +362,19 @@ async fn s6_rejects_a_claim_of_the_wrong_type() {
         "iat",
         "nbf",
         "auth_time",
+        "session_expiry",
         "nonce",
         "at_hash",
+        "sid",
     ] {
-        for value in [json!(true), json!({ "wrong-type": 1 }), Value::Null] {
+        for value in [json!(true), json!({ "wrong-type": 1 })] {
             claim(name, value, "id_token_misshapen").await;
         }
     }
-    for name in ["exp", "iat", "nbf", "auth_time"] {
+    for name in ["iss", "sub", "aud", "exp", "iat"] {
+        claim(name, Value::Null, "id_token_misshapen").await;
+    }
+    for name in ["exp", "iat", "nbf", "auth_time", "session_expiry"] {
         claim(name, json!("1800000000"), "id_token_misshapen").await;
     }
     for name in ["iss", "sub", "azp", "nonce", "at_hash"] {
@@ -433,6 +449,16 @@ async fn s6_accepts_the_client_as_authorized_party() {
 async fn s6_accepts_a_token_without_optional_claims() {
     for name in ["at_hash", "auth_time"] {
         assert_accepted(Deviation::WithoutClaim(name)).await;
+    }
+    for name in [
+        "azp",
+        "nbf",
+        "auth_time",
+        "session_expiry",
+        "at_hash",
+        "sid",
+    ] {
+        assert_accepted(Deviation::Claim(name, Value::Null)).await;
     }
     assert_accepted(Deviation::Header("typ", json!("jwt"))).await;
     assert_accepted(Deviation::TokenField("token_type", json!("bearer"))).await;
