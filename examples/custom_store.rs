@@ -18,17 +18,17 @@ use std::{
     error::Error,
     fmt,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use axum::{Router, routing::get};
 use axum_oten::{
     Clock, Config, Oten, User,
-    store::{OtenStore, RecordKey, StoreError, StoredRecord},
+    store::{Bytes, MAX_EVICTED, OtenStore, RecordKey, StoreError, StoredRecord},
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, PrimitiveDateTime};
 use tokio::{net::TcpListener, sync::Mutex};
 use tower_sessions::{
     SessionStore,
@@ -150,17 +150,12 @@ impl<S: SessionStore> Inner<S> {
         Ok(data.and_then(|data| serde_json::from_value(data).ok()))
     }
 
-    async fn save(
-        &self,
-        id: Id,
-        data: &impl Serialize,
-        expiry_date: OffsetDateTime,
-    ) -> Result<(), StoreError> {
+    async fn save(&self, id: Id, data: &impl Serialize, expires_at: i64) -> Result<(), StoreError> {
         let data = serde_json::to_value(data).map_err(StoreError::backend)?;
         let record = Record {
             id,
             data: HashMap::from([(DATA.to_owned(), data)]),
-            expiry_date,
+            expiry_date: date(expires_at),
         };
         // `create` would choose another ID if this one exists.
         self.store.save(&record).await.map_err(StoreError::backend)
@@ -175,10 +170,20 @@ impl<S: SessionStore> Inner<S> {
         Ok(row.filter(|row| row.expires_at > now))
     }
 
+    async fn members(&self, id: Id, now: i64) -> Result<Members, StoreError> {
+        let mut members: Members = self.load(id).await?.unwrap_or_default();
+        members.retain(|_, expires_at| *expires_at > now);
+        Ok(members)
+    }
+
+    async fn save_record(&self, id: Id, row: &Row) -> Result<(), StoreError> {
+        self.save(id, row, row.expires_at).await
+    }
+
     /// Saves a set until its last member expires.
     async fn save_set(&self, id: Id, members: &Members) -> Result<(), StoreError> {
         match members.values().max() {
-            Some(expires_at) => self.save(id, members, from_millis(*expires_at)?).await,
+            Some(expires_at) => self.save(id, members, *expires_at).await,
             None => self.delete(id).await,
         }
     }
@@ -191,27 +196,36 @@ const DATA: &str = "axum_oten";
 struct Row {
     version: u64,
     expires_at: i64,
-    /// In base64.
-    value: String,
+    #[serde(with = "base64")]
+    value: Vec<u8>,
 }
 
 /// The members of a set and their expiry.
 type Members = HashMap<String, i64>;
 
 impl Row {
-    fn new(value: &[u8], expires_at: OffsetDateTime) -> Self {
+    fn new(value: Vec<u8>, expires_at: i64) -> Self {
         Self {
             // Differs from every earlier version, also of a record that was removed.
             version: getrandom::u64().expect("the operating system must provide random bytes"),
-            expires_at: to_millis(expires_at),
-            value: BASE64_STANDARD.encode(value),
+            expires_at,
+            value,
         }
     }
+}
 
-    fn value(&self) -> Result<Vec<u8>, StoreError> {
-        BASE64_STANDARD
-            .decode(&self.value)
-            .map_err(StoreError::backend)
+/// Writes bytes as text in base64.
+mod base64 {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        BASE64_STANDARD.encode(bytes).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        BASE64_STANDARD.decode(text).map_err(D::Error::custom)
     }
 }
 
@@ -233,9 +247,15 @@ fn to_millis(at: OffsetDateTime) -> i64 {
     i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
 }
 
-fn from_millis(millis: i64) -> Result<OffsetDateTime, StoreError> {
+/// Returns the time in milliseconds at which a lifetime ends.
+fn after(now: i64, ttl: Duration) -> i64 {
+    now.saturating_add(i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// Returns a date for the inner store, at most in the year 9999.
+fn date(millis: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
-        .map_err(StoreError::backend)
+        .unwrap_or(PrimitiveDateTime::MAX.assume_utc())
 }
 
 #[async_trait]
@@ -244,14 +264,16 @@ impl<S: SessionStore> OtenStore for CustomStore<S> {
         &self,
         key: &RecordKey,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let (id, new) = (record_id(key), Row::new(value, expires_at));
+        let (id, value) = (record_id(key), value.to_vec());
         self.exclusively(key, move |inner, now| async move {
             if inner.record(id, now).await?.is_some() {
                 return Ok(false);
             }
-            inner.save(id, &new, expires_at).await?;
+            inner
+                .save_record(id, &Row::new(value, after(now, ttl)))
+                .await?;
             Ok(true)
         })
         .await
@@ -259,13 +281,11 @@ impl<S: SessionStore> OtenStore for CustomStore<S> {
 
     async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
         let now = to_millis(self.clock.now());
-        let Some(row) = self.inner.record(record_id(key), now).await? else {
-            return Ok(None);
-        };
-        Ok(Some(StoredRecord {
-            value: row.value()?,
+        let row = self.inner.record(record_id(key), now).await?;
+        Ok(row.map(|row| StoredRecord {
+            value: row.value.into(),
             version: row.version,
-            expires_at: from_millis(row.expires_at)?,
+            ttl: Duration::from_millis(row.expires_at.abs_diff(now)),
         }))
     }
 
@@ -274,47 +294,49 @@ impl<S: SessionStore> OtenStore for CustomStore<S> {
         key: &RecordKey,
         version: Option<u64>,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let (id, new) = (record_id(key), Row::new(value, expires_at));
+        let (id, value) = (record_id(key), value.to_vec());
         self.exclusively(key, move |inner, now| async move {
             let current = inner.record(id, now).await?.map(|row| row.version);
             if current.is_none() || version.is_some() && version != current {
                 return Ok(false);
             }
-            inner.save(id, &new, expires_at).await?;
+            inner
+                .save_record(id, &Row::new(value, after(now, ttl)))
+                .await?;
             Ok(true)
         })
         .await
     }
 
-    async fn touch(&self, key: &RecordKey, expires_at: OffsetDateTime) -> Result<bool, StoreError> {
+    async fn touch(&self, key: &RecordKey, ttl: Duration) -> Result<bool, StoreError> {
         let id = record_id(key);
         self.exclusively(key, move |inner, now| async move {
             let Some(mut row) = inner.record(id, now).await? else {
                 return Ok(false);
             };
-            row.expires_at = to_millis(expires_at);
-            inner.save(id, &row, expires_at).await?;
+            row.expires_at = after(now, ttl);
+            inner.save_record(id, &row).await?;
             Ok(true)
         })
         .await
     }
 
-    async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn take(&self, key: &RecordKey) -> Result<Option<Bytes>, StoreError> {
         let id = record_id(key);
         self.exclusively(key, move |inner, now| async move {
             let Some(row) = inner.record(id, now).await? else {
                 return Ok(None);
             };
             inner.delete(id).await?;
-            row.value().map(Some)
+            Ok(Some(row.value.into()))
         })
         .await
     }
 
     async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
-        let (id, value) = (record_id(key), BASE64_STANDARD.encode(value));
+        let (id, value) = (record_id(key), value.to_vec());
         self.exclusively(key, move |inner, now| async move {
             let row = inner.record(id, now).await?;
             if row.is_none_or(|row| row.value != value) {
@@ -330,29 +352,38 @@ impl<S: SessionStore> OtenStore for CustomStore<S> {
         &self,
         set: &RecordKey,
         member: &str,
-        expires_at: OffsetDateTime,
-    ) -> Result<(), StoreError> {
+        ttl: Duration,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
         let (id, member) = (set_id(set), member.to_owned());
         self.exclusively(set, move |inner, now| async move {
-            let mut members: Members = inner.load(id).await?.unwrap_or_default();
-            members.insert(member, to_millis(expires_at));
-            members.retain(|_, expires_at| *expires_at > now);
-            inner.save_set(id, &members).await
+            let mut members = inner.members(id, now).await?;
+            members.remove(&member);
+            let mut others: Vec<_> = members.iter().collect();
+            others.sort_unstable_by_key(|(_, expires_at)| **expires_at);
+            let excess = (others.len() + 1).saturating_sub(limit).min(MAX_EVICTED);
+            let evicted = others[..excess.min(others.len())].iter();
+            let evicted: Vec<String> = evicted.map(|(member, _)| (*member).clone()).collect();
+            for member in &evicted {
+                members.remove(member);
+            }
+            members.insert(member, after(now, ttl));
+            inner.save_set(id, &members).await?;
+            Ok(evicted)
         })
         .await
     }
 
     async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
-        let members: Members = self.inner.load(set_id(set)).await?.unwrap_or_default();
         let now = to_millis(self.clock.now());
-        let live = members.into_iter().filter(|(_, at)| *at > now);
-        Ok(live.map(|(member, _)| member).collect())
+        let members = self.inner.members(set_id(set), now).await?;
+        Ok(members.into_keys().collect())
     }
 
     async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {
         let (id, member) = (set_id(set), member.to_owned());
-        self.exclusively(set, move |inner, _| async move {
-            let mut members: Members = inner.load(id).await?.unwrap_or_default();
+        self.exclusively(set, move |inner, now| async move {
+            let mut members = inner.members(id, now).await?;
             match members.remove(&member) {
                 Some(_) => inner.save_set(id, &members).await,
                 None => Ok(()),
@@ -388,9 +419,9 @@ mod tests {
         let store = CustomStore::new(AppStore::default());
         assert!(store.is_external());
         let key = RecordKey::new("example", "1");
-        let expires_at = OffsetDateTime::now_utc() + time::Duration::HOUR;
-        assert!(store.insert(&key, b"a", expires_at).await.unwrap());
-        assert!(!store.insert(&key, b"b", expires_at).await.unwrap());
+        let ttl = Duration::from_secs(3600);
+        assert!(store.insert(&key, b"a", ttl).await.unwrap());
+        assert!(!store.insert(&key, b"b", ttl).await.unwrap());
         assert_eq!(store.take(&key).await.unwrap().as_deref(), Some(&b"a"[..]));
         assert_eq!(store.take(&key).await.unwrap(), None);
     }

@@ -3,7 +3,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use time::OffsetDateTime;
@@ -69,6 +69,22 @@ impl Clock {
     #[must_use]
     pub fn unix_now(&self) -> i64 {
         self.now().unix_timestamp()
+    }
+
+    /// The current time in milliseconds since the Unix epoch, the precision of the stores.
+    pub(crate) fn unix_millis(&self) -> i64 {
+        self.manual_millis().unwrap_or_else(|| {
+            let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+            i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+        })
+    }
+
+    /// The time of a manual clock. Returns `None` for the system's clock.
+    pub(crate) fn manual_millis(&self) -> Option<i64> {
+        match &self.0 {
+            Source::System => None,
+            Source::Manual(millis) => Some(millis.load(Ordering::SeqCst)),
+        }
     }
 
     /// Moves a manual clock and all its clones forward and returns `true`. Returns `false` for the

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use time::OffsetDateTime;
 use tokio::time::timeout;
 
-use super::StoreError;
+use super::{StoreError, to_millis};
 use crate::secret::random_bytes;
 
 /// The time limit of an operation. It is shorter than the caller's limit of 2 seconds, so the store
@@ -42,28 +41,32 @@ pub(super) fn random_version() -> u64 {
     u64::from_be_bytes(*random_bytes()) >> 1
 }
 
-/// Converts a time to milliseconds since the Unix epoch, the precision in which expiries are stored.
-pub(super) fn to_millis(at: OffsetDateTime) -> i64 {
-    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(i64::MAX)
+/// The last millisecond of the year 9999. A record with a later expiry is malformed.
+pub(super) const MAX_EXPIRY: i64 = 253_402_300_799_999;
+
+/// Converts a lifetime to milliseconds, at most 1,000 years, so that its end stays below
+/// [`MAX_EXPIRY`].
+pub(super) fn stored_millis(ttl: Duration) -> i64 {
+    const MAX_TTL: Duration = Duration::from_secs(1_000 * 365 * 86_400);
+    to_millis(ttl.min(MAX_TTL))
 }
 
-pub(super) fn from_millis(millis: i64) -> Result<OffsetDateTime, StoreError> {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(millis) * 1_000_000)
-        .map_err(StoreError::backend)
+/// Converts the text of members and omits those that are no text, which another program has written.
+pub(super) fn texts(members: impl IntoIterator<Item = Vec<u8>>) -> Vec<String> {
+    let texts = members.into_iter().map(String::from_utf8);
+    texts.filter_map(Result::ok).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use time::Duration;
-
     use super::*;
 
     #[test]
-    fn times_round_trip_in_milliseconds() {
-        let now = OffsetDateTime::now_utc();
-        let stored = from_millis(to_millis(now)).unwrap();
-        assert!(stored <= now && now - stored < Duration::MILLISECOND);
-        assert!(from_millis(i64::MAX).is_err());
+    fn every_lifetime_can_be_stored() {
+        let now = crate::clock::Clock::system().unix_millis();
+        assert_eq!(stored_millis(Duration::ZERO), 0);
+        assert_eq!(stored_millis(Duration::from_micros(1_999)), 1);
+        assert!(now + stored_millis(Duration::MAX) < MAX_EXPIRY);
     }
 
     #[test]

@@ -2,12 +2,12 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use time::OffsetDateTime;
 
-use super::{OtenStore, RecordKey, StoreError, StoredRecord};
+use super::{Bytes, MAX_EVICTED, OtenStore, RecordKey, StoreError, StoredRecord, to_millis};
 use crate::clock::Clock;
 
 /// The default limit on the number of records of each kind.
@@ -67,11 +67,15 @@ impl MemoryStore {
         self.len() == 0
     }
 
+    fn after(&self, ttl: Duration) -> i64 {
+        self.clock.unix_millis().saturating_add(to_millis(ttl))
+    }
+
     /// Locks the state and removes what has expired.
     fn state(&self) -> MutexGuard<'_, State> {
         // Every update completes without a panic in between, so a poisoned lock is still consistent.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.remove_expired(self.clock.now());
+        state.remove_expired(self.clock.unix_millis());
         state
     }
 }
@@ -91,7 +95,7 @@ struct State {
 }
 
 struct Record {
-    value: Vec<u8>,
+    value: Bytes,
     version: u64,
 }
 
@@ -104,17 +108,17 @@ impl State {
         self.members.entry(kind).or_insert_with(Table::new)
     }
 
-    fn put(&mut self, key: &RecordKey, value: &[u8], expires_at: OffsetDateTime, capacity: usize) {
+    fn put(&mut self, key: &RecordKey, value: &[u8], expires_at: i64, capacity: usize) {
         self.last_version += 1;
         let record = Record {
-            value: value.to_vec(),
+            value: Bytes::copy_from_slice(value),
             version: self.last_version,
         };
         self.records(key.kind())
             .put(*key, record, expires_at, capacity);
     }
 
-    fn remove_expired(&mut self, now: OffsetDateTime) {
+    fn remove_expired(&mut self, now: i64) {
         for table in self.records.values_mut() {
             table.remove_expired(now);
         }
@@ -127,12 +131,12 @@ impl State {
 struct Table<K, V> {
     rows: BTreeMap<K, Row<V>>,
     /// The keys of `rows`, ordered by expiry.
-    by_expiry: BTreeSet<(OffsetDateTime, K)>,
+    by_expiry: BTreeSet<(i64, K)>,
 }
 
 struct Row<V> {
     value: V,
-    expires_at: OffsetDateTime,
+    expires_at: i64,
 }
 
 impl<K: Ord + Clone, V> Table<K, V> {
@@ -145,7 +149,7 @@ impl<K: Ord + Clone, V> Table<K, V> {
 
     /// Inserts or replaces a row. Evicts the rows that expire first if there are more than
     /// `capacity`.
-    fn put(&mut self, key: K, value: V, expires_at: OffsetDateTime, capacity: usize) {
+    fn put(&mut self, key: K, value: V, expires_at: i64, capacity: usize) {
         self.remove(&key);
         while self.rows.len() >= capacity {
             self.remove_first();
@@ -154,7 +158,7 @@ impl<K: Ord + Clone, V> Table<K, V> {
         self.rows.insert(key, Row { value, expires_at });
     }
 
-    fn touch(&mut self, key: &K, expires_at: OffsetDateTime) -> bool {
+    fn touch(&mut self, key: &K, expires_at: i64) -> bool {
         let Some(row) = self.rows.get_mut(key) else {
             return false;
         };
@@ -170,7 +174,7 @@ impl<K: Ord + Clone, V> Table<K, V> {
         Some(row.value)
     }
 
-    fn remove_expired(&mut self, now: OffsetDateTime) {
+    fn remove_expired(&mut self, now: i64) {
         while self.by_expiry.first().is_some_and(|(at, _)| *at <= now) {
             self.remove_first();
         }
@@ -189,23 +193,24 @@ impl OtenStore for MemoryStore {
         &self,
         key: &RecordKey,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
         let mut state = self.state();
         if state.records(key.kind()).rows.contains_key(key) {
             return Ok(false);
         }
-        state.put(key, value, expires_at, self.capacity);
+        state.put(key, value, self.after(ttl), self.capacity);
         Ok(true)
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
+        let now = self.clock.unix_millis();
         let mut state = self.state();
         let row = state.records(key.kind()).rows.get(key);
         Ok(row.map(|row| StoredRecord {
             value: row.value.value.clone(),
             version: row.value.version,
-            expires_at: row.expires_at,
+            ttl: Duration::from_millis(row.expires_at.abs_diff(now)),
         }))
     }
 
@@ -214,22 +219,22 @@ impl OtenStore for MemoryStore {
         key: &RecordKey,
         version: Option<u64>,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
         let mut state = self.state();
         let row = state.records(key.kind()).rows.get(key);
         if row.is_none_or(|row| version.is_some_and(|version| version != row.value.version)) {
             return Ok(false);
         }
-        state.put(key, value, expires_at, self.capacity);
+        state.put(key, value, self.after(ttl), self.capacity);
         Ok(true)
     }
 
-    async fn touch(&self, key: &RecordKey, expires_at: OffsetDateTime) -> Result<bool, StoreError> {
-        Ok(self.state().records(key.kind()).touch(key, expires_at))
+    async fn touch(&self, key: &RecordKey, ttl: Duration) -> Result<bool, StoreError> {
+        Ok(self.state().records(key.kind()).touch(key, self.after(ttl)))
     }
 
-    async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn take(&self, key: &RecordKey) -> Result<Option<Bytes>, StoreError> {
         let taken = self.state().records(key.kind()).remove(key);
         Ok(taken.map(|record| record.value))
     }
@@ -246,14 +251,27 @@ impl OtenStore for MemoryStore {
         &self,
         set: &RecordKey,
         member: &str,
-        expires_at: OffsetDateTime,
-    ) -> Result<(), StoreError> {
-        let member = (*set, member.to_owned());
+        ttl: Duration,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let added = (*set, member.to_owned());
         let mut state = self.state();
-        state
-            .members(set.kind())
-            .put(member, (), expires_at, self.capacity);
-        Ok(())
+        let members = state.members(set.kind());
+        members.put(added.clone(), (), self.after(ttl), self.capacity);
+        let of_set = members.rows.range((*set, String::new())..);
+        let of_set = of_set.take_while(|((owner, _), _)| owner == set);
+        let mut others: Vec<_> = of_set.filter(|(row, _)| **row != added).collect();
+        others.sort_unstable_by_key(|(_, row)| row.expires_at);
+        let excess = (others.len() + 1).saturating_sub(limit).min(MAX_EVICTED);
+        let evicted: Vec<_> = others
+            .into_iter()
+            .take(excess)
+            .map(|(row, _)| row.clone())
+            .collect();
+        for row in &evicted {
+            members.remove(row);
+        }
+        Ok(evicted.into_iter().map(|(_, member)| member).collect())
     }
 
     async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
@@ -305,31 +323,26 @@ mod tests {
     #[tokio::test]
     async fn expired_records_are_absent_and_evicted() {
         let (store, clock) = store(10);
-        let expires_at = clock.now() + Duration::from_secs(10);
-        assert!(store.insert(&key(1), b"a", expires_at).await.unwrap());
+        let ttl = Duration::from_secs(10);
+        assert!(store.insert(&key(1), b"a", ttl).await.unwrap());
         clock.advance(Duration::from_secs(10));
         assert_eq!(store.load(&key(1)).await.unwrap(), None);
         assert!(store.is_empty());
-        let expires_at = clock.now() + Duration::from_secs(10);
-        assert!(
-            !store
-                .replace(&key(1), None, b"b", expires_at)
-                .await
-                .unwrap()
-        );
-        assert!(!store.touch(&key(1), expires_at).await.unwrap());
-        assert!(store.insert(&key(1), b"c", expires_at).await.unwrap());
+        let ttl = Duration::from_secs(10);
+        assert!(!store.replace(&key(1), None, b"b", ttl).await.unwrap());
+        assert!(!store.touch(&key(1), ttl).await.unwrap());
+        assert!(store.insert(&key(1), b"c", ttl).await.unwrap());
     }
 
     #[tokio::test]
     async fn a_full_store_evicts_the_record_of_its_kind_that_expires_first() {
-        let (store, clock) = store(3);
+        let (store, _clock) = store(3);
         let session = RecordKey::new("session", "1");
-        let soon = clock.now() + Duration::from_secs(1);
+        let soon = Duration::from_secs(1);
         assert!(store.insert(&session, b"", soon).await.unwrap());
         for id in 1..=100 {
-            let expires_at = clock.now() + Duration::from_secs(1000 + id as u64);
-            assert!(store.insert(&key(id), b"", expires_at).await.unwrap());
+            let ttl = Duration::from_secs(1000 + id as u64);
+            assert!(store.insert(&key(id), b"", ttl).await.unwrap());
             assert!(store.len() <= 4);
         }
         assert!(store.load(&session).await.unwrap().is_some());
@@ -341,28 +354,25 @@ mod tests {
 
     #[tokio::test]
     async fn a_version_is_replaced_once() {
-        let (store, clock) = store(10);
-        let expires_at = clock.now() + Duration::from_secs(10);
-        store.insert(&key(1), b"a", expires_at).await.unwrap();
+        let (store, _clock) = store(10);
+        let ttl = Duration::from_secs(10);
+        store.insert(&key(1), b"a", ttl).await.unwrap();
         let version = Some(store.load(&key(1)).await.unwrap().unwrap().version);
         for (value, is_replaced) in [(b"b", true), (b"c", false)] {
             let key = key(1);
-            let replaced = store.replace(&key, version, value, expires_at);
+            let replaced = store.replace(&key, version, value, ttl);
             assert_eq!(replaced.await.unwrap(), is_replaced);
         }
-        assert_eq!(store.load(&key(1)).await.unwrap().unwrap().value, b"b");
+        assert_eq!(store.load(&key(1)).await.unwrap().unwrap().value, b"b"[..]);
     }
 
     #[tokio::test]
     async fn touch_changes_only_the_expiry() {
         let (store, clock) = store(10);
-        let expires_at = clock.now() + Duration::from_secs(10);
-        store.insert(&key(1), b"a", expires_at).await.unwrap();
+        let ttl = Duration::from_secs(10);
+        store.insert(&key(1), b"a", ttl).await.unwrap();
         let before = store.load(&key(1)).await.unwrap().unwrap();
-        store
-            .touch(&key(1), expires_at + Duration::from_secs(10))
-            .await
-            .unwrap();
+        store.touch(&key(1), Duration::from_secs(20)).await.unwrap();
         clock.advance(Duration::from_secs(15));
         let after = store.load(&key(1)).await.unwrap().unwrap();
         assert_eq!(
@@ -375,12 +385,18 @@ mod tests {
     async fn full_sets_evict_the_member_that_expires_first_and_none_of_another_kind() {
         let (store, clock) = store(3);
         let (set, other) = (RecordKey::new("a", "1"), RecordKey::new("b", "1"));
-        let soon = clock.now() + Duration::from_secs(1);
-        store.add_member(&other, "x", soon).await.unwrap();
+        let soon = Duration::from_secs(1);
+        store
+            .add_member(&other, "x", soon, usize::MAX)
+            .await
+            .unwrap();
         for id in 1..=10 {
-            let expires_at = clock.now() + Duration::from_secs(100 + id);
+            let ttl = Duration::from_secs(100 + id);
             let member = id.to_string();
-            store.add_member(&set, &member, expires_at).await.unwrap();
+            store
+                .add_member(&set, &member, ttl, usize::MAX)
+                .await
+                .unwrap();
         }
         assert_eq!(store.members(&set).await.unwrap(), ["10", "8", "9"]);
         assert_eq!(store.members(&other).await.unwrap(), ["x"]);

@@ -14,22 +14,23 @@
 //! [`OtenStore`]: `examples/custom_store.rs` does so on top of a tower-sessions `SessionStore`.
 //!
 //! ```
+//! use std::time::Duration;
+//!
 //! use axum_oten::store::{MemoryStore, OtenStore, RecordKey};
-//! use time::{Duration, OffsetDateTime};
 //!
 //! # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), axum_oten::store::StoreError> {
 //! let store = MemoryStore::default();
 //! let key = RecordKey::new("example", "1");
-//! let expires_at = OffsetDateTime::now_utc() + Duration::HOUR;
+//! let ttl = Duration::from_secs(3600);
 //!
 //! // The first insert succeeds, the second one finds a record.
-//! assert!(store.insert(&key, b"first", expires_at).await?);
-//! assert!(!store.insert(&key, b"second", expires_at).await?);
+//! assert!(store.insert(&key, b"first", ttl).await?);
+//! assert!(!store.insert(&key, b"second", ttl).await?);
 //!
 //! // A record can be taken once, and `replace` never creates one.
 //! assert_eq!(store.take(&key).await?.as_deref(), Some(&b"first"[..]));
 //! assert_eq!(store.take(&key).await?, None);
-//! assert!(!store.replace(&key, None, b"third", expires_at).await?);
+//! assert!(!store.replace(&key, None, b"third", ttl).await?);
 //! # Ok(()) }
 //! ```
 
@@ -65,11 +66,19 @@ pub use self::{memory::MemoryStore, open::open};
 
 pub(crate) use self::records::{LoadedRecord, RecordId, RecordKind, Records};
 
-use std::fmt::{self, Debug};
+/// The values of records: a buffer that is cloned without a copy, from
+/// [`bytes` 1](https://docs.rs/bytes/1).
+pub use bytes::Bytes;
+
+use std::{
+    cmp::Ordering,
+    fmt::{self, Debug},
+    hash::{Hash, Hasher},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
-use time::OffsetDateTime;
 
 use crate::config::{Config, without_slash};
 
@@ -81,9 +90,14 @@ use crate::config::{Config, without_slash};
 /// - **Operations are atomic.** Concurrent operations on one record take effect one after the
 ///   other, and each sees the result of those before it, also when they come from several
 ///   processes that share the store.
-/// - **Records expire.** From `expires_at` on, every operation treats the record as absent, even
-///   if the store removes it later.
+/// - **Records expire by the clock of the store.** Once a record's `ttl` has elapsed, every operation
+///   treats the record as absent, even if the store removes it later. The clocks of the processes that
+///   share the store may differ, so they must not decide. A `ttl` that exceeds what the store can
+///   represent is shortened; an operation never fails or panics because of it.
 /// - **Acknowledged writes are visible** to every operation that starts afterwards.
+/// - **Malformed records are absent.** If another program has written something else under a key,
+///   every operation treats it as absent, and [`insert`](Self::insert) and
+///   [`add_member`](Self::add_member) overwrite it.
 ///
 /// The methods are asynchronous through [`async_trait`](https://docs.rs/async-trait/0.1):
 /// implementations need the attribute `#[async_trait]`.
@@ -95,8 +109,8 @@ use crate::config::{Config, without_slash};
 /// whether a write has taken effect.
 #[async_trait]
 pub trait OtenStore: Debug + Send + Sync + 'static {
-    /// Inserts a record and returns `true`, or returns `false` and changes nothing if a record
-    /// exists under `key`.
+    /// Inserts a record that expires in `ttl` and returns `true`, or returns `false` and changes
+    /// nothing if a record exists under `key`.
     ///
     /// # Errors
     ///
@@ -105,7 +119,7 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
         &self,
         key: &RecordKey,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError>;
 
     /// Returns the record under `key`, or `None` if it does not exist.
@@ -130,16 +144,16 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
         key: &RecordKey,
         version: Option<u64>,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError>;
 
-    /// Changes the expiry of a record, keeps its value and version, and returns `true`. Returns
-    /// `false` if the record does not exist.
+    /// Lets a record expire in `ttl` from now, keeps its value and version, and returns `true`.
+    /// Returns `false` if the record does not exist.
     ///
     /// # Errors
     ///
     /// [`StoreError`] if the store fails.
-    async fn touch(&self, key: &RecordKey, expires_at: OffsetDateTime) -> Result<bool, StoreError>;
+    async fn touch(&self, key: &RecordKey, ttl: Duration) -> Result<bool, StoreError>;
 
     /// Removes a record and returns its value, or `None` if it does not exist. Of concurrent
     /// calls, only one receives the value.
@@ -147,7 +161,7 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     /// # Errors
     ///
     /// [`StoreError`] if the store fails.
-    async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError>;
+    async fn take(&self, key: &RecordKey) -> Result<Option<Bytes>, StoreError>;
 
     /// Removes the record only if its value equals `value`, and returns whether it was removed.
     ///
@@ -159,7 +173,11 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     /// [`StoreError`] if the store fails.
     async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError>;
 
-    /// Adds a member to a set until `expires_at`, or changes the expiry of an existing member.
+    /// Adds a member to a set until `ttl` has elapsed, or changes the expiry of an existing member.
+    ///
+    /// If the set then has more than `limit` members, removes those that expire first and returns
+    /// them. Never removes the member that was added, and removes at most [`MAX_EVICTED`] members per
+    /// call. The work is bounded by `limit`: a set that has grown larger is not read as a whole.
     ///
     /// A set exists while it has members, and is independent of a record under the same key.
     /// Concurrent calls must not lose members. A member is at most 1 KiB long.
@@ -171,11 +189,12 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
         &self,
         set: &RecordKey,
         member: &str,
-        expires_at: OffsetDateTime,
-    ) -> Result<(), StoreError>;
+        ttl: Duration,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError>;
 
-    /// Returns the members of a set in no particular order. Returns an empty `Vec` if the set does
-    /// not exist.
+    /// Returns the members that a set has at one point in time, in no particular order. Returns an
+    /// empty `Vec` if the set does not exist.
     ///
     /// # Errors
     ///
@@ -199,15 +218,18 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     }
 }
 
+/// The number of members that one call of [`OtenStore::add_member`] removes at most.
+pub const MAX_EVICTED: usize = 16;
+
 /// A record as [`OtenStore::load`] returns it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredRecord {
     /// The value that was last written.
-    pub value: Vec<u8>,
+    pub value: Bytes,
     /// The version of the value. It differs from every earlier version under the same key.
     pub version: u64,
-    /// The time from which the record counts as absent.
-    pub expires_at: OffsetDateTime,
+    /// The time until the record expires, by the clock of the store.
+    pub ttl: Duration,
 }
 
 /// Omits the value, which may be secret.
@@ -215,7 +237,7 @@ impl Debug for StoredRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoredRecord")
             .field("version", &self.version)
-            .field("expires_at", &self.expires_at)
+            .field("ttl", &self.ttl)
             .finish_non_exhaustive()
     }
 }
@@ -251,11 +273,12 @@ impl Debug for Realm {
 /// The key of a record: a hash of the record's kind and ID.
 ///
 /// The hash hides IDs that would work as cookies from readers of the store. It also prevents a cookie
-/// value from addressing a record of another kind.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// value from addressing a record of another kind. Keys are equal if their hashes are.
+#[derive(Clone, Copy)]
 pub struct RecordKey {
     hash: [u8; 32],
     kind: &'static str,
+    group: &'static str,
 }
 
 impl RecordKey {
@@ -274,10 +297,21 @@ impl RecordKey {
             // No kind contains a zero byte, so `("a", "bc")` and `("ab", "c")` have different keys.
             .chain_update([0])
             .chain_update(id);
+        Self::from_hash(kind, hash.finalize().into())
+    }
+
+    fn from_hash(kind: &'static str, hash: [u8; 32]) -> Self {
         Self {
-            hash: hash.finalize().into(),
+            hash,
             kind,
+            group: kind,
         }
+    }
+
+    /// Sets the group by which a store can bound its records.
+    #[allow(dead_code, reason = "the sessions set it")]
+    pub(crate) fn in_group(self, group: &'static str) -> Self {
+        Self { group, ..self }
     }
 
     /// Parses the hash from the text that `Display` writes.
@@ -292,7 +326,7 @@ impl RecordKey {
             let (high, low) = (digit(pair[0])?, digit(pair[1])?);
             *byte = u8::try_from(16 * high + low).ok()?;
         }
-        Some(Self { hash, kind })
+        Some(Self::from_hash(kind, hash))
     }
 
     /// Returns the hash, for stores with binary keys.
@@ -301,10 +335,53 @@ impl RecordKey {
         &self.hash
     }
 
+    /// Returns the first 8 bytes of the hash as a number.
+    fn prefix(&self) -> u64 {
+        let mut prefix = [0; 8];
+        prefix.copy_from_slice(&self.hash[..8]);
+        u64::from_be_bytes(prefix)
+    }
+
     /// Returns the kind of the record, such as `session`. The hash already covers it.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         self.kind
+    }
+
+    /// Returns the group of the record, such as `guest_session`; by default its kind.
+    ///
+    /// A store that bounds the number of its records can do so for each group. The group is only a
+    /// hint: the record of a key is the same in each group.
+    #[must_use]
+    pub fn group(&self) -> &'static str {
+        self.group
+    }
+}
+
+impl PartialEq for RecordKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.hash == other.hash
+    }
+}
+
+impl Eq for RecordKey {}
+
+impl PartialOrd for RecordKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RecordKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.hash.cmp(&other.hash)
+    }
+}
+
+/// Hashes the first 8 bytes, which are uniformly distributed already.
+impl Hash for RecordKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.prefix());
     }
 }
 
@@ -321,6 +398,11 @@ impl Debug for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RecordKey({}, {self})", self.kind)
     }
+}
+
+/// Converts a lifetime to milliseconds, in which the stores count.
+fn to_millis(ttl: Duration) -> i64 {
+    i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Error returned when an operation of a store fails or a store cannot be opened.

@@ -1,9 +1,8 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use time::OffsetDateTime;
 
-use super::{MemoryStore, OtenStore, RecordKey, StoreError, StoredRecord};
+use super::{Bytes, MemoryStore, OtenStore, RecordKey, StoreError, StoredRecord};
 use crate::config::StoreUrl;
 
 /// Opens the store that the configuration names.
@@ -58,9 +57,9 @@ impl<S: OtenStore + ?Sized> OtenStore for Arc<S> {
         &self,
         key: &RecordKey,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
-        (**self).insert(key, value, expires_at).await
+        (**self).insert(key, value, ttl).await
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
@@ -72,16 +71,16 @@ impl<S: OtenStore + ?Sized> OtenStore for Arc<S> {
         key: &RecordKey,
         version: Option<u64>,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
-        (**self).replace(key, version, value, expires_at).await
+        (**self).replace(key, version, value, ttl).await
     }
 
-    async fn touch(&self, key: &RecordKey, expires_at: OffsetDateTime) -> Result<bool, StoreError> {
-        (**self).touch(key, expires_at).await
+    async fn touch(&self, key: &RecordKey, ttl: Duration) -> Result<bool, StoreError> {
+        (**self).touch(key, ttl).await
     }
 
-    async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn take(&self, key: &RecordKey) -> Result<Option<Bytes>, StoreError> {
         (**self).take(key).await
     }
 
@@ -93,9 +92,10 @@ impl<S: OtenStore + ?Sized> OtenStore for Arc<S> {
         &self,
         set: &RecordKey,
         member: &str,
-        expires_at: OffsetDateTime,
-    ) -> Result<(), StoreError> {
-        (**self).add_member(set, member, expires_at).await
+        ttl: Duration,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        (**self).add_member(set, member, ttl, limit).await
     }
 
     async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {

@@ -4,20 +4,20 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use sqlx::{
     ConnectOptions, Connection, Executor, PgConnection, Postgres, postgres::PgConnectOptions,
 };
-use time::OffsetDateTime;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    OtenStore, RecordKey, StoreError, StoredRecord,
-    external::{from_millis, random_version, to_millis, warn_if_unreachable, with_timeout},
+    Bytes, MAX_EVICTED, OtenStore, RecordKey, StoreError, StoredRecord,
+    external::{random_version, stored_millis, texts, warn_if_unreachable, with_timeout},
     pool::{Pool, PooledConnection},
-    sql::{self, Sweeper, sql_store},
+    sql::{self, Sweeper, sql_store, statements},
 };
 use crate::clock::Clock;
 
@@ -30,11 +30,13 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS oten_records (
         set_key BYTEA NOT NULL, member BYTEA NOT NULL, expires_at BIGINT NOT NULL,
         PRIMARY KEY (set_key, member)
     );
-    CREATE INDEX IF NOT EXISTS oten_members_expires_at ON oten_members (expires_at);";
+    CREATE INDEX IF NOT EXISTS oten_members_expires_at ON oten_members (expires_at);
+    CREATE INDEX IF NOT EXISTS oten_members_set_key_expires_at
+        ON oten_members (set_key, expires_at);";
 
 /// Checked first, because a database user without the right to create tables can still use them.
 const HAS_TABLES: &str = "SELECT to_regclass('oten_records') IS NOT NULL \
-    AND to_regclass('oten_members') IS NOT NULL";
+    AND to_regclass('oten_members_set_key_expires_at') IS NOT NULL";
 
 /// The advisory lock for creating the tables: "oten" in ASCII.
 const SCHEMA_LOCK: i64 = 0x6f74_656e;
@@ -127,6 +129,16 @@ async fn create_tables(connection: &mut PgConnection) -> Result<(), sqlx::Error>
     transaction.commit().await
 }
 
+/// Begins a transaction that waits for those of other processes on the same set.
+fn lock_set(set: &RecordKey) -> String {
+    let lock = set.prefix().cast_signed();
+    format!("BEGIN; SELECT pg_advisory_xact_lock({lock})")
+}
+
+statements! {
+    now: "COALESCE($1, (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT)",
+    is_typed: "TRUE"
+}
 sql_store!(PostgresStore, Postgres);
 
 impl fmt::Debug for PostgresStore {

@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::{OtenStore, Realm, RecordKey, StoreError};
+use super::{Bytes, OtenStore, Realm, RecordKey, StoreError};
 use crate::{
     audit::{AuditTrail, EventKind, TARGET},
     clock::Clock,
@@ -83,7 +83,7 @@ impl RecordId {
 }
 
 /// The store as this crate uses it: records are JSON, sealed in an external store. Every operation is
-/// limited in time. `load` treats records as absent that have expired by this process's clock.
+/// limited in time.
 #[derive(Clone, Debug)]
 pub(crate) struct Records(Arc<Inner>);
 
@@ -183,7 +183,7 @@ impl Records {
         value: &[u8],
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
-        bounded(self.0.store.insert(&id.key, value, expires_at)).await
+        bounded(self.0.store.insert(&id.key, value, self.ttl(expires_at))).await
     }
 
     /// Removes a value that was inserted with [`insert_raw`](Self::insert_raw), if it is unchanged.
@@ -198,13 +198,12 @@ impl Records {
         let Some(record) = bounded(self.0.store.load(&id.key)).await? else {
             return Ok(None);
         };
-        if record.expires_at <= self.0.clock.now() {
-            return Ok(None);
-        }
+        let ttl = time::Duration::try_from(record.ttl).unwrap_or(time::Duration::MAX);
+        let expires_at = self.0.clock.now().saturating_add(ttl);
         Ok(self.decode(id, &record.value).map(|value| LoadedRecord {
             value,
             version: record.version,
-            expires_at: record.expires_at,
+            expires_at,
         }))
     }
 
@@ -216,7 +215,8 @@ impl Records {
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
         let value = self.encode(id, value)?;
-        bounded(self.0.store.replace(&id.key, version, &value, expires_at)).await
+        let ttl = self.ttl(expires_at);
+        bounded(self.0.store.replace(&id.key, version, &value, ttl)).await
     }
 
     pub(crate) async fn touch(
@@ -224,7 +224,7 @@ impl Records {
         id: &RecordId,
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
-        bounded(self.0.store.touch(&id.key, expires_at)).await
+        bounded(self.0.store.touch(&id.key, self.ttl(expires_at))).await
     }
 
     /// Removes a record and returns it. Of concurrent calls, only one receives the record.
@@ -247,7 +247,9 @@ impl Records {
         member: &str,
         expires_at: OffsetDateTime,
     ) -> Result<(), StoreError> {
-        bounded(self.0.store.add_member(&set.key, member, expires_at)).await
+        let (ttl, limit) = (self.ttl(expires_at), usize::MAX);
+        let added = self.0.store.add_member(&set.key, member, ttl, limit);
+        bounded(added).await.map(drop)
     }
 
     pub(crate) async fn members(&self, set: &RecordId) -> Result<Vec<String>, StoreError> {
@@ -299,7 +301,7 @@ impl Records {
         })
     }
 
-    async fn load_raw(&self, id: &RecordId) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn load_raw(&self, id: &RecordId) -> Result<Option<Bytes>, StoreError> {
         let loaded = bounded(self.0.store.load(&id.key)).await?;
         Ok(loaded.map(|record| record.value))
     }
@@ -329,6 +331,11 @@ impl Records {
                 None
             }
         }
+    }
+
+    fn ttl(&self, expires_at: OffsetDateTime) -> Duration {
+        let ttl = expires_at - self.0.clock.now();
+        ttl.try_into().unwrap_or_default()
     }
 
     fn sealer(&self, kind: RecordKind) -> Option<&Sealer> {

@@ -6,51 +6,87 @@ use std::{sync::Arc, time::Duration};
 
 use tokio_util::task::AbortOnDropHandle;
 
-/// Inserts a record if none exists or the existing one has expired.
-pub(super) const INSERT: &str = "INSERT INTO oten_records (key, value, version, expires_at) \
-    VALUES ($1, $2, $3, $4) \
-    ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = excluded.version, \
-    expires_at = excluded.expires_at WHERE oten_records.expires_at <= $5";
+/// Defines the statements. The first parameter of each statement is the time of an injected clock, or
+/// null. `$now` is an expression for the time in milliseconds: this parameter or, if it is null, the
+/// clock of the database. `$is_typed` is a condition for records whose columns have the right types.
+macro_rules! statements {
+    (now: $now:literal, is_typed: $is_typed:literal) => {
+        sql::statements! {
+            @ $now,
+            // The parts of a live record and a live member. Other programs can write any value.
+            concat!(
+                "(oten_records.expires_at > ", $now,
+                " AND oten_records.expires_at <= 253402300799999 AND oten_records.version >= 0 AND ",
+                $is_typed, ")"
+            ),
+            concat!("(expires_at > ", $now, " AND expires_at <= 253402300799999)")
+        }
+    };
+    (@ $now:literal, $is_live:expr, $is_member:expr) => {
+        /// Inserts a record if none exists or the existing one is not live.
+        const INSERT: &str = concat!(
+            "INSERT INTO oten_records (key, value, version, expires_at) \
+             VALUES ($2, $3, $4, ", $now, " + $5) \
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = excluded.version, \
+             expires_at = excluded.expires_at WHERE NOT ", $is_live
+        );
+        const LOAD: &str = concat!(
+            "SELECT value, version, expires_at - ", $now, " FROM oten_records \
+             WHERE key = $2 AND ", $is_live
+        );
+        const REPLACE: &str = concat!(
+            "UPDATE oten_records SET value = $3, version = $4, expires_at = ", $now, " + $5 \
+             WHERE key = $2 AND ", $is_live
+        );
+        const REPLACE_VERSION: &str = concat!(
+            "UPDATE oten_records SET value = $3, version = $4, expires_at = ", $now, " + $5 \
+             WHERE key = $2 AND version = $6 AND ", $is_live
+        );
+        const TOUCH: &str = concat!(
+            "UPDATE oten_records SET expires_at = ", $now, " + $3 WHERE key = $2 AND ", $is_live
+        );
+        const TAKE: &str = concat!(
+            "DELETE FROM oten_records WHERE key = $2 AND ", $is_live, " RETURNING value"
+        );
+        const REMOVE_IF: &str = concat!(
+            "DELETE FROM oten_records WHERE key = $2 AND value = $3 AND ", $is_live
+        );
+        const ADD_MEMBER: &str = concat!(
+            "INSERT INTO oten_members (set_key, member, expires_at) \
+             VALUES ($2, $3, ", $now, " + $4) \
+             ON CONFLICT (set_key, member) DO UPDATE SET expires_at = excluded.expires_at"
+        );
+        /// Removes the members beyond a limit. Reads so many members of the set, and not more, to
+        /// count those to remove.
+        const EVICT_MEMBERS: &str = concat!(
+            "DELETE FROM oten_members WHERE set_key = $2 AND member IN \
+             (SELECT member FROM oten_members WHERE set_key = $2 AND member <> $3 AND ", $is_member,
+            " ORDER BY expires_at LIMIT (SELECT COUNT(*) FROM \
+             (SELECT 1 FROM oten_members WHERE set_key = $2 AND member <> $3 AND ", $is_member,
+            " LIMIT $5 OFFSET $4) AS excess)) RETURNING member"
+        );
+        const MEMBERS: &str = concat!(
+            "SELECT member FROM oten_members WHERE set_key = $2 AND ", $is_member
+        );
+        const REMOVE_MEMBER: &str = "DELETE FROM oten_members WHERE set_key = $1 AND member = $2";
+        /// Statements that remove expired rows, a number of them at a time to keep locks short. They
+        /// repeat the condition on the expiry, because a row that was selected may be replaced before
+        /// it is deleted. Subqueries read the time once, so that the index on the expiry is used.
+        const SWEEPS: [&str; 2] = [
+            concat!(
+                "DELETE FROM oten_records WHERE expires_at <= (SELECT ", $now, ") AND key IN \
+                 (SELECT key FROM oten_records WHERE expires_at <= (SELECT ", $now, ") LIMIT $2)"
+            ),
+            concat!(
+                "DELETE FROM oten_members WHERE expires_at <= (SELECT ", $now, ") \
+                 AND (set_key, member) IN (SELECT set_key, member FROM oten_members \
+                 WHERE expires_at <= (SELECT ", $now, ") LIMIT $2)"
+            ),
+        ];
+    };
+}
 
-pub(super) const LOAD: &str =
-    "SELECT value, version, expires_at FROM oten_records WHERE key = $1 AND expires_at > $2";
-
-pub(super) const REPLACE: &str = "UPDATE oten_records \
-    SET value = $1, version = $2, expires_at = $3 WHERE key = $4 AND expires_at > $5";
-
-pub(super) const REPLACE_VERSION: &str = "UPDATE oten_records \
-    SET value = $1, version = $2, expires_at = $3 \
-    WHERE key = $4 AND expires_at > $5 AND version = $6";
-
-pub(super) const TOUCH: &str =
-    "UPDATE oten_records SET expires_at = $1 WHERE key = $2 AND expires_at > $3";
-
-pub(super) const TAKE: &str =
-    "DELETE FROM oten_records WHERE key = $1 AND expires_at > $2 RETURNING value";
-
-pub(super) const REMOVE_IF: &str =
-    "DELETE FROM oten_records WHERE key = $1 AND value = $2 AND expires_at > $3";
-
-pub(super) const ADD_MEMBER: &str = "INSERT INTO oten_members (set_key, member, expires_at) \
-    VALUES ($1, $2, $3) \
-    ON CONFLICT (set_key, member) DO UPDATE SET expires_at = excluded.expires_at";
-
-pub(super) const MEMBERS: &str =
-    "SELECT member FROM oten_members WHERE set_key = $1 AND expires_at > $2";
-
-pub(super) const REMOVE_MEMBER: &str =
-    "DELETE FROM oten_members WHERE set_key = $1 AND member = $2";
-
-/// Statements that remove expired rows, [`SWEEP_BATCH`] at a time to keep locks short. They repeat
-/// the condition on the expiry, because a row that was selected may be replaced before it is deleted.
-pub(super) const SWEEPS: [&str; 2] = [
-    "DELETE FROM oten_records WHERE expires_at <= $1 AND key IN \
-     (SELECT key FROM oten_records WHERE expires_at <= $1 LIMIT 500)",
-    "DELETE FROM oten_members WHERE expires_at <= $1 AND (set_key, member) IN \
-     (SELECT set_key, member FROM oten_members WHERE expires_at <= $1 LIMIT 500)",
-];
-
-pub(super) const SWEEP_BATCH: u64 = 500;
+pub(super) const SWEEP_BATCH: i64 = 500;
 
 pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -106,19 +142,22 @@ macro_rules! sql_store {
                 sweep(&self.database, &self.clock).await
             }
 
-            fn now(&self) -> i64 {
-                to_millis(self.clock.now())
+            /// The time for the first parameter of a statement.
+            fn now(&self) -> Option<i64> {
+                self.clock.manual_millis()
             }
         }
 
         async fn sweep(database: &Database, clock: &Clock) -> Result<u64, StoreError> {
             let mut removed = 0;
-            for statement in sql::SWEEPS {
+            for statement in SWEEPS {
                 loop {
-                    let sweep = sqlx::query(statement).bind(to_millis(clock.now()));
+                    let sweep = sqlx::query(statement)
+                        .bind(clock.manual_millis())
+                        .bind(sql::SWEEP_BATCH);
                     let batch = execute(database, sweep).await?;
                     removed += batch;
-                    if batch < sql::SWEEP_BATCH {
+                    if batch < sql::SWEEP_BATCH.unsigned_abs() {
                         break;
                     }
                 }
@@ -166,30 +205,30 @@ macro_rules! sql_store {
                 &self,
                 key: &RecordKey,
                 value: &[u8],
-                expires_at: OffsetDateTime,
+                ttl: Duration,
             ) -> Result<bool, StoreError> {
-                let insert = sqlx::query(sql::INSERT)
+                let insert = sqlx::query(INSERT)
+                    .bind(self.now())
                     .bind(&key.as_bytes()[..])
                     .bind(value)
                     .bind(random_version().cast_signed())
-                    .bind(to_millis(expires_at))
-                    .bind(self.now());
+                    .bind(stored_millis(ttl));
                 Ok(execute(&self.database, insert).await? > 0)
             }
 
             async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
-                let load = sqlx::query_as(sql::LOAD)
-                    .bind(&key.as_bytes()[..])
-                    .bind(self.now());
+                let load = sqlx::query_as(LOAD)
+                    .bind(self.now())
+                    .bind(&key.as_bytes()[..]);
                 let found: Vec<(Vec<u8>, i64, i64)> = fetch(self.database.read(), load).await?;
-                let Some((value, version, expires_at)) = found.into_iter().next() else {
-                    return Ok(None);
-                };
-                Ok(Some(StoredRecord {
-                    value,
-                    version: version.cast_unsigned(),
-                    expires_at: from_millis(expires_at)?,
-                }))
+                Ok(found
+                    .into_iter()
+                    .next()
+                    .map(|(value, version, ttl)| StoredRecord {
+                        value: value.into(),
+                        version: version.cast_unsigned(),
+                        ttl: Duration::from_millis(ttl.try_into().unwrap_or_default()),
+                    }))
             }
 
             async fn replace(
@@ -197,49 +236,45 @@ macro_rules! sql_store {
                 key: &RecordKey,
                 version: Option<u64>,
                 value: &[u8],
-                expires_at: OffsetDateTime,
+                ttl: Duration,
             ) -> Result<bool, StoreError> {
                 let statement = match version {
-                    None => sql::REPLACE,
-                    Some(_) => sql::REPLACE_VERSION,
+                    None => REPLACE,
+                    Some(_) => REPLACE_VERSION,
                 };
                 let mut replace = sqlx::query(statement)
+                    .bind(self.now())
+                    .bind(&key.as_bytes()[..])
                     .bind(value)
                     .bind(random_version().cast_signed())
-                    .bind(to_millis(expires_at))
-                    .bind(&key.as_bytes()[..])
-                    .bind(self.now());
+                    .bind(stored_millis(ttl));
                 if let Some(version) = version {
                     replace = replace.bind(version.cast_signed());
                 }
                 Ok(execute(&self.database, replace).await? > 0)
             }
 
-            async fn touch(
-                &self,
-                key: &RecordKey,
-                expires_at: OffsetDateTime,
-            ) -> Result<bool, StoreError> {
-                let touch = sqlx::query(sql::TOUCH)
-                    .bind(to_millis(expires_at))
+            async fn touch(&self, key: &RecordKey, ttl: Duration) -> Result<bool, StoreError> {
+                let touch = sqlx::query(TOUCH)
+                    .bind(self.now())
                     .bind(&key.as_bytes()[..])
-                    .bind(self.now());
+                    .bind(stored_millis(ttl));
                 Ok(execute(&self.database, touch).await? > 0)
             }
 
-            async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
-                let take = sqlx::query_as(sql::TAKE)
-                    .bind(&key.as_bytes()[..])
-                    .bind(self.now());
+            async fn take(&self, key: &RecordKey) -> Result<Option<Bytes>, StoreError> {
+                let take = sqlx::query_as(TAKE)
+                    .bind(self.now())
+                    .bind(&key.as_bytes()[..]);
                 let taken: Vec<(Vec<u8>,)> = fetch(self.database.write(), take).await?;
-                Ok(taken.into_iter().next().map(|(value,)| value))
+                Ok(taken.into_iter().next().map(|(value,)| value.into()))
             }
 
             async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
-                let remove = sqlx::query(sql::REMOVE_IF)
+                let remove = sqlx::query(REMOVE_IF)
+                    .bind(self.now())
                     .bind(&key.as_bytes()[..])
-                    .bind(value)
-                    .bind(self.now());
+                    .bind(value);
                 Ok(execute(&self.database, remove).await? > 0)
             }
 
@@ -247,35 +282,69 @@ macro_rules! sql_store {
                 &self,
                 set: &RecordKey,
                 member: &str,
-                expires_at: OffsetDateTime,
-            ) -> Result<(), StoreError> {
-                let add = sqlx::query(sql::ADD_MEMBER)
-                    .bind(&set.as_bytes()[..])
-                    .bind(member.as_bytes())
-                    .bind(to_millis(expires_at));
-                execute(&self.database, add).await.map(drop)
+                ttl: Duration,
+                limit: usize,
+            ) -> Result<Vec<String>, StoreError> {
+                with_timeout(async {
+                    let mut pooled = self.database.write().await.map_err(StoreError::backend)?;
+                    let added = self.add_and_evict(&mut pooled.connection, set, member, ttl, limit);
+                    let evicted = added.await.map_err(StoreError::backend)?;
+                    pooled.release();
+                    Ok(texts(evicted.into_iter().map(|(member,)| member)))
+                })
+                .await
             }
 
             async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
-                let members = sqlx::query_as(sql::MEMBERS)
-                    .bind(&set.as_bytes()[..])
-                    .bind(self.now());
+                let members = sqlx::query_as(MEMBERS)
+                    .bind(self.now())
+                    .bind(&set.as_bytes()[..]);
                 let found: Vec<(Vec<u8>,)> = fetch(self.database.read(), members).await?;
-                found
-                    .into_iter()
-                    .map(|(member,)| String::from_utf8(member))
-                    .collect::<Result<_, _>>()
-                    .map_err(StoreError::backend)
+                Ok(texts(found.into_iter().map(|(member,)| member)))
             }
 
             async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {
-                let remove = sqlx::query(sql::REMOVE_MEMBER)
+                let remove = sqlx::query(REMOVE_MEMBER)
                     .bind(&set.as_bytes()[..])
                     .bind(member.as_bytes());
                 execute(&self.database, remove).await.map(drop)
             }
         }
+
+        impl $store {
+            async fn add_and_evict(
+                &self,
+                connection: &mut <$driver as sqlx::Database>::Connection,
+                set: &RecordKey,
+                member: &str,
+                ttl: Duration,
+                limit: usize,
+            ) -> Result<Vec<(Vec<u8>,)>, sqlx::Error> {
+                let add = sqlx::query(ADD_MEMBER)
+                    .bind(self.now())
+                    .bind(&set.as_bytes()[..])
+                    .bind(member.as_bytes())
+                    .bind(stored_millis(ttl));
+                // The member that is added counts, but is not removed.
+                let Ok(others) = i64::try_from(limit.saturating_sub(1)) else {
+                    add.execute(connection).await?;
+                    return Ok(Vec::new());
+                };
+                let mut transaction = connection.begin_with(lock_set(set)).await?;
+                add.execute(&mut *transaction).await?;
+                let evicted = sqlx::query_as(EVICT_MEMBERS)
+                    .bind(self.now())
+                    .bind(&set.as_bytes()[..])
+                    .bind(member.as_bytes())
+                    .bind(others)
+                    .bind(i64::try_from(MAX_EVICTED).unwrap_or(i64::MAX))
+                    .fetch_all(&mut *transaction)
+                    .await?;
+                transaction.commit().await?;
+                Ok(evicted)
+            }
+        }
     };
 }
 
-pub(super) use sql_store;
+pub(super) use {sql_store, statements};

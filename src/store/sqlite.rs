@@ -13,14 +13,13 @@ use sqlx::{
     error::DatabaseError,
     sqlite::{SqliteConnectOptions, SqliteJournalMode},
 };
-use time::OffsetDateTime;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    OtenStore, RecordKey, StoreError, StoredRecord,
-    external::{from_millis, random_version, to_millis, with_timeout},
+    Bytes, MAX_EVICTED, OtenStore, RecordKey, StoreError, StoredRecord,
+    external::{random_version, stored_millis, texts, with_timeout},
     pool::{Pool, PooledConnection},
-    sql::{self, Sweeper, sql_store},
+    sql::{self, Sweeper, sql_store, statements},
 };
 use crate::clock::Clock;
 
@@ -33,7 +32,9 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS oten_records (
         set_key BLOB NOT NULL, member BLOB NOT NULL, expires_at INTEGER NOT NULL,
         PRIMARY KEY (set_key, member)
     ) WITHOUT ROWID;
-    CREATE INDEX IF NOT EXISTS oten_members_expires_at ON oten_members (expires_at);";
+    CREATE INDEX IF NOT EXISTS oten_members_expires_at ON oten_members (expires_at);
+    CREATE INDEX IF NOT EXISTS oten_members_set_key_expires_at
+        ON oten_members (set_key, expires_at);";
 
 /// How long a write waits for a write of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -174,6 +175,17 @@ async fn create_file(path: PathBuf) -> io::Result<()> {
     tokio::task::spawn_blocking(create).await?
 }
 
+/// Begins a transaction that waits for every other writer of the file.
+fn lock_set(_: &RecordKey) -> &'static str {
+    "BEGIN IMMEDIATE"
+}
+
+statements! {
+    now: "COALESCE($1, CAST(unixepoch('subsec') * 1000 AS INTEGER))",
+    // A column can contain values of another type than that of the column.
+    is_typed: "typeof(value) = 'blob' AND typeof(version) = 'integer' \
+               AND typeof(oten_records.expires_at) = 'integer'"
+}
 sql_store!(SqliteStore, Sqlite);
 
 impl fmt::Debug for SqliteStore {

@@ -36,26 +36,28 @@ pub(super) struct Shared {
 ///
 /// ```
 /// use axum_oten::{Config, MemoryStore, Oten, config::Environment};
-/// # use axum_oten::{store::{OtenStore, RecordKey, StoreError, StoredRecord}, web::SetupError};
+/// # use std::time::Duration;
+/// # use axum_oten::{store::{Bytes, OtenStore, RecordKey, StoreError, StoredRecord}, web::SetupError};
 /// # #[derive(Debug)]
 /// # struct SharedStore(MemoryStore);
 /// # #[async_trait::async_trait]
 /// # impl OtenStore for SharedStore {
-/// #     async fn insert(&self, key: &RecordKey, value: &[u8], end: time::OffsetDateTime)
-/// #         -> Result<bool, StoreError> { self.0.insert(key, value, end).await }
+/// #     async fn insert(&self, key: &RecordKey, value: &[u8], ttl: Duration)
+/// #         -> Result<bool, StoreError> { self.0.insert(key, value, ttl).await }
 /// #     async fn load(&self, key: &RecordKey)
 /// #         -> Result<Option<StoredRecord>, StoreError> { self.0.load(key).await }
 /// #     async fn replace(&self, key: &RecordKey, version: Option<u64>, value: &[u8],
-/// #         end: time::OffsetDateTime) -> Result<bool, StoreError>
-/// #         { self.0.replace(key, version, value, end).await }
-/// #     async fn touch(&self, key: &RecordKey, end: time::OffsetDateTime)
-/// #         -> Result<bool, StoreError> { self.0.touch(key, end).await }
+/// #         ttl: Duration) -> Result<bool, StoreError>
+/// #         { self.0.replace(key, version, value, ttl).await }
+/// #     async fn touch(&self, key: &RecordKey, ttl: Duration)
+/// #         -> Result<bool, StoreError> { self.0.touch(key, ttl).await }
 /// #     async fn take(&self, key: &RecordKey)
-/// #         -> Result<Option<Vec<u8>>, StoreError> { self.0.take(key).await }
+/// #         -> Result<Option<Bytes>, StoreError> { self.0.take(key).await }
 /// #     async fn remove_if(&self, key: &RecordKey, value: &[u8])
 /// #         -> Result<bool, StoreError> { self.0.remove_if(key, value).await }
-/// #     async fn add_member(&self, set: &RecordKey, member: &str, end: time::OffsetDateTime)
-/// #         -> Result<(), StoreError> { self.0.add_member(set, member, end).await }
+/// #     async fn add_member(&self, set: &RecordKey, member: &str, ttl: Duration, limit: usize)
+/// #         -> Result<Vec<String>, StoreError>
+/// #         { self.0.add_member(set, member, ttl, limit).await }
 /// #     async fn members(&self, set: &RecordKey)
 /// #         -> Result<Vec<String>, StoreError> { self.0.members(set).await }
 /// #     async fn remove_member(&self, set: &RecordKey, member: &str)

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use ::redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, RedisError,
-    RedisResult, ScriptInvocation, aio::MultiplexedConnection, cmd, io::tcp::TcpSettings,
+    RedisResult, ScriptInvocation, aio::MultiplexedConnection, cmd, io::tcp::TcpSettings, pipe,
 };
 use tokio::{sync::Mutex, time::timeout};
 
@@ -54,10 +54,24 @@ impl Connection {
     }
 
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        with_timeout(async {
-            let (mut connection, number) = self.acquire().await.map_err(backend)?;
-            let result = command.query_async(&mut connection).await;
-            self.discard_on_error(number, result).await
+        self.run(async |connection| command.query_async(connection).await)
+            .await
+    }
+
+    /// Returns the value of a key and the time of the server in milliseconds, in one round trip. A
+    /// value of another type than a string is absent.
+    pub(super) async fn get(&self, key: &str) -> Result<(Option<Vec<u8>>, i64), StoreError> {
+        let mut pipeline = pipe();
+        pipeline.get(key).cmd("TIME").ignore_errors();
+        self.run(async |connection| {
+            let (value, time): (RedisResult<_>, RedisResult<(i64, i64)>) =
+                pipeline.query_async(connection).await?;
+            let (seconds, micros) = time?;
+            let value = match value {
+                Err(error) if error.code() == Some("WRONGTYPE") => None,
+                value => value?,
+            };
+            Ok((value, seconds * 1_000 + micros / 1_000))
         })
         .await
     }
@@ -66,9 +80,17 @@ impl Connection {
         &self,
         script: &ScriptInvocation<'_>,
     ) -> Result<T, StoreError> {
+        self.run(async |connection| script.invoke_async(connection).await)
+            .await
+    }
+
+    async fn run<T>(
+        &self,
+        operation: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
+    ) -> Result<T, StoreError> {
         with_timeout(async {
             let (mut connection, number) = self.acquire().await.map_err(backend)?;
-            let result = script.invoke_async(&mut connection).await;
+            let result = operation(&mut connection).await;
             self.discard_on_error(number, result).await
         })
         .await

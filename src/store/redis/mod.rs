@@ -3,16 +3,17 @@ mod connection;
 use std::{
     fmt,
     sync::{Arc, LazyLock},
+    time::Duration,
 };
 
-use ::redis::{Script, cmd};
+use ::redis::{Script, ScriptInvocation, cmd};
 use async_trait::async_trait;
-use time::OffsetDateTime;
+use bytes::Buf;
 
 use self::connection::Connection;
 use super::{
-    OtenStore, RecordKey, StoreError, StoredRecord,
-    external::{from_millis, random_version, to_millis, warn_if_unreachable},
+    Bytes, MAX_EVICTED, OtenStore, RecordKey, StoreError, StoredRecord,
+    external::{MAX_EXPIRY, random_version, stored_millis, texts, warn_if_unreachable},
 };
 use crate::clock::Clock;
 
@@ -83,8 +84,14 @@ impl RedisStore {
         format!("{}set:{key}", self.prefix)
     }
 
-    fn now(&self) -> i64 {
-        to_millis(self.clock.now())
+    /// Returns the call of a script whose first argument is the time of an injected clock, or empty.
+    fn script<'a>(&self, script: &'a Script, key: String) -> ScriptInvocation<'a> {
+        let mut call = script.key(key);
+        match self.clock.manual_millis() {
+            Some(now) => call.arg(now),
+            None => call.arg(""),
+        };
+        call
     }
 }
 
@@ -94,23 +101,20 @@ impl OtenStore for RedisStore {
         &self,
         key: &RecordKey,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let mut insert = INSERT.key(self.record(key));
+        let mut insert = self.script(&INSERT, self.record(key));
         insert
-            .arg(self.now())
-            .arg(script_expiry(expires_at))
+            .arg(stored_millis(ttl))
             .arg(random_version())
             .arg(value);
         self.connection.invoke(&insert).await
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
-        let mut get = cmd("GET");
-        get.arg(self.record(key));
-        let found: Option<Vec<u8>> = self.connection.query(&get).await?;
-        let record = found.as_deref().and_then(parse).transpose()?;
-        Ok(record.filter(|record| record.expires_at > self.clock.now()))
+        let (found, now) = self.connection.get(&self.record(key)).await?;
+        let now = self.clock.manual_millis().unwrap_or(now);
+        Ok(found.and_then(|raw| parse(raw, now)))
     }
 
     async fn replace(
@@ -118,37 +122,33 @@ impl OtenStore for RedisStore {
         key: &RecordKey,
         version: Option<u64>,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
-        let mut replace = REPLACE.key(self.record(key));
+        let version = version.map(|version| version.to_string());
+        let mut replace = self.script(&REPLACE, self.record(key));
         replace
-            .arg(self.now())
-            .arg(script_expiry(expires_at))
+            .arg(stored_millis(ttl))
             .arg(random_version())
             .arg(value)
-            .arg(
-                version
-                    .map(|version| version.to_string())
-                    .unwrap_or_default(),
-            );
+            .arg(version.unwrap_or_default());
         self.connection.invoke(&replace).await
     }
 
-    async fn touch(&self, key: &RecordKey, expires_at: OffsetDateTime) -> Result<bool, StoreError> {
-        let mut touch = TOUCH.key(self.record(key));
-        touch.arg(self.now()).arg(script_expiry(expires_at));
+    async fn touch(&self, key: &RecordKey, ttl: Duration) -> Result<bool, StoreError> {
+        let mut touch = self.script(&TOUCH, self.record(key));
+        touch.arg(stored_millis(ttl));
         self.connection.invoke(&touch).await
     }
 
-    async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
-        let mut take = TAKE.key(self.record(key));
-        take.arg(self.now());
-        self.connection.invoke(&take).await
+    async fn take(&self, key: &RecordKey) -> Result<Option<Bytes>, StoreError> {
+        let take = self.script(&TAKE, self.record(key));
+        let taken: Option<Vec<u8>> = self.connection.invoke(&take).await?;
+        Ok(taken.map(Bytes::from))
     }
 
     async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
-        let mut remove = REMOVE_IF.key(self.record(key));
-        remove.arg(self.now()).arg(value);
+        let mut remove = self.script(&REMOVE_IF, self.record(key));
+        remove.arg(value);
         self.connection.invoke(&remove).await
     }
 
@@ -156,48 +156,58 @@ impl OtenStore for RedisStore {
         &self,
         set: &RecordKey,
         member: &str,
-        expires_at: OffsetDateTime,
-    ) -> Result<(), StoreError> {
-        let mut add = ADD_MEMBER.key(self.set(set));
-        add.arg(self.now())
-            .arg(script_expiry(expires_at))
-            .arg(member);
-        self.connection.invoke(&add).await
+        ttl: Duration,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let mut add = self.script(&ADD_MEMBER, self.set(set));
+        add.arg(stored_millis(ttl))
+            .arg(member)
+            .arg(limit)
+            .arg(MAX_EVICTED);
+        let evicted: Vec<Vec<u8>> = self.connection.invoke(&add).await?;
+        Ok(texts(evicted))
     }
 
     async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
-        let mut members = cmd("ZRANGEBYSCORE");
-        members
-            .arg(self.set(set))
-            .arg(format!("({}", self.now()))
-            .arg("+inf");
-        self.connection.query(&members).await
+        let members = self.script(&MEMBERS, self.set(set));
+        let members: Vec<Vec<u8>> = self.connection.invoke(&members).await?;
+        Ok(texts(members))
     }
 
     async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {
-        let mut remove = cmd("ZREM");
-        remove.arg(self.set(set)).arg(member);
-        self.connection.query(&remove).await
+        let mut remove = self.script(&REMOVE_MEMBER, self.set(set));
+        remove.arg(member);
+        self.connection.invoke(&remove).await
     }
 }
 
-/// Converts an expiry to the form that [`RECORD_PRELUDE`] parses: digits without a sign.
-fn script_expiry(at: OffsetDateTime) -> i64 {
-    to_millis(at).max(0)
-}
+/// The longest number in a record: 19 digits fit 64 bits.
+const MAX_DIGITS: usize = 19;
 
-/// Parses what the scripts write: expiry, version and value. Returns `None` for any other value.
-fn parse(raw: &[u8]) -> Option<Result<StoredRecord, StoreError>> {
+/// Parses what the scripts write: expiry, version and value. Returns `None` for any other value, and
+/// for a record that has expired.
+fn parse(raw: Vec<u8>, now: i64) -> Option<StoredRecord> {
     let mut parts = raw.splitn(3, |byte| *byte == b' ');
-    let mut number = || std::str::from_utf8(parts.next()?).ok();
-    let expires_at = number()?.parse().ok()?;
-    let version = number()?.parse().ok()?;
-    let value = parts.next()?.to_vec();
-    Some(from_millis(expires_at).map(|expires_at| StoredRecord {
-        value,
+    let mut number = || -> Option<u64> {
+        let digits = parts.next().filter(|part| part.len() <= MAX_DIGITS)?;
+        let is_number = digits.iter().all(u8::is_ascii_digit);
+        std::str::from_utf8(digits)
+            .ok()
+            .filter(|_| is_number)?
+            .parse()
+            .ok()
+    };
+    let (expires_at, version) = (number()?, number()?);
+    let value = parts.next()?.len();
+    let expires_at = i64::try_from(expires_at).ok()?;
+    let is_live = expires_at > now && expires_at <= MAX_EXPIRY;
+    let mut bytes = Bytes::from(raw);
+    bytes.advance(bytes.len() - value);
+    is_live.then(|| StoredRecord {
+        value: bytes,
         version,
-        expires_at,
-    }))
+        ttl: Duration::from_millis(expires_at.abs_diff(now)),
+    })
 }
 
 impl fmt::Debug for RedisStore {
@@ -208,28 +218,40 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// The first part of every script that handles a record. A record is one string: its expiry in
-/// milliseconds, its version and its value, separated by spaces. The app's clock decides when a
-/// record expires; the server removes it a minute later, in case the server's clock is ahead.
-const RECORD_PRELUDE: &str = r"
-local key, now = KEYS[1], tonumber(ARGV[1])
-local raw = redis.call('GET', key)
+/// The first part of every script: the time in milliseconds, and how much longer than a record's
+/// lifetime the server keeps it. The clock of the server decides when a record expires. An injected
+/// clock may be behind it, so records are then kept for another minute.
+const CLOCK: &str = r"
+local key, now, margin = KEYS[1], tonumber(ARGV[1]), 60000
+if not now then
+  local time = redis.call('TIME')
+  now, margin = time[1] * 1000 + math.floor(time[2] / 1000), 0
+end
+";
+
+/// The second part of every script that handles a record. A record is one string: its expiry in
+/// milliseconds, its version and its value, separated by spaces. Any other value of the key is
+/// malformed and counts as absent.
+const RECORD: &str = r"
+local raw = redis.pcall('GET', key)
 local expiry, version, from
-if raw then
+if type(raw) == 'string' then
   expiry, version, from = string.match(raw, '^(%d+) (%d+) ()')
 end
-local is_live = expiry and tonumber(expiry) > now
-local function put(expiry, version, value)
+local is_live = expiry and tonumber(expiry) > now and tonumber(expiry) <= 253402300799999
+  and #version <= 19
+local function put(ttl, version, value)
+  local expiry = string.format('%.0f', now + ttl)
   redis.call('SET', key, expiry .. ' ' .. version .. ' ' .. value)
-  redis.call('PEXPIREAT', key, string.format('%.0f', tonumber(expiry) + 60000))
+  redis.call('PEXPIRE', key, ttl + margin)
 end
 ";
 
 fn record_script(body: &str) -> Script {
-    Script::new(&format!("{RECORD_PRELUDE}{body}"))
+    Script::new(&[CLOCK, RECORD, body].concat())
 }
 
-/// Arguments: now, expiry, version, value.
+/// Arguments: now, lifetime, version, value.
 static INSERT: LazyLock<Script> = LazyLock::new(|| {
     record_script(
         "if is_live then return 0 end
@@ -238,7 +260,7 @@ static INSERT: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Arguments: now, expiry, new version, value, version to replace or an empty string.
+/// Arguments: now, lifetime, new version, value, version to replace or an empty string.
 static REPLACE: LazyLock<Script> = LazyLock::new(|| {
     record_script(
         "if not is_live then return 0 end
@@ -248,7 +270,7 @@ static REPLACE: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Arguments: now, expiry.
+/// Arguments: now, lifetime.
 static TOUCH: LazyLock<Script> = LazyLock::new(|| {
     record_script(
         "if not is_live then return 0 end
@@ -275,16 +297,50 @@ static REMOVE_IF: LazyLock<Script> = LazyLock::new(|| {
     )
 });
 
-/// Arguments: now, expiry, member. The set expires with its last member.
+/// The second part of every script that handles a set, which is sorted by the expiry of its members.
+const SET: &str = r"
+local is_set = redis.call('TYPE', key).ok == 'zset'
+";
+
+fn set_script(body: &str) -> Script {
+    Script::new(&[CLOCK, SET, body].concat())
+}
+
+/// Arguments: now, lifetime, member, limit, number of members to remove at most. The set expires with
+/// its last member.
 static ADD_MEMBER: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        "local key = KEYS[1]
-         redis.call('ZREMRANGEBYSCORE', key, '-inf', ARGV[1])
-         redis.call('ZADD', key, ARGV[2], ARGV[3])
+    set_script(
+        "if not is_set then redis.call('DEL', key) end
+         redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+         redis.call('ZREMRANGEBYSCORE', key, '(253402300799999', '+inf')
+         redis.call('ZADD', key, string.format('%.0f', now + ARGV[2]), ARGV[3])
+         local excess = math.min(redis.call('ZCARD', key) - ARGV[4], ARGV[5])
+         local evicted = {}
+         if excess > 0 then
+           for _, member in ipairs(redis.call('ZRANGE', key, 0, excess)) do
+             if member ~= ARGV[3] and #evicted < excess then
+               evicted[#evicted + 1] = member
+               redis.call('ZREM', key, member)
+             end
+           end
+         end
          local last = redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')
-         redis.call('PEXPIREAT', key, string.format('%.0f', tonumber(last[2]) + 60000))",
+         redis.call('PEXPIRE', key, string.format('%.0f', last[2] - now + margin))
+         return evicted",
     )
 });
+
+/// Arguments: now.
+static MEMBERS: LazyLock<Script> = LazyLock::new(|| {
+    set_script(
+        "if not is_set then return {} end
+         return redis.call('ZRANGEBYSCORE', key, string.format('(%.0f', now), '253402300799999')",
+    )
+});
+
+/// Arguments: now, member.
+static REMOVE_MEMBER: LazyLock<Script> =
+    LazyLock::new(|| set_script("if is_set then redis.call('ZREM', key, ARGV[2]) end"));
 
 #[cfg(test)]
 mod tests {
@@ -292,12 +348,9 @@ mod tests {
 
     #[test]
     fn a_value_can_contain_any_bytes() {
-        let record = parse(b"1700000000123 42 a \0\xff b").unwrap().unwrap();
-        assert_eq!(record.value, b"a \0\xff b");
+        let record = parse(b"1700000000123 42 a \0\xff b".to_vec(), 1_700_000_000_000).unwrap();
+        assert_eq!(record.value, b"a \0\xff b"[..]);
         assert_eq!(record.version, 42);
-        assert_eq!(record.expires_at.unix_timestamp(), 1_700_000_000);
-        for foreign in [&b""[..], b"1 2", b"a 2 x", b"1 -2 x", b"{}"] {
-            assert!(parse(foreign).is_none());
-        }
+        assert_eq!(record.ttl, Duration::from_millis(123));
     }
 }

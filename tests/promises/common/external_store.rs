@@ -1,11 +1,11 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
-use axum_oten::store::{MemoryStore, OtenStore, RecordKey, StoreError, StoredRecord};
-use time::OffsetDateTime;
+use axum_oten::store::{Bytes, MemoryStore, OtenStore, RecordKey, StoreError, StoredRecord};
 use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 
 /// An external store that records every value it is given.
@@ -41,7 +41,7 @@ impl<S: OtenStore> ExternalStore<S> {
         let (key, value) = self.written(kind).pop().unwrap();
         let found = self.memory.load(&key).await.unwrap().unwrap();
         let value = change(value);
-        let replaced = self.memory.replace(&key, None, &value, found.expires_at);
+        let replaced = self.memory.replace(&key, None, &value, found.ttl);
         assert!(replaced.await.unwrap());
     }
 
@@ -79,10 +79,10 @@ impl<S: OtenStore> OtenStore for ExternalStore<S> {
         &self,
         key: &RecordKey,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
         self.note(key, value).await;
-        self.memory.insert(key, value, expires_at).await
+        self.memory.insert(key, value, ttl).await
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
@@ -94,17 +94,17 @@ impl<S: OtenStore> OtenStore for ExternalStore<S> {
         key: &RecordKey,
         version: Option<u64>,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
         self.note(key, value).await;
-        self.memory.replace(key, version, value, expires_at).await
+        self.memory.replace(key, version, value, ttl).await
     }
 
-    async fn touch(&self, key: &RecordKey, expires_at: OffsetDateTime) -> Result<bool, StoreError> {
-        self.memory.touch(key, expires_at).await
+    async fn touch(&self, key: &RecordKey, ttl: Duration) -> Result<bool, StoreError> {
+        self.memory.touch(key, ttl).await
     }
 
-    async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn take(&self, key: &RecordKey) -> Result<Option<Bytes>, StoreError> {
         self.memory.take(key).await
     }
 
@@ -116,9 +116,10 @@ impl<S: OtenStore> OtenStore for ExternalStore<S> {
         &self,
         set: &RecordKey,
         member: &str,
-        expires_at: OffsetDateTime,
-    ) -> Result<(), StoreError> {
-        self.memory.add_member(set, member, expires_at).await
+        ttl: Duration,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        self.memory.add_member(set, member, ttl, limit).await
     }
 
     async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {

@@ -1,14 +1,14 @@
 use std::{
     future,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use axum_oten::{
     MemoryStore,
-    store::{OtenStore, RecordKey, StoreError, StoredRecord},
+    store::{Bytes, OtenStore, RecordKey, StoreError, StoredRecord},
 };
-use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 /// A memory store that records its calls and can fail.
@@ -150,10 +150,10 @@ impl OtenStore for WatchedStore {
         &self,
         key: &RecordKey,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
         self.note(Operation::Insert).await?;
-        self.memory.insert(key, value, expires_at).await
+        self.memory.insert(key, value, ttl).await
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
@@ -166,18 +166,18 @@ impl OtenStore for WatchedStore {
         key: &RecordKey,
         version: Option<u64>,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
         self.note(Operation::Replace).await?;
-        self.memory.replace(key, version, value, expires_at).await
+        self.memory.replace(key, version, value, ttl).await
     }
 
-    async fn touch(&self, key: &RecordKey, expires_at: OffsetDateTime) -> Result<bool, StoreError> {
+    async fn touch(&self, key: &RecordKey, ttl: Duration) -> Result<bool, StoreError> {
         self.note(Operation::Touch).await?;
-        self.memory.touch(key, expires_at).await
+        self.memory.touch(key, ttl).await
     }
 
-    async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn take(&self, key: &RecordKey) -> Result<Option<Bytes>, StoreError> {
         self.note(Operation::Take).await?;
         self.memory.take(key).await
     }
@@ -191,10 +191,11 @@ impl OtenStore for WatchedStore {
         &self,
         set: &RecordKey,
         member: &str,
-        expires_at: OffsetDateTime,
-    ) -> Result<(), StoreError> {
+        ttl: Duration,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
         self.note(Operation::AddMember).await?;
-        self.memory.add_member(set, member, expires_at).await
+        self.memory.add_member(set, member, ttl, limit).await
     }
 
     async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {

@@ -1,6 +1,7 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
-use axum_oten::store::{MemoryStore, OtenStore, RecordKey, StoreError, StoredRecord};
-use time::OffsetDateTime;
+use axum_oten::store::{Bytes, MemoryStore, OtenStore, RecordKey, StoreError, StoredRecord};
 use tokio::task::yield_now;
 
 /// A store that yields at each call, as a networked store does, so that requests interleave as they
@@ -14,10 +15,10 @@ impl OtenStore for YieldingStore {
         &self,
         key: &RecordKey,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
         yield_now().await;
-        self.0.insert(key, value, expires_at).await
+        self.0.insert(key, value, ttl).await
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
@@ -30,18 +31,18 @@ impl OtenStore for YieldingStore {
         key: &RecordKey,
         version: Option<u64>,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
         yield_now().await;
-        self.0.replace(key, version, value, expires_at).await
+        self.0.replace(key, version, value, ttl).await
     }
 
-    async fn touch(&self, key: &RecordKey, expires_at: OffsetDateTime) -> Result<bool, StoreError> {
+    async fn touch(&self, key: &RecordKey, ttl: Duration) -> Result<bool, StoreError> {
         yield_now().await;
-        self.0.touch(key, expires_at).await
+        self.0.touch(key, ttl).await
     }
 
-    async fn take(&self, key: &RecordKey) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn take(&self, key: &RecordKey) -> Result<Option<Bytes>, StoreError> {
         yield_now().await;
         self.0.take(key).await
     }
@@ -55,10 +56,11 @@ impl OtenStore for YieldingStore {
         &self,
         set: &RecordKey,
         member: &str,
-        expires_at: OffsetDateTime,
-    ) -> Result<(), StoreError> {
+        ttl: Duration,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
         yield_now().await;
-        self.0.add_member(set, member, expires_at).await
+        self.0.add_member(set, member, ttl, limit).await
     }
 
     async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {

@@ -49,7 +49,7 @@ on_every_store! {
     a_removed_record_does_not_return
     records_of_different_kinds_are_separate
     values_can_contain_any_bytes
-    distant_and_past_expiries_are_supported
+    any_lifetime_is_supported
     one_of_fifty_inserts_succeeds
     one_of_fifty_inserts_replaces_an_expired_record
     one_of_fifty_takes_succeeds

@@ -9,8 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum_oten::store::{OtenStore, PostgresStore, RecordKey, RedisStore, StoreError};
-use time::OffsetDateTime;
+use axum_oten::store::{Bytes, OtenStore, PostgresStore, RecordKey, RedisStore, StoreError};
 use tokio::task::JoinSet;
 
 use super::{
@@ -21,6 +20,8 @@ use super::{
 
 /// The time limit of every operation, regardless of the state of the server.
 const LIMIT: Duration = Duration::from_millis(2_500);
+
+const TTL: Duration = Duration::from_secs(3_600);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l8_killing_redis_under_load_loses_no_write() {
@@ -58,7 +59,7 @@ async fn l8_redis_recovers_after_it_hangs() {
     server.start();
     let store = connect(ServerKind::Redis, &server.url()).await;
     let key = key();
-    store.insert(&key, b"a", end()).await.unwrap();
+    store.insert(&key, b"a", TTL).await.unwrap();
     server.signal("STOP");
     for _ in 0..2 {
         timed(store.load(&key)).await.unwrap_err();
@@ -90,11 +91,11 @@ async fn starts_after_the_app(kind: ServerKind) {
     let store = connect(kind, &server.url()).await;
     assert!(start.elapsed() < LIMIT);
     let key = key();
-    timed(store.insert(&key, b"a", end())).await.unwrap_err();
+    timed(store.insert(&key, b"a", TTL)).await.unwrap_err();
     timed(store.members(&key)).await.unwrap_err();
     server.start();
-    assert!(timed(store.insert(&key, b"a", end())).await.unwrap());
-    assert_eq!(timed(store.take(&key)).await.unwrap().unwrap(), b"a");
+    assert!(timed(store.insert(&key, b"a", TTL)).await.unwrap());
+    assert_eq!(timed(store.take(&key)).await.unwrap().unwrap(), b"a"[..]);
 }
 
 async fn restarts_while_idle(kind: ServerKind) {
@@ -106,7 +107,7 @@ async fn restarts_while_idle(kind: ServerKind) {
     let mut inserts = JoinSet::new();
     for n in 0..50 {
         let store = Arc::clone(&store);
-        inserts.spawn(async move { store.insert(&key, &[n], end()).await.unwrap() });
+        inserts.spawn(async move { store.insert(&key, &[n], TTL).await.unwrap() });
     }
     inserts.join_all().await;
     let used = Instant::now();
@@ -140,7 +141,7 @@ async fn recovers_after_a_network_failure(kind: ServerKind) {
     many(true).await;
     assert!(many(false).await.iter().all(Result::is_err));
     proxy.restore();
-    assert!(timed(store.insert(&key, b"a", end())).await.unwrap());
+    assert!(timed(store.insert(&key, b"a", TTL)).await.unwrap());
     assert!(many(false).await.iter().all(Result::is_ok));
 }
 
@@ -183,7 +184,7 @@ struct Load {
     errors: AtomicUsize,
     over: AtomicBool,
     /// The expected content of the store, according to acknowledged operations.
-    known: Mutex<HashMap<RecordKey, Option<Vec<u8>>>>,
+    known: Mutex<HashMap<RecordKey, Option<Bytes>>>,
 }
 
 impl Load {
@@ -207,29 +208,29 @@ impl Load {
         &self,
         store: &dyn OtenStore,
         key: &RecordKey,
-    ) -> Result<Option<Vec<u8>>, StoreError> {
-        assert!(self.acknowledged(store.insert(key, b"1", end())).await?);
+    ) -> Result<Option<Bytes>, StoreError> {
+        assert!(self.acknowledged(store.insert(key, b"1", TTL)).await?);
         let found = self.acknowledged(store.load(key)).await?.unwrap();
-        assert_eq!(found.value, b"1");
+        assert_eq!(found.value, b"1"[..]);
         let version = Some(found.version);
         assert!(
-            self.acknowledged(store.replace(key, version, b"2", end()))
+            self.acknowledged(store.replace(key, version, b"2", TTL))
                 .await?
         );
         assert!(
             !self
-                .acknowledged(store.replace(key, version, b"3", end()))
+                .acknowledged(store.replace(key, version, b"3", TTL))
                 .await?
         );
-        assert!(self.acknowledged(store.touch(key, end())).await?);
+        assert!(self.acknowledged(store.touch(key, TTL)).await?);
         if key.as_bytes()[0].is_multiple_of(2) {
-            return Ok(Some(b"2".to_vec()));
+            return Ok(Some(Bytes::from_static(b"2")));
         }
-        assert_eq!(self.acknowledged(store.take(key)).await?.unwrap(), b"2");
+        assert_eq!(self.acknowledged(store.take(key)).await?.unwrap(), b"2"[..]);
         assert_eq!(self.acknowledged(store.take(key)).await?, None);
         assert!(
             !self
-                .acknowledged(store.replace(key, None, b"4", end()))
+                .acknowledged(store.replace(key, None, b"4", TTL))
                 .await?
         );
         Ok(None)
@@ -260,8 +261,4 @@ async fn timed<T>(operation: impl Future<Output = T>) -> T {
     let answer = operation.await;
     assert!(start.elapsed() < LIMIT, "it took {:?}", start.elapsed());
     answer
-}
-
-fn end() -> OffsetDateTime {
-    OffsetDateTime::now_utc() + time::Duration::HOUR
 }

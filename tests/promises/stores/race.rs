@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader, Lines, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 use axum_oten::{
@@ -11,7 +12,6 @@ use axum_oten::{
     config::StoreUrl,
     store::{self, OtenStore, RecordKey},
 };
-use time::{Duration, OffsetDateTime};
 
 use super::{
     servers::{ServerKind, shared},
@@ -19,6 +19,8 @@ use super::{
 };
 
 const ROUNDS: usize = 300;
+
+const TTL: Duration = Duration::from_secs(600);
 
 /// The environment variables of a process: the kind and address of the store, and the prefix of the
 /// keys.
@@ -48,9 +50,9 @@ async fn one_of_two_processes_succeeds_on_redis() {
 const RACES: [&str; 5] = ["insert", "take", "replace", "insert_over", "remove_if"];
 
 /// Inserts a record for a race. On a busy machine this can take several attempts.
-async fn prepare(store: &dyn OtenStore, key: &RecordKey, end: OffsetDateTime) {
+async fn prepare(store: &dyn OtenStore, key: &RecordKey, ttl: Duration) {
     for _ in 0..20 {
-        if store.insert(key, b"before", end).await.is_ok() {
+        if store.insert(key, b"before", ttl).await.is_ok() {
             return;
         }
     }
@@ -66,15 +68,15 @@ async fn race(kind: &str, address: &str) {
     }
 
     let store = open(kind, address).await;
-    let (end, past) = (seconds_from_now(600), seconds_from_now(-1));
+    let past = Duration::ZERO;
     for round in 0..ROUNDS {
-        for (race, end) in [
-            ("take", end),
-            ("replace", end),
-            ("remove_if", end),
+        for (race, ttl) in [
+            ("take", TTL),
+            ("replace", TTL),
+            ("remove_if", TTL),
             ("insert_over", past),
         ] {
-            prepare(&*store, &key(race, &keys, round), end).await;
+            prepare(&*store, &key(race, &keys, round), ttl).await;
         }
     }
     for round in 0..ROUNDS {
@@ -106,7 +108,6 @@ async fn racer() {
     let mut wait = || drop(lines.next().unwrap().unwrap());
     let store = open(&kind, &address).await;
     println!("\n{OUTPUT}open");
-    let end = seconds_from_now(600);
     let pid = std::process::id().to_string();
     for round in 0..ROUNDS {
         let key = |race| key(race, &keys, round);
@@ -117,23 +118,23 @@ async fn racer() {
         wait();
         let won = [
             store
-                .insert(&key("insert"), pid.as_bytes(), end)
+                .insert(&key("insert"), pid.as_bytes(), TTL)
                 .await
                 .unwrap(),
             store.take(&key("take")).await.unwrap().is_some(),
             store
-                .replace(&key("replace"), version, b"after", end)
+                .replace(&key("replace"), version, b"after", TTL)
                 .await
                 .unwrap(),
             store
-                .insert(&key("insert_over"), b"after", end)
+                .insert(&key("insert_over"), b"after", TTL)
                 .await
                 .unwrap(),
             store.remove_if(&key("remove_if"), b"before").await.unwrap(),
         ];
         let set = self::key("set", &keys, 0);
         store
-            .add_member(&set, &format!("{pid} {round}"), end)
+            .add_member(&set, &format!("{pid} {round}"), TTL, usize::MAX)
             .await
             .unwrap();
         let won: String = won.iter().map(|won| if *won { '1' } else { '0' }).collect();
@@ -152,10 +153,6 @@ async fn open(kind: &str, address: &str) -> Arc<dyn OtenStore> {
 
 fn key(race: &str, keys: &str, round: usize) -> RecordKey {
     RecordKey::new("race", &format!("{race} {keys} {round}"))
-}
-
-fn seconds_from_now(seconds: i64) -> OffsetDateTime {
-    OffsetDateTime::now_utc() + Duration::seconds(seconds)
 }
 
 /// A process that performs one step at a time.

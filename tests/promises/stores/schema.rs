@@ -62,17 +62,17 @@ async fn a_database_user_without_the_right_to_create_tables_can_use_them() {
     owner.execute(grant.as_str()).await.unwrap();
     let url = url.replace("site@", &format!("{user}@"));
     let store = PostgresStore::connect(&url).await.unwrap();
-    let end = Clock::system().now() + Duration::from_secs(60);
-    assert!(store.insert(&key(), b"a", end).await.unwrap());
+    let ttl = Duration::from_secs(60);
+    assert!(store.insert(&key(), b"a", ttl).await.unwrap());
 }
 
 #[tokio::test]
 async fn the_file_is_private_and_survives_the_store() {
     let dir = TempDir::new();
     let path = dir.path().join("a/b/sessions.db");
-    let (key, end) = (key(), Clock::system().now() + Duration::from_secs(60));
+    let (key, ttl) = (key(), Duration::from_secs(60));
     let store = SqliteStore::open(&path).await.unwrap();
-    assert!(store.insert(&key, b"a", end).await.unwrap());
+    assert!(store.insert(&key, b"a", ttl).await.unwrap());
     let mode = |path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(path.clone()), 0o600);
     assert_eq!(mode(path.with_file_name("sessions.db-wal")), 0o600);
@@ -80,7 +80,7 @@ async fn the_file_is_private_and_survives_the_store() {
     drop(store);
 
     let store = store::open(&StoreUrl::Sqlite(path.clone())).await.unwrap();
-    assert_eq!(store.take(&key).await.unwrap().unwrap(), b"a");
+    assert_eq!(store.take(&key).await.unwrap().unwrap(), b"a"[..]);
 
     // The error for a file that is not a database contains its path.
     let text = dir.path().join("notes.txt");
@@ -99,11 +99,11 @@ async fn expired_records_are_removed() {
     let path = dir.path().join("sessions.db");
     let sqlite = SqliteStore::open(&path).await.unwrap();
     let sqlite = sqlite.with_clock(clock.clone());
-    fill(&sqlite, &clock).await;
+    fill(&sqlite).await;
     let url = new_database().await;
     let postgres = PostgresStore::connect(&url).await.unwrap();
     let postgres = postgres.with_clock(clock.clone());
-    fill(&postgres, &clock).await;
+    fill(&postgres).await;
 
     clock.advance(Duration::from_secs(10));
     assert_eq!(sqlite.remove_expired().await.unwrap(), 1_202);
@@ -133,16 +133,19 @@ async fn expired_records_are_removed() {
 
 /// Inserts more records and members than one statement removes, which expire after ten seconds, and one
 /// of each that expires after twenty.
-async fn fill(store: &impl OtenStore, clock: &Clock) {
+async fn fill(store: &impl OtenStore) {
     let set = key();
-    let (end, later) = (
-        clock.now() + Duration::from_secs(10),
-        clock.now() + Duration::from_secs(20),
-    );
+    let (ttl, later) = (Duration::from_secs(10), Duration::from_secs(20));
     for n in 0..601 {
-        store.insert(&key(), b"a", end).await.unwrap();
-        store.add_member(&set, &n.to_string(), end).await.unwrap();
+        store.insert(&key(), b"a", ttl).await.unwrap();
+        store
+            .add_member(&set, &n.to_string(), ttl, usize::MAX)
+            .await
+            .unwrap();
     }
     store.insert(&key(), b"a", later).await.unwrap();
-    store.add_member(&set, "later", later).await.unwrap();
+    store
+        .add_member(&set, "later", later, usize::MAX)
+        .await
+        .unwrap();
 }

@@ -8,7 +8,6 @@ use axum_oten::{
     Clock, Secret,
     store::{MemoryStore, OtenStore, PostgresStore, RecordKey, RedisStore, SqliteStore},
 };
-use time::{Duration, OffsetDateTime};
 use tokio::task::yield_now;
 use tower_sessions::{
     SessionStore,
@@ -104,11 +103,6 @@ impl StorePair {
         } else {
             &self.other
         })
-    }
-
-    /// Returns the time in `seconds` from now.
-    pub(super) fn after(&self, seconds: i64) -> OffsetDateTime {
-        self.clock.now() + Duration::seconds(seconds)
     }
 }
 
