@@ -116,6 +116,11 @@ pub(crate) fn base64url(bytes: impl AsRef<[u8]>) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
+/// Appends `BASE64URL(bytes)` to a string.
+pub(crate) fn append_base64url(text: &mut String, bytes: impl AsRef<[u8]>) {
+    BASE64_URL_SAFE_NO_PAD.encode_string(bytes, text);
+}
+
 /// The inverse of [`base64url`]. Padding and non-zero trailing bits are rejected.
 pub(crate) fn from_base64url(text: &str) -> Option<Vec<u8>> {
     BASE64_URL_SAFE_NO_PAD.decode(text).ok()

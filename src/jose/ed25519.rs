@@ -1,5 +1,6 @@
 use std::{fmt, sync::Arc};
 
+use aws_lc_rs::signature::Ed25519KeyPair as AwsKeyPair;
 use ed25519_dalek::{
     SigningKey as DalekKey, VerifyingKey as DalekPublicKey,
     pkcs8::{EncodePrivateKey, EncodePublicKey, KeypairBytes, spki::der::pem::LineEnding},
@@ -27,6 +28,8 @@ use crate::secret::{base64url, random_bytes};
 #[derive(Clone)]
 pub struct Ed25519KeyPair {
     key: Arc<DalekKey>,
+    /// The same key for signatures, which aws-lc-rs makes in half of the time.
+    signer: Arc<AwsKeyPair>,
     public: Ed25519PublicKey,
 }
 
@@ -53,9 +56,13 @@ impl Ed25519KeyPair {
     }
 
     fn new(key: DalekKey) -> Self {
+        let public = key.verifying_key();
+        let signer = AwsKeyPair::from_seed_and_public_key(key.as_bytes(), public.as_bytes())
+            .expect("both libraries derive the same public key");
         Self {
-            public: Ed25519PublicKey::new(key.verifying_key()),
             key: Arc::new(key),
+            signer: Arc::new(signer),
+            public: Ed25519PublicKey::new(public),
         }
     }
 
@@ -107,8 +114,8 @@ impl Ed25519KeyPair {
         self.public.to_jwk()
     }
 
-    pub(super) fn dalek(&self) -> &DalekKey {
-        &self.key
+    pub(super) fn signer(&self) -> &AwsKeyPair {
+        &self.signer
     }
 }
 
@@ -218,13 +225,19 @@ impl fmt::Debug for Ed25519PublicKey {
 
 #[cfg(test)]
 mod tests {
+    use ed25519_dalek::Signer;
     use serde_json::json;
 
     use super::*;
     use crate::{
         jose::{Algorithm, CompactJws, Header, SigningKey, Verified},
-        secret::from_base64url,
+        secret::{from_base64url, hex},
     };
+
+    fn unhex(digits: &str) -> Vec<u8> {
+        let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+        (0..digits.len()).step_by(2).map(byte).collect()
+    }
 
     /// RFC 8037 appendix A.1: the private key `d`.
     const RFC8037_D: &str = "nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A";
@@ -250,12 +263,59 @@ mod tests {
         );
     }
 
+    fn signature(pair: Ed25519KeyPair, message: &[u8]) -> Vec<u8> {
+        let signature = SigningKey::from(pair).signature(message).unwrap();
+        from_base64url(&signature).unwrap()
+    }
+
+    /// RFC 8032 section 7.1, tests 1 to 3 and SHA(abc).
+    #[test]
+    fn rfc8032_signatures() {
+        for (seed, message, expected) in [
+            (
+                "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60",
+                "",
+                "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bac\
+                 c61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b",
+            ),
+            (
+                "4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb",
+                "72",
+                "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e\
+                 458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+            ),
+            (
+                "c5aa8df43f9f837bedb7442f31dcb7b166d38535076f094b85ce3a2e0b4458f7",
+                "af82",
+                "6291d657deec24024827e69c3abe01a30ce548a284743a445e3680d7db5ac3ac18ff9b538d16f290\
+                 ae67f760984dc6594a7c15e9716ed28dc027beceea1ec40a",
+            ),
+            (
+                "833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42",
+                "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a8\
+                 36ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+                "dc2a4459e7369633a52b1bf277839a00201009a3efbf3ecb69bea2186c26b58909351fc9ac90b3ec\
+                 fdfbc7c66431e0303dca179c138ac17ad9bef1177331a704",
+            ),
+        ] {
+            let pair = Ed25519KeyPair::new(DalekKey::from_bytes(&unhex(seed).try_into().unwrap()));
+            assert_eq!(hex(&signature(pair, &unhex(message))), expected);
+        }
+    }
+
+    #[test]
+    fn both_libraries_make_the_same_signature() {
+        for length in [0, 1, 64, 127, 128, 1000] {
+            let (pair, message) = (Ed25519KeyPair::generate(), vec![b'x'; length]);
+            let expected = pair.key.sign(&message).to_bytes();
+            assert_eq!(signature(pair, &message), expected, "{length} bytes");
+        }
+    }
+
     #[test]
     fn rfc8037_a4_signature() {
         let message = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc";
-        let signature = SigningKey::from(rfc8037())
-            .sign_bytes(message.as_bytes())
-            .unwrap();
+        let signature = signature(rfc8037(), message.as_bytes());
         assert_eq!(
             base64url(&signature),
             "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg"

@@ -9,7 +9,7 @@ use super::{
     error::JoseError,
     key::{Algorithm, SigningKey, VerifyingKey},
 };
-use crate::secret::{base64url, from_base64url};
+use crate::secret::{append_base64url, base64url, from_base64url};
 
 /// A longer token is rejected unread. Oten's tokens are about 1 KiB long.
 const MAX_TOKEN_BYTES: usize = 16 * 1024;
@@ -36,6 +36,19 @@ impl SigningKey {
     ///
     /// [`JoseError::Claims`] when `claims` cannot be written as JSON.
     pub fn sign(&self, header: &Header, claims: &impl Serialize) -> Result<String, JoseError> {
+        let json = |error: serde_json::Error| JoseError::Claims(error.to_string());
+        let mut token = String::new();
+        let header = self.protected_header(header);
+        self.append_jws(
+            &mut token,
+            &header,
+            &serde_json::to_vec(claims).map_err(json)?,
+        )?;
+        Ok(token)
+    }
+
+    /// Returns the header of signatures by this key, for [`append_jws`](Self::append_jws).
+    pub(crate) fn protected_header(&self, header: &Header) -> String {
         #[derive(Serialize)]
         struct Protected<'a> {
             #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,12 +62,24 @@ impl SigningKey {
             alg: self.algorithm().name(),
             kid: self.key_id(),
         };
-        let json = |error: serde_json::Error| JoseError::Claims(error.to_string());
-        let protected = base64url(serde_json::to_vec(&protected).map_err(json)?);
-        let payload = base64url(serde_json::to_vec(claims).map_err(json)?);
-        let message = format!("{protected}.{payload}");
-        let signature = base64url(self.sign_bytes(message.as_bytes())?);
-        Ok(format!("{message}.{signature}"))
+        base64url(serde_json::to_vec(&protected).expect("strings can be written as JSON"))
+    }
+
+    /// Appends the compact JWS of `claims`, which are JSON, to `text`.
+    pub(crate) fn append_jws(
+        &self,
+        text: &mut String,
+        protected_header: &str,
+        claims: &[u8],
+    ) -> Result<(), JoseError> {
+        let start = text.len();
+        text.push_str(protected_header);
+        text.push('.');
+        append_base64url(text, claims);
+        let signature = self.signature(&text.as_bytes()[start..])?;
+        text.push('.');
+        text.push_str(&signature);
+        Ok(())
     }
 }
 

@@ -1,21 +1,15 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
-use ed25519_dalek::Signer;
-use jsonwebtoken::{
-    DecodingKey, EncodingKey,
-    crypto::{CryptoProvider, aws_lc},
-    signature,
+use aws_lc_rs::{
+    hmac,
+    signature::{ED25519, ParsedPublicKey},
 };
 
 use super::{
     ed25519::{Ed25519KeyPair, Ed25519PublicKey},
     error::JoseError,
 };
-use crate::secret::Secret;
-
-/// Named instead of installed as the default: jsonwebtoken's default panics if another crate of the
-/// app enables its second backend.
-const PROVIDER: &CryptoProvider = &aws_lc::DEFAULT_PROVIDER;
+use crate::secret::{Secret, base64url};
 
 /// The supported signature algorithms. The list is closed, and `none` is not on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,7 +48,7 @@ pub struct SigningKey(Signing);
 
 #[derive(Clone)]
 enum Signing {
-    Hs256(EncodingKey),
+    Hs256(Arc<hmac::Key>),
     EdDsa(Ed25519KeyPair),
 }
 
@@ -62,9 +56,7 @@ impl SigningKey {
     /// Returns the `HS256` key of a client secret: its UTF-8 bytes.
     #[must_use]
     pub fn hs256(secret: &Secret) -> Self {
-        Self(Signing::Hs256(EncodingKey::from_secret(
-            secret.expose().as_bytes(),
-        )))
+        Self(Signing::Hs256(hmac_key(secret.expose().as_bytes())))
     }
 
     pub(super) fn algorithm(&self) -> Algorithm {
@@ -82,19 +74,21 @@ impl SigningKey {
         }
     }
 
-    pub(super) fn sign_bytes(&self, message: &[u8]) -> Result<Vec<u8>, JoseError> {
-        let unusable = |_| JoseError::Key("HS256 signing failed");
+    /// Returns the signature of `message` in base64url.
+    pub(super) fn signature(&self, message: &[u8]) -> Result<String, JoseError> {
         match &self.0 {
-            Signing::Hs256(key) => {
-                let alg = jsonwebtoken::Algorithm::HS256;
-                let signer = (PROVIDER.signer_factory)(&alg, key)
-                    .map_err(|_| unusable(signature::Error::new()))?;
-                signature::Signer::try_sign(&*signer, message).map_err(unusable)
+            Signing::Hs256(key) => Ok(base64url(hmac::sign(key, message))),
+            Signing::EdDsa(pair) => {
+                let signature = pair.signer().try_sign(message);
+                let failed = |_| JoseError::Key("Ed25519 signing failed");
+                signature.map(base64url).map_err(failed)
             }
-            // jsonwebtoken would parse the key pair again for every signature.
-            Signing::EdDsa(pair) => Ok(pair.dalek().sign(message).to_bytes().to_vec()),
         }
     }
+}
+
+fn hmac_key(secret: &[u8]) -> Arc<hmac::Key> {
+    Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret))
 }
 
 impl From<Ed25519KeyPair> for SigningKey {
@@ -114,19 +108,19 @@ impl fmt::Debug for SigningKey {
 
 /// A key that verifies signatures of exactly one algorithm.
 #[derive(Clone)]
-pub struct VerifyingKey {
-    algorithm: Algorithm,
-    key: DecodingKey,
+pub struct VerifyingKey(Verifying);
+
+#[derive(Clone)]
+enum Verifying {
+    Hs256(Arc<hmac::Key>),
+    EdDsa(Arc<ParsedPublicKey>),
 }
 
 impl VerifyingKey {
     /// Returns the `HS256` key of a client secret: its UTF-8 bytes.
     #[must_use]
     pub fn hs256(secret: &Secret) -> Self {
-        Self {
-            algorithm: Algorithm::Hs256,
-            key: DecodingKey::from_secret(secret.expose().as_bytes()),
-        }
+        Self(Verifying::Hs256(hmac_key(secret.expose().as_bytes())))
     }
 
     /// Returns the key of an Ed25519 public key, the `x` of RFC 8037 section 2.
@@ -136,39 +130,37 @@ impl VerifyingKey {
     /// [`JoseError::Key`] when the bytes are not a point on the curve, or one of the few weak points
     /// for which signatures can be forged.
     pub fn ed25519(x: &[u8; 32]) -> Result<Self, JoseError> {
-        let key = ed25519_dalek::VerifyingKey::from_bytes(x)
-            .map_err(|_| JoseError::Key("it is not an Ed25519 public key"))?;
+        const UNUSABLE: JoseError = JoseError::Key("it is not an Ed25519 public key");
+        let key = ed25519_dalek::VerifyingKey::from_bytes(x).map_err(|_| UNUSABLE)?;
         if key.is_weak() {
             return Err(JoseError::Key("it is a weak Ed25519 public key"));
         }
-        Ok(Self {
-            algorithm: Algorithm::EdDsa,
-            key: DecodingKey::from_ed_der(x),
-        })
+        let key = ParsedPublicKey::new(&ED25519, x).map_err(|_| UNUSABLE)?;
+        Ok(Self(Verifying::EdDsa(Arc::new(key))))
     }
 
     /// The algorithm of this key.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
-        self.algorithm
+        match self.0 {
+            Verifying::Hs256(_) => Algorithm::Hs256,
+            Verifying::EdDsa(_) => Algorithm::EdDsa,
+        }
     }
 
     pub(super) fn verify_bytes(&self, message: &[u8], signature: &[u8]) -> Result<(), JoseError> {
-        let alg = match self.algorithm {
-            Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
-            Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
+        let verified = match &self.0 {
+            Verifying::Hs256(key) => hmac::verify(key, message, signature),
+            Verifying::EdDsa(key) => key.verify_sig(message, signature),
         };
-        let verifier =
-            (PROVIDER.verifier_factory)(&alg, &self.key).map_err(|_| JoseError::KeyMismatch)?;
-        signature::Verifier::verify(&*verifier, message, &signature.to_vec())
-            .map_err(|_| JoseError::BadSignature)
+        verified.map_err(|_| JoseError::BadSignature)
     }
 }
 
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifyingKey")
-            .field("algorithm", &self.algorithm)
+            .field("algorithm", &self.algorithm())
             .finish_non_exhaustive()
     }
 }
@@ -195,9 +187,6 @@ impl Ed25519KeyPair {
 impl VerifyingKey {
     /// Returns an `HS256` key of any bytes, for test vectors whose key is not text.
     pub(super) fn hs256_bytes(secret: &[u8]) -> Self {
-        Self {
-            algorithm: Algorithm::Hs256,
-            key: DecodingKey::from_secret(secret),
-        }
+        Self(Verifying::Hs256(hmac_key(secret)))
     }
 }
