@@ -2,8 +2,9 @@
 //!
 //! A *sealed record* is encrypted and authenticated with AES-256-GCM-SIV (RFC 8452). It consists of
 //! a version byte, the ID of the key, a nonce, the ciphertext and its tag. The associated data covers
-//! the version, the ID of the key, and the kind, key and client of the record. A sealed record
-//! therefore opens only as the same record, for the same client and with the same key.
+//! the version, the ID of the key, and the record's key in the store, which is a hash over the issuer,
+//! the client, the kind and the ID of the record. A sealed record therefore opens only as the same
+//! record, for the same client and with the same key.
 //!
 //! Every record gets a random nonce of 96 bits, because processes do not share a counter. With
 //! AES-GCM or ChaCha20-Poly1305, a repeated nonce reveals the difference of two plaintexts and allows
@@ -12,24 +13,29 @@
 //! equal, so keys need not be rotated after a number of records. XChaCha20-Poly1305 would also work,
 //! but aws-lc-rs does not provide it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, mem, sync::Arc};
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::{Engine, prelude::BASE64_STANDARD};
+use bytes::{Buf, Bytes, BytesMut};
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 #[cfg(feature = "check")]
 use crate::secret::constant_time_eq;
 use crate::secret::hex;
 
-const VERSION: u8 = 1;
+/// Changes with the format of sealed records or of their content, so that records of other builds do
+/// not open.
+const VERSION: u8 = 2;
 const KEY_BYTES: usize = 32;
 /// Long enough to distinguish an operator's keys. Keys with the same ID are tried one by one.
 const KEY_ID_BYTES: usize = 4;
 /// The version and the ID of the key.
 const HEADER_BYTES: usize = 1 + KEY_ID_BYTES;
 const TAG_BYTES: usize = 16;
+/// The header and the key of the record.
+const ASSOCIATED_BYTES: usize = HEADER_BYTES + 32;
 
 type KeyId = [u8; KEY_ID_BYTES];
 
@@ -75,7 +81,6 @@ impl fmt::Debug for SealingKey {
 pub(crate) struct Sealer {
     first: Key,
     others: Arc<[Key]>,
-    client_id: Arc<str>,
 }
 
 /// A key that is ready for use.
@@ -85,13 +90,6 @@ struct Key {
     cipher: Arc<RandomizedNonceKey>,
 }
 
-/// The record that a sealed value is bound to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct AssociatedData<'a> {
-    pub(crate) kind: &'a str,
-    pub(crate) key: &'a [u8],
-}
-
 /// Error returned when a sealed record cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum OpenError {
@@ -99,22 +97,22 @@ pub(crate) enum OpenError {
     NotSealed,
     #[error("the record is sealed with a key that is not configured")]
     UnknownKey,
-    #[error("the record was modified, or belongs to another key or client")]
+    #[error("the record was modified, or belongs to another key of the store")]
     Tampered,
 }
 
 impl Sealer {
-    /// Creates a sealer for the records of a client. Returns `None` if there are no keys.
-    pub(crate) fn new(keys: &[SealingKey], client_id: &str) -> Option<Self> {
+    /// Creates a sealer. Returns `None` if there are no keys.
+    pub(crate) fn new(keys: &[SealingKey]) -> Option<Self> {
         let (first, others) = keys.split_first()?;
         Some(Self {
             first: Key::new(first),
             others: others.iter().map(Key::new).collect(),
-            client_id: client_id.into(),
         })
     }
 
-    pub(crate) fn seal(&self, data: AssociatedData<'_>, plain: &[u8]) -> Vec<u8> {
+    /// Seals the record with this key in the store.
+    pub(crate) fn seal(&self, record: &[u8; 32], plain: &[u8]) -> Vec<u8> {
         let key = &self.first;
         let start = HEADER_BYTES + NONCE_LEN;
         // Sized in advance, because a buffer that grows leaves copies of the plaintext in memory.
@@ -123,34 +121,32 @@ impl Sealer {
         sealed.extend(key.id);
         sealed.extend([0; NONCE_LEN]);
         sealed.extend(plain);
-        let data = self.encode(&sealed[..HEADER_BYTES], data);
         let (nonce, tag) = key
             .cipher
-            .seal_in_place_separate_tag(Aad::from(data), &mut sealed[start..])
+            .seal_in_place_separate_tag(associated_data(key.id, record), &mut sealed[start..])
             .expect("the operating system must provide random bytes");
         sealed[HEADER_BYTES..start].copy_from_slice(nonce.as_ref());
         sealed.extend(tag.as_ref());
         sealed
     }
 
-    /// Opens a record that was sealed with any of the keys and the same associated data.
-    pub(crate) fn open(
-        &self,
-        data: AssociatedData<'_>,
-        sealed: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-        let (header, rest) = sealed
-            .split_at_checked(HEADER_BYTES)
-            .filter(|(header, _)| header[0] == VERSION)
-            .ok_or(OpenError::NotSealed)?;
-        let (nonce, ciphertext) = rest
-            .split_at_checked(NONCE_LEN)
-            .filter(|(_, ciphertext)| ciphertext.len() >= TAG_BYTES)
-            .ok_or(OpenError::NotSealed)?;
-        let data = self.encode(header, data);
+    /// Opens what was sealed with any of the keys as the record with this key in the store. Decrypts
+    /// in place unless the buffer is shared.
+    pub(crate) fn open(&self, record: &[u8; 32], mut sealed: Bytes) -> Result<Bytes, OpenError> {
+        if sealed.len() < HEADER_BYTES + NONCE_LEN + TAG_BYTES || sealed[0] != VERSION {
+            return Err(OpenError::NotSealed);
+        }
+        let mut id = KeyId::default();
+        id.copy_from_slice(&sealed[1..HEADER_BYTES]);
         let mut error = OpenError::UnknownKey;
-        for key in self.keys().filter(|key| key.id == header[1..]) {
-            match key.open(nonce, &data, ciphertext) {
+        let mut keys = self.keys().filter(|key| key.id == id).peekable();
+        while let Some(key) = keys.next() {
+            // A failed attempt overwrites the buffer, which the next key needs.
+            let buffer = match keys.peek() {
+                Some(_) => BytesMut::from(&sealed[..]),
+                None => mem::take(&mut sealed).into(),
+            };
+            match key.open(record, buffer) {
                 Some(plain) => return Ok(plain),
                 None => error = OpenError::Tampered,
             }
@@ -161,18 +157,24 @@ impl Sealer {
     fn keys(&self) -> impl Iterator<Item = &Key> {
         std::iter::once(&self.first).chain(self.others.iter())
     }
+}
 
-    /// Encodes the associated data. A length before each part makes the encoding unambiguous.
-    fn encode(&self, header: &[u8], data: AssociatedData<'_>) -> Vec<u8> {
-        let parts = [
-            header,
-            data.kind.as_bytes(),
-            data.key,
-            self.client_id.as_bytes(),
-        ];
-        let with_length = |part: &[u8]| [&part.len().to_be_bytes()[..], part].concat();
-        parts.into_iter().flat_map(with_length).collect()
-    }
+fn associated_data(id: KeyId, record: &[u8; 32]) -> Aad<[u8; ASSOCIATED_BYTES]> {
+    let mut data = [VERSION; ASSOCIATED_BYTES];
+    data[1..HEADER_BYTES].copy_from_slice(&id);
+    data[HEADER_BYTES..].copy_from_slice(record);
+    Aad::from(data)
+}
+
+/// Wipes a plaintext from memory, unless its buffer is still shared.
+pub(crate) fn wipe(plain: Bytes) {
+    drop(wiped(plain));
+}
+
+fn wiped(plain: Bytes) -> Option<BytesMut> {
+    let mut buffer = plain.try_into_mut().ok()?;
+    buffer.zeroize();
+    Some(buffer)
 }
 
 impl Key {
@@ -185,16 +187,18 @@ impl Key {
         }
     }
 
-    fn open(&self, nonce: &[u8], data: &[u8], ciphertext: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-        let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
-        let mut plain = Zeroizing::new(ciphertext.to_vec());
+    fn open(&self, record: &[u8; 32], mut buffer: BytesMut) -> Option<Bytes> {
+        buffer.advance(HEADER_BYTES);
+        let nonce = Nonce::try_assume_unique_for_key(&buffer[..NONCE_LEN]).ok()?;
+        buffer.advance(NONCE_LEN);
+        let data = associated_data(self.id, record);
         let length = self
             .cipher
-            .open_in_place(nonce, Aad::from(data), &mut plain)
+            .open_in_place(nonce, data, &mut buffer)
             .ok()?
             .len();
-        plain.truncate(length);
-        Some(plain)
+        buffer.truncate(length);
+        Some(buffer.freeze())
     }
 }
 
@@ -212,10 +216,7 @@ mod tests {
     use super::*;
     use crate::secret::random_bytes;
 
-    const DATA: AssociatedData<'_> = AssociatedData {
-        kind: "tokens",
-        key: b"the hash of an id",
-    };
+    const RECORD: &[u8; 32] = b"the key of a record in the store";
     const PLAIN: &[u8] = b"an access token";
 
     fn key() -> SealingKey {
@@ -223,26 +224,26 @@ mod tests {
     }
 
     fn with_keys(keys: &[SealingKey]) -> Sealer {
-        Sealer::new(keys, "my-site").unwrap()
+        Sealer::new(keys).unwrap()
     }
 
     #[test]
     fn l7_a_sealed_record_is_unreadable_and_opens() {
         let sealer = with_keys(&[key()]);
         for plain in [PLAIN, b""] {
-            let record = sealer.seal(DATA, plain);
-            assert_eq!(*sealer.open(DATA, &record).unwrap(), plain);
-            assert_eq!(record.len(), plain.len() + 33);
+            let value = sealer.seal(RECORD, plain);
+            assert_eq!(value.len(), plain.len() + 33);
+            assert_eq!(sealer.open(RECORD, value.into()).unwrap(), plain);
         }
-        let record = sealer.seal(DATA, PLAIN);
+        let value = sealer.seal(RECORD, PLAIN);
         assert!(
-            !record
+            !value
                 .windows(8)
                 .any(|part| PLAIN.windows(8).any(|plain| plain == part))
         );
         assert_ne!(
-            record,
-            sealer.seal(DATA, PLAIN),
+            value,
+            sealer.seal(RECORD, PLAIN),
             "each record has its own nonce"
         );
     }
@@ -250,17 +251,17 @@ mod tests {
     #[test]
     fn l7_every_flipped_bit_is_detected() {
         let sealer = with_keys(&[key(), key()]);
-        let record = sealer.seal(DATA, PLAIN);
-        for at in 0..record.len() {
+        let value = sealer.seal(RECORD, PLAIN);
+        for at in 0..value.len() {
             for bit in 0..8 {
-                let mut changed = record.clone();
+                let mut changed = value.clone();
                 changed[at] ^= 1 << bit;
                 let expected = match at {
                     0 => OpenError::NotSealed,
                     1..HEADER_BYTES => OpenError::UnknownKey,
                     _ => OpenError::Tampered,
                 };
-                let error = sealer.open(DATA, &changed).unwrap_err();
+                let error = sealer.open(RECORD, changed.into()).unwrap_err();
                 assert_eq!(error, expected, "byte {at}, bit {bit}");
             }
         }
@@ -269,51 +270,79 @@ mod tests {
     #[test]
     fn l7_every_other_length_is_detected() {
         let sealer = with_keys(&[key()]);
-        let record = sealer.seal(DATA, PLAIN);
-        for length in 0..record.len() {
-            assert!(sealer.open(DATA, &record[..length]).is_err(), "{length}");
+        let value = Bytes::from(sealer.seal(RECORD, PLAIN));
+        for length in 0..value.len() {
+            let opened = sealer.open(RECORD, value.slice(..length));
+            assert!(opened.is_err(), "{length}");
         }
-        let longer = [record, vec![0]].concat();
-        assert_eq!(sealer.open(DATA, &longer), Err(OpenError::Tampered));
+        let longer = [&value[..], &[0]].concat();
+        let opened = sealer.open(RECORD, longer.into());
+        assert_eq!(opened, Err(OpenError::Tampered));
     }
 
     #[test]
-    fn l7_a_record_opens_only_for_its_kind_key_and_client() {
-        let keys = [key()];
-        let client = |id| Sealer::new(&keys, id).unwrap();
-        let record = client("my-site").seal(DATA, PLAIN);
-        for (client_id, kind, key) in [
-            ("my-site", "login_attempt", DATA.key),
-            ("my-site", DATA.kind, &b"the hash of another id"[..]),
-            ("your-site", DATA.kind, DATA.key),
-            // The same bytes, split at another position.
-            ("my-site", "token", b"sthe hash of an id"),
-            ("dmy-site", DATA.kind, b"the hash of an i"),
-        ] {
-            let opened = client(client_id).open(AssociatedData { kind, key }, &record);
-            assert_eq!(opened, Err(OpenError::Tampered), "{client_id} {kind}");
+    fn l7_a_record_opens_only_under_its_key_in_the_store() {
+        let sealer = with_keys(&[key()]);
+        let value = Bytes::from(sealer.seal(RECORD, PLAIN));
+        for byte in 0..RECORD.len() {
+            let mut other = *RECORD;
+            other[byte] ^= 1;
+            let opened = sealer.open(&other, value.clone());
+            assert_eq!(opened, Err(OpenError::Tampered), "byte {byte}");
         }
+        assert_eq!(sealer.open(RECORD, value).unwrap(), PLAIN);
+    }
+
+    #[test]
+    fn l7_a_record_of_an_older_build_does_not_open() {
+        let sealer = with_keys(&[key()]);
+        let mut value = sealer.seal(RECORD, PLAIN);
+        value[0] = 1;
+        let opened = sealer.open(RECORD, value.into());
+        assert_eq!(opened, Err(OpenError::NotSealed));
     }
 
     #[test]
     fn l7_keys_can_be_rotated() {
         let (old, new) = (key(), key());
-        let before = with_keys(std::slice::from_ref(&old)).seal(DATA, PLAIN);
+        let before = Bytes::from(with_keys(std::slice::from_ref(&old)).seal(RECORD, PLAIN));
         let during = with_keys(&[new.clone(), old.clone()]);
-        assert_eq!(*during.open(DATA, &before).unwrap(), PLAIN);
+        assert_eq!(during.open(RECORD, before.clone()).unwrap(), PLAIN);
         // The new key seals, so the old one can be removed later.
-        let record = during.seal(DATA, PLAIN);
+        let value = during.seal(RECORD, PLAIN);
         let after = with_keys(&[new]);
-        assert_eq!(*after.open(DATA, &record).unwrap(), PLAIN);
-        assert_eq!(after.open(DATA, &before), Err(OpenError::UnknownKey));
+        assert_eq!(after.open(RECORD, value.into()).unwrap(), PLAIN);
+        assert_eq!(after.open(RECORD, before), Err(OpenError::UnknownKey));
     }
 
     #[test]
     fn l7_keys_with_the_same_id_are_all_tried() {
         let (mut a, b) = (key(), key());
         a.id = b.id;
-        let record = with_keys(std::slice::from_ref(&b)).seal(DATA, PLAIN);
-        assert_eq!(*with_keys(&[a, b]).open(DATA, &record).unwrap(), PLAIN);
+        let value = with_keys(std::slice::from_ref(&b)).seal(RECORD, PLAIN);
+        let both = with_keys(&[a, b]);
+        assert_eq!(both.open(RECORD, value.into()).unwrap(), PLAIN);
+    }
+
+    #[test]
+    fn a_record_is_opened_in_place_unless_its_buffer_is_shared() {
+        let sealer = with_keys(&[key()]);
+        let value = Bytes::from(sealer.seal(RECORD, PLAIN));
+        let start = |bytes: &Bytes| bytes.as_ptr().addr();
+        let copy = sealer.open(RECORD, value.clone()).unwrap();
+        assert!(!(start(&value)..start(&value) + value.len()).contains(&start(&copy)));
+        let buffer = start(&value);
+        let plain = sealer.open(RECORD, value).unwrap();
+        assert_eq!(start(&plain), buffer + HEADER_BYTES + NONCE_LEN);
+        assert_eq!((&plain[..], &copy[..]), (PLAIN, PLAIN));
+    }
+
+    #[test]
+    fn b2_only_an_unshared_plaintext_is_wiped() {
+        let plain = Bytes::from(PLAIN.to_vec());
+        wipe(plain.clone());
+        assert_eq!(plain, PLAIN);
+        assert_eq!(wiped(plain).unwrap(), [0; PLAIN.len()][..]);
     }
 
     #[test]
@@ -324,13 +353,14 @@ mod tests {
             b"{}",
             b"{\"access_token\":\"0123456789\",\"scope\":null}",
         ] {
-            assert_eq!(sealer.open(DATA, plain), Err(OpenError::NotSealed));
+            let opened = sealer.open(RECORD, Bytes::from_static(plain));
+            assert_eq!(opened, Err(OpenError::NotSealed));
         }
     }
 
     #[test]
     fn l7_a_sealer_needs_a_key() {
-        assert!(Sealer::new(&[], "my-site").is_none());
+        assert!(Sealer::new(&[]).is_none());
     }
 
     #[test]

@@ -35,7 +35,6 @@ pub(super) struct StoreCheck {
     url: Option<StoreUrl>,
     keys: Vec<SealingKey>,
     has_invalid_key: bool,
-    client_id: String,
     clock: Clock,
 }
 
@@ -51,7 +50,6 @@ impl StoreCheck {
             store,
             keys: settings.session_keys.clone(),
             has_invalid_key: problems.any(|problem| problem.key() == "session_key"),
-            client_id: settings.client_id.clone().unwrap_or_default(),
             clock: clock.clone(),
         }
     }
@@ -76,7 +74,7 @@ impl StoreCheck {
                 return [&STORE, &SEALING].map(|check| check.skipped(SEE_CONFIGURATION));
             }
         };
-        let sealer = Sealer::new(&self.keys, &self.client_id);
+        let sealer = Sealer::new(&self.keys);
         let records = Records::new(Arc::clone(&store), self.clock.clone()).with_sealer(sealer);
         let is_external = store.is_external();
         match records.probe().await {

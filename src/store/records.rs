@@ -10,7 +10,7 @@ use crate::{
     audit::{AuditTrail, EventKind, TARGET},
     clock::Clock,
     metric::{self, StoreFailure},
-    seal::{AssociatedData, Sealer},
+    seal::{Sealer, wipe},
     secret::Secret,
 };
 
@@ -200,7 +200,7 @@ impl Records {
         };
         let ttl = time::Duration::try_from(record.ttl).unwrap_or(time::Duration::MAX);
         let expires_at = self.0.clock.now().saturating_add(ttl);
-        Ok(self.decode(id, &record.value).map(|value| LoadedRecord {
+        Ok(self.decode(id, record.value).map(|value| LoadedRecord {
             value,
             version: record.version,
             expires_at,
@@ -233,7 +233,7 @@ impl Records {
         id: &RecordId,
     ) -> Result<Option<T>, StoreError> {
         let taken = bounded(self.0.store.take(&id.key)).await?;
-        Ok(taken.and_then(|value| self.decode(id, &value)))
+        Ok(taken.and_then(|value| self.decode(id, value)))
     }
 
     /// Removes a record if it exists.
@@ -309,19 +309,23 @@ impl Records {
     fn encode(&self, id: &RecordId, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
         let plain = serde_json::to_vec(value).map_err(StoreError::backend)?;
         Ok(match self.sealer(id.kind) {
-            Some(sealer) => sealer.seal(associated_data(id), &Zeroizing::new(plain)),
+            Some(sealer) => sealer.seal(id.key.as_bytes(), &Zeroizing::new(plain)),
             None => plain,
         })
     }
 
     /// Returns `None` for a record that cannot be opened or parsed: another version of this crate
     /// wrote it, or it was tampered with.
-    fn decode<T: DeserializeOwned>(&self, id: &RecordId, value: &[u8]) -> Option<T> {
+    fn decode<T: DeserializeOwned>(&self, id: &RecordId, value: Bytes) -> Option<T> {
         let Some(sealer) = self.sealer(id.kind) else {
-            return parse(id.kind, value);
+            return parse(id.kind, &value);
         };
-        match sealer.open(associated_data(id), value) {
-            Ok(plain) => parse(id.kind, &plain),
+        match sealer.open(id.key.as_bytes(), value) {
+            Ok(plain) => {
+                let parsed = parse(id.kind, &plain);
+                wipe(plain);
+                parsed
+            }
             Err(cause) => {
                 let event = self.0.trail.event(EventKind::UnsealedRecord);
                 let event = event
@@ -340,13 +344,6 @@ impl Records {
 
     fn sealer(&self, kind: RecordKind) -> Option<&Sealer> {
         self.0.sealer.as_ref().filter(|_| kind.is_sealed())
-    }
-}
-
-fn associated_data(id: &RecordId) -> AssociatedData<'_> {
-    AssociatedData {
-        kind: id.key.kind(),
-        key: id.key.as_bytes(),
     }
 }
 

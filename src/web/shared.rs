@@ -118,7 +118,7 @@ impl Shared {
         }
         // Records of an in-process store are as safe as the key itself.
         let sealer = if store.is_external() {
-            let sealer = Sealer::new(config.session_keys(), config.client().id());
+            let sealer = Sealer::new(config.session_keys());
             Some(sealer.ok_or(SetupError::NoSessionKey)?)
         } else {
             None
