@@ -68,7 +68,7 @@ impl Clock {
     /// section 2).
     #[must_use]
     pub fn unix_now(&self) -> i64 {
-        self.now().unix_timestamp()
+        self.unix_millis().div_euclid(1_000)
     }
 
     /// The current time in milliseconds since the Unix epoch, the precision of the stores.

@@ -1,9 +1,10 @@
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::OnceLock};
 
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 
 use super::{Reason, TARGET};
+use crate::secret::{hex, random_bytes};
 
 /// An audit event: what happened, when, to which user, and why.
 ///
@@ -125,13 +126,9 @@ impl Event {
         }
     }
 
-    pub(crate) fn with_correlation_id(mut self, correlation_id: &str) -> Self {
-        self.correlation_id = Some(correlation_id.to_owned());
-        self
-    }
-
-    pub(crate) fn with_client_address(mut self, client_address: Option<IpAddr>) -> Self {
-        self.client_address = client_address;
+    pub(crate) fn with_origin(mut self, origin: &EventOrigin) -> Self {
+        self.correlation_id = Some(origin.correlation_id().to_owned());
+        self.client_address = origin.client_address;
         self
     }
 
@@ -188,6 +185,38 @@ impl Event {
             Level::Info => at!(info),
             Level::Warn => at!(warn),
             Level::Error => at!(error),
+        }
+    }
+}
+
+/// The request that events belong to.
+#[derive(Debug, Default)]
+pub(crate) struct EventOrigin {
+    correlation_id: OnceLock<String>,
+    client_address: Option<IpAddr>,
+}
+
+impl EventOrigin {
+    pub(crate) fn new(client_address: Option<IpAddr>) -> Self {
+        Self {
+            correlation_id: OnceLock::new(),
+            client_address,
+        }
+    }
+
+    /// Returns the ID that ties an error page to its events.
+    pub(crate) fn correlation_id(&self) -> &str {
+        let id = || hex(random_bytes::<8>().as_ref());
+        self.correlation_id.get_or_init(id)
+    }
+}
+
+/// A clone has the same correlation ID.
+impl Clone for EventOrigin {
+    fn clone(&self) -> Self {
+        Self {
+            correlation_id: self.correlation_id().to_owned().into(),
+            client_address: self.client_address,
         }
     }
 }

@@ -78,7 +78,7 @@ pub use self::{
     trail::AuditLog,
 };
 
-pub(crate) use self::trail::AuditTrail;
+pub(crate) use self::{event::EventOrigin, trail::AuditTrail};
 
 /// The `tracing` target of all events, for filters such as `RUST_LOG=info,axum_oten=debug`.
 pub const TARGET: &str = "axum_oten";

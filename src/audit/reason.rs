@@ -167,6 +167,9 @@ reasons! {
     TokenResponse = "token_response",
         "The token endpoint returned an invalid token response.",
         "Check which server answers at the token endpoint; often it is a proxy.";
+    SignedOutMeanwhile = "signed_out_meanwhile",
+        "The provider sent a logout token for the user during the sign-in.",
+        "No action needed: the user signs in again.";
     IdTokenMissing = "id_token_missing",
         "The token response has no ID token.",
         "Report it to the provider.";

@@ -411,6 +411,22 @@ impl ConfigBuilder {
         self.text(&keys::SESSION_LIFETIME, format_duration(lifetime))
     }
 
+    /// Sets the time without a request after which the session of a guest expires, from a minute to
+    /// 365 days. Defaults to 2 hours.
+    ///
+    /// A guest has a session only if the app stores data in it. In whole seconds;
+    /// [`build`](Self::build) rejects fractions.
+    pub fn guest_session_idle(self, idle: Duration) -> Self {
+        self.text(&keys::GUEST_SESSION_IDLE, format_duration(idle))
+    }
+
+    /// Sets the number of sessions that a user can have, 1 to 1000. Defaults to 100.
+    ///
+    /// A sign-in beyond it ends the user's session that would expire first.
+    pub fn sessions_per_user(self, sessions: u32) -> Self {
+        self.text(&keys::SESSIONS_PER_USER, sessions.to_string())
+    }
+
     /// Sets the session store for [`store::open`](crate::store::open). Defaults to
     /// [`StoreUrl::Memory`], which signs every user out when the process ends.
     ///
@@ -464,6 +480,14 @@ impl ConfigBuilder {
     /// Two apps on one host need different names, because browsers send cookies to every port.
     pub fn cookie_name(self, name: impl Into<String>) -> Self {
         self.text(&keys::COOKIE_NAME, name)
+    }
+
+    /// Sets whether the session cookie remains when the browser is closed. Defaults to `true`.
+    ///
+    /// With `false`, the cookie has no `Max-Age`. Browsers that restore the last windows keep such a
+    /// cookie as well.
+    pub fn persistent_cookie(self, persistent: bool) -> Self {
+        self.text(&keys::PERSISTENT_COOKIE, persistent.to_string())
     }
 
     /// Sets whether logs identify users by their subject instead of a keyed hash of it. Defaults to

@@ -288,6 +288,10 @@ keys! {
         "The time without a request after which a session expires.";
     SESSION_LIFETIME: "session_lifetime", Seconds, "7d",
         "The maximum lifetime of a session.";
+    GUEST_SESSION_IDLE: "guest_session_idle", Seconds, "2h",
+        "The time without a request after which the session of a guest expires.";
+    SESSIONS_PER_USER: "sessions_per_user", Count, "100",
+        "The number of sessions that a user can have; one more ends the oldest.";
     SESSION_STORE: "session_store", Secret, "memory:",
         "The session store: `memory:`, which is lost when the process ends, `sqlite:PATH`, \
          `redis://…`, `rediss://…` or `postgres://…`.";
@@ -301,6 +305,8 @@ keys! {
         "How long signed-in users keep access while Oten cannot refresh their tokens.";
     COOKIE_NAME: "cookie_name", Text, "oten",
         "The start of the session cookie's name.";
+    PERSISTENT_COOKIE: "persistent_cookie", Flag, "true",
+        "Whether the session cookie remains when the browser is closed.";
     LOG_SUBJECTS: "log_subjects", Flag, "false",
         "Whether logs identify users by their subject instead of a keyed hash of it.";
     TRUSTED_PROXIES: "trusted_proxies", List, "",

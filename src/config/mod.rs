@@ -235,6 +235,18 @@ impl Config {
         self.session.lifetime
     }
 
+    /// The time without a request after which the session of a guest expires.
+    #[must_use]
+    pub fn guest_session_idle(&self) -> Duration {
+        self.session.guest_idle
+    }
+
+    /// The number of sessions that a user can have, 1 to 1000.
+    #[must_use]
+    pub fn sessions_per_user(&self) -> u32 {
+        self.session.per_user
+    }
+
     /// The session store.
     #[must_use]
     pub fn session_store(&self) -> &StoreUrl {
@@ -265,6 +277,12 @@ impl Config {
     #[must_use]
     pub fn cookie_name(&self) -> &str {
         &self.session.cookie_name
+    }
+
+    /// Whether the session cookie remains when the browser is closed.
+    #[must_use]
+    pub fn persistent_cookie(&self) -> bool {
+        self.session.persistent_cookie
     }
 
     /// Whether logs identify users by their subject instead of a keyed hash of it.

@@ -52,11 +52,14 @@ pub(super) struct SignInSettings {
 pub(super) struct SessionSettings {
     pub(super) idle: Duration,
     pub(super) lifetime: Duration,
+    pub(super) guest_idle: Duration,
+    pub(super) per_user: u32,
     pub(super) store: StoreUrl,
     pub(super) keys: Vec<SealingKey>,
     pub(super) refresh: RefreshPolicy,
     pub(super) refresh_grace: Duration,
     pub(super) cookie_name: String,
+    pub(super) persistent_cookie: bool,
 }
 
 /// The addresses of the program and of the proxies in front of it.

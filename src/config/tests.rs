@@ -140,6 +140,9 @@ const INVALID: &[(&str, &[&str])] = &[
     ),
     ("session_idle", &["59", "8d", "366d", "h"]),
     ("session_lifetime", &["59s", "366d", "1w"]),
+    ("guest_session_idle", &["59s", "366d", "1w"]),
+    ("sessions_per_user", &["0", "1001", "-1"]),
+    ("persistent_cookie", &["yes", "1", "True"]),
     (
         "session_store",
         &[
@@ -370,6 +373,12 @@ fn a_minimal_configuration_has_the_documented_defaults() {
         config.session_lifetime(),
         Duration::from_secs(7 * 24 * 60 * 60)
     );
+    assert_eq!(
+        config.guest_session_idle(),
+        Duration::from_secs(2 * 60 * 60)
+    );
+    assert_eq!(config.sessions_per_user(), 100);
+    assert!(config.persistent_cookie());
     assert_eq!(config.session_store(), &StoreUrl::Memory);
     assert!(config.session_keys().is_empty());
     assert_eq!(config.refresh(), RefreshPolicy::Always);
@@ -433,6 +442,9 @@ fn every_valid_value_is_accepted() {
         ("request_object_lifetime", &["10", "5m"]),
         ("session_idle", &["60", "7d"]),
         ("session_lifetime", &["365d", "12h"]),
+        ("guest_session_idle", &["60", "365d"]),
+        ("sessions_per_user", &["1", "1000"]),
+        ("persistent_cookie", &["true", "false"]),
         ("session_key", &KEYS),
         ("refresh", &["always", "on-demand"]),
         ("refresh_grace", &["0", "1h"]),
@@ -1628,6 +1640,8 @@ fn the_builder_and_the_environment_create_equal_configurations() {
         ("request_object_lifetime", "60"),
         ("session_idle", "30m"),
         ("session_lifetime", "1d"),
+        ("guest_session_idle", "5m"),
+        ("sessions_per_user", "7"),
         ("session_store", "memory:"),
         ("session_key", KEYS[0]),
         ("refresh", "on-demand"),
@@ -1639,6 +1653,7 @@ fn the_builder_and_the_environment_create_equal_configurations() {
         ("ca_file", ca.path()),
         ("proxy", "direct"),
         ("cookie_name", "site"),
+        ("persistent_cookie", "false"),
         ("log_subjects", "true"),
         ("trusted_proxies", "10.0.0.0/8 ::1"),
         ("listen", "127.0.0.1:0"),
@@ -1662,6 +1677,8 @@ fn the_builder_and_the_environment_create_equal_configurations() {
         .request_object_lifetime(Duration::from_secs(60))
         .session_idle(Duration::from_secs(1_800))
         .session_lifetime(Duration::from_secs(86_400))
+        .guest_session_idle(Duration::from_secs(300))
+        .sessions_per_user(7)
         .session_store(StoreUrl::Memory)
         .session_key(KEYS[0])
         .refresh(RefreshPolicy::OnDemand)
@@ -1673,6 +1690,7 @@ fn the_builder_and_the_environment_create_equal_configurations() {
         .ca_file(ca.path())
         .proxy(Proxy::Direct)
         .cookie_name("site")
+        .persistent_cookie(false)
         .log_subjects(true)
         .trusted_proxies(["10.0.0.0/8", "::1"])
         .listen("127.0.0.1:0".parse().unwrap())

@@ -84,10 +84,9 @@ impl LoginAttempts {
     /// Stores a new attempt and returns its ID.
     pub(crate) async fn open(&self, attempt: LoginAttempt) -> Result<Secret, StoreError> {
         let id = Secret::random();
-        let expires_at = self.0.clock().now() + ATTEMPT_LIFETIME;
         let record = Record::Open(attempt);
         self.0
-            .insert_new(&record_id(&self.0, &id), &record, expires_at)
+            .insert_new(&record_id(&self.0, &id), &record, ATTEMPT_LIFETIME)
             .await?;
         Ok(id)
     }
@@ -112,10 +111,9 @@ impl LoginAttempts {
         let used = Record::Used {
             return_to: return_to.clone(),
         };
-        let expires_at = self.0.clock().now() + ATTEMPT_LIFETIME;
         let is_first = self
             .0
-            .replace(&id, Some(version), &used, expires_at)
+            .replace(&id, Some(version), &used, ATTEMPT_LIFETIME)
             .await?;
         Ok(if is_first {
             AttemptState::Taken(Box::new(attempt))

@@ -2,25 +2,36 @@
 //! finds these sessions.
 //!
 //! A session is in the set of its user and, if the provider sends a `sid`, in the set of its session at
-//! the provider. Members are addresses of records, so the sets contain no cookie values.
+//! the provider. Members are hashes of session IDs, so the sets contain no cookie values.
+//!
+//! A session enters its sets before its record is written. A logout token is noted before its set is
+//! read, and a sign-in looks for such notes after it has written its record. So either the logout finds
+//! the session in the set, or the sign-in finds the note and ends the session itself. A session whose
+//! ID changes enters its sets under the new ID before it leaves them under the previous one, and the
+//! previous record points to the new one.
 
-use std::collections::BTreeSet;
+use std::time::Duration;
 
 use time::OffsetDateTime;
-use tower_sessions::session::Id;
 
 use super::{
     Sessions, User,
-    sessions::{SessionData, run_to_completion},
+    record::SessionData,
+    sessions::{SignInStart, run_to_completion},
 };
 use crate::{
     audit::TARGET,
     error::with_causes,
+    secret::random_bytes,
     store::{RecordId, RecordKind, StoreError},
 };
 
-/// The number of searches for sessions that are created while the sessions of their user end.
-const SEARCHES: usize = 10;
+/// How long a logout token is noted: longer than any sign-in takes after the provider authenticated the
+/// user and sent the code.
+const NOTE_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// Added to the time that a sign-in took, because stores round times.
+const ROUNDING: Duration = Duration::from_secs(1);
 
 /// The sessions that a logout token names: those of a user, of a session at the provider, or of both.
 /// At least one of `sub` and `sid` is set.
@@ -50,129 +61,80 @@ impl Sessions {
     }
 
     async fn end_matching_now(&self, target: &LogoutTarget) -> Result<EndedSessions, StoreError> {
-        let sets = self.sets(target.sub.as_deref(), target.sid.as_deref());
+        let LogoutTarget { sub, sid } = target;
         let mut ended = EndedSessions::default();
-        let mut seen = BTreeSet::new();
-        // Repeated until no new session appears: a session whose ID was cycled meanwhile was added to
-        // the sets before its previous record was removed.
-        for _ in 0..SEARCHES {
-            let mut members = self.common_members(&sets).await?;
-            members.retain(|member| seen.insert(member.clone()));
-            if members.is_empty() {
-                break;
-            }
-            for member in members {
-                if let Some(user) = self.end_member(&sets, &member).await? {
-                    ended.count += 1;
-                    ended.user = Some(user);
-                }
+        let (note, set) = match (sub, sid) {
+            (_, Some(sid)) => (self.logged_out_sid(sid), self.sessions_of_sid(sid)),
+            (Some(sub), None) => (self.logged_out_sub(sub), self.sessions_of_sub(sub)),
+            (None, None) => return Ok(ended),
+        };
+        self.records.put(&note, &(), NOTE_LIFETIME).await?;
+        let epoch = u128::from_be_bytes(*random_bytes());
+        self.records
+            .put(&self.logout_epoch_id(), &epoch, NOTE_LIFETIME)
+            .await?;
+        for member in self.records.members(&set, RecordKind::Session).await? {
+            if let Some(session) = self.end_now(&member, sub.as_deref()).await? {
+                ended.count += 1;
+                ended.user = session.user;
             }
         }
         Ok(ended)
     }
 
-    /// A session that is being created has no record yet. Removing it from the sets makes the sign-in
-    /// end it; if the sign-in has passed that check, the second attempt finds the record.
-    async fn end_member(
+    /// Returns a value that differs from an earlier one if a logout token arrived in between.
+    pub(super) async fn logout_epoch(&self) -> Result<Option<u128>, StoreError> {
+        let loaded = self.records.load(&self.logout_epoch_id()).await?;
+        Ok(loaded.map(|loaded| loaded.value))
+    }
+
+    /// Returns whether a logout token for this user arrived after the sign-in started, or one for this
+    /// session at the provider, which cannot be used again.
+    pub(super) async fn is_logged_out_since(
         &self,
-        sets: &[RecordId],
-        member: &str,
-    ) -> Result<Option<User>, StoreError> {
-        let mut taken = self.take_member(member).await?;
-        for set in sets {
-            self.records.remove_member(set, member).await?;
+        start: &SignInStart,
+        user: &User,
+    ) -> Result<bool, StoreError> {
+        if let Some(sid) = user.sid()
+            && self.note_age(&self.logged_out_sid(sid)).await?.is_some()
+        {
+            return Ok(true);
         }
-        if taken.is_none() {
-            taken = self.take_member(member).await?;
+        if self.logout_epoch().await? == start.logout_epoch {
+            return Ok(false);
         }
-        let Some(SessionData {
-            user: Some(user),
-            tokens,
-            ..
-        }) = taken
-        else {
-            return Ok(None);
-        };
-        if let Some(tokens) = tokens {
-            self.take_tokens(&tokens).await;
-        }
-        let mut others = self.sets_of(&user);
-        others.retain(|set| !sets.contains(set));
-        self.remove_from_sets(&others, member).await;
-        Ok(Some(user))
+        let elapsed = self.records.clock().now() - start.at;
+        let elapsed = Duration::try_from(elapsed).unwrap_or_default();
+        let age = self.note_age(&self.logged_out_sub(user.subject())).await?;
+        Ok(age.is_some_and(|age| age <= elapsed + ROUNDING))
     }
 
-    async fn take_member(&self, member: &str) -> Result<Option<SessionData>, StoreError> {
-        match RecordId::from_address(RecordKind::Session, member) {
-            Some(id) => self.take(&id).await,
-            None => Ok(None),
-        }
+    async fn note_age(&self, note: &RecordId) -> Result<Option<Duration>, StoreError> {
+        let note = self.records.load::<()>(note).await?;
+        Ok(note.map(|note| NOTE_LIFETIME.saturating_sub(note.ttl)))
     }
 
-    /// Returns the members that all sets contain.
-    ///
-    /// The sets are read one after the other, and again if the first set changed meanwhile. Otherwise
-    /// a session whose ID is cycled in between could be missing.
-    async fn common_members(&self, sets: &[RecordId]) -> Result<BTreeSet<String>, StoreError> {
-        let Some((first, others)) = sets.split_first() else {
-            return Ok(BTreeSet::new());
-        };
-        let mut before = self.members(first).await?;
-        if others.is_empty() {
-            return Ok(before);
-        }
-        let mut common = BTreeSet::new();
-        for _ in 0..SEARCHES {
-            common.clone_from(&before);
-            for set in others {
-                let members = self.members(set).await?;
-                common.retain(|member| members.contains(member));
-            }
-            let now = self.members(first).await?;
-            if now == before {
-                break;
-            }
-            before = now;
-        }
-        Ok(common)
-    }
-
-    /// Adds a session to its sets. It is called before the session is inserted, so every session in
-    /// the store is in its sets.
+    /// Adds a session to its sets, before it is inserted. Returns the sessions to end so that the user
+    /// has at most `limit`.
     pub(super) async fn add_to_index(
         &self,
-        id: Id,
-        user: &User,
-        created_at: OffsetDateTime,
-    ) -> Result<(), StoreError> {
-        let member = self.record_id(id).address();
-        let expires_at = self.lifetimes.absolute_expiry(created_at);
-        for set in self.sets_of(user) {
-            self.records.add_member(&set, &member, expires_at).await?;
+        id: &RecordId,
+        data: &SessionData,
+        limit: usize,
+    ) -> Result<Vec<RecordId>, StoreError> {
+        let mut evicted = Vec::new();
+        let now = self.records.clock().unix_now();
+        let ttl = self.lifetimes.rest(data, now);
+        for set in data.user.iter().flat_map(|user| self.sets_of(user)) {
+            evicted.extend(self.records.add_member(&set, id, ttl, limit).await?);
         }
-        Ok(())
+        Ok(evicted)
     }
 
-    /// Returns whether a session is still in all of its sets.
-    pub(super) async fn is_indexed(&self, id: Id, user: &User) -> Result<bool, StoreError> {
-        let member = self.record_id(id).address();
-        for set in self.sets_of(user) {
-            if !self.members(&set).await?.contains(&member) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Removes an ended session from its sets. A member that cannot be removed expires.
-    pub(super) async fn remove_from_index(&self, id: Id, user: &User) {
-        let member = self.record_id(id).address();
-        self.remove_from_sets(&self.sets_of(user), &member).await;
-    }
-
-    async fn remove_from_sets(&self, sets: &[RecordId], member: &str) {
-        for set in sets {
-            if let Err(error) = self.records.remove_member(set, member).await {
+    /// Removes a session from its sets. A member that cannot be removed expires.
+    pub(super) async fn remove_from_index(&self, id: &RecordId, data: &SessionData) {
+        for set in data.user.iter().flat_map(|user| self.sets_of(user)) {
+            if let Err(error) = self.records.remove_member(&set, id).await {
                 tracing::warn!(
                     target: TARGET,
                     error = with_causes(&error),
@@ -183,31 +145,37 @@ impl Sessions {
         }
     }
 
-    async fn members(&self, set: &RecordId) -> Result<BTreeSet<String>, StoreError> {
-        let members = self.records.members(set).await?;
-        Ok(members.into_iter().collect())
-    }
-
-    fn sets_of(&self, user: &User) -> Vec<RecordId> {
-        let sid = user.claim("sid").and_then(serde_json::Value::as_str);
-        self.sets(Some(user.subject()), sid)
-    }
-
-    /// Returns the sets of a user and of a session at the provider.
-    fn sets(&self, sub: Option<&str>, sid: Option<&str>) -> Vec<RecordId> {
-        let sub = sub.map(|sub| (RecordKind::SessionsOfSub, sub));
-        let sid = sid.map(|sid| (RecordKind::SessionsOfSid, sid));
-        [sub, sid]
+    pub(super) fn sets_of(&self, user: &User) -> impl Iterator<Item = RecordId> {
+        let sid = user.sid().map(|sid| self.sessions_of_sid(sid));
+        [self.sessions_of_sub(user.subject())]
             .into_iter()
-            .flatten()
-            .map(|(kind, name)| self.records.id(kind, name))
-            .collect()
+            .chain(sid)
+    }
+
+    fn sessions_of_sub(&self, sub: &str) -> RecordId {
+        self.records.id(RecordKind::SessionsOfSub, sub)
+    }
+
+    fn sessions_of_sid(&self, sid: &str) -> RecordId {
+        self.records.id(RecordKind::SessionsOfSid, sid)
+    }
+
+    fn logged_out_sub(&self, sub: &str) -> RecordId {
+        self.records.id(RecordKind::LoggedOutSub, sub)
+    }
+
+    fn logged_out_sid(&self, sid: &str) -> RecordId {
+        self.records.id(RecordKind::LoggedOutSid, sid)
+    }
+
+    fn logout_epoch_id(&self) -> RecordId {
+        self.records.id(RecordKind::LogoutEpoch, "")
     }
 
     /// Returns whether a logout token was used.
     pub(crate) async fn is_logout_token_used(&self, jti: &str) -> Result<bool, StoreError> {
         let id = self.logout_token_id(jti);
-        Ok(self.records.load::<u8>(&id).await?.is_some())
+        Ok(self.records.load::<()>(&id).await?.is_some())
     }
 
     /// Marks a logout token as used until it expires. Returns `false` if it was used before.
@@ -216,8 +184,11 @@ impl Sessions {
         jti: &str,
         expires_at: OffsetDateTime,
     ) -> Result<bool, StoreError> {
-        let id = self.logout_token_id(jti);
-        self.records.insert_raw(&id, b"1", expires_at).await
+        let ttl = expires_at - self.records.clock().now();
+        let ttl = Duration::try_from(ttl).unwrap_or_default();
+        self.records
+            .insert(&self.logout_token_id(jti), &(), ttl)
+            .await
     }
 
     fn logout_token_id(&self, jti: &str) -> RecordId {

@@ -2,10 +2,15 @@
 
 mod attempt;
 mod back_channel;
+#[cfg(test)]
+mod interleavings;
+mod record;
 mod refresh;
 mod request_session;
 mod return_to;
 mod sessions;
+#[cfg(test)]
+mod testing;
 mod tokens;
 mod user;
 
@@ -17,6 +22,6 @@ pub(crate) use self::{
     refresh::{LEASE_LIFETIME, RefreshOutcome, TokenRefresher},
     request_session::{CookieChange, RequestSession, SignedIn},
     return_to::ReturnTo,
-    sessions::{Identity, Lifetimes, Sessions},
+    sessions::{EndedSession, Identity, Lifetimes, Sessions},
     tokens::{Revoker, Tokens},
 };

@@ -1,160 +1,247 @@
-use std::{collections::HashMap, time::Duration};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use bytes::Bytes;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
-use tower_sessions::session::Id;
+use tower_sessions::{Expiry, session::Id};
 
-use super::{Revoker, Tokens, User};
+use super::{
+    Revoker, Tokens, User,
+    record::{Family, Moved, SessionData, SessionRecord},
+    user::UserData,
+};
 use crate::{
-    audit::TARGET,
+    audit::{EventKind, EventOrigin, TARGET},
     error::with_causes,
-    secret::{Secret, exposed},
-    store::{LoadedRecord, RecordId, RecordKind, Records, StoreError},
+    store::{RecordId, RecordKind, Records, StoreError},
 };
 
-/// The key of [`SessionData`] in a session record. All other keys belong to the app.
-pub(super) const DATA_KEY: &str = "axum_oten";
+/// The groups of records that the memory store bounds apart from the sessions of users.
+const GUESTS: &str = "guest_session";
+const MOVED: &str = "moved_session";
 
-/// A session record: the app's data, and [`SessionData`] under [`DATA_KEY`].
-pub(super) type SessionRecord = HashMap<String, Value>;
+/// How long the record of a previous ID points to the next one: longer than a response takes to reach
+/// the browser, or an operation to follow the pointer.
+const MOVED_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
-/// The part of a session record that belongs to this crate.
-///
-/// The user of a session ID never changes, because a sign-in creates a new session.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct SessionData {
-    #[serde(with = "time::serde::timestamp")]
-    pub(super) created_at: OffsetDateTime,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) user: Option<User>,
-    /// The tokens have a record of their own, because every request that changes the session replaces
-    /// the whole session record.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) tokens: Option<TokensId>,
-    /// The time from which a token refresh is due. A slow request may write back an outdated time,
-    /// which the next refresh corrects.
-    #[serde(default, with = "time::serde::timestamp::option")]
-    pub(super) refresh_due_at: Option<OffsetDateTime>,
-}
-
-/// The ID of a [`Tokens`] record.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(super) struct TokensId(#[serde(with = "exposed")] pub(super) Secret);
-
-impl SessionData {
-    /// Creates the data of a guest's session.
-    pub(super) fn new(created_at: OffsetDateTime) -> Self {
-        Self {
-            created_at,
-            user: None,
-            tokens: None,
-            refresh_due_at: None,
-        }
-    }
-
-    /// Removes the data from a session record.
-    pub(super) fn take_from(record: &mut SessionRecord) -> Option<Self> {
-        serde_json::from_value(record.remove(DATA_KEY)?).ok()
-    }
-
-    /// Writes the data to a session record.
-    pub(super) fn put_into(&self, record: &mut SessionRecord) -> Result<(), StoreError> {
-        let data = serde_json::to_value(self).map_err(StoreError::backend)?;
-        record.insert(DATA_KEY.to_owned(), data);
-        Ok(())
-    }
-}
+/// The number of times that a session may change while another request looks for it or changes it.
+const MAX_ATTEMPTS: usize = 1_000;
 
 /// The user that a verified ID token identifies.
 #[derive(Debug)]
 pub(crate) struct Identity {
     pub(crate) issuer: String,
     pub(crate) subject: String,
+    pub(crate) sid: Option<String>,
     pub(crate) claims: Map<String, Value>,
     pub(crate) auth_time: Option<i64>,
+    /// The latest time at which the session may expire, in seconds since the Unix epoch.
+    pub(crate) session_expiry: Option<i64>,
 }
 
-/// The sessions in the store.
+/// The sessions in the store. Clones share their state.
+///
+/// A session is one record under the hash of its ID. When the ID changes, the record of the previous
+/// ID becomes a pointer to the next one in one atomic step, so an operation that ends a session either
+/// precedes the change or follows the pointer.
 #[derive(Clone, Debug)]
-pub(crate) struct Sessions {
+pub(crate) struct Sessions(Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
     pub(super) records: Records,
     pub(super) lifetimes: Lifetimes,
+    /// The maximum number of sessions of a user.
+    pub(super) max_per_user: usize,
+    pub(super) revoker: Revoker,
+}
+
+impl Deref for Sessions {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+/// A session in the store.
+#[derive(Clone, Debug)]
+pub(super) struct StoredSession {
+    pub(super) id: RecordId,
+    pub(super) data: Arc<SessionData>,
+    /// The version that was read. `None` if this process has written the session since.
+    pub(super) version: Option<u64>,
+    pub(super) ttl: Duration,
+}
+
+/// What a session ID leads to.
+pub(super) enum Found {
+    Session(StoredSession),
+    Moved(RecordId),
+}
+
+/// What the app changes in a session.
+#[derive(Debug)]
+pub(super) struct AppChanges {
+    /// The app's data: a JSON object, or nothing.
+    pub(super) data: Bytes,
+    pub(super) expiry: Option<Expiry>,
+}
+
+impl AppChanges {
+    fn apply(&self, data: &SessionData) -> SessionData {
+        let mut changed = SessionData {
+            app_data: self.data.clone(),
+            ..data.clone()
+        };
+        match self.expiry {
+            Some(Expiry::OnInactivity(idle)) => {
+                changed.idle = Some(idle.try_into().unwrap_or_default());
+            }
+            Some(Expiry::AtDateTime(at)) => {
+                changed.ends_at = changed.ends_at.min(at.unix_timestamp()).max(0);
+            }
+            // The cookie ends with the browser.
+            Some(Expiry::OnSessionEnd) | None => {}
+        }
+        changed
+    }
+}
+
+/// A session that was removed, with its tokens.
+#[derive(Debug)]
+pub(crate) struct EndedSession {
+    pub(super) user: Option<User>,
+    pub(crate) tokens: Option<Tokens>,
+}
+
+/// The state of the store when a sign-in starts.
+#[derive(Debug)]
+pub(crate) struct SignInStart {
+    pub(super) at: OffsetDateTime,
+    pub(super) logout_epoch: Option<u128>,
 }
 
 impl Sessions {
-    pub(crate) fn new(records: Records, lifetimes: Lifetimes) -> Self {
-        Self { records, lifetimes }
+    pub(crate) fn new(
+        records: Records,
+        lifetimes: Lifetimes,
+        max_per_user: usize,
+        revoker: Revoker,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            records,
+            lifetimes,
+            max_per_user,
+            revoker,
+        }))
+    }
+
+    /// Starts a sign-in. Call it before the code exchange, so that a logout token that arrives during
+    /// the exchange ends the new session.
+    pub(crate) async fn start_sign_in(&self) -> Result<SignInStart, StoreError> {
+        Ok(SignInStart {
+            at: self.records.clock().now(),
+            logout_epoch: self.logout_epoch().await?,
+        })
     }
 
     /// Creates a session for a user and ends the previous session of the browser.
     ///
-    /// The app's data is kept if the previous session belongs to a guest or the same user. Completes
-    /// even if the caller is cancelled.
+    /// The app's data is kept if the previous session belongs to a guest or the same user. Returns
+    /// `None` if the provider has signed the user out since `start`. Completes even if the caller is
+    /// cancelled.
     pub(crate) async fn sign_in(
         &self,
+        start: SignInStart,
         previous: Option<Id>,
         identity: Identity,
         tokens: Tokens,
-    ) -> Result<(Id, User), StoreError> {
+        origin: EventOrigin,
+    ) -> Result<Option<(Id, User)>, StoreError> {
         let this = self.clone();
-        run_to_completion(async move { this.sign_in_now(previous, identity, &tokens).await }).await
+        run_to_completion(async move {
+            let previous = previous.map(|id| this.record_id(id));
+            this.sign_in_now(&start, previous, identity, &tokens, &origin)
+                .await
+        })
+        .await
     }
 
     async fn sign_in_now(
         &self,
-        previous: Option<Id>,
+        start: &SignInStart,
+        previous: Option<RecordId>,
         identity: Identity,
         tokens: &Tokens,
-    ) -> Result<(Id, User), StoreError> {
-        let now = self.records.clock().now();
-        let user = User {
+        origin: &EventOrigin,
+    ) -> Result<Option<(Id, User)>, StoreError> {
+        let now = self.records.clock().unix_now();
+        let absolute = self.lifetimes.absolute_expiry(now);
+        let ends_at = identity
+            .session_expiry
+            .map_or(absolute, |expiry| expiry.clamp(0, absolute));
+        let user = User::new(UserData {
             issuer: identity.issuer,
             subject: identity.subject,
-            claims: identity.claims,
+            sid: identity.sid,
             auth_time: identity.auth_time,
             signed_in_at: now,
-            session_ends_at: self.lifetimes.absolute_expiry(now),
-        };
-        let mut record = match previous {
-            Some(id) => self.app_data_for(&user, id).await?,
-            None => SessionRecord::new(),
+            session_ends_at: ends_at,
+            claims: identity.claims.into(),
+        });
+        let data = SessionData {
+            family: Family::random(),
+            created_at: now,
+            ends_at,
+            idle: None,
+            refresh_due_at: tokens.refresh_due_at().map(OffsetDateTime::unix_timestamp),
+            refreshes: 0,
+            app_data: self.app_data_for(&user, previous).await?,
+            user: Some(user.clone()),
         };
         let id = Id::default();
-        self.add_to_index(id, &user, now).await?;
-        let tokens_id = tokens.insert(&self.records, user.session_ends_at).await?;
-        let data = SessionData {
-            created_at: now,
-            user: Some(user.clone()),
-            tokens: Some(TokensId(tokens_id)),
-            refresh_due_at: tokens.refresh_due_at(),
-        };
-        data.put_into(&mut record)?;
-        self.insert(id, &record, now).await?;
-        if !self.is_indexed(id, &user).await? {
-            // A back-channel logout of this user arrived meanwhile.
-            self.end_now(id).await?;
+        let record = self.record_id(id);
+        let evicted = self.add_to_index(&record, &data, self.max_per_user).await?;
+        let lifetime = self.lifetimes.rest(&data, now);
+        tokens.insert(&self.records, data.family, lifetime).await?;
+        self.insert(record, data).await?;
+        if self.is_logged_out_since(start, &user).await? {
+            self.end_now(&record, None).await?;
+            return Ok(None);
         }
-        if let Some(previous) = previous {
-            self.end_now(previous).await?;
+        if let Some(previous) = previous
+            && let Some(ended) = self.end_now(&previous, None).await?
+            && ended
+                .user
+                .as_ref()
+                .is_some_and(|before| !before.is_same_person(&user))
+        {
+            self.record_sign_out(&ended, origin);
         }
-        Ok((id, user))
+        for record in evicted {
+            if let Some(ended) = self.end_now(&record, None).await? {
+                self.record_sign_out(&ended, origin);
+            }
+        }
+        Ok(Some((id, user)))
     }
 
     /// Returns the app's data of a session, unless the session belongs to another user.
-    async fn app_data_for(&self, user: &User, id: Id) -> Result<SessionRecord, StoreError> {
-        let Some(LoadedRecord { mut value, .. }) = self.load(id).await? else {
-            return Ok(SessionRecord::new());
+    async fn app_data_for(
+        &self,
+        user: &User,
+        previous: Option<RecordId>,
+    ) -> Result<Bytes, StoreError> {
+        let loaded = match previous {
+            Some(id) => self.find(id).await?,
+            None => None,
         };
-        let is_of_another = SessionData::take_from(&mut value)
-            .and_then(|data| data.user)
-            .is_some_and(|previous| !previous.is_same_person(user));
-        Ok(if is_of_another {
-            SessionRecord::new()
-        } else {
-            value
-        })
+        let data = loaded.map(|loaded| loaded.data).filter(|data| {
+            let previous = data.user.as_ref();
+            previous.is_none_or(|previous| previous.is_same_person(user))
+        });
+        Ok(data.map(|data| data.app_data.clone()).unwrap_or_default())
     }
 
     /// Ends sessions that their user signs out of, revokes their tokens and returns them. Completes
@@ -162,126 +249,290 @@ impl Sessions {
     pub(crate) async fn sign_out(
         &self,
         ids: Vec<Id>,
-        revoker: &Revoker,
-        correlation_id: &str,
-    ) -> Result<Vec<Tokens>, StoreError> {
-        let (this, revoker) = (self.clone(), revoker.clone());
-        let correlation_id = correlation_id.to_owned();
+        origin: EventOrigin,
+    ) -> Result<Vec<EndedSession>, StoreError> {
+        let this = self.clone();
         run_to_completion(async move {
-            let mut ended = Vec::new();
+            let mut all = Vec::new();
             for id in ids {
-                if let Some(tokens) = this.end_now(id).await? {
-                    revoker.revoke(&tokens, &correlation_id);
-                    ended.push(tokens);
+                if let Some(ended) = this.end_now(&this.record_id(id), None).await? {
+                    this.record_sign_out(&ended, &origin);
+                    all.push(ended);
                 }
             }
-            Ok(ended)
+            Ok(all)
         })
         .await
     }
 
-    /// Ends a session that the provider ended. Completes even if the caller is cancelled.
-    pub(super) async fn end(&self, id: Id) -> Result<(), StoreError> {
+    /// Creates the session of a guest.
+    pub(super) async fn create(
+        &self,
+        changes: &AppChanges,
+    ) -> Result<(Id, StoredSession), StoreError> {
+        let now = self.records.clock().unix_now();
+        let data = changes.apply(&SessionData {
+            family: Family::random(),
+            created_at: now,
+            ends_at: self.lifetimes.absolute_expiry(now),
+            idle: None,
+            user: None,
+            refresh_due_at: None,
+            refreshes: 0,
+            app_data: Bytes::new(),
+        });
+        let id = Id::default();
+        let stored = self.insert(self.record_id(id), data).await?;
+        Ok((id, stored))
+    }
+
+    /// Applies the app's changes to a session, or to the one that it has moved to. Returns `None` if
+    /// the session has ended: it is not restored.
+    pub(super) async fn save(
+        &self,
+        session: StoredSession,
+        changes: &AppChanges,
+    ) -> Result<Option<StoredSession>, StoreError> {
+        let mut current = Some(session);
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(session) = current else {
+                return Ok(None);
+            };
+            if let Some(version) = session.version {
+                let data = changes.apply(&session.data);
+                let ttl = self.ttl(&data);
+                let replaced = self.records.replace(&session.id, Some(version), &data, ttl);
+                if replaced.await? {
+                    return Ok(Some(StoredSession {
+                        data: Arc::new(data),
+                        version: None,
+                        ttl,
+                        ..session
+                    }));
+                }
+            }
+            // This crate's part of the data comes from the latest version.
+            current = self.find(session.id).await?;
+        }
+        Err(changes_too_often())
+    }
+
+    /// Gives a session a new ID and applies the app's changes. Returns `None` if the session has ended
+    /// or another request has changed its ID. Completes even if the caller is cancelled.
+    pub(super) async fn change_id(
+        &self,
+        session: StoredSession,
+        changes: AppChanges,
+    ) -> Result<Option<(Id, StoredSession)>, StoreError> {
         let this = self.clone();
-        run_to_completion(async move { this.end_now(id).await.map(drop) }).await
+        run_to_completion(async move { this.change_id_now(session, &changes).await }).await
     }
 
-    async fn end_now(&self, id: Id) -> Result<Option<Tokens>, StoreError> {
-        match self.take(&self.record_id(id)).await? {
-            Some(data) => Ok(self.clean_up(id, &data).await),
-            None => Ok(None),
+    async fn change_id_now(
+        &self,
+        mut current: StoredSession,
+        changes: &AppChanges,
+    ) -> Result<Option<(Id, StoredSession)>, StoreError> {
+        let id = Id::default();
+        let data = changes.apply(&current.data);
+        let record = self.record_id(id);
+        self.add_to_index(&record, &data, usize::MAX).await?;
+        let mut new = self.insert(record, data).await?;
+        for _ in 0..MAX_ATTEMPTS {
+            if let Some(version) = current.version {
+                let (previous, moved) = (current.id.in_group(MOVED), Moved(new.id));
+                let ttl = current.ttl.min(MOVED_LIFETIME);
+                let replaced = self.records.replace(&previous, Some(version), &moved, ttl);
+                if replaced.await? {
+                    self.remove_from_index(&current.id, &new.data).await;
+                    return Ok(Some((id, new)));
+                }
+            }
+            let Some(latest) = self.load(current.id).await? else {
+                self.records.remove(&new.id).await?;
+                self.remove_from_index(&new.id, &new.data).await;
+                return Ok(None);
+            };
+            // This crate's part of the data comes from the latest version.
+            new.data = Arc::new(changes.apply(&latest.data));
+            current = latest;
+            self.records
+                .replace(&new.id, None, &*new.data, new.ttl)
+                .await?;
         }
+        Err(changes_too_often())
     }
 
-    /// Removes the tokens and index entries of a session that was removed, and returns the tokens.
-    pub(super) async fn clean_up(&self, id: Id, data: &SessionData) -> Option<Tokens> {
-        let tokens = match &data.tokens {
-            Some(tokens) => self.take_tokens(tokens).await,
-            None => None,
-        };
-        if let Some(user) = &data.user {
-            self.remove_from_index(id, user).await;
+    /// Ends a session that the provider ended. Completes even if the caller is cancelled.
+    pub(super) async fn end(&self, id: RecordId) -> Result<(), StoreError> {
+        let this = self.clone();
+        run_to_completion(async move { this.end_now(&id, None).await.map(drop) }).await
+    }
+
+    /// Removes a session, or the one that it has moved to, with its tokens and index entries. Spares
+    /// the session of a user with another subject than `only`.
+    pub(super) async fn end_now(
+        &self,
+        id: &RecordId,
+        only: Option<&str>,
+    ) -> Result<Option<EndedSession>, StoreError> {
+        let mut id = *id;
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(found) = self.find(id).await? else {
+                return Ok(None);
+            };
+            let subject = found.data.user.as_ref().map(User::subject);
+            if only.is_some_and(|only| subject != Some(only)) {
+                return Ok(None);
+            }
+            id = match self
+                .records
+                .take_with(&found.id, SessionRecord::parse)
+                .await?
+            {
+                None => return Ok(None),
+                Some(SessionRecord::Session(data)) => {
+                    return Ok(Some(self.clean_up(&found.id, data).await));
+                }
+                Some(SessionRecord::Moved(next)) => next,
+            };
         }
-        tokens
+        Err(changes_too_often())
     }
 
-    /// Removes a session and returns the part of this crate.
-    pub(super) async fn take(&self, id: &RecordId) -> Result<Option<SessionData>, StoreError> {
-        let taken: Option<SessionRecord> = self.records.take(id).await?;
-        Ok(taken.and_then(|mut record| SessionData::take_from(&mut record)))
+    /// Loads the session of an ID, but not one that has moved.
+    pub(super) async fn load(&self, id: RecordId) -> Result<Option<StoredSession>, StoreError> {
+        Ok(match self.read(id).await? {
+            Some(Found::Session(session)) => Some(session),
+            Some(Found::Moved(_)) | None => None,
+        })
     }
 
-    /// Removes the tokens of a session that was removed. Tokens that cannot be removed expire.
-    pub(super) async fn take_tokens(&self, TokensId(id): &TokensId) -> Option<Tokens> {
-        let taken = Tokens::take(&self.records, id).await;
-        taken.unwrap_or_else(|error| {
+    /// Loads a session, or the one that it has moved to.
+    pub(super) async fn find(&self, id: RecordId) -> Result<Option<StoredSession>, StoreError> {
+        let mut id = id;
+        for _ in 0..MAX_ATTEMPTS {
+            id = match self.read(id).await? {
+                None => return Ok(None),
+                Some(Found::Session(session)) => return Ok(Some(session)),
+                Some(Found::Moved(next)) => next,
+            };
+        }
+        Err(changes_too_often())
+    }
+
+    pub(super) async fn read(&self, id: RecordId) -> Result<Option<Found>, StoreError> {
+        let loaded = self.records.load_with(&id, SessionRecord::parse).await?;
+        Ok(loaded.map(|loaded| match loaded.value {
+            SessionRecord::Moved(next) => Found::Moved(next),
+            SessionRecord::Session(data) => Found::Session(StoredSession {
+                id: in_group_of(id, &data),
+                data: Arc::new(data),
+                version: Some(loaded.version),
+                ttl: loaded.ttl,
+            }),
+        }))
+    }
+
+    /// Removes the tokens and index entries of a session that was removed.
+    async fn clean_up(&self, id: &RecordId, data: SessionData) -> EndedSession {
+        // Tokens that cannot be removed expire.
+        let tokens = Tokens::take(&self.records, data.family).await;
+        let tokens = tokens.unwrap_or_else(|error| {
             tracing::warn!(
                 target: TARGET,
                 error = with_causes(&error),
                 "failed to remove the tokens of an ended session; they expire"
             );
             None
+        });
+        self.remove_from_index(id, &data).await;
+        EndedSession {
+            user: data.user,
+            tokens,
+        }
+    }
+
+    /// Revokes the tokens of an ended session and records that its user signed out.
+    pub(super) fn record_sign_out(&self, ended: &EndedSession, origin: &EventOrigin) {
+        if let Some(tokens) = &ended.tokens {
+            self.revoker.revoke(tokens, origin);
+        }
+        if let Some(user) = &ended.user {
+            let trail = &self.revoker.trail;
+            let subject = trail.pseudonym(user.issuer(), user.subject());
+            let event = trail.event(EventKind::SignedOut).with_origin(origin);
+            trail.record(&event.with_subject(subject));
+        }
+    }
+
+    async fn insert(&self, id: RecordId, data: SessionData) -> Result<StoredSession, StoreError> {
+        let id = in_group_of(id, &data);
+        let ttl = self.ttl(&data);
+        self.records.insert_new(&id, &data, ttl).await?;
+        Ok(StoredSession {
+            id,
+            data: Arc::new(data),
+            version: None,
+            ttl,
         })
     }
 
-    pub(super) async fn load(
+    /// Takes over the result of a token refresh: when the next one is due, and new claims. Does nothing
+    /// if a later refresh did, or if the session has ended.
+    pub(super) async fn store_refresh(
         &self,
-        id: Id,
-    ) -> Result<Option<LoadedRecord<SessionRecord>>, StoreError> {
-        self.records.load(&self.record_id(id)).await
-    }
-
-    pub(super) async fn insert(
-        &self,
-        id: Id,
-        record: &SessionRecord,
-        created_at: OffsetDateTime,
+        id: RecordId,
+        tokens: &Tokens,
     ) -> Result<(), StoreError> {
-        let expires_at = self.expires_at(created_at);
-        self.records
-            .insert_new(&self.record_id(id), record, expires_at)
-            .await
-    }
-
-    /// Stores when a token refresh is due, unless another request changes the session meanwhile.
-    pub(super) async fn store_refresh_due_at(
-        &self,
-        id: Id,
-        due_at: Option<OffsetDateTime>,
-    ) -> Result<(), StoreError> {
-        let Some(LoadedRecord {
-            mut value,
-            version,
-            expires_at,
-        }) = self.load(id).await?
-        else {
-            return Ok(());
-        };
-        let Some(mut data) = SessionData::take_from(&mut value) else {
-            return Ok(());
-        };
-        // Records store whole seconds.
-        let seconds = |at: Option<OffsetDateTime>| at.map(OffsetDateTime::unix_timestamp);
-        if seconds(data.refresh_due_at) == seconds(due_at) {
-            return Ok(());
+        for _ in 0..MAX_ATTEMPTS {
+            let Some(found) = self.find(id).await? else {
+                return Ok(());
+            };
+            let due_at = tokens.refresh_due_at().map(OffsetDateTime::unix_timestamp);
+            let mut data = SessionData::clone(&found.data);
+            let is_newer = tokens.refreshes > data.refreshes;
+            if !is_newer && (tokens.refreshes < data.refreshes || data.refresh_due_at == due_at) {
+                return Ok(());
+            }
+            data.refresh_due_at = due_at;
+            data.refreshes = tokens.refreshes;
+            if is_newer {
+                let claims = tokens.claims();
+                data.user = match (data.user, claims) {
+                    (Some(user), Some(claims)) => Some(user.with_claims(claims)),
+                    (user, _) => user,
+                };
+            }
+            let replaced = self
+                .records
+                .replace(&found.id, found.version, &data, found.ttl);
+            if replaced.await? {
+                return Ok(());
+            }
         }
-        data.refresh_due_at = due_at;
-        data.put_into(&mut value)?;
-        self.records
-            .replace(&self.record_id(id), Some(version), &value, expires_at)
-            .await
-            .map(drop)
+        Err(changes_too_often())
     }
 
     pub(super) fn record_id(&self, id: Id) -> RecordId {
-        self.records.id(RecordKind::Session, &id.to_string())
+        self.records.id(RecordKind::Session, id.0.to_le_bytes())
     }
 
-    /// Returns the expiry of a session that is used now.
-    pub(super) fn expires_at(&self, created_at: OffsetDateTime) -> OffsetDateTime {
-        let now = self.records.clock().now();
-        self.lifetimes.expires_at(created_at, now)
+    /// Returns the lifetime of a session that is used now.
+    pub(super) fn ttl(&self, data: &SessionData) -> Duration {
+        self.lifetimes.ttl(data, self.records.clock().unix_now())
     }
+}
+
+fn in_group_of(id: RecordId, data: &SessionData) -> RecordId {
+    match data.user {
+        Some(_) => id,
+        None => id.in_group(GUESTS),
+    }
+}
+
+fn changes_too_often() -> StoreError {
+    StoreError::backend("a session changes faster than it can be followed")
 }
 
 /// Runs a sequence of store operations to completion, even if the caller is cancelled because the
@@ -303,66 +554,44 @@ const TOUCHES_PER_IDLE_LIFETIME: u32 = 20;
 pub(crate) struct Lifetimes {
     /// The lifetime after the last request.
     pub(crate) idle: Duration,
+    /// The same for guests.
+    pub(crate) guest_idle: Duration,
     /// The lifetime after the sign-in.
     pub(crate) absolute: Duration,
 }
 
 impl Lifetimes {
     /// Returns the latest possible expiry of a session.
-    pub(super) fn absolute_expiry(self, created_at: OffsetDateTime) -> OffsetDateTime {
-        created_at + self.absolute
+    pub(super) fn absolute_expiry(self, created_at: i64) -> i64 {
+        let absolute = i64::try_from(self.absolute.as_secs()).unwrap_or(i64::MAX);
+        created_at.saturating_add(absolute)
     }
 
-    /// Returns the expiry of a session that is used at `now`.
-    fn expires_at(self, created_at: OffsetDateTime, now: OffsetDateTime) -> OffsetDateTime {
-        (now + self.idle).min(self.absolute_expiry(created_at))
+    /// Returns the time until the session expires even if it is used. The configured lifetime may have
+    /// been shortened since the session was created.
+    pub(super) fn rest(self, data: &SessionData, now: i64) -> Duration {
+        let ends_at = data.ends_at.min(self.absolute_expiry(data.created_at));
+        Duration::from_secs(ends_at.saturating_sub(now).try_into().unwrap_or(0))
     }
 
-    /// Returns the new expiry of a session that is used at `now`, if it is worth a write.
-    pub(super) fn extended_expiry(
-        self,
-        created_at: OffsetDateTime,
-        expires_at: OffsetDateTime,
-        now: OffsetDateTime,
-    ) -> Option<OffsetDateTime> {
-        let extended = self.expires_at(created_at, now);
-        (extended - expires_at >= self.idle / TOUCHES_PER_IDLE_LIFETIME).then_some(extended)
+    /// Returns the lifetime of a session that is used at `now`.
+    fn ttl(self, data: &SessionData, now: i64) -> Duration {
+        self.idle(data).min(self.rest(data, now))
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    #[test]
-    fn l6_activity_extends_the_expiry_every_twentieth_of_the_idle_lifetime() {
-        let lifetimes = Lifetimes {
-            idle: 20 * HOUR,
-            absolute: 100 * HOUR,
+    fn idle(self, data: &SessionData) -> Duration {
+        let idle = match data.user {
+            Some(_) => self.idle,
+            None => self.guest_idle,
         };
-        let created = OffsetDateTime::UNIX_EPOCH;
-        let expires = lifetimes.expires_at(created, created);
-        assert_eq!(expires, created + 20 * HOUR);
-        let almost = created + HOUR - Duration::from_secs(1);
-        assert_eq!(lifetimes.extended_expiry(created, expires, almost), None);
-        assert_eq!(
-            lifetimes.extended_expiry(created, expires, created + HOUR),
-            Some(created + 21 * HOUR)
-        );
+        data.idle.map_or(idle, |shorter| shorter.min(idle))
     }
 
-    #[test]
-    fn l6_activity_does_not_extend_the_absolute_lifetime() {
-        let lifetimes = Lifetimes {
-            idle: 20 * HOUR,
-            absolute: 30 * HOUR,
-        };
-        let created = OffsetDateTime::UNIX_EPOCH;
-        let late = created + 29 * HOUR;
-        assert_eq!(lifetimes.expires_at(created, late), created + 30 * HOUR);
-        let expires = lifetimes.absolute_expiry(created);
-        assert_eq!(lifetimes.extended_expiry(created, expires, late), None);
+    /// Returns the new lifetime of a session that is used at `now` and would expire after `ttl`, if it
+    /// is worth a write.
+    pub(super) fn extended(self, data: &SessionData, ttl: Duration, now: i64) -> Option<Duration> {
+        let extended = self.ttl(data, now);
+        let step = self.idle(data) / TOUCHES_PER_IDLE_LIFETIME;
+        (extended.saturating_sub(ttl) >= step).then_some(extended)
     }
 }

@@ -1,14 +1,16 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
 
+use super::record::Family;
 use crate::{
-    audit::{AuditTrail, EventKind},
+    audit::{AuditTrail, EventKind, EventOrigin},
     config::Client,
     error::with_causes,
-    protocol::{TokenResponse, revoke_refresh_token},
+    protocol::{TokenResponse, revoke_refresh_token, user_claims},
     provider::Provider,
     secret::{Secret, exposed, random_bytes},
     store::{LoadedRecord, RecordId, RecordKind, Records, StoreError},
@@ -20,25 +22,28 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// The maximum random time by which refreshes are spread before [`MARGIN`].
 const MAX_SPREAD: Duration = Duration::from_secs(300);
 
-/// The tokens of a session, in a versioned record beside the session that only a refresh writes.
+/// The tokens of a session, in a versioned record beside the session that only a refresh writes. Every
+/// request that changes the session replaces the whole session record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Tokens {
     #[serde(with = "exposed")]
     pub(crate) access_token: Secret,
     #[serde(with = "time::serde::timestamp")]
     pub(crate) access_token_expires_at: OffsetDateTime,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) refresh_token: Option<StoredSecret>,
-    /// The hint for the provider's end-session endpoint.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The last ID token: the hint for the provider's end-session endpoint.
     pub(crate) id_token: Option<StoredSecret>,
     pub(crate) scope: Option<String>,
     /// The time from which a refresh is due.
     #[serde(with = "time::serde::timestamp")]
     pub(crate) refresh_at: OffsetDateTime,
     /// The time of the next attempt after a refresh that failed.
-    #[serde(default, with = "time::serde::timestamp::option")]
+    #[serde(with = "time::serde::timestamp::option")]
     pub(crate) retry_at: Option<OffsetDateTime>,
+    /// The `nonce` of the sign-in, which the ID tokens of refreshes repeat.
+    pub(crate) nonce: StoredSecret,
+    /// The number of refreshes.
+    pub(crate) refreshes: u32,
 }
 
 /// A secret in a record.
@@ -47,8 +52,8 @@ pub(crate) struct Tokens {
 pub(crate) struct StoredSecret(#[serde(with = "exposed")] pub(crate) Secret);
 
 impl Tokens {
-    /// Creates the tokens of a response that was received at `now`.
-    pub(crate) fn new(response: TokenResponse, now: OffsetDateTime) -> Self {
+    /// Creates the tokens of a sign-in whose response was received at `now`.
+    pub(crate) fn new(response: TokenResponse, nonce: Secret, now: OffsetDateTime) -> Self {
         let lifetime = response.lifetime();
         Self {
             access_token: response.access_token,
@@ -58,13 +63,16 @@ impl Tokens {
             scope: response.scope,
             refresh_at: now + refresh_after(lifetime),
             retry_at: None,
+            nonce: StoredSecret(nonce),
+            refreshes: 0,
         }
     }
 
     /// Returns the tokens after a refresh. Values that the response omits are kept.
     pub(super) fn refreshed(&self, response: TokenResponse, now: OffsetDateTime) -> Self {
-        let new = Self::new(response, now);
+        let new = Self::new(response, self.nonce.0.clone(), now);
         Self {
+            refreshes: self.refreshes.saturating_add(1),
             refresh_token: new.refresh_token.or_else(|| self.refresh_token.clone()),
             id_token: new.id_token.or_else(|| self.id_token.clone()),
             scope: new.scope.or_else(|| self.scope.clone()),
@@ -82,44 +90,54 @@ impl Tokens {
         self.refresh_token.as_ref().map(|_| self.refresh_at)
     }
 
-    /// Inserts new tokens until `expires_at` and returns their ID.
+    /// Returns the claims of the last ID token about the user, or `None` if there is no ID token.
+    pub(super) fn claims(&self) -> Option<Map<String, Value>> {
+        user_claims(&self.id_token.as_ref()?.0)
+    }
+
+    /// Inserts the tokens of a new session.
     pub(super) async fn insert(
         &self,
         records: &Records,
-        expires_at: OffsetDateTime,
-    ) -> Result<Secret, StoreError> {
-        let id = Secret::random();
-        let record = record_id(records, &id);
-        records.insert_new(&record, self, expires_at).await?;
-        Ok(id)
+        family: Family,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        records
+            .insert_new(&record_id(records, family), self, ttl)
+            .await
     }
 
     pub(super) async fn load(
         records: &Records,
-        id: &Secret,
+        family: Family,
     ) -> Result<Option<LoadedRecord<Self>>, StoreError> {
-        records.load(&record_id(records, id)).await
+        records.load(&record_id(records, family)).await
     }
 
     /// Replaces the version that was loaded, with the same expiry.
     pub(super) async fn replace(
         &self,
         records: &Records,
-        id: &Secret,
+        family: Family,
         loaded: &LoadedRecord<Self>,
     ) -> Result<bool, StoreError> {
-        let (version, expires_at) = (Some(loaded.version), loaded.expires_at);
-        let id = record_id(records, id);
-        records.replace(&id, version, self, expires_at).await
+        let id = record_id(records, family);
+        let version = Some(loaded.version);
+        records.replace(&id, version, self, loaded.ttl).await
     }
 
-    pub(super) async fn take(records: &Records, id: &Secret) -> Result<Option<Self>, StoreError> {
-        records.take(&record_id(records, id)).await
+    /// Removes the tokens and returns them.
+    pub(super) async fn take(
+        records: &Records,
+        family: Family,
+    ) -> Result<Option<Self>, StoreError> {
+        records.take(&record_id(records, family)).await
     }
 }
 
-fn record_id(records: &Records, id: &Secret) -> RecordId {
-    records.id(RecordKind::Tokens, id.expose())
+/// The tokens have the ID of their session's family, so they cannot be moved to another session.
+fn record_id(records: &Records, family: Family) -> RecordId {
+    records.id(RecordKind::Tokens, family.as_bytes())
 }
 
 /// Returns the age at which an access token is due for a refresh: [`MARGIN`] before it expires or a
@@ -145,17 +163,17 @@ pub(crate) struct Revoker {
 
 impl Revoker {
     /// Revokes the refresh token, if there is one.
-    pub(crate) fn revoke(&self, tokens: &Tokens, correlation_id: &str) {
+    pub(crate) fn revoke(&self, tokens: &Tokens, origin: &EventOrigin) {
         let Some(StoredSecret(refresh_token)) = tokens.refresh_token.clone() else {
             return;
         };
-        let (this, correlation_id) = (self.clone(), correlation_id.to_owned());
+        let (this, origin) = (self.clone(), origin.clone());
         self.tasks.spawn(async move {
-            this.revoke_now(&refresh_token, &correlation_id).await;
+            this.revoke_now(&refresh_token, &origin).await;
         });
     }
 
-    async fn revoke_now(&self, refresh_token: &Secret, correlation_id: &str) {
+    async fn revoke_now(&self, refresh_token: &Secret, origin: &EventOrigin) {
         let Some(endpoint) = self.provider.revocation_endpoint().await else {
             return;
         };
@@ -163,9 +181,7 @@ impl Revoker {
         let revoked = revoke_refresh_token(http, &endpoint, &self.client, refresh_token).await;
         if let Err(error) = revoked {
             let event = self.trail.event(EventKind::RevocationFailed);
-            let event = event
-                .with_correlation_id(correlation_id)
-                .with_cause(with_causes(&error));
+            let event = event.with_origin(origin).with_cause(with_causes(&error));
             self.trail.record(&event);
         }
     }

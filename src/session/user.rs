@@ -1,6 +1,10 @@
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
@@ -26,19 +30,59 @@ use time::OffsetDateTime;
 ///     if user.is_some() { "Welcome back" } else { "Please sign in" }
 /// }
 /// ```
-#[derive(Clone, Serialize, Deserialize)]
-pub struct User {
-    #[serde(rename = "iss")]
-    pub(crate) issuer: String,
-    #[serde(rename = "sub")]
-    pub(crate) subject: String,
-    pub(crate) claims: Map<String, Value>,
-    #[serde(with = "time::serde::timestamp")]
-    pub(crate) signed_in_at: OffsetDateTime,
-    #[serde(with = "time::serde::timestamp")]
-    pub(crate) session_ends_at: OffsetDateTime,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) auth_time: Option<i64>,
+///
+/// Clones are cheap. The claims are parsed when they are used first.
+#[derive(Clone)]
+pub struct User(Arc<UserData>);
+
+/// Times are in seconds since the Unix epoch.
+#[derive(Clone)]
+pub(super) struct UserData {
+    pub(super) issuer: String,
+    pub(super) subject: String,
+    /// The session at the provider (`sid`).
+    pub(super) sid: Option<String>,
+    pub(super) auth_time: Option<i64>,
+    pub(super) signed_in_at: i64,
+    pub(super) session_ends_at: i64,
+    pub(super) claims: Claims,
+}
+
+/// The claims of a user, as a JSON object.
+#[derive(Clone)]
+pub(super) struct Claims {
+    json: Bytes,
+    parsed: OnceLock<Map<String, Value>>,
+}
+
+impl Claims {
+    pub(super) fn json(&self) -> &Bytes {
+        &self.json
+    }
+
+    fn parsed(&self) -> &Map<String, Value> {
+        self.parsed
+            .get_or_init(|| serde_json::from_slice(&self.json).unwrap_or_default())
+    }
+}
+
+impl From<Bytes> for Claims {
+    fn from(json: Bytes) -> Self {
+        Self {
+            json,
+            parsed: OnceLock::new(),
+        }
+    }
+}
+
+impl From<Map<String, Value>> for Claims {
+    fn from(claims: Map<String, Value>) -> Self {
+        let json = serde_json::to_vec(&claims).expect("a JSON object can be written");
+        Self {
+            json: json.into(),
+            parsed: claims.into(),
+        }
+    }
 }
 
 impl User {
@@ -48,13 +92,13 @@ impl User {
     /// another one. A name or an email address may be.
     #[must_use]
     pub fn subject(&self) -> &str {
-        &self.subject
+        &self.0.subject
     }
 
     /// The issuer of the ID token (`iss`).
     #[must_use]
     pub fn issuer(&self) -> &str {
-        &self.issuer
+        &self.0.issuer
     }
 
     /// The full name (`name`). Requires the scope `profile`.
@@ -81,7 +125,7 @@ impl User {
     /// are not included.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
-        self.claims.get(name)
+        self.0.claims.parsed().get(name)
     }
 
     /// Deserializes the claims of [`claim`](Self::claim) into a type of the app.
@@ -105,54 +149,101 @@ impl User {
     ///     let staff: Staff = user.claims()?;
     ///     Ok(staff.workspace == "example" && staff.roles.iter().any(|role| role == "admin"))
     /// }
-    /// # let user = |claims: serde_json::Value| -> User {
-    /// #     serde_json::from_value(serde_json::json!({
-    /// #         "iss": "https://account.oten.com", "sub": "alice", "claims": claims,
-    /// #         "signed_in_at": 0, "session_ends_at": 0,
-    /// #     })).unwrap()
-    /// # };
-    /// # assert!(is_admin(&user(serde_json::json!({"workspace": "example", "roles": ["admin"]}))).unwrap());
-    /// # assert!(!is_admin(&user(serde_json::json!({"workspace": "example"}))).unwrap());
-    /// # assert!(is_admin(&user(serde_json::json!({}))).is_err());
+    ///
+    /// let claims = |json: serde_json::Value| json.as_object().cloned().unwrap_or_default();
+    /// let user = |json| User::for_test("https://account.oten.com", "alice", claims(json));
+    /// let admin = user(serde_json::json!({"workspace": "example", "roles": ["admin"]}));
+    /// assert!(is_admin(&admin)?);
+    /// assert!(!is_admin(&user(serde_json::json!({"workspace": "example"})))?);
+    /// assert!(is_admin(&user(serde_json::json!({}))).is_err());
+    /// # Ok::<_, serde_json::Error>(())
     /// ```
     pub fn claims<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        T::deserialize(&self.claims)
+        T::deserialize(self.0.claims.parsed())
     }
 
     /// The time of the sign-in to this site.
     #[must_use]
     pub fn signed_in_at(&self) -> OffsetDateTime {
-        self.signed_in_at
+        date_time(self.0.signed_in_at)
     }
 
     /// The time of the user's authentication at the provider (`auth_time`), if the provider sends it.
     #[must_use]
     pub fn authenticated_at(&self) -> Option<OffsetDateTime> {
-        OffsetDateTime::from_unix_timestamp(self.auth_time?).ok()
+        OffsetDateTime::from_unix_timestamp(self.0.auth_time?).ok()
     }
 
     /// The time at which the session expires even if the user is active.
     #[must_use]
     pub fn session_ends_at(&self) -> OffsetDateTime {
-        self.session_ends_at
+        date_time(self.0.session_ends_at)
+    }
+
+    /// Creates a user with these claims who signed in now, for tests of the app. No session belongs to
+    /// the user.
+    #[must_use]
+    pub fn for_test(
+        issuer: impl Into<String>,
+        subject: impl Into<String>,
+        claims: Map<String, Value>,
+    ) -> Self {
+        let now = OffsetDateTime::now_utc().unix_timestamp();
+        Self::new(UserData {
+            issuer: issuer.into(),
+            subject: subject.into(),
+            sid: None,
+            auth_time: None,
+            signed_in_at: now,
+            session_ends_at: now,
+            claims: claims.into(),
+        })
+    }
+
+    pub(super) fn new(data: UserData) -> Self {
+        Self(Arc::new(data))
+    }
+
+    /// Returns the same user with other claims.
+    pub(super) fn with_claims(&self, claims: Map<String, Value>) -> Self {
+        Self::new(UserData {
+            claims: claims.into(),
+            ..(*self.0).clone()
+        })
+    }
+
+    pub(super) fn sid(&self) -> Option<&str> {
+        self.0.sid.as_deref()
+    }
+
+    pub(super) fn auth_time(&self) -> Option<i64> {
+        self.0.auth_time
+    }
+
+    pub(super) fn data(&self) -> &UserData {
+        &self.0
     }
 
     /// Whether subject and issuer are equal.
     pub(crate) fn is_same_person(&self, other: &Self) -> bool {
-        self.subject == other.subject && self.issuer == other.issuer
+        self.0.subject == other.0.subject && self.0.issuer == other.0.issuer
     }
 
     fn text_claim(&self, name: &str) -> Option<&str> {
-        self.claims.get(name)?.as_str()
+        self.claim(name)?.as_str()
     }
+}
+
+fn date_time(seconds: i64) -> OffsetDateTime {
+    OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
 }
 
 /// Prints subject and issuer only: the claims are private.
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("User")
-            .field("issuer", &self.issuer)
-            .field("subject", &self.subject)
+            .field("issuer", &self.0.issuer)
+            .field("subject", &self.0.subject)
             .finish_non_exhaustive()
     }
 }

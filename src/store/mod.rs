@@ -285,11 +285,11 @@ impl RecordKey {
     /// Creates the key of the record with this kind and ID.
     #[must_use]
     pub fn new(kind: &'static str, id: &str) -> Self {
-        Self::in_realm(&Realm::default(), kind, id)
+        Self::in_realm(&Realm::default(), kind, id.as_bytes())
     }
 
     /// Creates the key of a record in a realm.
-    pub(crate) fn in_realm(realm: &Realm, kind: &'static str, id: &str) -> Self {
+    pub(crate) fn in_realm(realm: &Realm, kind: &'static str, id: &[u8]) -> Self {
         let hash = realm
             .0
             .clone()
@@ -300,7 +300,8 @@ impl RecordKey {
         Self::from_hash(kind, hash.finalize().into())
     }
 
-    fn from_hash(kind: &'static str, hash: [u8; 32]) -> Self {
+    /// Creates the key whose [`as_bytes`](Self::as_bytes) are these.
+    pub(crate) fn from_hash(kind: &'static str, hash: [u8; 32]) -> Self {
         Self {
             hash,
             kind,
@@ -309,7 +310,6 @@ impl RecordKey {
     }
 
     /// Sets the group by which a store can bound its records.
-    #[allow(dead_code, reason = "the sessions set it")]
     pub(crate) fn in_group(self, group: &'static str) -> Self {
         Self { group, ..self }
     }

@@ -1,11 +1,11 @@
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use time::OffsetDateTime;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::{Bytes, OtenStore, Realm, RecordKey, StoreError};
+use super::{OtenStore, Realm, RecordKey, StoreError};
 use crate::{
     audit::{AuditTrail, EventKind, TARGET},
     clock::Clock,
@@ -17,8 +17,11 @@ use crate::{
 /// The time limit of each operation.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The expiry of a probe record, which is removed earlier unless the process exits.
+/// The lifetime of a probe record, which is removed earlier unless the process exits.
 const PROBE_LIFETIME: Duration = Duration::from_secs(60);
+
+/// The number of times that [`Records::put`] tries to insert and to replace a record.
+const PUT_ATTEMPTS: usize = 3;
 
 /// The kinds of records. The kind of a record is part of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,12 @@ pub(crate) enum RecordKind {
     SessionsOfSid,
     /// A logout token that was used.
     LogoutToken,
+    /// A user for whom a logout token arrived recently.
+    LoggedOutSub,
+    /// A session at the provider for which a logout token arrived recently.
+    LoggedOutSid,
+    /// A random value that every logout token changes.
+    LogoutEpoch,
     /// A record of [`Records::probe`].
     Probe,
 }
@@ -48,42 +57,37 @@ impl RecordKind {
             Self::SessionsOfSub => "sessions_of_sub",
             Self::SessionsOfSid => "sessions_of_sid",
             Self::LogoutToken => "logout_token",
+            Self::LoggedOutSub => "logged_out_sub",
+            Self::LoggedOutSid => "logged_out_sid",
+            Self::LogoutEpoch => "logout_epoch",
             Self::Probe => "probe",
         }
     }
-
-    /// Returns whether records of this kind are sealed if there is a key. The others contain a random
-    /// value, a constant, or keys of records.
-    fn is_sealed(self) -> bool {
-        match self {
-            Self::Session | Self::LoginAttempt | Self::Tokens | Self::Probe => true,
-            Self::Lease | Self::SessionsOfSub | Self::SessionsOfSid | Self::LogoutToken => false,
-        }
-    }
 }
 
-/// The kind and key of a record or a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RecordId {
-    kind: RecordKind,
-    key: RecordKey,
-}
+/// The address of a record or a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct RecordId(RecordKey);
 
 impl RecordId {
-    /// Parses the text of [`address`](Self::address).
-    pub(crate) fn from_address(kind: RecordKind, address: &str) -> Option<Self> {
-        let key = RecordKey::from_hex(kind.name(), address)?;
-        Some(Self { kind, key })
+    /// Returns the ID of the record that [`as_bytes`](Self::as_bytes) identifies.
+    pub(crate) fn from_bytes(kind: RecordKind, bytes: [u8; 32]) -> Self {
+        Self(RecordKey::from_hash(kind.name(), bytes))
     }
 
-    /// Returns the key as text, for a member of a set. It does not reveal the ID.
-    pub(crate) fn address(&self) -> String {
-        self.key.to_string()
+    /// Returns a hash that does not reveal the ID.
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    /// Counts the record towards the bound of a group, see [`RecordKey::group`].
+    pub(crate) fn in_group(self, group: &'static str) -> Self {
+        Self(self.0.in_group(group))
     }
 }
 
-/// The store as this crate uses it: records are JSON, sealed in an external store. Every operation is
-/// limited in time.
+/// The store as this crate uses it: records in postcard, sealed in an external store. Every operation
+/// is limited in time.
 #[derive(Clone, Debug)]
 pub(crate) struct Records(Arc<Inner>);
 
@@ -101,7 +105,8 @@ struct Inner {
 pub(crate) struct LoadedRecord<T> {
     pub(crate) value: T,
     pub(crate) version: u64,
-    pub(crate) expires_at: OffsetDateTime,
+    /// The remaining lifetime.
+    pub(crate) ttl: Duration,
 }
 
 /// Whether the store contains records in plain text.
@@ -156,9 +161,8 @@ impl Records {
     }
 
     /// Returns where the record of a kind with this ID is stored.
-    pub(crate) fn id(&self, kind: RecordKind, id: &str) -> RecordId {
-        let key = RecordKey::in_realm(&self.0.realm, kind.name(), id);
-        RecordId { kind, key }
+    pub(crate) fn id(&self, kind: RecordKind, id: impl AsRef<[u8]>) -> RecordId {
+        RecordId(RecordKey::in_realm(&self.0.realm, kind.name(), id.as_ref()))
     }
 
     /// Inserts a record. `id` must be new: at least 128 random bits.
@@ -166,44 +170,81 @@ impl Records {
         &self,
         id: &RecordId,
         value: &impl Serialize,
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<(), StoreError> {
-        let value = self.encode(id, value)?;
-        if self.insert_raw(id, &value, expires_at).await? {
+        if self.insert(id, value, ttl).await? {
             Ok(())
         } else {
             Err(StoreError::Occupied)
         }
     }
 
-    /// Inserts a value unless a record exists, and returns whether it was inserted.
-    pub(crate) async fn insert_raw(
+    /// Inserts a record unless one exists, and returns whether it was inserted.
+    pub(crate) async fn insert(
+        &self,
+        id: &RecordId,
+        value: &impl Serialize,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        let value = self.encode(id, value)?;
+        self.insert_encoded(id, &value, ttl).await
+    }
+
+    /// Inserts what [`encode`](Self::encode) returned, unless a record exists.
+    pub(crate) async fn insert_encoded(
         &self,
         id: &RecordId,
         value: &[u8],
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
-        bounded(self.0.store.insert(&id.key, value, self.ttl(expires_at))).await
+        bounded(self.0.store.insert(&id.0, value, ttl)).await
     }
 
-    /// Removes a value that was inserted with [`insert_raw`](Self::insert_raw), if it is unchanged.
+    /// Inserts or replaces a record.
+    pub(crate) async fn put(
+        &self,
+        id: &RecordId,
+        value: &impl Serialize,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        let value = self.encode(id, value)?;
+        // The record may appear or expire between the two operations.
+        for _ in 0..PUT_ATTEMPTS {
+            if self.insert_encoded(id, &value, ttl).await?
+                || bounded(self.0.store.replace(&id.0, None, &value, ttl)).await?
+            {
+                return Ok(());
+            }
+        }
+        Err(StoreError::Occupied)
+    }
+
+    /// Removes a record that holds what [`encode`](Self::encode) returned.
     pub(crate) async fn remove_if(&self, id: &RecordId, value: &[u8]) -> Result<bool, StoreError> {
-        bounded(self.0.store.remove_if(&id.key, value)).await
+        bounded(self.0.store.remove_if(&id.0, value)).await
     }
 
     pub(crate) async fn load<T: DeserializeOwned>(
         &self,
         id: &RecordId,
     ) -> Result<Option<LoadedRecord<T>>, StoreError> {
-        let Some(record) = bounded(self.0.store.load(&id.key)).await? else {
+        self.load_with(id, parse).await
+    }
+
+    /// Loads a record and parses its plain bytes with `parse`, which may keep parts of them.
+    pub(crate) async fn load_with<T>(
+        &self,
+        id: &RecordId,
+        parse: impl FnOnce(&Bytes) -> Option<T>,
+    ) -> Result<Option<LoadedRecord<T>>, StoreError> {
+        let Some(record) = bounded(self.0.store.load(&id.0)).await? else {
             return Ok(None);
         };
-        let ttl = time::Duration::try_from(record.ttl).unwrap_or(time::Duration::MAX);
-        let expires_at = self.0.clock.now().saturating_add(ttl);
-        Ok(self.decode(id, record.value).map(|value| LoadedRecord {
+        let value = self.decode(id, record.value, parse);
+        Ok(value.map(|value| LoadedRecord {
             value,
             version: record.version,
-            expires_at,
+            ttl: record.ttl,
         }))
     }
 
@@ -212,19 +253,14 @@ impl Records {
         id: &RecordId,
         version: Option<u64>,
         value: &impl Serialize,
-        expires_at: OffsetDateTime,
+        ttl: Duration,
     ) -> Result<bool, StoreError> {
         let value = self.encode(id, value)?;
-        let ttl = self.ttl(expires_at);
-        bounded(self.0.store.replace(&id.key, version, &value, ttl)).await
+        bounded(self.0.store.replace(&id.0, version, &value, ttl)).await
     }
 
-    pub(crate) async fn touch(
-        &self,
-        id: &RecordId,
-        expires_at: OffsetDateTime,
-    ) -> Result<bool, StoreError> {
-        bounded(self.0.store.touch(&id.key, self.ttl(expires_at))).await
+    pub(crate) async fn touch(&self, id: &RecordId, ttl: Duration) -> Result<bool, StoreError> {
+        bounded(self.0.store.touch(&id.0, ttl)).await
     }
 
     /// Removes a record and returns it. Of concurrent calls, only one receives the record.
@@ -232,36 +268,55 @@ impl Records {
         &self,
         id: &RecordId,
     ) -> Result<Option<T>, StoreError> {
-        let taken = bounded(self.0.store.take(&id.key)).await?;
-        Ok(taken.and_then(|value| self.decode(id, value)))
+        self.take_with(id, parse).await
+    }
+
+    /// Removes a record and parses it like [`load_with`](Self::load_with).
+    pub(crate) async fn take_with<T>(
+        &self,
+        id: &RecordId,
+        parse: impl FnOnce(&Bytes) -> Option<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let taken = bounded(self.0.store.take(&id.0)).await?;
+        Ok(taken.and_then(|value| self.decode(id, value, parse)))
     }
 
     /// Removes a record if it exists.
     pub(crate) async fn remove(&self, id: &RecordId) -> Result<(), StoreError> {
-        bounded(self.0.store.take(&id.key)).await.map(drop)
+        bounded(self.0.store.take(&id.0)).await.map(drop)
     }
 
+    /// Adds the ID of a record to a set. If the set has more than `limit` members then, removes some of
+    /// those that expire first and returns them.
     pub(crate) async fn add_member(
         &self,
         set: &RecordId,
-        member: &str,
-        expires_at: OffsetDateTime,
-    ) -> Result<(), StoreError> {
-        let (ttl, limit) = (self.ttl(expires_at), usize::MAX);
-        let added = self.0.store.add_member(&set.key, member, ttl, limit);
-        bounded(added).await.map(drop)
+        member: &RecordId,
+        ttl: Duration,
+        limit: usize,
+    ) -> Result<Vec<RecordId>, StoreError> {
+        let text = member.0.to_string();
+        let removed = bounded(self.0.store.add_member(&set.0, &text, ttl, limit)).await?;
+        Ok(parse_members(member.0.kind(), &removed))
     }
 
-    pub(crate) async fn members(&self, set: &RecordId) -> Result<Vec<String>, StoreError> {
-        bounded(self.0.store.members(&set.key)).await
+    /// Returns the IDs of records of a kind in a set.
+    pub(crate) async fn members(
+        &self,
+        set: &RecordId,
+        kind: RecordKind,
+    ) -> Result<Vec<RecordId>, StoreError> {
+        let members = bounded(self.0.store.members(&set.0)).await?;
+        Ok(parse_members(kind.name(), &members))
     }
 
     pub(crate) async fn remove_member(
         &self,
         set: &RecordId,
-        member: &str,
+        member: &RecordId,
     ) -> Result<(), StoreError> {
-        bounded(self.0.store.remove_member(&set.key, member)).await
+        let member = member.0.to_string();
+        bounded(self.0.store.remove_member(&set.0, &member)).await
     }
 
     /// Writes, reads and removes a record, within the time limit of one operation.
@@ -274,8 +329,8 @@ impl Records {
     async fn write_and_remove(&self) -> Result<RecordEncoding, ProbeError> {
         let id = self.id(RecordKind::Probe, Secret::random().expose());
         let value = Secret::random();
-        let expires_at = self.clock().now() + PROBE_LIFETIME;
-        self.insert_new(&id, &value.expose(), expires_at).await?;
+        self.insert_new(&id, &value.expose(), PROBE_LIFETIME)
+            .await?;
         let read = self.read_probe(&id, value.expose()).await;
         self.remove(&id).await?;
         let encoding = read?;
@@ -302,48 +357,55 @@ impl Records {
     }
 
     async fn load_raw(&self, id: &RecordId) -> Result<Option<Bytes>, StoreError> {
-        let loaded = bounded(self.0.store.load(&id.key)).await?;
+        let loaded = bounded(self.0.store.load(&id.0)).await?;
         Ok(loaded.map(|record| record.value))
     }
 
-    fn encode(&self, id: &RecordId, value: &impl Serialize) -> Result<Vec<u8>, StoreError> {
-        let plain = serde_json::to_vec(value).map_err(StoreError::backend)?;
-        Ok(match self.sealer(id.kind) {
-            Some(sealer) => sealer.seal(id.key.as_bytes(), &Zeroizing::new(plain)),
+    /// Returns the stored form of a value, which differs each time if it is sealed.
+    pub(crate) fn encode(
+        &self,
+        id: &RecordId,
+        value: &impl Serialize,
+    ) -> Result<Vec<u8>, StoreError> {
+        let plain = postcard::to_stdvec(value).map_err(StoreError::backend)?;
+        Ok(match &self.0.sealer {
+            Some(sealer) => sealer.seal(id.as_bytes(), &Zeroizing::new(plain)),
             None => plain,
         })
     }
 
     /// Returns `None` for a record that cannot be opened or parsed: another version of this crate
-    /// wrote it, or it was tampered with.
-    fn decode<T: DeserializeOwned>(&self, id: &RecordId, value: Bytes) -> Option<T> {
-        let Some(sealer) = self.sealer(id.kind) else {
-            return parse(id.kind, &value);
+    /// wrote it, or it was modified.
+    fn decode<T>(
+        &self,
+        id: &RecordId,
+        value: Bytes,
+        parse: impl FnOnce(&Bytes) -> Option<T>,
+    ) -> Option<T> {
+        let kind = id.0.kind();
+        let plain = match &self.0.sealer {
+            None => value,
+            Some(sealer) => match sealer.open(id.as_bytes(), value) {
+                Ok(plain) => plain,
+                Err(cause) => {
+                    let event = self.0.trail.event(EventKind::UnsealedRecord);
+                    let event = event.with_record_kind(kind).with_cause(cause.to_string());
+                    self.0.trail.record(&event);
+                    return None;
+                }
+            },
         };
-        match sealer.open(id.key.as_bytes(), value) {
-            Ok(plain) => {
-                let parsed = parse(id.kind, &plain);
-                wipe(plain);
-                parsed
-            }
-            Err(cause) => {
-                let event = self.0.trail.event(EventKind::UnsealedRecord);
-                let event = event
-                    .with_record_kind(id.kind.name())
-                    .with_cause(cause.to_string());
-                self.0.trail.record(&event);
-                None
-            }
+        let parsed = parse(&plain);
+        // Keeps what the value refers to.
+        wipe(plain);
+        if parsed.is_none() {
+            tracing::warn!(
+                target: TARGET,
+                kind,
+                "ignored a record in the session store that cannot be parsed"
+            );
         }
-    }
-
-    fn ttl(&self, expires_at: OffsetDateTime) -> Duration {
-        let ttl = expires_at - self.0.clock.now();
-        ttl.try_into().unwrap_or_default()
-    }
-
-    fn sealer(&self, kind: RecordKind) -> Option<&Sealer> {
-        self.0.sealer.as_ref().filter(|_| kind.is_sealed())
+        parsed
     }
 }
 
@@ -362,14 +424,13 @@ async fn bounded<T>(
     outcome
 }
 
-fn parse<T: DeserializeOwned>(kind: RecordKind, value: &[u8]) -> Option<T> {
-    let parsed = serde_json::from_slice(value).ok();
-    if parsed.is_none() {
-        tracing::warn!(
-            target: TARGET,
-            kind = kind.name(),
-            "ignored a record in the session store that cannot be parsed"
-        );
-    }
-    parsed
+fn parse<T: DeserializeOwned>(plain: &Bytes) -> Option<T> {
+    postcard::from_bytes(plain).ok()
+}
+
+fn parse_members(kind: &'static str, members: &[String]) -> Vec<RecordId> {
+    let parsed = members
+        .iter()
+        .filter_map(|member| RecordKey::from_hex(kind, member));
+    parsed.map(RecordId).collect()
 }

@@ -142,13 +142,14 @@ impl RequestContext {
         let signed_in = self.require_session().await?;
         let state = &self.state;
         if state.config.refresh() != RefreshPolicy::Always
-            || !signed_in.is_refresh_due(state.clock.now())
+            || !signed_in.is_refresh_due(state.clock.unix_now())
         {
             return Ok(signed_in);
         }
         let Refreshed { tokens, failure } = self.refresh(&signed_in).await?;
         let Some(error) = failure else {
-            return Ok(signed_in);
+            // The refresh may have changed the user's claims.
+            return self.session.reload().await?.ok_or(Error::NotSignedIn);
         };
         // The session's due time is never later than the token's expiry.
         let expires_at = match &tokens {
@@ -195,14 +196,12 @@ impl RequestContext {
 
     /// Refreshes the tokens. Returns an error if the sign-in has ended or the store is down.
     async fn refresh(&self, signed_in: &SignedIn) -> Result<Refreshed, Error> {
-        let (id, client) = (self.correlation_id(), self.client_address);
-        let Some(request) = self.session.refresh_request(signed_in, id, client) else {
+        let Some(request) = self.session.refresh_request(signed_in) else {
             return Ok(Refreshed::default());
         };
         let failed = |retry_after| Some(Error::NotRefreshed { retry_after });
         let (tokens, failure) = match self.state.refresher.refresh(request).await {
             RefreshOutcome::Fresh(tokens) | RefreshOutcome::NotRefreshable(tokens) => {
-                self.session.set_refresh_due_at(&tokens);
                 (Some(tokens), None)
             }
             RefreshOutcome::Failed {

@@ -1,9 +1,8 @@
 use std::{
     fmt,
-    net::IpAddr,
     ops::Deref,
     sync::{
-        Arc, OnceLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -14,10 +13,9 @@ use url::form_urlencoded;
 
 use super::{client_address, cookies::SessionCookies, error::Error, shared::Shared};
 use crate::{
-    audit::{Event, EventKind},
+    audit::{Event, EventKind, EventOrigin},
     iter::exactly_one,
     metric,
-    secret::{hex, random_bytes},
     session::{RequestSession, ReturnTo, SignedIn, User},
 };
 
@@ -31,10 +29,8 @@ pub(super) struct Inner {
     /// The sessions that the browser's cookies name, whether they exist or not.
     pub(super) session_cookies: SessionCookies,
     pub(super) kind: RequestKind,
-    pub(super) client_address: Option<IpAddr>,
     /// The URI outside of `nest`.
     pub(super) uri: Uri,
-    correlation_id: OnceLock<String>,
     /// Whether the response depends on whether a user is signed in.
     pub(super) depends_on_user: AtomicBool,
     uses_grace: AtomicBool,
@@ -52,14 +48,14 @@ impl RequestContext {
         } = request;
         let session_cookies = state.cookies.sessions(headers);
         let original_uri = extensions.get::<OriginalUri>().map(|original| &original.0);
+        let client_address = client_address::of_request(&state.config, extensions, headers);
+        let origin = EventOrigin::new(client_address);
         Self(Arc::new(Inner {
-            session: state.sessions.for_request(session_cookies.only()),
+            session: state.sessions.for_request(session_cookies.only(), origin),
             session_cookies,
             kind: RequestKind::of(method, headers),
-            client_address: client_address::of_request(&state.config, extensions, headers),
             uri: original_uri.unwrap_or(uri).clone(),
             state: Arc::clone(state),
-            correlation_id: OnceLock::new(),
             depends_on_user: AtomicBool::new(false),
             uses_grace: AtomicBool::new(false),
             is_session_written: AtomicBool::new(false),
@@ -94,8 +90,7 @@ impl RequestContext {
 
     /// The ID that ties an error page to its events.
     pub(super) fn correlation_id(&self) -> &str {
-        let id = || hex(random_bytes::<8>().as_ref());
-        self.correlation_id.get_or_init(id)
+        self.session.origin().correlation_id()
     }
 
     /// Reads the session and returns the signed-in user.
@@ -125,9 +120,7 @@ impl RequestContext {
     /// Returns an event of this request, to be completed and recorded.
     pub(super) fn event(&self, kind: EventKind) -> Event {
         let event = self.state.trail.event(kind);
-        event
-            .with_correlation_id(self.correlation_id())
-            .with_client_address(self.client_address)
+        event.with_origin(self.session.origin())
     }
 
     pub(super) fn record(&self, event: &Event) {

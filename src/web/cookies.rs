@@ -2,7 +2,7 @@ use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
-use tower_sessions::session::Id;
+use tower_sessions::{Expiry, session::Id};
 
 use crate::{
     config::Config,
@@ -34,6 +34,7 @@ pub(super) struct Cookies {
     path: String,
     secure: bool,
     session_lifetime: Duration,
+    is_persistent: bool,
 }
 
 /// The session cookies of a request: at most one, unless another site set one.
@@ -85,6 +86,7 @@ impl Cookies {
                 .session_lifetime()
                 .try_into()
                 .unwrap_or(Duration::MAX),
+            is_persistent: config.persistent_cookie(),
         }
     }
 
@@ -93,12 +95,20 @@ impl Cookies {
         SessionCookies(named.map(|(_, value)| value.parse().ok()).collect())
     }
 
-    pub(super) fn session(&self, id: Id) -> HeaderValue {
-        self.header(&self.session_name, &id.to_string(), self.session_lifetime)
+    /// The cookie of a session whose expiry the app may have set.
+    pub(super) fn session(&self, id: Id, expiry: Option<Expiry>) -> HeaderValue {
+        let now = OffsetDateTime::now_utc();
+        let lifetime = match expiry {
+            None if self.is_persistent => Some(self.session_lifetime),
+            None | Some(Expiry::OnSessionEnd) => None,
+            Some(Expiry::OnInactivity(idle)) => Some(idle.min(self.session_lifetime)),
+            Some(Expiry::AtDateTime(at)) => Some((at - now).min(self.session_lifetime)),
+        };
+        self.header(&self.session_name, &id.to_string(), lifetime)
     }
 
     pub(super) fn remove_session(&self) -> HeaderValue {
-        self.header(&self.session_name, "", Duration::ZERO)
+        self.header(&self.session_name, "", Some(Duration::ZERO))
     }
 
     pub(super) fn login(&self, state: &Secret, id: &Secret, now: OffsetDateTime) -> HeaderValue {
@@ -106,11 +116,11 @@ impl Cookies {
         // Twice the lifetime: an open attempt is stored for one lifetime, and its return path for
         // another once the attempt is used.
         let lifetime = (2 * ATTEMPT_LIFETIME).try_into().unwrap_or(Duration::ZERO);
-        self.header(&self.login_name(state), &value, lifetime)
+        self.header(&self.login_name(state), &value, Some(lifetime))
     }
 
     pub(super) fn remove_login(&self, login: &LoginCookie) -> HeaderValue {
-        self.header(&login.name, "", Duration::ZERO)
+        self.header(&login.name, "", Some(Duration::ZERO))
     }
 
     /// The cookie of the login attempt with this `state`, unless the browser sent several. If there
@@ -121,11 +131,11 @@ impl Cookies {
     }
 
     pub(super) fn logout(&self, state: &Secret) -> HeaderValue {
-        self.header(&self.logout_name, state.expose(), LOGOUT_LIFETIME)
+        self.header(&self.logout_name, state.expose(), Some(LOGOUT_LIFETIME))
     }
 
     pub(super) fn remove_logout(&self) -> HeaderValue {
-        self.header(&self.logout_name, "", Duration::ZERO)
+        self.header(&self.logout_name, "", Some(Duration::ZERO))
     }
 
     /// The `state` of the logout request to the provider, unless the browser sent several.
@@ -164,14 +174,14 @@ impl Cookies {
         format!("{}{tag}", self.login_prefix)
     }
 
-    fn header(&self, name: &str, value: &str, max_age: Duration) -> HeaderValue {
-        let cookie = Cookie::build((name, value))
+    fn header(&self, name: &str, value: &str, max_age: Option<Duration>) -> HeaderValue {
+        let mut cookie = Cookie::build((name, value))
             .path(&self.path)
-            .max_age(max_age)
             .http_only(true)
             .same_site(SameSite::Lax)
             .secure(self.secure)
             .build();
+        cookie.set_max_age(max_age);
         HeaderValue::from_str(&cookie.to_string())
             .expect("names and values are ASCII or come from a header")
     }
@@ -247,7 +257,7 @@ mod tests {
                 "; HttpOnly; SameSite=Lax; Path=/; Max-Age=604800",
             ),
         ] {
-            let header = cookies(redirect_uri, base_path).session(Id(1));
+            let header = cookies(redirect_uri, base_path).session(Id(1), None);
             let header = header.to_str().unwrap();
             assert!(
                 header.starts_with(start) && header.ends_with(end),

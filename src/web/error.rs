@@ -81,6 +81,8 @@ pub(super) enum Error {
     Token(#[from] TokenError),
     #[error("the ID token is rejected")]
     IdToken(#[source] IdTokenError),
+    #[error("the provider signed the user out while the user signed in")]
+    SignedOutMeanwhile,
     #[error("the sign-in took more than {} seconds", DEADLINE.as_secs())]
     TooSlow,
     #[error("the logout request is malformed: {0}")]
@@ -154,6 +156,7 @@ impl Error {
             Self::Callback(error) => error.reason(),
             Self::Token(error) => error.reason(),
             Self::IdToken(error) => error.reason(),
+            Self::SignedOutMeanwhile => Reason::SignedOutMeanwhile,
             Self::TooSlow => Reason::ProviderSlow,
             Self::LogoutRequest(_) => Reason::LogoutRequest,
             Self::LogoutToken(error) => error.reason(),
@@ -239,6 +242,11 @@ impl Error {
                 "Another site has set a conflicting cookie. Delete this site's cookies in your \
                  browser and sign in again.",
             ),
+            Self::SignedOutMeanwhile => (
+                StatusCode::FORBIDDEN,
+                "Please sign in again",
+                "Oten signed you out while you were signing in. Sign in again to continue.",
+            ),
             Self::TooSlow => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Oten is not responding",
@@ -302,6 +310,7 @@ impl Error {
             Self::NotSignedIn
             | Self::AccessTokenExpired
             | Self::UnknownAttempt { .. }
+            | Self::SignedOutMeanwhile
             | Self::SeveralSessionCookies => NextStep::SignIn("Sign in"),
             Self::Provider(_)
             | Self::Callback(_)

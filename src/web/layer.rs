@@ -17,7 +17,7 @@ use super::{
     access::RequireLogin, context::RequestContext, error::Error, rejection::ErrorResponse,
     response::forbid_caching, shared::Shared,
 };
-use crate::{audit::EventKind, session::CookieChange};
+use crate::session::CookieChange;
 
 /// Layer that gives each request its session and its user, returned by
 /// [`Oten::layer`](crate::Oten::layer).
@@ -160,20 +160,10 @@ async fn save_session(
 ) -> Result<Option<HeaderValue>, Error> {
     // Like tower-sessions, discards what a failed request changed.
     let discard_changes = status.is_server_error();
-    let finished = context
-        .session
-        .finish(context.session_cookies.only(), discard_changes)
-        .await?;
-    if let Some(signed_out) = finished.signed_out {
-        context.record_user_event(EventKind::SignedOut, signed_out.user());
-    }
-    let state = &context.state;
-    if let Some(tokens) = finished.tokens {
-        state.revoker.revoke(&tokens, context.correlation_id());
-    }
-    Ok(match finished.cookie {
+    let cookies = &context.state.cookies;
+    Ok(match context.session.finish(discard_changes).await? {
         CookieChange::None => None,
-        CookieChange::NewId(id) => Some(state.cookies.session(id)),
-        CookieChange::Removed => Some(state.cookies.remove_session()),
+        CookieChange::Set(id, expiry) => Some(cookies.session(id, expiry)),
+        CookieChange::Removed => Some(cookies.remove_session()),
     })
 }

@@ -182,17 +182,23 @@ async fn exchange_code(
         url: metadata.token_endpoint(),
         client: state.config.client(),
     };
+    let start = state.sessions.start_sign_in().await?;
     let tokens = endpoint
         .exchange_code(state.config.redirect_uri(), &code, &attempt.code_verifier)
         .await?;
     let identity = verify(state, &metadata, &tokens, attempt).await?;
-    let tokens = Tokens::new(tokens, state.clock.now());
+    let tokens = Tokens::new(tokens, attempt.nonce.clone(), state.clock.now());
     let previous = context.session_cookies.only();
-    let (id, user) = state.sessions.sign_in(previous, identity, tokens).await?;
+    let origin = context.session.origin().clone();
+    let signed_in = state
+        .sessions
+        .sign_in(start, previous, identity, tokens, origin)
+        .await?;
+    let (id, user) = signed_in.ok_or(Error::SignedOutMeanwhile)?;
     context.mark_session_written();
     context.record_user_event(EventKind::SignedIn, &user);
     let mut response = redirect_back(context, attempt.return_to.as_ref());
-    let cookie = state.cookies.session(id);
+    let cookie = state.cookies.session(id, None);
     response.headers_mut().append(header::SET_COOKIE, cookie);
     Ok(response)
 }
@@ -219,6 +225,8 @@ async fn verify(
         issuer: metadata.issuer().to_owned(),
         auth_time: claims.auth_time,
         subject: claims.sub,
+        sid: claims.sid,
+        session_expiry: claims.session_expiry,
         claims: claims.other,
     })
 }

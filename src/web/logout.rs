@@ -17,7 +17,7 @@ use super::{
     response::{confirm_sign_out_page, redirect, signed_out_page},
 };
 use crate::{
-    audit::EventKind, config::route, protocol::LogoutRequest, secret::Secret, session::Tokens,
+    config::route, protocol::LogoutRequest, secret::Secret, session::EndedSession,
     store::StoreError,
 };
 
@@ -130,17 +130,11 @@ async fn sign_out(context: &RequestContext, headers: &HeaderMap) -> Result<Respo
     if !is_same_origin(headers, &state.config.origin()) {
         return Err(Error::CrossSite);
     }
-    let signed_in = context.signed_in().await?;
     // Ends all sessions that the browser names, so that none is left if a neighboring site set one.
     let named = context.session_cookies.all();
-    let ended = state
-        .sessions
-        .sign_out(named, &state.revoker, context.correlation_id())
-        .await?;
+    let origin = context.session.origin().clone();
+    let ended = state.sessions.sign_out(named, origin).await?;
     context.mark_session_written();
-    if let Some(signed_in) = signed_in {
-        context.record_user_event(EventKind::SignedOut, signed_in.user());
-    }
     let mut response = match end_session_endpoint(context).await {
         Some(endpoint) => redirect_to_provider(context, &endpoint, &ended),
         None => match state.config.post_logout_redirect_uri() {
@@ -171,14 +165,19 @@ async fn end_session_endpoint(context: &RequestContext) -> Option<Url> {
 
 /// Redirects a guest as well: after a second click on the button, the browser follows the second
 /// response.
-fn redirect_to_provider(context: &RequestContext, endpoint: &Url, ended: &[Tokens]) -> Response {
+fn redirect_to_provider(
+    context: &RequestContext,
+    endpoint: &Url,
+    ended: &[EndedSession],
+) -> Response {
     let state = &context.state;
     // If the browser sent two session cookies, either session may belong to another user.
     let ended = match context.session_cookies.only() {
         Some(_) => ended.first(),
         None => None,
     };
-    let id_token = ended.and_then(|tokens| tokens.id_token.as_ref());
+    let tokens = ended.and_then(|ended| ended.tokens.as_ref());
+    let id_token = tokens.and_then(|tokens| tokens.id_token.as_ref());
     let logout_state = Secret::random();
     let back = state.config.post_logout_redirect_uri();
     let request = LogoutRequest {

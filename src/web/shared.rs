@@ -25,7 +25,6 @@ pub(super) struct Shared {
     pub(super) cookies: Cookies,
     pub(super) budget: Option<Arc<Budget>>,
     pub(super) refresher: TokenRefresher,
-    pub(super) revoker: Revoker,
     pub(super) readiness: ReadinessCheck,
     pub(super) trail: AuditTrail,
     /// Token refreshes and revocations in the background.
@@ -138,9 +137,9 @@ impl Shared {
             .with_trail(trail.clone());
         let lifetimes = Lifetimes {
             idle: config.session_idle(),
+            guest_idle: config.guest_session_idle(),
             absolute: config.session_lifetime(),
         };
-        let sessions = Sessions::new(records.clone(), lifetimes);
         let tasks = TaskTracker::new();
         let revoker = Revoker {
             provider: Arc::clone(&provider),
@@ -148,8 +147,11 @@ impl Shared {
             tasks: tasks.clone(),
             trail: trail.clone(),
         };
+        let per_user = config.sessions_per_user();
+        let per_user = usize::try_from(per_user).unwrap_or(usize::MAX);
+        let sessions = Sessions::new(records.clone(), lifetimes, per_user, revoker);
         let budget = config.token_budget().map(Budget::new).map(Arc::new);
-        let refresher = TokenRefresher::new(sessions.clone(), revoker.clone(), budget.clone());
+        let refresher = TokenRefresher::new(sessions.clone(), budget.clone());
         Ok(Self {
             provider,
             sessions,
@@ -158,7 +160,6 @@ impl Shared {
             cookies: Cookies::new(&config),
             budget,
             refresher,
-            revoker,
             trail,
             tasks,
             clock,

@@ -668,12 +668,12 @@ async fn l8_a_store_failure_that_fails_no_request_is_logged_with_its_cause() {
 }
 
 #[tokio::test]
-async fn l6_sessions_expire_in_a_store_that_does_not_expire_records() {
+async fn l6_the_lifetime_ends_in_a_store_that_does_not_expire_records() {
     // The clock of this store stands still.
     let (store, clock) = (MemoryStore::default(), Clock::manual());
     let site = short_lived().start_with(store.clone(), store, clock).await;
     let mut browser = site.signed_in("alice").await;
-    site.clock.advance(20 * MINUTE);
+    site.clock.advance(120 * MINUTE);
     assert!(!site.store.is_empty());
     for path in ["/profile", "/token"] {
         assert_eq!(browser.get(path).await.status, StatusCode::SEE_OTHER);

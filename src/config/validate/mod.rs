@@ -57,9 +57,7 @@ fn config(validator: &mut Validator<'_>) -> Option<Config> {
     let site = site::validate(validator);
     let sign_in = sign_in::validate(validator);
     let session = session::validate(validator);
-    let log_subjects = validator.required(&keys::LOG_SUBJECTS, |text| {
-        value::choice(text, [("true", true), ("false", false)])
-    });
+    let log_subjects = validator.required(&keys::LOG_SUBJECTS, value::flag);
     let network = network::validate(validator);
     Some(Config {
         issuer: issuer?,

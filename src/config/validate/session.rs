@@ -2,7 +2,7 @@ use std::{collections::HashSet, time::Duration};
 
 use super::{
     validator::Validator,
-    value::{choice, duration},
+    value::{choice, count, duration, flag},
 };
 use crate::{
     config::{
@@ -16,6 +16,7 @@ use crate::{
 
 const MIN_SESSION: Duration = Duration::from_secs(60);
 const MAX_SESSION: Duration = Duration::from_secs(365 * 86_400);
+const MAX_SESSIONS_PER_USER: u32 = 1_000;
 const MAX_REFRESH_GRACE: Duration = Duration::from_secs(3_600);
 const MAX_COOKIE_NAME_LENGTH: usize = 32;
 
@@ -33,6 +34,9 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<SessionSettings>
             "Shorten it, or lengthen `session_lifetime`.",
         );
     }
+    let guest_idle = duration(MIN_SESSION..=MAX_SESSION);
+    let guest_idle = validator.required(&keys::GUEST_SESSION_IDLE, guest_idle);
+    let per_user = validator.required(&keys::SESSIONS_PER_USER, count(1..=MAX_SESSIONS_PER_USER));
     let store = validator.required(&keys::SESSION_STORE, StoreUrl::parse);
     validator.partial.session_store.clone_from(&store);
     let keys = sealing_keys(validator);
@@ -51,14 +55,18 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<SessionSettings>
         duration(Duration::ZERO..=MAX_REFRESH_GRACE),
     );
     let cookie_name = validator.required(&keys::COOKIE_NAME, cookie_name);
+    let persistent_cookie = validator.required(&keys::PERSISTENT_COOKIE, flag);
     Some(SessionSettings {
         idle: idle?,
         lifetime: lifetime?,
+        guest_idle: guest_idle?,
+        per_user: per_user?,
         store: store?,
         keys,
         refresh: refresh?,
         refresh_grace: refresh_grace?,
         cookie_name: cookie_name?,
+        persistent_cookie: persistent_cookie?,
     })
 }
 

@@ -29,6 +29,10 @@ pub(super) fn one_of(names: &[&str]) -> String {
 }
 
 /// Accepts a whole number in this range.
+pub(super) fn flag(text: &str) -> Result<bool, Invalid> {
+    choice(text, [("true", true), ("false", false)])
+}
+
 pub(super) fn count(range: RangeInclusive<u32>) -> impl FnOnce(&str) -> Result<u32, Invalid> {
     move |text| {
         // `u32::from_str` would also accept a plus sign.

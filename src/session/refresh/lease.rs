@@ -5,6 +5,7 @@ use crate::{
     error::with_causes,
     http::CALL_TIMEOUT,
     secret::Secret,
+    session::record::Family,
     store::{RecordId, RecordKind, Records, StoreError},
 };
 
@@ -15,29 +16,25 @@ pub(crate) const LEASE_LIFETIME: Duration = Duration::from_secs(CALL_TIMEOUT.as_
 /// The exclusive right to refresh one session's tokens, among all processes that share the store.
 pub(super) struct RefreshLease {
     id: RecordId,
-    owner: Secret,
+    /// A random value, as it is stored.
+    owner: Vec<u8>,
 }
 
 impl RefreshLease {
     /// Acquires the lease. Returns `None` if another task holds it.
     pub(super) async fn acquire(
         records: &Records,
-        tokens: &Secret,
+        family: Family,
     ) -> Result<Option<Self>, StoreError> {
-        let lease = Self {
-            id: records.id(RecordKind::Lease, tokens.expose()),
-            owner: Secret::random(),
-        };
-        let owner = lease.owner.expose().as_bytes();
-        let expires_at = records.clock().now() + LEASE_LIFETIME;
-        let acquired = records.insert_raw(&lease.id, owner, expires_at).await?;
-        Ok(acquired.then_some(lease))
+        let id = records.id(RecordKind::Lease, family.as_bytes());
+        let owner = records.encode(&id, &Secret::random().expose())?;
+        let acquired = records.insert_encoded(&id, &owner, LEASE_LIFETIME).await?;
+        Ok(acquired.then_some(Self { id, owner }))
     }
 
     /// Releases the lease, unless it has expired and has another owner now.
     pub(super) async fn release(self, records: &Records) {
-        let owner = self.owner.expose().as_bytes();
-        if let Err(error) = records.remove_if(&self.id, owner).await {
+        if let Err(error) = records.remove_if(&self.id, &self.owner).await {
             tracing::warn!(
                 target: TARGET,
                 error = with_causes(&error),

@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::{lease::RefreshLease, single_flight::SingleFlight};
-use super::{Revoker, Sessions, Tokens};
+use super::{Revoker, Sessions, Tokens, record::Family};
 use crate::{
     audit::{EventKind, TARGET},
     error::with_causes,
@@ -45,17 +45,15 @@ const WRITE_ATTEMPTS: u32 = 3;
 pub(crate) struct TokenRefresher {
     sessions: Sessions,
     budget: Option<Arc<Budget>>,
-    revoker: Revoker,
-    in_flight: SingleFlight<RefreshOutcome>,
+    in_flight: SingleFlight<Family, RefreshOutcome>,
 }
 
 impl TokenRefresher {
-    /// Creates a refresher with the provider, client, tasks and trail of `revoker`.
-    pub(crate) fn new(sessions: Sessions, revoker: Revoker, budget: Option<Arc<Budget>>) -> Self {
+    /// Creates a refresher with the provider, client, tasks and trail of the sessions' revoker.
+    pub(crate) fn new(sessions: Sessions, budget: Option<Arc<Budget>>) -> Self {
         Self {
             sessions,
             budget,
-            revoker,
             in_flight: SingleFlight::default(),
         }
     }
@@ -63,12 +61,12 @@ impl TokenRefresher {
     /// Refreshes tokens, or waits for the refresh in progress, at most one second longer than the
     /// lifetime of a lease.
     pub(crate) async fn refresh(&self, request: RefreshRequest) -> RefreshOutcome {
-        let key = request.tokens.expose().to_owned();
+        let key = request.family;
         let task = || {
             let refresher = self.clone();
             Refresh { refresher, request }.run()
         };
-        let outcome = self.in_flight.run(&key, &self.revoker.tasks, task);
+        let outcome = self.in_flight.run(key, &self.sessions.revoker.tasks, task);
         let outcome = timeout(LEASE_LIFETIME + Duration::from_secs(1), outcome).await;
         outcome.ok().flatten().unwrap_or(RefreshOutcome::TimedOut)
     }
@@ -123,46 +121,41 @@ struct Refresh {
 
 impl Refresh {
     async fn run(self) -> RefreshOutcome {
-        let outcome = self
-            .wait_or_refresh()
-            .await
-            .unwrap_or_else(|error| RefreshOutcome::StoreDown(Arc::new(error)));
+        let outcome = self.wait_or_refresh().await;
+        let outcome = match outcome {
+            Ok(outcome) => self.update_session(outcome).await,
+            Err(error) => Err(error),
+        };
+        outcome.unwrap_or_else(|error| RefreshOutcome::StoreDown(Arc::new(error)))
+    }
+
+    /// Takes the claims of new tokens over into the session, also if another process has refreshed them.
+    /// If that fails, so does the request: it must not continue with claims that were withdrawn.
+    async fn update_session(&self, outcome: RefreshOutcome) -> Result<RefreshOutcome, StoreError> {
         if let RefreshOutcome::Fresh(tokens) | RefreshOutcome::NotRefreshable(tokens) = &outcome {
-            let (session, due_at) = (self.request.session, tokens.refresh_due_at());
-            // If this fails, the next request starts a refresh early and finds fresh tokens.
-            let noted = self
-                .refresher
-                .sessions
-                .store_refresh_due_at(session, due_at)
-                .await;
-            if let Err(error) = noted {
-                tracing::debug!(
-                    target: TARGET,
-                    error = with_causes(&error),
-                    "failed to store when the next token refresh is due"
-                );
-            }
+            let sessions = &self.refresher.sessions;
+            sessions.store_refresh(self.request.session, tokens).await?;
         }
-        outcome
+        Ok(outcome)
     }
 
     /// Refreshes the tokens under a lease, or waits for the process that holds it.
     async fn wait_or_refresh(&self) -> Result<RefreshOutcome, StoreError> {
         let deadline = Instant::now() + LEASE_LIFETIME;
         // Loaded before the lease is acquired, because the lease expires.
-        let metadata = self.refresher.revoker.provider.metadata().await;
+        let metadata = self.revoker().provider.metadata().await;
         loop {
             if let ControlFlow::Break(outcome) = self.load().await? {
                 return Ok(outcome);
             }
-            let lease = RefreshLease::acquire(self.records(), &self.request.tokens).await?;
+            let lease = RefreshLease::acquire(self.records(), self.request.family).await?;
             if let Some(lease) = lease {
                 let outcome = self.refresh(&metadata).await;
                 lease.release(self.records()).await;
                 return outcome;
             }
             // When this process shuts down, the process that holds the lease completes the refresh.
-            if Instant::now() >= deadline || self.refresher.revoker.tasks.is_closed() {
+            if Instant::now() >= deadline || self.revoker().tasks.is_closed() {
                 return Ok(RefreshOutcome::TimedOut);
             }
             sleep(retry_pause()).await;
@@ -171,7 +164,7 @@ impl Refresh {
 
     /// Loads the tokens, or breaks with the outcome if they need no call to the provider.
     async fn load(&self) -> Result<ControlFlow<RefreshOutcome, LoadedRecord<Tokens>>, StoreError> {
-        let Some(loaded) = Tokens::load(self.records(), &self.request.tokens).await? else {
+        let Some(loaded) = Tokens::load(self.records(), self.request.family).await? else {
             return Ok(ControlFlow::Break(RefreshOutcome::Ended));
         };
         Ok(match self.outcome_without_call(&loaded.value) {
@@ -227,12 +220,15 @@ impl Refresh {
                 .map_err(|exhausted| RefreshError::Budget(exhausted.retry_after))?;
         }
         let endpoint = TokenEndpoint {
-            http: self.refresher.revoker.provider.http(),
+            http: self.revoker().provider.http(),
             url: metadata.token_endpoint(),
-            client: &self.refresher.revoker.client,
+            client: &self.revoker().client,
         };
         let mut response = endpoint.refresh(&refresh_token.0).await?;
-        if !self.has_valid_id_token(metadata, &response).await? {
+        if !self
+            .has_valid_id_token(metadata, current, &response)
+            .await?
+        {
             response.id_token = None;
         }
         Ok(response)
@@ -246,6 +242,7 @@ impl Refresh {
     async fn has_valid_id_token(
         &self,
         metadata: &ProviderMetadata,
+        current: &Tokens,
         response: &TokenResponse,
     ) -> Result<bool, IdTokenError> {
         if response.id_token.is_none() {
@@ -253,28 +250,23 @@ impl Refresh {
         }
         let expected = ExpectedIdToken {
             issuer: metadata.issuer(),
-            client_id: self.refresher.revoker.client.id(),
+            client_id: self.revoker().client.id(),
             subject: Some(self.request.user.subject()),
-            nonce: ExpectedNonce::IfPresent(None),
-            auth_time: None,
+            nonce: ExpectedNonce::IfPresent(Some(&current.nonce.0)),
+            auth_time: self.request.user.auth_time(),
             access_token: &response.access_token,
             max_age: None,
             now: self.records().clock().unix_now(),
         };
         let id_token = response.id_token.as_ref();
-        let check = verify_id_token(
-            &self.refresher.revoker.provider,
-            metadata,
-            id_token,
-            &expected,
-        );
+        let check = verify_id_token(&self.revoker().provider, metadata, id_token, &expected);
         match timeout(KEY_TIMEOUT, check).await {
             Ok(Ok(_)) => Ok(true),
             Ok(Err(error @ IdTokenError::Provider(ProviderError::UnknownKey))) => Err(error),
             Ok(Err(IdTokenError::Provider(_))) | Err(_) => {
                 tracing::warn!(
                     target: TARGET,
-                    correlation_id = self.request.correlation_id,
+                    correlation_id = self.request.origin.correlation_id(),
                     "the key of a new ID token could not be loaded; keeping the previous ID token"
                 );
                 Ok(false)
@@ -292,8 +284,8 @@ impl Refresh {
     ) -> Result<RefreshOutcome, StoreError> {
         let mut attempt = 1;
         loop {
-            let id = &self.request.tokens;
-            match tokens.replace(self.records(), id, current).await {
+            let family = self.request.family;
+            match tokens.replace(self.records(), family, current).await {
                 Ok(true) => {
                     self.record(EventKind::Refreshed, None);
                     return Ok(RefreshOutcome::Fresh(Arc::new(tokens)));
@@ -313,10 +305,9 @@ impl Refresh {
 
     /// Handles tokens that changed during the call.
     async fn resolve_conflict(&self, new: &Tokens) -> Result<RefreshOutcome, StoreError> {
-        let Some(current) = Tokens::load(self.records(), &self.request.tokens).await? else {
+        let Some(current) = Tokens::load(self.records(), self.request.family).await? else {
             // The session ended.
-            let revoker = &self.refresher.revoker;
-            revoker.revoke(new, &self.request.correlation_id);
+            self.revoker().revoke(new, &self.request.origin);
             return Ok(RefreshOutcome::Ended);
         };
         // Another process stored tokens, or an earlier attempt succeeded although it returned an error.
@@ -333,7 +324,7 @@ impl Refresh {
         current: &LoadedRecord<Tokens>,
         error: &RefreshError,
     ) -> Result<RefreshOutcome, StoreError> {
-        if let Some(latest) = Tokens::load(self.records(), &self.request.tokens).await?
+        if let Some(latest) = Tokens::load(self.records(), self.request.family).await?
             && latest.version != current.version
             && let Some(outcome) = self.outcome_without_call(&latest.value)
         {
@@ -356,8 +347,8 @@ impl Refresh {
             retry_at: Some(self.now() + delay),
             ..current.value.clone()
         };
-        let id = &self.request.tokens;
-        postponed.replace(self.records(), id, &current).await?;
+        let family = self.request.family;
+        postponed.replace(self.records(), family, &current).await?;
         Ok(RefreshOutcome::Failed {
             tokens: Arc::new(current.value),
             retry_after: Some(delay),
@@ -365,16 +356,19 @@ impl Refresh {
     }
 
     fn record(&self, kind: EventKind, cause: Option<&dyn Error>) {
-        let (trail, user) = (&self.refresher.revoker.trail, &self.request.user);
+        let (trail, user) = (&self.revoker().trail, &self.request.user);
         let event = trail
             .event(kind)
-            .with_correlation_id(&self.request.correlation_id)
-            .with_client_address(self.request.client_address)
+            .with_origin(&self.request.origin)
             .with_subject(trail.pseudonym(user.issuer(), user.subject()));
         trail.record(&match cause {
             Some(cause) => event.with_cause(with_causes(cause)),
             None => event,
         });
+    }
+
+    fn revoker(&self) -> &Revoker {
+        &self.refresher.sessions.revoker
     }
 
     fn records(&self) -> &Records {

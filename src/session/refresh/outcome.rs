@@ -1,23 +1,19 @@
-use std::{net::IpAddr, sync::Arc, time::Duration};
-
-use tower_sessions::session::Id;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
-    secret::Secret,
-    session::{Tokens, User},
-    store::StoreError,
+    audit::EventOrigin,
+    session::{Tokens, User, record::Family},
+    store::{RecordId, StoreError},
 };
 
 /// A request to refresh the tokens of a session.
 #[derive(Clone, Debug)]
 pub(crate) struct RefreshRequest {
-    pub(in crate::session) session: Id,
-    pub(in crate::session) tokens: Secret,
+    pub(in crate::session) session: RecordId,
+    pub(in crate::session) family: Family,
     pub(in crate::session) user: User,
-    /// The correlation ID of the HTTP request that needs the tokens.
-    pub(crate) correlation_id: String,
-    /// The client address of the same request.
-    pub(crate) client_address: Option<IpAddr>,
+    /// The HTTP request that needs the tokens.
+    pub(in crate::session) origin: EventOrigin,
 }
 
 /// The outcome of a [`RefreshRequest`].

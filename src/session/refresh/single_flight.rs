@@ -1,5 +1,6 @@
 use std::{
     collections::HashMap,
+    hash::Hash,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -7,16 +8,20 @@ use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 /// Runs at most one task per key at a time. Callers with the same key share the task's outcome.
-pub(super) struct SingleFlight<T>(Arc<Mutex<Tasks<T>>>);
+pub(super) struct SingleFlight<K, T>(Arc<Mutex<Tasks<K, T>>>);
 
-type Tasks<T> = HashMap<String, watch::Receiver<Option<T>>>;
+type Tasks<K, T> = HashMap<K, watch::Receiver<Option<T>>>;
 
-impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
+impl<K, T> SingleFlight<K, T>
+where
+    K: Copy + Eq + Hash + Send + 'static,
+    T: Clone + Send + Sync + 'static,
+{
     /// Waits for the task of a key, and spawns it if none is running. The task continues when its
     /// callers are cancelled. Returns `None` if it panics.
     pub(super) async fn run<F>(
         &self,
-        key: &str,
+        key: K,
         tracker: &TaskTracker,
         task: impl FnOnce() -> F,
     ) -> Option<T>
@@ -30,7 +35,7 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
 
     fn join<F>(
         &self,
-        key: &str,
+        key: K,
         tracker: &TaskTracker,
         task: impl FnOnce() -> F,
     ) -> watch::Receiver<Option<T>>
@@ -38,14 +43,14 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
         F: Future<Output = T> + Send + 'static,
     {
         let mut tasks = self.tasks();
-        if let Some(receiver) = tasks.get(key) {
+        if let Some(receiver) = tasks.get(&key) {
             return receiver.clone();
         }
         let (sender, receiver) = watch::channel(None);
-        tasks.insert(key.to_owned(), receiver.clone());
+        tasks.insert(key, receiver.clone());
         let registration = Registration {
             flight: self.clone(),
-            key: key.to_owned(),
+            key,
         };
         let task = task();
         tracker.spawn(async move {
@@ -58,31 +63,31 @@ impl<T: Clone + Send + Sync + 'static> SingleFlight<T> {
     }
 }
 
-impl<T> SingleFlight<T> {
-    fn tasks(&self) -> MutexGuard<'_, Tasks<T>> {
+impl<K, T> SingleFlight<K, T> {
+    fn tasks(&self) -> MutexGuard<'_, Tasks<K, T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Removes a task from the map when it ends, also by a panic.
-struct Registration<T> {
-    flight: SingleFlight<T>,
-    key: String,
+struct Registration<K: Eq + Hash, T> {
+    flight: SingleFlight<K, T>,
+    key: K,
 }
 
-impl<T> Drop for Registration<T> {
+impl<K: Eq + Hash, T> Drop for Registration<K, T> {
     fn drop(&mut self) {
         self.flight.tasks().remove(&self.key);
     }
 }
 
-impl<T> Clone for SingleFlight<T> {
+impl<K, T> Clone for SingleFlight<K, T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T> Default for SingleFlight<T> {
+impl<K, T> Default for SingleFlight<K, T> {
     fn default() -> Self {
         Self(Arc::default())
     }

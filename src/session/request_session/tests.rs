@@ -1,16 +1,11 @@
 use std::time::Duration;
 
-use serde_json::Map;
-
 use super::*;
 use crate::{
     clock::Clock,
-    secret::Secret,
-    session::{Identity, Lifetimes},
-    store::{MemoryStore, Records},
+    session::{Lifetimes, testing},
+    store::MemoryStore,
 };
-
-const HOUR: Duration = Duration::from_secs(3600);
 
 struct Fixture {
     sessions: Sessions,
@@ -19,14 +14,8 @@ struct Fixture {
 }
 
 async fn signed_in() -> Fixture {
-    let clock = Clock::system();
     let store = MemoryStore::default();
-    let records = Records::new(Arc::new(store.clone()), clock.clone());
-    let lifetimes = Lifetimes {
-        idle: HOUR,
-        absolute: 24 * HOUR,
-    };
-    let sessions = Sessions::new(records, lifetimes);
+    let sessions = testing::sessions(store.clone(), Clock::system());
     let id = sign_in(&sessions, None, "alice").await;
     Fixture {
         sessions,
@@ -36,29 +25,20 @@ async fn signed_in() -> Fixture {
 }
 
 async fn sign_in(sessions: &Sessions, previous: Option<Id>, subject: &str) -> Id {
-    let identity = Identity {
-        issuer: "https://id.example".to_owned(),
-        subject: subject.to_owned(),
-        claims: Map::new(),
-        auth_time: None,
-    };
-    let now = sessions.records.clock().now();
-    let tokens = Tokens {
-        access_token: Secret::random(),
-        access_token_expires_at: now + HOUR,
-        refresh_token: None,
-        id_token: None,
-        scope: None,
-        refresh_at: now + HOUR,
-        retry_at: None,
-    };
-    let signed_in = sessions.sign_in(previous, identity, tokens).await;
-    signed_in.unwrap().0
+    let start = sessions.start_sign_in().await.unwrap();
+    let (identity, tokens) = (testing::identity(subject), testing::tokens());
+    let origin = EventOrigin::default();
+    let signed_in = sessions.sign_in(start, previous, identity, tokens, origin);
+    signed_in.await.unwrap().unwrap().0
+}
+
+fn for_request(sessions: &Sessions, id: Option<Id>) -> RequestSession {
+    sessions.for_request(id, EventOrigin::default())
 }
 
 impl Fixture {
     fn request(&self, id: Id) -> RequestSession {
-        self.sessions.for_request(Some(id))
+        for_request(&self.sessions, Some(id))
     }
 
     async fn subject(&self, id: Id) -> Option<String> {
@@ -67,8 +47,8 @@ impl Fixture {
     }
 }
 
-async fn finish(request: &RequestSession, id: Id) -> CookieChange {
-    request.finish(Some(id), false).await.unwrap().cookie
+async fn finish(request: &RequestSession) -> CookieChange {
+    request.finish(false).await.unwrap()
 }
 
 #[tokio::test]
@@ -77,12 +57,16 @@ async fn cycle_id_keeps_the_user_the_tokens_and_the_data() {
     let request = site.request(site.id);
     request.app_session().insert("note", "kept").await.unwrap();
     request.app_session().cycle_id().await.unwrap();
-    let CookieChange::NewId(new) = finish(&request, site.id).await else {
+    let CookieChange::Set(new, None) = finish(&request).await else {
         panic!("the app cycled the ID");
     };
     let next = site.request(new);
     assert!(next.signed_in().await.unwrap().is_some());
-    assert_eq!(site.store.len(), 2, "the session and its tokens");
+    assert_eq!(
+        site.store.len(),
+        3,
+        "the session, its tokens and the pointer"
+    );
     let note: Option<String> = next.app_session().get("note").await.unwrap();
     assert_eq!(note.as_deref(), Some("kept"));
     assert_eq!(site.subject(site.id).await, None);
@@ -93,10 +77,13 @@ async fn o2_cycle_id_does_not_restore_a_session_that_ended() {
     let site = signed_in().await;
     let slow = site.request(site.id);
     assert!(slow.signed_in().await.unwrap().is_some());
-    site.sessions.end(site.id).await.unwrap();
+    site.sessions
+        .end(site.sessions.record_id(site.id))
+        .await
+        .unwrap();
     slow.app_session().insert("note", "late").await.unwrap();
     slow.app_session().cycle_id().await.unwrap();
-    assert_eq!(finish(&slow, site.id).await, CookieChange::None);
+    assert_eq!(finish(&slow).await, CookieChange::None);
     assert!(site.store.is_empty());
 }
 
@@ -108,12 +95,12 @@ async fn o2_of_two_requests_that_cycle_the_id_one_succeeds() {
         request.signed_in().await.unwrap();
         request.app_session().cycle_id().await.unwrap();
     }
-    let changes = [finish(&one, site.id).await, finish(&two, site.id).await];
+    let changes = [finish(&one).await, finish(&two).await];
     assert!(matches!(
         changes,
-        [CookieChange::NewId(_), CookieChange::None]
+        [CookieChange::Set(_, None), CookieChange::None]
     ));
-    assert_eq!(site.store.len(), 2, "one session and its tokens");
+    assert_eq!(site.store.len(), 3, "one session, its tokens and a pointer");
 }
 
 #[tokio::test]
@@ -123,8 +110,11 @@ async fn o2_a_sign_out_between_cycle_id_and_the_response_ends_the_session() {
     slow.signed_in().await.unwrap();
     slow.app_session().cycle_id().await.unwrap();
     assert!(slow.signed_in().await.unwrap().is_some(), "not ended yet");
-    site.sessions.end(site.id).await.unwrap();
-    assert_eq!(finish(&slow, site.id).await, CookieChange::None);
+    site.sessions
+        .end(site.sessions.record_id(site.id))
+        .await
+        .unwrap();
+    assert_eq!(finish(&slow).await, CookieChange::None);
     assert!(site.store.is_empty());
 }
 
@@ -133,8 +123,7 @@ async fn a_failed_request_does_not_cycle_the_id() {
     let site = signed_in().await;
     let request = site.request(site.id);
     request.app_session().cycle_id().await.unwrap();
-    let finished = request.finish(Some(site.id), true).await.unwrap();
-    assert_eq!(finished.cookie, CookieChange::None);
+    assert_eq!(request.finish(true).await.unwrap(), CookieChange::None);
     assert_eq!(site.subject(site.id).await.as_deref(), Some("alice"));
 }
 
@@ -144,7 +133,7 @@ async fn o2_a_flush_after_cycle_id_signs_out() {
     let request = site.request(site.id);
     request.app_session().cycle_id().await.unwrap();
     request.app_session().flush().await.unwrap();
-    assert_eq!(finish(&request, site.id).await, CookieChange::Removed);
+    assert_eq!(finish(&request).await, CookieChange::Removed);
     assert!(site.store.is_empty());
 }
 
@@ -165,9 +154,7 @@ async fn o2_a_flush_signs_out_and_removes_the_tokens() {
     let site = signed_in().await;
     let request = site.request(site.id);
     request.app_session().flush().await.unwrap();
-    let finished = request.finish(Some(site.id), false).await.unwrap();
-    assert_eq!(finished.cookie, CookieChange::Removed);
-    assert_eq!(finished.signed_out.unwrap().user().subject(), "alice");
+    assert_eq!(finish(&request).await, CookieChange::Removed);
     assert!(site.store.is_empty());
 }
 
@@ -177,7 +164,7 @@ async fn o2_data_written_after_a_flush_belongs_to_a_guest() {
     let request = site.request(site.id);
     request.app_session().flush().await.unwrap();
     request.app_session().insert("note", "new").await.unwrap();
-    let CookieChange::NewId(new) = finish(&request, site.id).await else {
+    let CookieChange::Set(new, None) = finish(&request).await else {
         panic!("the session has data");
     };
     assert_eq!(site.subject(new).await, None);
@@ -193,17 +180,17 @@ async fn clear_and_remove_change_only_the_apps_data() {
             request.signed_in().await.unwrap();
         }
         request.app_session().clear().await;
-        assert_eq!(finish(&request, site.id).await, CookieChange::None);
+        assert_eq!(finish(&request).await, CookieChange::None);
         assert_eq!(site.subject(site.id).await.as_deref(), Some("alice"));
     }
     let request = site.request(site.id);
-    request.app_session().remove_value(DATA_KEY).await.unwrap();
+    request.app_session().remove_value(MARKER).await.unwrap();
     request
         .app_session()
-        .insert(DATA_KEY, "forged")
+        .insert(MARKER, "forged")
         .await
         .unwrap();
-    finish(&request, site.id).await;
+    finish(&request).await;
     assert_eq!(site.subject(site.id).await.as_deref(), Some("alice"));
 }
 
@@ -212,8 +199,11 @@ async fn o2_a_late_save_does_not_restore_the_session() {
     let site = signed_in().await;
     let slow = site.request(site.id);
     slow.app_session().insert("note", "late").await.unwrap();
-    site.sessions.end(site.id).await.unwrap();
-    assert_eq!(finish(&slow, site.id).await, CookieChange::None);
+    site.sessions
+        .end(site.sessions.record_id(site.id))
+        .await
+        .unwrap();
+    assert_eq!(finish(&slow).await, CookieChange::None);
     assert!(site.store.is_empty());
 }
 
@@ -223,17 +213,16 @@ async fn an_unknown_session_does_not_change_the_cookie() {
     let id = Id::default();
     let request = site.request(id);
     assert!(request.signed_in().await.unwrap().is_none());
-    assert_eq!(finish(&request, id).await, CookieChange::None);
+    assert_eq!(finish(&request).await, CookieChange::None);
 }
 
 #[tokio::test]
 async fn s7_a_guests_data_survives_cycle_id_and_sign_in() {
     let site = signed_in().await;
-    let guest = site.sessions.for_request(None);
+    let guest = for_request(&site.sessions, None);
     guest.app_session().insert("note", "kept").await.unwrap();
     guest.app_session().cycle_id().await.unwrap();
-    let finished = guest.finish(None, false).await.unwrap();
-    let CookieChange::NewId(id) = finished.cookie else {
+    let CookieChange::Set(id, None) = finish(&guest).await else {
         panic!("the session has data");
     };
     let id = sign_in(&site.sessions, Some(id), "bob").await;
@@ -253,9 +242,11 @@ async fn l6_a_shortened_lifetime_applies_to_existing_sessions() {
     let site = signed_in().await;
     let shorter = Lifetimes {
         idle: Duration::ZERO,
+        guest_idle: Duration::ZERO,
         absolute: Duration::ZERO,
     };
-    let sessions = Sessions::new(site.sessions.records.clone(), shorter);
-    let request = sessions.for_request(Some(site.id));
+    let (records, revoker) = (site.sessions.records.clone(), testing::revoker());
+    let sessions = Sessions::new(records, shorter, 100, revoker);
+    let request = for_request(&sessions, Some(site.id));
     assert!(request.signed_in().await.unwrap().is_none());
 }

@@ -282,7 +282,6 @@ async fn o4_after_a_store_outage_the_token_can_be_sent_again() {
         &[Operation::Load][..],
         &[Operation::Members],
         &[Operation::Take],
-        &[Operation::RemoveMember],
         &[Operation::Insert],
     ] {
         store.fails(down);

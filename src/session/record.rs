@@ -1,0 +1,179 @@
+//! The session record.
+
+use std::{fmt, time::Duration};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::user::{User, UserData};
+use crate::{
+    secret::{hex, random_bytes},
+    store::{RecordId, RecordKind},
+};
+
+/// The latest time that records accept: the end of the year 9999.
+const MAX_TIME: i64 = 253_402_300_799;
+
+/// The content of a session record.
+#[derive(Debug)]
+pub(super) enum SessionRecord {
+    Session(SessionData),
+    /// The session has moved to this ID, and possibly on from there.
+    Moved(RecordId),
+}
+
+/// A session. Times are in seconds since the Unix epoch.
+#[derive(Clone, Debug)]
+pub(super) struct SessionData {
+    /// The same for all IDs that the session has had.
+    pub(super) family: Family,
+    pub(super) created_at: i64,
+    /// The latest time at which the session expires.
+    pub(super) ends_at: i64,
+    /// The lifetime after the last request, if the app has shortened it.
+    pub(super) idle: Option<Duration>,
+    /// The user of a family never changes, because a sign-in creates a new session.
+    pub(super) user: Option<User>,
+    /// The time from which a token refresh is due.
+    pub(super) refresh_due_at: Option<i64>,
+    /// The number of token refreshes whose claims the session has.
+    pub(super) refreshes: u32,
+    /// The app's data: a JSON object, or nothing.
+    pub(super) app_data: Bytes,
+}
+
+/// The identity of a session through changes of its ID, and the ID of its tokens.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Family([u8; 16]);
+
+impl Family {
+    pub(super) fn random() -> Self {
+        Self(*random_bytes())
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Family({})", hex(&self.0[..4]))
+    }
+}
+
+/// The stored form of [`SessionRecord`]. Claims and the app's data stay JSON, which is parsed when it
+/// is used.
+#[derive(Serialize, Deserialize)]
+enum Stored<'a> {
+    #[serde(borrow)]
+    Session(StoredSession<'a>),
+    Moved([u8; 32]),
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredSession<'a> {
+    family: Family,
+    created_at: i64,
+    ends_at: i64,
+    idle_seconds: Option<u64>,
+    #[serde(borrow)]
+    user: Option<StoredUser<'a>>,
+    refresh_due_at: Option<i64>,
+    refreshes: u32,
+    #[serde(serialize_with = "bytes")]
+    app_data: &'a [u8],
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredUser<'a> {
+    issuer: &'a str,
+    subject: &'a str,
+    sid: Option<&'a str>,
+    auth_time: Option<i64>,
+    signed_in_at: i64,
+    #[serde(serialize_with = "bytes")]
+    claims: &'a [u8],
+}
+
+/// Serde serializes a slice element by element otherwise.
+fn bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_bytes(bytes)
+}
+
+impl SessionRecord {
+    /// Parses a record. Claims and the app's data stay in `plain`.
+    pub(super) fn parse(plain: &Bytes) -> Option<Self> {
+        let stored = match postcard::from_bytes(plain).ok()? {
+            Stored::Moved(bytes) => {
+                let id = RecordId::from_bytes(RecordKind::Session, bytes);
+                return Some(Self::Moved(id));
+            }
+            Stored::Session(stored) => stored,
+        };
+        let user = stored.user.as_ref();
+        let times = [
+            Some(stored.created_at),
+            Some(stored.ends_at),
+            stored.refresh_due_at,
+            user.map(|user| user.signed_in_at),
+        ];
+        let are_valid = times.iter().flatten().all(|at| (0..=MAX_TIME).contains(at));
+        are_valid.then(|| {
+            Self::Session(SessionData {
+                family: stored.family,
+                created_at: stored.created_at,
+                ends_at: stored.ends_at,
+                idle: stored.idle_seconds.map(Duration::from_secs),
+                user: user.map(|user| {
+                    User::new(UserData {
+                        issuer: user.issuer.to_owned(),
+                        subject: user.subject.to_owned(),
+                        sid: user.sid.map(str::to_owned),
+                        auth_time: user.auth_time,
+                        signed_in_at: user.signed_in_at,
+                        session_ends_at: stored.ends_at,
+                        claims: plain.slice_ref(user.claims).into(),
+                    })
+                }),
+                refresh_due_at: stored.refresh_due_at,
+                refreshes: stored.refreshes,
+                app_data: plain.slice_ref(stored.app_data),
+            })
+        })
+    }
+}
+
+impl Serialize for SessionData {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let user = self.user.as_ref().map(User::data);
+        Stored::Session(StoredSession {
+            family: self.family,
+            created_at: self.created_at,
+            ends_at: self.ends_at,
+            idle_seconds: self.idle.map(|idle| idle.as_secs()),
+            user: user.map(|user| StoredUser {
+                issuer: &user.issuer,
+                subject: &user.subject,
+                sid: user.sid.as_deref(),
+                auth_time: user.auth_time,
+                signed_in_at: user.signed_in_at,
+                claims: user.claims.json(),
+            }),
+            refresh_due_at: self.refresh_due_at,
+            refreshes: self.refreshes,
+            app_data: &self.app_data,
+        })
+        .serialize(serializer)
+    }
+}
+
+/// The record that replaces a session whose ID has changed.
+pub(super) struct Moved(pub(super) RecordId);
+
+impl Serialize for Moved {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Stored::Moved(*self.0.as_bytes()).serialize(serializer)
+    }
+}
