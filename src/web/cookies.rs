@@ -1,4 +1,3 @@
-use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, header};
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
@@ -31,8 +30,8 @@ pub(super) struct Cookies {
     /// A login cookie's name without the tag of its `state`.
     login_prefix: String,
     logout_name: String,
-    path: String,
-    secure: bool,
+    /// The attributes that all cookies have, with a semicolon before each.
+    attributes: String,
     session_lifetime: Duration,
     is_persistent: bool,
 }
@@ -72,6 +71,11 @@ pub(super) struct LoginCookie {
 impl Cookies {
     pub(super) fn new(config: &Config) -> Self {
         let name = format!("{}{}", config.cookie_prefix(), config.cookie_name());
+        let secure = if config.secure_cookies() {
+            "; Secure"
+        } else {
+            ""
+        };
         let path = match config.base_path() {
             "" => "/",
             base => base,
@@ -80,8 +84,7 @@ impl Cookies {
             session_name: config.session_cookie_name(),
             login_prefix: format!("{name}_login_"),
             logout_name: format!("{name}_logout"),
-            path: path.to_owned(),
-            secure: config.secure_cookies(),
+            attributes: format!("; HttpOnly; SameSite=Lax{secure}; Path={path}"),
             session_lifetime: config
                 .session_lifetime()
                 .try_into()
@@ -175,15 +178,12 @@ impl Cookies {
     }
 
     fn header(&self, name: &str, value: &str, max_age: Option<Duration>) -> HeaderValue {
-        let mut cookie = Cookie::build((name, value))
-            .path(&self.path)
-            .http_only(true)
-            .same_site(SameSite::Lax)
-            .secure(self.secure)
-            .build();
-        cookie.set_max_age(max_age);
-        HeaderValue::from_str(&cookie.to_string())
-            .expect("names and values are ASCII or come from a header")
+        let attributes = &self.attributes;
+        let cookie = match max_age.map(Duration::whole_seconds) {
+            Some(seconds) => format!("{name}={value}{attributes}; Max-Age={seconds}"),
+            None => format!("{name}={value}{attributes}"),
+        };
+        HeaderValue::try_from(cookie).expect("names and values are ASCII or come from a header")
     }
 }
 
