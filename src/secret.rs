@@ -29,7 +29,17 @@ impl Secret {
     /// Panics if the operating system provides no random numbers.
     #[must_use]
     pub fn random() -> Self {
-        Self(Zeroizing::new(base64url(*random_bytes::<32>())))
+        let [secret] = Self::random_array();
+        secret
+    }
+
+    /// Returns several secrets like [`random`](Self::random) in one call of the operating system.
+    pub(crate) fn random_array<const N: usize>() -> [Self; N] {
+        let mut bytes = Zeroizing::new([[0; 32]; N]);
+        fill(bytes.as_flattened_mut());
+        bytes
+            .each_ref()
+            .map(|bytes| Self(Zeroizing::new(base64url(bytes))))
     }
 
     /// The text of the secret.
@@ -99,8 +109,12 @@ pub(crate) mod exposed {
 /// Panics if the operating system provides no random numbers.
 pub(crate) fn random_bytes<const N: usize>() -> Zeroizing<[u8; N]> {
     let mut bytes = Zeroizing::new([0; N]);
-    getrandom::fill(bytes.as_mut()).expect("the operating system must provide random numbers");
+    fill(bytes.as_mut());
     bytes
+}
+
+fn fill(bytes: &mut [u8]) {
+    getrandom::fill(bytes).expect("the operating system must provide random numbers");
 }
 
 /// Returns bytes as lower-case hexadecimal digits.

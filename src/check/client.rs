@@ -14,7 +14,10 @@ use crate::{
     config::{Client, ClientType, Config, Jar, MAX_REQUEST_OBJECT_LIFETIME, Partial},
     http::HttpClient,
     jose::{Algorithm, CompactJws, VerifyingKey},
-    protocol::{AuthorizationRequest, CodeVerifier, ErrorCode, TokenEndpoint, TokenError},
+    protocol::{
+        AuthorizationRequest, AuthorizationRequests, CodeVerifier, ErrorCode, TokenEndpoint,
+        TokenError,
+    },
     secret::Secret,
 };
 
@@ -153,24 +156,22 @@ pub(super) fn check_request_object(
 
 /// Returns the request object of a new authorization URL.
 fn sign(config: &Config, issuer: &str, clock: &Clock) -> Result<String, String> {
-    let request = AuthorizationRequest {
-        config,
-        issuer,
-        state: &Secret::random(),
-        nonce: &Secret::random(),
-        code_verifier: &CodeVerifier::random(),
-        now: clock.unix_now(),
-    };
     // The URL is not used, so its endpoint does not matter.
     let endpoint = Url::parse("https://localhost/").map_err(|error| error.to_string())?;
-    let url = request
-        .url(&endpoint)
+    let url = AuthorizationRequests::new(config)
+        .url(&AuthorizationRequest {
+            issuer,
+            endpoint: &endpoint,
+            state: &Secret::random(),
+            nonce: &Secret::random(),
+            code_verifier: &CodeVerifier::random(),
+            now: clock.unix_now(),
+        })
         .map_err(|error| format!("the request object cannot be signed: {error}"))?;
-    let mut pairs = url.query_pairs();
-    pairs
-        .find(|(name, _)| name == "request")
-        .map(|(_, request_object)| request_object.into_owned())
-        .ok_or_else(|| "the authorization URL has no request object".to_owned())
+    match url.split_once("&request=") {
+        Some((_, request_object)) => Ok(request_object.to_owned()),
+        None => Err("the authorization URL has no request object".to_owned()),
+    }
 }
 
 /// Verifies the signature, the parties and the lifetime, and returns the lifetime.

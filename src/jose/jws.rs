@@ -72,6 +72,8 @@ impl SigningKey {
         protected_header: &str,
         claims: &[u8],
     ) -> Result<(), JoseError> {
+        // Three quarters of base64url are bytes, and an Ed25519 signature has 64.
+        text.reserve(protected_header.len() + claims.len() * 4 / 3 + 96);
         let start = text.len();
         text.push_str(protected_header);
         text.push('.');

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use url::Url;
+use url::{Position, Url, form_urlencoded::Serializer};
 
 use crate::{
     clock::Clock,
@@ -49,23 +49,25 @@ pub fn sample_authorization_url(
     metadata: &ProviderMetadata,
     clock: &Clock,
 ) -> Result<Url, JoseError> {
-    let request = AuthorizationRequest {
-        config,
+    let requests = AuthorizationRequests::new(config);
+    let url = requests.url(&AuthorizationRequest {
         issuer: metadata.issuer(),
+        endpoint: metadata.authorization_endpoint(),
         state: &format!("{THROWAWAY}{}", Secret::random().expose()).into(),
         nonce: &Secret::random(),
         code_verifier: &CodeVerifier::random(),
         now: clock.unix_now(),
-    };
-    request.url(metadata.authorization_endpoint())
+    })?;
+    Ok(url.parse().expect("an endpoint with a query is a URL"))
 }
 
-/// An authorization request: the parameters of the configuration and the secrets of one sign-in.
+/// The secrets of one sign-in, and the provider it takes place at.
 #[derive(Debug)]
 pub(crate) struct AuthorizationRequest<'a> {
-    pub(crate) config: &'a Config,
     /// The issuer in the provider's spelling.
     pub(crate) issuer: &'a str,
+    /// The provider's authorization endpoint, which may have a query.
+    pub(crate) endpoint: &'a Url,
     pub(crate) state: &'a Secret,
     pub(crate) nonce: &'a Secret,
     pub(crate) code_verifier: &'a CodeVerifier,
@@ -73,13 +75,18 @@ pub(crate) struct AuthorizationRequest<'a> {
     pub(crate) now: i64,
 }
 
-impl AuthorizationRequest<'_> {
-    /// Returns the URL to redirect the browser to.
-    ///
-    /// The URL of a confidential client carries exactly `client_id` and `request` (RFC 9101 section
-    /// 5). The URL of a public client, or of one with JAR switched off, carries plain parameters.
-    pub(crate) fn url(&self, authorization_endpoint: &Url) -> Result<Url, JoseError> {
-        let key = match self.config.client().client_type() {
+/// The authorization requests of a client. All that they have in common is prepared.
+#[derive(Debug)]
+pub(crate) struct AuthorizationRequests {
+    /// The common parameters of the URL, in `application/x-www-form-urlencoded`.
+    query: String,
+    /// `None` for a public client or one with JAR switched off.
+    request_objects: Option<RequestObjects>,
+}
+
+impl AuthorizationRequests {
+    pub(crate) fn new(config: &Config) -> Self {
+        let key = match config.client().client_type() {
             ClientType::Public | ClientType::Confidential { jar: Jar::Off, .. } => None,
             ClientType::Confidential {
                 jar: Jar::Hs256,
@@ -91,67 +98,140 @@ impl AuthorizationRequest<'_> {
             } => Some(SigningKey::from(pair.clone())),
         };
         let parameters = match key {
-            Some(key) => vec![
-                ("client_id", self.config.client().id().to_owned()),
-                ("request", self.request_object(&key)?),
-            ],
-            None => self.parameters(),
+            Some(_) => vec![("client_id", config.client().id().to_owned())],
+            None => common_parameters(config),
         };
-        let mut url = authorization_endpoint.clone();
-        url.query_pairs_mut().extend_pairs(parameters);
-        Ok(url)
+        Self {
+            query: Serializer::new(String::new())
+                .extend_pairs(parameters)
+                .finish(),
+            request_objects: key.map(|key| RequestObjects::new(config, key)),
+        }
     }
 
-    /// Returns the request object (RFC 9101 section 4): the parameters as claims, with the provider
-    /// as the audience, for one use.
-    fn request_object(&self, key: &SigningKey) -> Result<String, JoseError> {
-        let lifetime = self.config.request_object_lifetime();
-        let lifetime = i64::try_from(lifetime.as_secs()).unwrap_or_default();
-        let parameters = self.parameters().into_iter();
+    /// Returns the URL to redirect the browser to.
+    ///
+    /// The URL of a confidential client carries exactly `client_id` and `request` (RFC 9101 section
+    /// 5). The URL of a public client, or of one with JAR switched off, carries plain parameters.
+    pub(crate) fn url(&self, request: &AuthorizationRequest<'_>) -> Result<String, JoseError> {
+        let endpoint = &request.endpoint[..Position::AfterQuery];
+        let mut url = String::with_capacity(endpoint.len() + self.query.len() + 256);
+        url.push_str(endpoint);
+        url.push_str(match request.endpoint.query() {
+            None => "?",
+            Some("") => "",
+            Some(_) => "&",
+        });
+        url.push_str(&self.query);
+        let code_challenge = &*request.code_verifier.challenge();
+        let Some(request_objects) = &self.request_objects else {
+            let parameters = [
+                ("state", request.state.expose()),
+                ("nonce", request.nonce.expose()),
+                ("code_challenge", code_challenge),
+            ];
+            return Ok(Serializer::new(url).extend_pairs(parameters).finish());
+        };
+        url.push_str("&request=");
+        request_objects.append(&mut url, request, code_challenge)?;
+        Ok(url)
+    }
+}
+
+/// The request objects of a client (RFC 9101 section 4): the parameters as claims, with the provider
+/// as the audience, for one use.
+#[derive(Debug)]
+struct RequestObjects {
+    key: SigningKey,
+    /// The header of all request objects in base64url.
+    header: String,
+    /// The common claims as members of a JSON object: without the opening brace.
+    claims: String,
+    /// In seconds.
+    lifetime: i64,
+}
+
+impl RequestObjects {
+    fn new(config: &Config, key: SigningKey) -> Self {
+        let parameters = common_parameters(config).into_iter();
         let mut claims: Map<String, Value> = parameters
             .map(|(name, value)| (name.to_owned(), value.into()))
             .collect();
-        let mut insert = |name: &str, value| claims.insert(name.to_owned(), value);
-        insert("iss", self.config.client().id().into());
-        insert("aud", self.issuer.into());
-        insert("iat", self.now.into());
-        insert("nbf", self.now.into());
-        insert("exp", self.now.saturating_add(lifetime).into());
-        insert("jti", Secret::random().expose().into());
-        if let Some(max_age) = self.config.max_age() {
+        claims.insert("iss".to_owned(), config.client().id().into());
+        if let Some(max_age) = config.max_age() {
             // The only parameter that is a number in a request object (RFC 9101 section 4).
-            insert("max_age", max_age.as_secs().into());
+            claims.insert("max_age".to_owned(), max_age.as_secs().into());
         }
-        key.sign(&Header::new("JWT"), &claims)
+        let lifetime = config.request_object_lifetime().as_secs();
+        Self {
+            header: key.protected_header(&Header::new("JWT")),
+            claims: Value::Object(claims).to_string().split_off(1),
+            lifetime: i64::try_from(lifetime).unwrap_or_default(),
+            key,
+        }
     }
 
-    /// Returns the parameters of RFC 6749 section 4.1.1, RFC 7636 section 4.3 and OpenID Connect
-    /// Core section 3.1.2.1.
-    fn parameters(&self) -> Vec<(&'static str, String)> {
-        let config = self.config;
-        let mut parameters = vec![
-            ("client_id", config.client().id().to_owned()),
-            ("redirect_uri", config.redirect_uri().to_string()),
-            ("response_type", "code".to_owned()),
-            ("scope", config.scopes().join(" ")),
-            ("state", self.state.expose().to_owned()),
-            ("nonce", self.nonce.expose().to_owned()),
-            ("code_challenge", self.code_verifier.challenge()),
-            ("code_challenge_method", "S256".to_owned()),
-        ];
-        let optional = [
-            ("prompt", config.prompt().map(str::to_owned)),
-            (
-                "max_age",
-                config.max_age().map(|age| age.as_secs().to_string()),
-            ),
-            ("ui_locales", config.ui_locales().map(str::to_owned)),
-        ];
-        for (name, value) in optional {
-            parameters.extend(value.map(|value| (name, value)));
+    fn append(
+        &self,
+        url: &mut String,
+        request: &AuthorizationRequest<'_>,
+        code_challenge: &str,
+    ) -> Result<(), JoseError> {
+        #[derive(Serialize)]
+        struct Claims<'a> {
+            aud: &'a str,
+            iat: i64,
+            nbf: i64,
+            exp: i64,
+            jti: &'a str,
+            state: &'a str,
+            nonce: &'a str,
+            code_challenge: &'a str,
         }
-        parameters
+        let jti = Secret::random();
+        let claims = Claims {
+            aud: request.issuer,
+            iat: request.now,
+            nbf: request.now,
+            exp: request.now.saturating_add(self.lifetime),
+            jti: jti.expose(),
+            state: request.state.expose(),
+            nonce: request.nonce.expose(),
+            code_challenge,
+        };
+        let mut json = Vec::with_capacity(self.claims.len() + 512);
+        serde_json::to_writer(&mut json, &claims)
+            .map_err(|error| JoseError::Claims(error.to_string()))?;
+        // The closing brace.
+        json.pop();
+        json.push(b',');
+        json.extend_from_slice(self.claims.as_bytes());
+        self.key.append_jws(url, &self.header, &json)
     }
+}
+
+/// Returns the parameters that all requests of a client have in common, of RFC 6749 section 4.1.1,
+/// RFC 7636 section 4.3 and OpenID Connect Core section 3.1.2.1.
+fn common_parameters(config: &Config) -> Vec<(&'static str, String)> {
+    let mut parameters = vec![
+        ("client_id", config.client().id().to_owned()),
+        ("redirect_uri", config.redirect_uri().to_string()),
+        ("response_type", "code".to_owned()),
+        ("scope", config.scopes().join(" ")),
+        ("code_challenge_method", "S256".to_owned()),
+    ];
+    let optional = [
+        ("prompt", config.prompt().map(str::to_owned)),
+        (
+            "max_age",
+            config.max_age().map(|age| age.as_secs().to_string()),
+        ),
+        ("ui_locales", config.ui_locales().map(str::to_owned)),
+    ];
+    for (name, value) in optional {
+        parameters.extend(value.map(|value| (name, value)));
+    }
+    parameters
 }
 
 /// A PKCE code verifier (RFC 7636 section 4.1). The method is always `S256`, because `plain` would
@@ -163,7 +243,12 @@ pub(crate) struct CodeVerifier(#[serde(with = "exposed")] Secret);
 impl CodeVerifier {
     /// Returns a new verifier of 256 random bits.
     pub(crate) fn random() -> Self {
-        Self(Secret::random())
+        Self::from_random(Secret::random())
+    }
+
+    /// Returns a verifier made of a random secret.
+    pub(crate) fn from_random(secret: Secret) -> Self {
+        Self(secret)
     }
 
     /// Returns the verifier, which only the token endpoint may receive.
@@ -209,16 +294,21 @@ mod tests {
 
     fn url_for(config: ConfigBuilder) -> (Url, CodeVerifier) {
         let verifier = CodeVerifier::random();
-        let request = AuthorizationRequest {
-            config: &config.build().unwrap(),
+        let endpoint = format!("{ISSUER}/v1/oauth/authorize").parse().unwrap();
+        (url_at(&endpoint, config, &verifier), verifier)
+    }
+
+    fn url_at(endpoint: &Url, config: ConfigBuilder, code_verifier: &CodeVerifier) -> Url {
+        let requests = AuthorizationRequests::new(&config.build().unwrap());
+        let url = requests.url(&AuthorizationRequest {
             issuer: ISSUER,
+            endpoint,
             state: &"the-state".into(),
             nonce: &"the-nonce".into(),
-            code_verifier: &verifier,
+            code_verifier,
             now: NOW,
-        };
-        let endpoint = format!("{ISSUER}/v1/oauth/authorize").parse().unwrap();
-        (request.url(&endpoint).unwrap(), verifier)
+        });
+        url.unwrap().parse().unwrap()
     }
 
     fn query(url: &Url) -> BTreeMap<String, String> {
@@ -288,6 +378,40 @@ mod tests {
         let (url, _) = url_for(confidential().jar_off());
         assert_eq!(query(&url)["response_type"], "code");
         assert!(!url.as_str().contains("0123456789abcdef"));
+    }
+
+    #[test]
+    fn the_query_of_the_endpoint_is_kept() {
+        for (endpoint, start) in [
+            ("https://id.example/authorize", "?client_id="),
+            ("https://id.example/authorize?", "?client_id="),
+            ("https://id.example/authorize?a=b", "?a=b&client_id="),
+            ("https://id.example/authorize?a#top", "?a&client_id="),
+        ] {
+            for config in [client().public_client(), confidential()] {
+                let url = url_at(&endpoint.parse().unwrap(), config, &CodeVerifier::random());
+                let rest = url.as_str().strip_prefix("https://id.example/authorize");
+                assert!(rest.unwrap().starts_with(start), "{url}");
+            }
+        }
+    }
+
+    #[test]
+    fn special_characters_are_encoded() {
+        const ID: &str = r#"a&b="c"\%20+#"#;
+        let (url, _) = url_for(client().client_id(ID).public_client());
+        assert_eq!(query(&url)["client_id"], ID);
+        let (url, _) = url_for(confidential().client_id(ID));
+        let query = query(&url);
+        assert_eq!(query["client_id"], ID);
+        let key = VerifyingKey::hs256(&CLIENT_SECRET.into());
+        let claims = CompactJws::parse(&query["request"])
+            .unwrap()
+            .verify::<Value>(&key, &[Algorithm::Hs256])
+            .unwrap()
+            .into_claims();
+        assert_eq!(claims["iss"], ID);
+        assert_eq!(claims["client_id"], ID);
     }
 
     #[test]

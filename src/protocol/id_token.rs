@@ -32,7 +32,6 @@ const MAX_SUB_LEN: usize = 255;
 
 /// The verified claims of an ID token (OpenID Connect Core section 2).
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "for the lifetime and the index of sessions")]
 pub(crate) struct IdTokenClaims {
     pub(crate) sub: String,
     /// When the user authenticated at the provider, in seconds since the Unix epoch.
@@ -205,7 +204,6 @@ fn check(
 }
 
 /// Returns the claims about the user in an ID token that was verified before.
-#[allow(dead_code, reason = "for sessions that take over refreshed claims")]
 pub(crate) fn user_claims(id_token: &Secret) -> Option<Map<String, Value>> {
     let payload = id_token.expose().split('.').nth(1)?;
     let claims: Claims = serde_json::from_slice(&from_base64url(payload)?).ok()?;

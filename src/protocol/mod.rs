@@ -21,17 +21,11 @@ mod token;
 pub use self::{authorization_request::sample_authorization_url, error_code::ErrorCode};
 
 pub(crate) use self::{
-    authorization_request::{AuthorizationRequest, CodeVerifier},
+    authorization_request::{AuthorizationRequest, AuthorizationRequests, CodeVerifier},
     callback::{CallbackError, CallbackParameters},
     end_session::LogoutRequest,
-    id_token::{ExpectedIdToken, ExpectedNonce, IdTokenError, verify_id_token},
+    id_token::{ExpectedIdToken, ExpectedNonce, IdTokenError, user_claims, verify_id_token},
     logout_token::{ExpectedLogoutToken, LogoutTokenError, verify_logout_token},
     revocation::revoke_refresh_token,
     token::{TokenEndpoint, TokenError, TokenResponse},
 };
-
-#[allow(
-    unused_imports,
-    reason = "for sessions that take over refreshed claims"
-)]
-pub(crate) use self::id_token::user_claims;

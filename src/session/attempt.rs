@@ -36,10 +36,11 @@ impl LoginAttempt {
     }
 
     fn with_marker(marker: char, return_to: Option<ReturnTo>) -> Self {
+        let [state, nonce, code_verifier] = Secret::random_array();
         Self {
-            state: format!("{marker}{}", Secret::random().expose()).into(),
-            nonce: Secret::random(),
-            code_verifier: CodeVerifier::random(),
+            state: format!("{marker}{}", state.expose()).into(),
+            nonce,
+            code_verifier: CodeVerifier::from_random(code_verifier),
             return_to,
         }
     }

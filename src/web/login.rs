@@ -81,20 +81,19 @@ async fn redirect_to_provider(
     let state = &context.state;
     let metadata = state.provider.metadata().await?;
     let now = state.clock.now();
-    let request = AuthorizationRequest {
-        config: &state.config,
+    let url = state.authorization_requests.url(&AuthorizationRequest {
         issuer: metadata.issuer(),
+        endpoint: metadata.authorization_endpoint(),
         state: &attempt.state,
         nonce: &attempt.nonce,
         code_verifier: &attempt.code_verifier,
         now: now.unix_timestamp(),
-    };
-    let url = request.url(metadata.authorization_endpoint());
+    });
     let url = url.map_err(Error::RequestObject)?;
     let attempt_state = attempt.state.clone();
     let id = state.attempts.open(attempt).await?;
 
-    let mut response = redirect(url.as_str());
+    let mut response = redirect(&url);
     let open = state.cookies.logins_by_age(headers);
     let surplus = (open.len() + 1).saturating_sub(MAX_ATTEMPTS);
     for oldest in open.iter().take(surplus.min(MAX_REMOVALS)) {
