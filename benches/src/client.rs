@@ -1,20 +1,49 @@
-//! A load generator: keep-alive connections, each with one request at a time.
+//! An HTTP client: keep-alive connections, each with one request at a time.
 
 use std::{
-    io::{Read, Write},
-    net::TcpStream,
+    io,
     time::{Duration, Instant},
 };
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    runtime::Builder,
+    net::TcpStream,
+    runtime::{Builder, Runtime},
 };
 
 use crate::Bad;
 
 const CONNECTIONS: usize = 16;
 
+/// A connection to a server.
+pub struct Connection {
+    stream: TcpStream,
+    response: Vec<u8>,
+}
+
+impl Connection {
+    pub async fn open(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        let response = Vec::with_capacity(16 * 1024);
+        Ok(Self { stream, response })
+    }
+
+    /// Sends a request and returns the whole response.
+    pub async fn send(&mut self, request: &[u8]) -> io::Result<&[u8]> {
+        self.response.clear();
+        self.stream.write_all(request).await?;
+        while !is_whole(&self.response) {
+            if self.stream.read_buf(&mut self.response).await? == 0 {
+                let closed = "the server closed the connection";
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, closed));
+            }
+        }
+        Ok(&self.response)
+    }
+}
+
+/// One request, sent again and again.
 pub struct Load<'a> {
     pub address: &'a str,
     pub cookie: &'a str,
@@ -36,52 +65,34 @@ impl Load<'_> {
         format!("GET {path} HTTP/1.1\r\nhost: {address}\r\naccept: text/html\r\n{cookie}\r\n")
     }
 
-    fn expected(&self) -> &'static [u8] {
-        if self.path == "/" {
-            b"HTTP/1.1 200"
-        } else {
-            b"HTTP/1.1 303"
+    async fn send(&self, connection: &mut Connection, request: &str) -> Result<(), Bad> {
+        let expected: &[u8] = match self.path {
+            "/login" => b"HTTP/1.1 303",
+            _ => b"HTTP/1.1 200",
+        };
+        let response = connection.send(request.as_bytes()).await?;
+        if !response.starts_with(expected) {
+            return Err(String::from_utf8_lossy(response).into());
         }
+        Ok(())
     }
 }
 
 /// Requests a second over `slice`.
 pub fn measure(load: &Load<'_>, slice: Duration) -> Result<f64, Bad> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let request = load.request().into_bytes();
-    let expected = load.expected();
-    runtime.block_on(async {
+    let request = load.request();
+    runtime()?.block_on(async {
         let begin = Instant::now();
         let end = begin + slice;
-        let mut connections = Vec::new();
-        for _ in 0..CONNECTIONS {
-            let mut stream = tokio::net::TcpStream::connect(load.address).await?;
-            stream.set_nodelay(true)?;
-            let request = request.clone();
-            connections.push(async move {
-                let (mut count, mut buffer) = (0u64, vec![0; 16 * 1024]);
-                while Instant::now() < end {
-                    stream.write_all(&request).await?;
-                    let mut filled = 0;
-                    loop {
-                        let read = stream.read(&mut buffer[filled..]).await?;
-                        if read == 0 {
-                            return Err(Bad::from("the server closed the connection"));
-                        }
-                        filled += read;
-                        if is_whole(&buffer[..filled]) {
-                            break;
-                        }
-                    }
-                    if !buffer.starts_with(expected) {
-                        let text = String::from_utf8_lossy(&buffer[..filled]).into_owned();
-                        return Err(text.into());
-                    }
-                    count += 1;
-                }
-                Ok(count)
-            });
-        }
+        let connections = (0..CONNECTIONS).map(async |_| {
+            let mut connection = Connection::open(load.address).await?;
+            let mut count = 0u64;
+            while Instant::now() < end {
+                load.send(&mut connection, &request).await?;
+                count += 1;
+            }
+            Ok::<_, Bad>(count)
+        });
         let counts = futures_util::future::try_join_all(connections).await?;
         Ok(counts.iter().sum::<u64>() as f64 / begin.elapsed().as_secs_f64())
     })
@@ -89,27 +100,18 @@ pub fn measure(load: &Load<'_>, slice: Duration) -> Result<f64, Bad> {
 
 /// Sends a number of requests over one connection.
 pub fn send(load: &Load<'_>, requests: u64) -> Result<(), Bad> {
-    let mut stream = TcpStream::connect(load.address)?;
-    stream.set_nodelay(true)?;
     let request = load.request();
-    let mut buffer = vec![0; 16 * 1024];
-    for _ in 0..requests {
-        stream.write_all(request.as_bytes())?;
-        let mut filled = 0;
-        while !is_whole(&buffer[..filled]) {
-            let read = stream.read(&mut buffer[filled..])?;
-            if read == 0 {
-                return Err("the server closed the connection".into());
-            }
-            filled += read;
+    runtime()?.block_on(async {
+        let mut connection = Connection::open(load.address).await?;
+        for _ in 0..requests {
+            load.send(&mut connection, &request).await?;
         }
-        if !buffer.starts_with(load.expected()) {
-            return Err(String::from_utf8_lossy(&buffer[..filled])
-                .into_owned()
-                .into());
-        }
-    }
-    Ok(())
+        Ok(())
+    })
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
 }
 
 fn is_whole(response: &[u8]) -> bool {
