@@ -4,17 +4,23 @@
 //! from this process on core 1. One round measures every variant once, so that a machine that slows
 //! down slows all of them; the ratios are medians over the rounds.
 
+mod chart;
 mod client;
+mod load;
+mod process;
+mod report;
 mod variants;
 
 use std::{
     env, fs,
     io::{BufRead, BufReader},
-    process::{Child, Command, ExitCode, Stdio},
+    process::{Command, ExitCode, Stdio},
     time::Duration,
 };
 
 use client::Load;
+use process::Process;
+use report::{Limit, Report, Row};
 
 type Bad = Box<dyn std::error::Error + Send + Sync>;
 
@@ -72,7 +78,16 @@ fn main() -> ExitCode {
             .and_then(|rounds| check(rounds, Duration::from_millis(400))),
         ["instructions"] => instructions(&["axum", "sessions-memory", "axum-login", "oten-memory"]),
         ["instructions", ref variants @ ..] => instructions(variants),
-        _ => Err("usage: axum-oten-benches check [ROUNDS] | instructions [VARIANT...] | serve VARIANT [REQUESTS]".into()),
+        ["load", ref words @ ..] => {
+            on_core_1();
+            load::run(words)
+        }
+        ["chart"] => chart::write().map(|()| true),
+        _ => Err(
+            "usage: axum-oten-benches check [ROUNDS] | instructions [VARIANT...] | \
+                  load [--minutes M] [SCENARIO...] | chart | serve VARIANT [REQUESTS]"
+                .into(),
+        ),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,
@@ -86,7 +101,7 @@ fn main() -> ExitCode {
 
 /// A server process of one variant.
 struct Server {
-    process: Child,
+    process: Process,
     address: String,
     cookie: String,
     path: &'static str,
@@ -99,11 +114,12 @@ impl Server {
         words.push(program.display().to_string());
         words.extend(["serve".to_owned(), variant.to_owned()]);
         words.extend(requests.map(|requests| requests.to_string()));
-        let mut process = Command::new(&words[0])
+        let process = Command::new(&words[0])
             .args(&words[1..])
             .stdout(Stdio::piped())
             .spawn()?;
-        let out = process.stdout.take().ok_or("no output")?;
+        let mut process = Process(process);
+        let out = process.0.stdout.take().ok_or("no output")?;
         let mut line = String::new();
         BufReader::new(out).read_line(&mut line)?;
         let mut parts = line.trim_end().splitn(2, ' ');
@@ -132,15 +148,17 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.process.kill().ok();
-        self.process.wait().ok();
-    }
-}
-
 fn on_core(core: &str) -> Vec<&str> {
     vec!["taskset", "-c", core]
+}
+
+/// Moves this process to the core that no server uses.
+fn on_core_1() {
+    Command::new("taskset")
+        .args(["-p", "-c", "1", &std::process::id().to_string()])
+        .stdout(Stdio::null())
+        .status()
+        .ok();
 }
 
 fn check(rounds: usize, slice: Duration) -> Result<bool, Bad> {
@@ -157,12 +175,7 @@ fn check(rounds: usize, slice: Duration) -> Result<bool, Bad> {
     if !has_redis {
         println!("REDIS_URL is not set: Redis is not measured");
     }
-    // This process on the other core.
-    Command::new("taskset")
-        .args(["-p", "-c", "1", &std::process::id().to_string()])
-        .stdout(Stdio::null())
-        .status()
-        .ok();
+    on_core_1();
     let servers: Vec<(&str, Server)> = names
         .iter()
         .map(|name| Ok((*name, Server::start(name, &on_core("0"), None)?)))
@@ -181,37 +194,27 @@ fn check(rounds: usize, slice: Duration) -> Result<bool, Bad> {
     eprintln!();
     let of = |name: &str| names.iter().position(|it| *it == name).map(|at| &rates[at]);
     let ratio = |a: &[f64], b: &[f64]| median(a.iter().zip(b).map(|(a, b)| a / b).collect());
-    println!(
-        "{:20} {:>12}  {:20} {:>7} {:>7}",
-        "variant", "requests/s", "against", "ratio", "budget"
-    );
-    let mut all_met = true;
-    for budget in BUDGETS {
-        let (Some(rates), Some(floor)) = (of(budget.variant), of(budget.floor)) else {
+    let mut rows = Vec::new();
+    let budgets = BUDGETS
+        .iter()
+        .map(|it| (it.variant, it.floor, Some(Limit::AtLeast(it.at_least))));
+    let peers = PEERS
+        .iter()
+        .map(|(variant, floor)| (*variant, *floor, None));
+    for (variant, floor, limit) in budgets.chain(peers) {
+        let (Some(rates), Some(floor_rates)) = (of(variant), of(floor)) else {
             continue;
         };
-        let ratio = ratio(rates, floor);
-        let met = ratio >= budget.at_least;
-        all_met &= met;
-        println!(
-            "{:20} {:12.0}  {:20} {ratio:7.3} {:7.2}  {}",
-            budget.variant,
-            median(rates.clone()),
-            budget.floor,
-            budget.at_least,
-            if met { "met" } else { "MISSED" }
-        );
+        let rate = (median(rates.clone()), "/s");
+        let rate = Row::new(["requests", variant], rate, None);
+        let against = format!("{variant} / {floor}");
+        let ratio = ratio(rates, floor_rates);
+        let ratio = Row::new(["throughput", &against], (ratio, "x"), limit);
+        println!("{ratio}  {:.0} requests/s", rate.value);
+        rows.extend([rate, ratio]);
     }
-    for (variant, floor) in PEERS {
-        if let (Some(rates), Some(floor_rates)) = (of(variant), of(floor)) {
-            let ratio = ratio(rates, floor_rates);
-            println!(
-                "{variant:20} {:12.0}  {floor:20} {ratio:7.3}",
-                median(rates.clone())
-            );
-        }
-    }
-    Ok(all_met)
+    Report::add(&rows)?;
+    Ok(rows.iter().all(Row::is_met))
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -221,23 +224,18 @@ fn median(mut values: Vec<f64>) -> f64 {
 
 /// Counts the user-space instructions of one request with callgrind: the difference of two runs.
 fn instructions(variants: &[&str]) -> Result<bool, Bad> {
-    let mut all_met = true;
+    let mut rows = Vec::new();
     for variant in variants {
         let (few, many) = (200, 1_200);
         let count = (collected(variant, many)? - collected(variant, few)?) / (many - few);
-        let budget = if *variant == "oten-memory" {
-            let met = count <= MAX_INSTRUCTIONS;
-            all_met &= met;
-            format!(
-                " of at most {MAX_INSTRUCTIONS}: {}",
-                if met { "met" } else { "MISSED" }
-            )
-        } else {
-            String::new()
-        };
-        println!("{variant:20} {count:8} instructions a request{budget}");
+        let limit = (*variant == "oten-memory").then_some(Limit::AtMost(MAX_INSTRUCTIONS as f64));
+        let names = ["instructions", variant];
+        let row = Row::new(names, (count as f64, ""), limit);
+        println!("{row}");
+        rows.push(row);
     }
-    Ok(all_met)
+    Report::add(&rows)?;
+    Ok(rows.iter().all(Row::is_met))
 }
 
 fn collected(variant: &str, requests: u64) -> Result<u64, Bad> {
@@ -246,7 +244,7 @@ fn collected(variant: &str, requests: u64) -> Result<u64, Bad> {
     let wrapper = ["valgrind", "-q", "--tool=callgrind", &out];
     let mut server = Server::start(variant, &wrapper, Some(requests))?;
     client::send(&server.load(), requests)?;
-    server.process.wait()?;
+    server.process.0.wait()?;
     let text = fs::read_to_string(&file)?;
     fs::remove_file(&file).ok();
     let total = text.lines().find_map(|line| {

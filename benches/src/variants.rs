@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use axum::{
@@ -19,7 +20,7 @@ use axum::{
 };
 use axum_login::{AuthManagerLayerBuilder, AuthSession, AuthUser, AuthnBackend, UserId};
 use axum_oten::{
-    Config, MemoryStore, Oten, User,
+    Clock, Config, MemoryStore, Oten, User,
     emulator::{EmulatedClient, Emulator},
     store::{OtenStore, RedisStore, SqliteStore},
 };
@@ -76,6 +77,7 @@ pub async fn serve(variant: &str, requests: Option<u64>) -> Result<(), Bad> {
             oten(SqliteStore::open(folder.join("sessions.sqlite")).await?).await?
         }
         "oten-redis" => oten(RedisStore::connect(&std::env::var("REDIS_URL")?).await?).await?,
+        "attempts" => (attempts().await?, String::new()),
         "login-floor" => (login_floor(Signature::None), String::new()),
         "login-floor-hs256" => (login_floor(Signature::Hs256), String::new()),
         "login-floor-eddsa" => (login_floor(Signature::eddsa()), String::new()),
@@ -111,7 +113,7 @@ pub async fn serve(variant: &str, requests: Option<u64>) -> Result<(), Bad> {
     }
     // The last answer is on its way.
     tokio::task::yield_now().await;
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
     Ok(())
 }
 
@@ -267,6 +269,31 @@ async fn login_oten(config: axum_oten::config::ConfigBuilder) -> Result<Router, 
     app.clone().oneshot(first).await?;
     std::mem::forget(emulator);
     Ok(app)
+}
+
+/// A site whose clock `/later` moves past the time of login attempts. It answers with the number of
+/// records that are left.
+async fn attempts() -> Result<Router, Bad> {
+    let client = EmulatedClient::public("bench").redirect_uri(REDIRECT_URI);
+    let emulator = Emulator::builder().client(client).start().await?;
+    let config = Config::builder()
+        .issuer(emulator.issuer())
+        .client_id("bench")
+        .public_client()
+        .redirect_uri(REDIRECT_URI)
+        .build()?;
+    let clock = Clock::manual();
+    let store = MemoryStore::default().with_clock(clock.clone());
+    let oten = Oten::builder(config, store.clone())
+        .clock(clock.clone())
+        .build()?;
+    let later = async move || {
+        clock.advance(Duration::from_secs(11 * 60));
+        store.len().to_string()
+    };
+    let routes = oten.routes().layer(oten.layer());
+    std::mem::forget(emulator);
+    Ok(routes.route("/later", get(later)))
 }
 
 #[derive(Clone)]
