@@ -115,7 +115,7 @@ impl Cookies {
     }
 
     pub(super) fn login(&self, state: &Secret, id: &Secret, now: OffsetDateTime) -> HeaderValue {
-        let value = format!("{}.{}", id.expose(), now.unix_timestamp());
+        let value = [id.expose(), ".", &now.unix_timestamp().to_string()].concat();
         // Twice the lifetime: an open attempt is stored for one lifetime, and its return path for
         // another once the attempt is used.
         let lifetime = (2 * ATTEMPT_LIFETIME).try_into().unwrap_or(Duration::ZERO);
@@ -174,15 +174,16 @@ impl Cookies {
     /// Contains a hash of the state: a cookie's name is visible in more places than its value.
     fn login_name(&self, state: &Secret) -> String {
         let tag = base64url(&Sha256::digest(state.expose())[..TAG_CHARS / 4 * 3]);
-        format!("{}{tag}", self.login_prefix)
+        [&*self.login_prefix, &tag].concat()
     }
 
     fn header(&self, name: &str, value: &str, max_age: Option<Duration>) -> HeaderValue {
-        let attributes = &self.attributes;
-        let cookie = match max_age.map(Duration::whole_seconds) {
-            Some(seconds) => format!("{name}={value}{attributes}; Max-Age={seconds}"),
-            None => format!("{name}={value}{attributes}"),
+        let seconds = max_age.map(|max_age| max_age.whole_seconds().to_string());
+        let (max_age, seconds) = match &seconds {
+            Some(seconds) => ("; Max-Age=", &**seconds),
+            None => ("", ""),
         };
+        let cookie = [name, "=", value, &self.attributes, max_age, seconds].concat();
         HeaderValue::try_from(cookie).expect("names and values are ASCII or come from a header")
     }
 }
@@ -225,6 +226,26 @@ mod tests {
             .build()
             .unwrap();
         Cookies::new(&config)
+    }
+
+    #[test]
+    fn b4_no_name_or_path_adds_an_attribute() {
+        for text in [
+            "/a; Domain=example",
+            "/a\r\nSet-Cookie: b=c",
+            "/a,b",
+            "/a b",
+        ] {
+            let config = Config::builder().base_path(text).cookie_name(&text[1..]);
+            let error = config.build().unwrap_err();
+            for key in ["base_path", "cookie_name"] {
+                let mut problems = error.problems().iter();
+                assert!(
+                    problems.any(|problem| problem.key() == key),
+                    "{key}: {text}"
+                );
+            }
+        }
     }
 
     fn sent(cookies: &[&str]) -> HeaderMap {
