@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::user::{User, UserData};
+use super::user::{Text, User, UserData};
 use crate::{
     secret::{hex, random_bytes},
     store::{RecordId, RecordKind},
@@ -128,8 +128,8 @@ impl SessionRecord {
                 idle: stored.idle_seconds.map(Duration::from_secs),
                 user: user.map(|user| {
                     User::new(UserData {
-                        issuer: user.issuer.to_owned(),
-                        subject: user.subject.to_owned(),
+                        issuer: Text::of(plain, user.issuer),
+                        subject: Text::of(plain, user.subject),
                         sid: user.sid.map(str::to_owned),
                         auth_time: user.auth_time,
                         signed_in_at: user.signed_in_at,

@@ -2,6 +2,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     audit::{EventOrigin, TARGET},
     error::with_causes,
-    store::StoreError,
+    store::{RecordId, StoreError},
 };
 
 /// A key in the data of the app's [`Session`] while a session exists, so that tower-sessions does not
@@ -135,6 +136,13 @@ impl RequestSession {
             user: signed_in.user().clone(),
             origin: self.store.origin.clone(),
         })
+    }
+
+    /// Returns whether [`finish`](Self::finish) has something to do.
+    pub(crate) fn is_finish_due(&self) -> bool {
+        self.app_session.is_modified()
+            || self.store.state().ended_by.is_some()
+            || self.store.extended().is_some()
     }
 
     /// Saves the changes of the app and extends the expiry of the session.
@@ -271,13 +279,7 @@ impl RequestStore {
 
     /// Extends the expiry of the session if it is due. A failure does not fail the request.
     async fn extend_expiry(&self) {
-        let extended = self.state().current.as_ref().and_then(|(_, current)| {
-            let now = self.sessions.records.clock().unix_now();
-            let lifetimes = self.sessions.lifetimes;
-            let extended = lifetimes.extended(&current.data, current.ttl, now)?;
-            Some((current.id, extended))
-        });
-        if let Some((id, ttl)) = extended
+        if let Some((id, ttl)) = self.extended()
             && let Err(error) = self.sessions.records.touch(&id, ttl).await
         {
             tracing::warn!(
@@ -286,6 +288,16 @@ impl RequestStore {
                 "failed to extend the expiry of a session"
             );
         }
+    }
+
+    /// Returns the session's new lifetime if it is due to be extended.
+    fn extended(&self) -> Option<(RecordId, Duration)> {
+        let state = self.state();
+        let (_, current) = state.current.as_ref()?;
+        let now = self.sessions.records.clock().unix_now();
+        let lifetimes = self.sessions.lifetimes;
+        let extended = lifetimes.extended(&current.data, current.ttl, now)?;
+        Some((current.id, extended))
     }
 
     async fn load_for_app(&self, id: Id) -> Result<Option<Record>, StoreError> {

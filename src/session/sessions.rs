@@ -182,8 +182,8 @@ impl Sessions {
             .session_expiry
             .map_or(absolute, |expiry| expiry.clamp(0, absolute));
         let user = User::new(UserData {
-            issuer: identity.issuer,
-            subject: identity.subject,
+            issuer: identity.issuer.into(),
+            subject: identity.subject.into(),
             sid: identity.sid,
             auth_time: identity.auth_time,
             signed_in_at: now,

@@ -1,5 +1,6 @@
 use std::{
     fmt,
+    ops::Deref,
     sync::{Arc, OnceLock},
 };
 
@@ -38,14 +39,39 @@ pub struct User(Arc<UserData>);
 /// Times are in seconds since the Unix epoch.
 #[derive(Clone)]
 pub(super) struct UserData {
-    pub(super) issuer: String,
-    pub(super) subject: String,
+    pub(super) issuer: Text,
+    pub(super) subject: Text,
     /// The session at the provider (`sid`).
     pub(super) sid: Option<String>,
     pub(super) auth_time: Option<i64>,
     pub(super) signed_in_at: i64,
     pub(super) session_ends_at: i64,
     pub(super) claims: Claims,
+}
+
+/// Text within the bytes of a record.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Text(Bytes);
+
+impl Text {
+    /// Returns `part`, which is a part of `record`.
+    pub(super) fn of(record: &Bytes, part: &str) -> Self {
+        Self(record.slice_ref(part.as_bytes()))
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("a text is made from a string")
+    }
 }
 
 /// The claims of a user, as a JSON object.
@@ -190,8 +216,8 @@ impl User {
     ) -> Self {
         let now = OffsetDateTime::now_utc().unix_timestamp();
         Self::new(UserData {
-            issuer: issuer.into(),
-            subject: subject.into(),
+            issuer: issuer.into().into(),
+            subject: subject.into().into(),
             sid: None,
             auth_time: None,
             signed_in_at: now,
@@ -242,8 +268,8 @@ fn date_time(seconds: i64) -> OffsetDateTime {
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("User")
-            .field("issuer", &self.0.issuer)
-            .field("subject", &self.0.subject)
+            .field("issuer", &self.issuer())
+            .field("subject", &self.subject())
             .finish_non_exhaustive()
     }
 }

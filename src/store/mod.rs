@@ -259,8 +259,8 @@ impl Realm {
             hash.update(part);
         }
         // Hashed to a fixed length, so that the kind and ID that follow cannot be mistaken for part
-        // of the realm.
-        Self(Sha256::new_with_prefix(hash.finalize()))
+        // of the realm. Filled up to one block of SHA-256, which is compressed here for all keys.
+        Self(Sha256::new_with_prefix(hash.finalize()).chain_update([0; 32]))
     }
 }
 

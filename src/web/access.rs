@@ -76,19 +76,24 @@ impl RequireLogin {
         }
     }
 
-    pub(super) async fn check(&self, extensions: &Extensions) -> Result<(), ErrorResponse> {
-        // The context may come from the layer of another `Oten`, which has different sessions.
-        let context = extensions
-            .get::<RequestContext>()
+    /// Returns the context of a request, unless it comes from the layer of another `Oten`, which has
+    /// different sessions.
+    pub(super) fn context(&self, extensions: &Extensions) -> Option<RequestContext> {
+        let context = extensions.get::<RequestContext>();
+        context
             .filter(|context| context.belongs_to(&self.state))
-            .ok_or_else(ErrorResponse::missing_layer)?;
+            .cloned()
+    }
+
+    pub(super) async fn check(&self, context: Option<RequestContext>) -> Result<(), ErrorResponse> {
+        let context = context.ok_or_else(ErrorResponse::missing_layer)?;
         let signed_in = context
             .require_user()
             .await
-            .map_err(|error| ErrorResponse::new(context, error))?;
+            .map_err(|error| ErrorResponse::new(&context, error))?;
         match &self.rule {
             Some(rule) if !rule(signed_in.user()) => {
-                Err(ErrorResponse::new(context, Error::Forbidden))
+                Err(ErrorResponse::new(&context, Error::Forbidden))
             }
             _ => Ok(()),
         }
@@ -146,6 +151,12 @@ impl RequestContext {
         {
             return Ok(signed_in);
         }
+        // Boxed to keep the future of most requests small.
+        Box::pin(self.refresh_user(signed_in)).await
+    }
+
+    async fn refresh_user(&self, signed_in: SignedIn) -> Result<SignedIn, Error> {
+        let state = &self.state;
         let Refreshed { tokens, failure } = self.refresh(&signed_in).await?;
         let Some(error) = failure else {
             // The refresh may have changed the user's claims.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use axum::extract::OriginalUri;
-use http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use url::form_urlencoded;
 
 use super::{client_address, cookies::SessionCookies, error::Error, shared::Shared};
@@ -38,14 +38,8 @@ pub(super) struct Inner {
 }
 
 impl RequestContext {
-    pub(super) fn new(state: &Arc<Shared>, request: &Parts) -> Self {
-        let Parts {
-            method,
-            uri,
-            headers,
-            extensions,
-            ..
-        } = request;
+    pub(super) fn new<B>(state: &Arc<Shared>, request: &Request<B>) -> Self {
+        let (headers, extensions) = (request.headers(), request.extensions());
         let session_cookies = state.cookies.sessions(headers);
         let original_uri = extensions.get::<OriginalUri>().map(|original| &original.0);
         let client_address = client_address::of_request(&state.config, extensions, headers);
@@ -53,8 +47,8 @@ impl RequestContext {
         Self(Arc::new(Inner {
             session: state.sessions.for_request(session_cookies.only(), origin),
             session_cookies,
-            kind: RequestKind::of(method, headers),
-            uri: original_uri.unwrap_or(uri).clone(),
+            kind: RequestKind::of(request.method(), headers),
+            uri: original_uri.unwrap_or(request.uri()).clone(),
             state: Arc::clone(state),
             depends_on_user: AtomicBool::new(false),
             uses_grace: AtomicBool::new(false),

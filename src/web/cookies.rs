@@ -38,24 +38,26 @@ pub(super) struct Cookies {
 
 /// The session cookies of a request: at most one, unless another site set one.
 #[derive(Debug)]
-pub(super) struct SessionCookies(Vec<Option<Id>>);
+pub(super) struct SessionCookies {
+    first: Option<Id>,
+    /// Needs no memory in most requests.
+    others: Vec<Option<Id>>,
+}
 
 impl SessionCookies {
     /// The session ID, unless the browser sent several session cookies. If there are several,
     /// another host or path may have set one of them.
     pub(super) fn only(&self) -> Option<Id> {
-        match self.0[..] {
-            [id] => id,
-            _ => None,
-        }
+        self.first.filter(|_| !self.are_several())
     }
 
     pub(super) fn are_several(&self) -> bool {
-        self.0.len() > 1
+        !self.others.is_empty()
     }
 
     pub(super) fn all(&self) -> Vec<Id> {
-        self.0.iter().copied().flatten().collect()
+        let others = self.others.iter().copied().flatten();
+        self.first.into_iter().chain(others).collect()
     }
 }
 
@@ -95,7 +97,11 @@ impl Cookies {
 
     pub(super) fn sessions(&self, headers: &HeaderMap) -> SessionCookies {
         let named = pairs(headers).filter(|(name, _)| *name == self.session_name);
-        SessionCookies(named.map(|(_, value)| value.parse().ok()).collect())
+        let mut ids = named.map(|(_, value)| value.parse().ok());
+        SessionCookies {
+            first: ids.next().flatten(),
+            others: ids.collect(),
+        }
     }
 
     /// The cookie of a session whose expiry the app may have set.

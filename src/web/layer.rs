@@ -9,7 +9,7 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, Request, StatusCode, header, request::Parts};
+use http::{HeaderValue, Request, StatusCode, header};
 use tower::{Layer, Service};
 use tower_sessions::Session;
 
@@ -84,54 +84,58 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        // `poll_ready` made this service ready, not its clone.
-        let clone = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, clone);
-        let middleware = self.middleware.clone();
-        Box::pin(async move {
-            let (mut parts, body) = request.into_parts();
-            let attached = match &middleware {
-                Middleware::Session(state) => attach_session(state, &mut parts),
-                Middleware::RequireLogin(require_login) => {
-                    if let Err(denied) = require_login.check(&parts.extensions).await {
-                        return Ok(denied.into_response());
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        match &self.middleware {
+            Middleware::Session(state) => {
+                let attached = attach_session(state, &mut request);
+                let response = self.inner.call(request);
+                Box::pin(async move {
+                    let response = response.await?.map(Body::new);
+                    Ok(match attached {
+                        Some(context) => finish_response(&context, response).await,
+                        None => response,
+                    })
+                })
+            }
+            Middleware::RequireLogin(require_login) => {
+                // `poll_ready` made this service ready, not its clone.
+                let clone = self.inner.clone();
+                let mut inner = std::mem::replace(&mut self.inner, clone);
+                let require_login = require_login.clone();
+                let context = require_login.context(request.extensions());
+                Box::pin(async move {
+                    match require_login.check(context).await {
+                        Ok(()) => Ok(inner.call(request).await?.map(Body::new)),
+                        Err(denied) => Ok(denied.into_response()),
                     }
-                    None
-                }
-            };
-            let request = Request::from_parts(parts, body);
-            let response = inner.call(request).await?.map(Body::new);
-            Ok(match attached {
-                Some(context) => finish_response(&context, response).await,
-                None => response,
-            })
-        })
+                })
+            }
+        }
     }
 }
 
 /// Adds the context and the session to a request, unless an outer layer of the same `Oten` did.
-fn attach_session(state: &Arc<Shared>, request: &mut Parts) -> Option<RequestContext> {
-    let extensions = &request.extensions;
-    if extensions
+fn attach_session<B>(state: &Arc<Shared>, request: &mut Request<B>) -> Option<RequestContext> {
+    if request
+        .extensions()
         .get::<RequestContext>()
         .is_some_and(|context| context.belongs_to(state))
     {
         return None;
     }
     let context = RequestContext::new(state, request);
-    if request.extensions.get::<Session>().is_none() {
-        let session = context.session.app_session().clone();
-        request.extensions.insert(session);
+    let extensions = request.extensions_mut();
+    if extensions.get::<Session>().is_none() {
+        extensions.insert(context.session.app_session().clone());
     }
-    request.extensions.insert(context.clone());
+    extensions.insert(context.clone());
     Some(context)
 }
 
 /// Saves the session and sets the response's cookie and cache headers.
 async fn finish_response(context: &RequestContext, mut response: Response) -> Response {
-    if !context.is_session_written() {
-        match save_session(context, response.status()).await {
+    if !context.is_session_written() && context.session.is_finish_due() {
+        match Box::pin(save_session(context, response.status())).await {
             Ok(None) => {}
             Ok(Some(cookie)) => {
                 response.headers_mut().append(header::SET_COOKIE, cookie);
