@@ -41,8 +41,16 @@ pub(super) fn random_version() -> u64 {
     u64::from_be_bytes(*random_bytes()) >> 1
 }
 
+/// [`MAX_EXPIRY`] as a literal, for statements and scripts.
+macro_rules! max_expiry {
+    () => {
+        253_402_300_799_999_i64
+    };
+}
+pub(super) use max_expiry;
+
 /// The last millisecond of the year 9999. A record with a later expiry is malformed.
-pub(super) const MAX_EXPIRY: i64 = 253_402_300_799_999;
+pub(super) const MAX_EXPIRY: i64 = max_expiry!();
 
 /// Converts a lifetime to milliseconds, at most 1,000 years, so that its end stays below
 /// [`MAX_EXPIRY`].

@@ -15,7 +15,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Bytes, MAX_EVICTED, OtenStore, RecordKey, StoreError, StoredRecord,
-    external::{random_version, stored_millis, texts, warn_if_unreachable, with_timeout},
+    external::{
+        max_expiry, random_version, stored_millis, texts, warn_if_unreachable, with_timeout,
+    },
     pool::{Pool, PooledConnection},
     sql::{self, Sweeper, sql_store, statements},
 };
@@ -137,7 +139,10 @@ fn lock_set(set: &RecordKey) -> String {
 
 statements! {
     now: "COALESCE($1, (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT)",
-    is_typed: "TRUE"
+    record: "TRUE",
+    member: "TRUE",
+    // With `member IN`, the server may plan to read the whole set.
+    evict: "ctid = ANY (ARRAY(SELECT ctid" "))"
 }
 sql_store!(PostgresStore, Postgres);
 

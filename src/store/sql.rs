@@ -8,21 +8,29 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// Defines the statements. The first parameter of each statement is the time of an injected clock, or
 /// null. `$now` is an expression for the time in milliseconds: this parameter or, if it is null, the
-/// clock of the database. `$is_typed` is a condition for records whose columns have the right types.
+/// clock of the database. `$record` and `$member` are conditions for rows whose columns have the right
+/// types. `$select` and `$end` surround the rest of a query, as the condition for members to delete.
 macro_rules! statements {
-    (now: $now:literal, is_typed: $is_typed:literal) => {
+    (
+        now: $now:literal,
+        record: $record:literal,
+        member: $member:literal,
+        evict: $select:literal $end:literal
+    ) => {
         sql::statements! {
-            @ $now,
+            @ $now, $select, $end,
             // The parts of a live record and a live member. Other programs can write any value.
             concat!(
-                "(oten_records.expires_at > ", $now,
-                " AND oten_records.expires_at <= 253402300799999 AND oten_records.version >= 0 AND ",
-                $is_typed, ")"
+                "(oten_records.expires_at > ", $now, " AND oten_records.expires_at <= ",
+                max_expiry!(), " AND oten_records.version >= 0 AND ", $record, ")"
             ),
-            concat!("(expires_at > ", $now, " AND expires_at <= 253402300799999)")
+            concat!(
+                "(expires_at > (SELECT ", $now, ") AND expires_at <= ", max_expiry!(), " AND ",
+                $member, ")"
+            )
         }
     };
-    (@ $now:literal, $is_live:expr, $is_member:expr) => {
+    (@ $now:literal, $select:literal, $end:literal, $is_live:expr, $is_member:expr) => {
         /// Inserts a record if none exists or the existing one is not live.
         const INSERT: &str = concat!(
             "INSERT INTO oten_records (key, value, version, expires_at) \
@@ -57,13 +65,13 @@ macro_rules! statements {
              ON CONFLICT (set_key, member) DO UPDATE SET expires_at = excluded.expires_at"
         );
         /// Removes the members beyond a limit. Reads so many members of the set, and not more, to
-        /// count those to remove.
+        /// count those to remove, in the order of the index.
         const EVICT_MEMBERS: &str = concat!(
-            "DELETE FROM oten_members WHERE set_key = $2 AND member IN \
-             (SELECT member FROM oten_members WHERE set_key = $2 AND member <> $3 AND ", $is_member,
+            "DELETE FROM oten_members WHERE ", $select,
+            " FROM oten_members WHERE set_key = $2 AND member <> $3 AND ", $is_member,
             " ORDER BY expires_at LIMIT (SELECT COUNT(*) FROM \
              (SELECT 1 FROM oten_members WHERE set_key = $2 AND member <> $3 AND ", $is_member,
-            " LIMIT $5 OFFSET $4) AS excess)) RETURNING member"
+            " ORDER BY expires_at LIMIT $5 OFFSET $4) AS excess)", $end, " RETURNING member"
         );
         const MEMBERS: &str = concat!(
             "SELECT member FROM oten_members WHERE set_key = $2 AND ", $is_member
@@ -122,8 +130,8 @@ macro_rules! sql_store {
                 }
             }
 
-            /// Sets the clock that decides when records expire. Defaults to the system clock. Must
-            /// be called within a Tokio runtime.
+            /// Sets the clock that decides when records expire, for tests. Defaults to the clock of
+            /// the database, also if `clock` is the system's. Must be called within a Tokio runtime.
             #[must_use]
             pub fn with_clock(self, clock: Clock) -> Self {
                 drop(self.sweeper);

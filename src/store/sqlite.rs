@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Bytes, MAX_EVICTED, OtenStore, RecordKey, StoreError, StoredRecord,
-    external::{random_version, stored_millis, texts, with_timeout},
+    external::{max_expiry, random_version, stored_millis, texts, with_timeout},
     pool::{Pool, PooledConnection},
     sql::{self, Sweeper, sql_store, statements},
 };
@@ -182,9 +182,11 @@ fn lock_set(_: &RecordKey) -> &'static str {
 
 statements! {
     now: "COALESCE($1, CAST(unixepoch('subsec') * 1000 AS INTEGER))",
-    // A column can contain values of another type than that of the column.
-    is_typed: "typeof(value) = 'blob' AND typeof(version) = 'integer' \
-               AND typeof(oten_records.expires_at) = 'integer'"
+    // A column can contain values of another type than its own.
+    record: "typeof(value) = 'blob' AND typeof(version) = 'integer' \
+               AND typeof(oten_records.expires_at) = 'integer'",
+    member: "typeof(member) = 'blob' AND typeof(expires_at) = 'integer'",
+    evict: "set_key = $2 AND member IN (SELECT member" ")"
 }
 sql_store!(SqliteStore, Sqlite);
 

@@ -1,4 +1,7 @@
-use std::time::{Duration, Instant};
+use std::{
+    sync,
+    time::{Duration, Instant},
+};
 
 use ::redis::{
     AsyncConnectionConfig, Client, Cmd, FromRedisValue, IntoConnectionInfo, RedisError,
@@ -9,10 +12,15 @@ use tokio::{sync::Mutex, time::timeout};
 use crate::store::{
     StoreError,
     external::{ASSUMED_ALIVE, PING_TIMEOUT, with_timeout},
+    to_millis,
 };
 
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(700);
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long the time of the server is known after it was read. The server removes records by its clock
+/// in any case; this time only determines the remaining lifetime that a load returns.
+const TIME_VALID: Duration = Duration::from_secs(1);
 
 /// A connection to the server that is opened on demand and replaced after any error. A server that
 /// loads its data, became a replica or rejected a password may accept the next connection.
@@ -22,6 +30,8 @@ pub(super) struct Connection {
     client: Client,
     config: AsyncConnectionConfig,
     current: Mutex<Current>,
+    /// The time of the server in milliseconds, and when it was read.
+    server_time: sync::Mutex<Option<(Instant, i64)>>,
 }
 
 #[derive(Default)]
@@ -50,6 +60,7 @@ impl Connection {
                 .set_connection_timeout(Some(CONNECT_TIMEOUT))
                 .set_response_timeout(Some(RESPONSE_TIMEOUT)),
             current: Mutex::default(),
+            server_time: sync::Mutex::default(),
         })
     }
 
@@ -58,22 +69,31 @@ impl Connection {
             .await
     }
 
-    /// Returns the value of a key and the time of the server in milliseconds, in one round trip. A
-    /// value of another type than a string is absent.
+    /// Returns the value of a key and the time of the server in milliseconds, which is read at most
+    /// once per [`TIME_VALID`]. A value of another type than a string is absent.
     pub(super) async fn get(&self, key: &str) -> Result<(Option<Vec<u8>>, i64), StoreError> {
+        let known = *self.server_time();
+        if let Some((read_at, time)) = known.filter(|(at, _)| at.elapsed() < TIME_VALID) {
+            let now = time.saturating_add(to_millis(read_at.elapsed()));
+            let mut get = cmd("GET");
+            get.arg(key);
+            let get = async |connection: &mut _| of_string(get.query_async(connection).await);
+            return Ok((self.run(get).await?, now));
+        }
         let mut pipeline = pipe();
         pipeline.get(key).cmd("TIME").ignore_errors();
-        self.run(async |connection| {
-            let (value, time): (RedisResult<_>, RedisResult<(i64, i64)>) =
+        let get = async |connection: &mut _| {
+            let (value, time): (_, RedisResult<(i64, i64)>) =
                 pipeline.query_async(connection).await?;
             let (seconds, micros) = time?;
-            let value = match value {
-                Err(error) if error.code() == Some("WRONGTYPE") => None,
-                value => value?,
-            };
-            Ok((value, seconds * 1_000 + micros / 1_000))
-        })
-        .await
+            Ok((
+                of_string(value)?,
+                seconds.saturating_mul(1_000).saturating_add(micros / 1_000),
+            ))
+        };
+        let (value, now) = self.run(get).await?;
+        *self.server_time() = Some((Instant::now(), now));
+        Ok((value, now))
     }
 
     pub(super) async fn invoke<T: FromRedisValue>(
@@ -96,6 +116,12 @@ impl Connection {
         .await
     }
 
+    fn server_time(&self) -> sync::MutexGuard<'_, Option<(Instant, i64)>> {
+        self.server_time
+            .lock()
+            .unwrap_or_else(sync::PoisonError::into_inner)
+    }
+
     async fn acquire(&self) -> RedisResult<(MultiplexedConnection, u64)> {
         let mut current = self.current.lock().await;
         if let Some((mut connection, used_at)) = current.connection.take()
@@ -110,6 +136,7 @@ impl Connection {
             .await?;
         current.connection = Some((connection.clone(), Instant::now()));
         current.number += 1;
+        *self.server_time() = None;
         Ok((connection, current.number))
     }
 
@@ -125,6 +152,14 @@ impl Connection {
             }
         }
         result.map_err(backend)
+    }
+}
+
+/// Returns `None` for a value of another type, which another program has written.
+fn of_string(value: RedisResult<Option<Vec<u8>>>) -> RedisResult<Option<Vec<u8>>> {
+    match value {
+        Err(error) if error.code() == Some("WRONGTYPE") => Ok(None),
+        value => value,
     }
 }
 

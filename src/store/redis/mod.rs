@@ -13,14 +13,14 @@ use bytes::Buf;
 use self::connection::Connection;
 use super::{
     Bytes, MAX_EVICTED, OtenStore, RecordKey, StoreError, StoredRecord,
-    external::{MAX_EXPIRY, random_version, stored_millis, texts, warn_if_unreachable},
+    external::{MAX_EXPIRY, max_expiry, random_version, stored_millis, texts, warn_if_unreachable},
 };
 use crate::clock::Clock;
 
 /// A store in a Redis server, shared by any number of processes.
 ///
-/// Works with any server that runs Lua scripts, such as Valkey, but not with a cluster. Holds one
-/// connection; clones share it. While the server is down, each operation returns an error within
+/// Works with Redis 5 or later and any server that runs its Lua scripts, such as Valkey, but not with a
+/// cluster. Holds one connection; clones share it. While the server is down, each operation returns an error within
 /// 2 seconds.
 ///
 /// Durability depends on the server. To keep sessions across its restarts, turn on `appendonly`, and
@@ -69,7 +69,8 @@ impl RedisStore {
         self
     }
 
-    /// Sets the clock that decides when records expire. Defaults to the system clock.
+    /// Sets the clock that decides when records expire, for tests. Defaults to the clock of the
+    /// server, also if `clock` is the system's.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -188,25 +189,22 @@ const MAX_DIGITS: usize = 19;
 /// for a record that has expired.
 fn parse(raw: Vec<u8>, now: i64) -> Option<StoredRecord> {
     let mut parts = raw.splitn(3, |byte| *byte == b' ');
-    let mut number = || -> Option<u64> {
-        let digits = parts.next().filter(|part| part.len() <= MAX_DIGITS)?;
-        let is_number = digits.iter().all(u8::is_ascii_digit);
-        std::str::from_utf8(digits)
-            .ok()
-            .filter(|_| is_number)?
-            .parse()
-            .ok()
+    let mut number = || {
+        let part = parts.next().filter(|part| part.len() <= MAX_DIGITS)?;
+        let digits = std::str::from_utf8(part).ok()?;
+        let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
+        digits.parse::<u64>().ok().filter(|_| is_number)
     };
-    let (expires_at, version) = (number()?, number()?);
+    let expires_at = number()?.try_into().ok()?;
+    let version = number()?;
     let value = parts.next()?.len();
-    let expires_at = i64::try_from(expires_at).ok()?;
     let is_live = expires_at > now && expires_at <= MAX_EXPIRY;
     let mut bytes = Bytes::from(raw);
     bytes.advance(bytes.len() - value);
     is_live.then(|| StoredRecord {
         value: bytes,
         version,
-        ttl: Duration::from_millis(expires_at.abs_diff(now)),
+        ttl: Duration::from_millis(now.abs_diff(expires_at)),
     })
 }
 
@@ -221,13 +219,17 @@ impl fmt::Debug for RedisStore {
 /// The first part of every script: the time in milliseconds, and how much longer than a record's
 /// lifetime the server keeps it. The clock of the server decides when a record expires. An injected
 /// clock may be behind it, so records are then kept for another minute.
-const CLOCK: &str = r"
+const CLOCK: &str = concat!(
+    "local max_expiry = ",
+    max_expiry!(),
+    r"
 local key, now, margin = KEYS[1], tonumber(ARGV[1]), 60000
 if not now then
   local time = redis.call('TIME')
   now, margin = time[1] * 1000 + math.floor(time[2] / 1000), 0
 end
-";
+"
+);
 
 /// The second part of every script that handles a record. A record is one string: its expiry in
 /// milliseconds, its version and its value, separated by spaces. Any other value of the key is
@@ -238,7 +240,7 @@ local expiry, version, from
 if type(raw) == 'string' then
   expiry, version, from = string.match(raw, '^(%d+) (%d+) ()')
 end
-local is_live = expiry and tonumber(expiry) > now and tonumber(expiry) <= 253402300799999
+local is_live = expiry and tonumber(expiry) > now and tonumber(expiry) <= max_expiry
   and #version <= 19
 local function put(ttl, version, value)
   local expiry = string.format('%.0f', now + ttl)
@@ -299,6 +301,9 @@ static REMOVE_IF: LazyLock<Script> = LazyLock::new(|| {
 
 /// The second part of every script that handles a set, which is sorted by the expiry of its members.
 const SET: &str = r"
+local function score(expiry)
+  return string.format('%.0f', expiry)
+end
 local is_set = redis.call('TYPE', key).ok == 'zset'
 ";
 
@@ -312,8 +317,8 @@ static ADD_MEMBER: LazyLock<Script> = LazyLock::new(|| {
     set_script(
         "if not is_set then redis.call('DEL', key) end
          redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
-         redis.call('ZREMRANGEBYSCORE', key, '(253402300799999', '+inf')
-         redis.call('ZADD', key, string.format('%.0f', now + ARGV[2]), ARGV[3])
+         redis.call('ZREMRANGEBYSCORE', key, '(' .. score(max_expiry), '+inf')
+         redis.call('ZADD', key, score(now + ARGV[2]), ARGV[3])
          local excess = math.min(redis.call('ZCARD', key) - ARGV[4], ARGV[5])
          local evicted = {}
          if excess > 0 then
@@ -325,7 +330,7 @@ static ADD_MEMBER: LazyLock<Script> = LazyLock::new(|| {
            end
          end
          local last = redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')
-         redis.call('PEXPIRE', key, string.format('%.0f', last[2] - now + margin))
+         redis.call('PEXPIRE', key, score(last[2] - now + margin))
          return evicted",
     )
 });
@@ -334,7 +339,7 @@ static ADD_MEMBER: LazyLock<Script> = LazyLock::new(|| {
 static MEMBERS: LazyLock<Script> = LazyLock::new(|| {
     set_script(
         "if not is_set then return {} end
-         return redis.call('ZRANGEBYSCORE', key, string.format('(%.0f', now), '253402300799999')",
+         return redis.call('ZRANGEBYSCORE', key, '(' .. score(now), score(max_expiry))",
     )
 });
 

@@ -1,4 +1,8 @@
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use axum_oten::store::{Bytes, OtenStore, RecordKey};
 use tokio::task::JoinSet;
@@ -356,6 +360,138 @@ pub(super) async fn concurrent_changes_to_a_set_are_not_lost(stores: StorePair) 
     let expected: Vec<_> = (10..50).map(|n| format!("new {n}")).collect();
     assert_eq!(members(&stores.other, &set).await, expected);
 }
+
+pub(super) async fn l9_a_full_set_removes_the_members_that_expire_first(stores: StorePair) {
+    let (set, store) = (key(), &stores.store);
+    let add = async |member: &'static str, ttl, limit| {
+        let removed = store.add_member(&set, member, secs(ttl), limit).await;
+        let mut removed = removed.unwrap();
+        removed.sort_unstable();
+        removed
+    };
+    for (member, ttl) in [("b", 20), ("d", 40), ("a", 10), ("c", 30)] {
+        assert_eq!(add(member, ttl, 4).await, [""; 0]);
+    }
+    // A member that is added again takes no more room, and then expires later.
+    assert_eq!(add("a", 50, 4).await, [""; 0]);
+    assert_eq!(add("e", 60, 4).await, ["b"]);
+    assert_eq!(members(&stores.other, &set).await, ["a", "c", "d", "e"]);
+    // The new member stays even if it expires first.
+    assert_eq!(add("f", 1, 4).await, ["c"]);
+    assert_eq!(members(store, &set).await, ["a", "d", "e", "f"]);
+    // What has expired takes no room, and is not reported.
+    stores.clock.advance(secs(1));
+    assert_eq!(add("g", 60, 4).await, [""; 0]);
+    assert_eq!(members(store, &set).await, ["a", "d", "e", "g"]);
+    // Another limit applies at once.
+    assert_eq!(add("e", 60, 2).await, ["a", "d"]);
+    assert_eq!(add("h", 60, 0).await.len(), 2);
+    assert_eq!(members(store, &set).await, ["h"]);
+    assert_eq!(members(store, &key()).await, [""; 0]);
+}
+
+pub(super) async fn l9_a_set_that_is_far_too_large_shrinks_with_each_addition(stores: StorePair) {
+    let (set, store) = (key(), &stores.store);
+    for n in 1..=40 {
+        let member = format!("{n:02}");
+        let added = store.add_member(&set, &member, secs(n), UNLIMITED).await;
+        assert_eq!(added.unwrap(), [""; 0]);
+    }
+    for (member, first, last) in [("x", 1, 16), ("y", 17, 32), ("z", 33, 38)] {
+        let mut removed = store.add_member(&set, member, secs(60), 5).await.unwrap();
+        removed.sort_unstable();
+        let expected: Vec<_> = (first..=last).map(|n| format!("{n:02}")).collect();
+        assert_eq!(removed, expected);
+    }
+    assert_eq!(members(store, &set).await, ["39", "40", "x", "y", "z"]);
+}
+
+pub(super) async fn l9_concurrent_additions_keep_a_set_within_its_limit(stores: StorePair) {
+    let set = key();
+    for n in 0..5 {
+        let member = format!("old {n}");
+        let added = stores.store.add_member(&set, &member, secs(30), 5).await;
+        added.unwrap();
+    }
+    let removed = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&removed);
+    let done = succeeded(&stores, move |store, n| {
+        let all = Arc::clone(&all);
+        async move {
+            let member = format!("new {n}");
+            let removed = store.add_member(&set, &member, secs(60), 5).await;
+            all.lock().unwrap().extend(removed.unwrap());
+            true
+        }
+    });
+    assert_eq!(done.await.len(), 50);
+    // Each member is either in the set or was returned once.
+    let left = members(&stores.store, &set).await;
+    assert_eq!(left.len(), 5, "{left:?}");
+    let mut all = std::mem::take(&mut *removed.lock().unwrap());
+    all.extend(left);
+    all.sort_unstable();
+    let mut expected: Vec<_> = (0..50).map(|n| format!("new {n}")).collect();
+    expected.extend((0..5).map(|n| format!("old {n}")));
+    expected.sort_unstable();
+    assert_eq!(all, expected);
+}
+
+pub(super) async fn l11_a_store_whose_clock_is_off_keeps_lifetimes(stores: StorePair) {
+    let (key, store, lease) = (key(), &stores.store, secs(15));
+    stores.clock.advance(secs(80));
+    assert!(store.insert(&key, b"holder 1", lease).await.unwrap());
+    assert_eq!(store.load(&key).await.unwrap().unwrap().ttl, lease);
+    assert!(!stores.other.insert(&key, b"holder 2", lease).await.unwrap());
+    stores.clock.advance(secs(14));
+    assert_eq!(store.load(&key).await.unwrap().unwrap().ttl, secs(1));
+    assert!(!stores.other.insert(&key, b"holder 2", lease).await.unwrap());
+    stores.clock.advance(secs(1));
+    assert!(stores.other.insert(&key, b"holder 2", lease).await.unwrap());
+    assert!(!store.remove_if(&key, b"holder 1").await.unwrap());
+    assert!(stores.other.remove_if(&key, b"holder 2").await.unwrap());
+    store.add_member(&key, "x", lease, 1).await.unwrap();
+    stores.clock.advance(secs(14));
+    assert_eq!(members(store, &key).await, ["x"]);
+    stores.clock.advance(secs(1));
+    assert_eq!(members(store, &key).await, [""; 0]);
+}
+
+/// Without a clock of the app: no operation receives a time.
+pub(super) async fn l11_records_expire_by_the_system_clock_of_the_store(stores: StorePair) {
+    let (store, key, lease) = (&stores.system, key(), Duration::from_millis(700));
+    let (kept, set) = (self::key(), self::key());
+    store.insert(&kept, b"kept", lease).await.unwrap();
+    assert!(store.touch(&kept, secs(60)).await.unwrap());
+    store.add_member(&set, "brief", lease, 9).await.unwrap();
+    store.add_member(&set, "long", secs(60), 9).await.unwrap();
+    let start = Instant::now();
+    assert!(store.insert(&key, b"holder 1", lease).await.unwrap());
+    while let Some(found) = store.load(&key).await.unwrap() {
+        let elapsed = start.elapsed();
+        assert!(found.ttl <= lease + PRECISION && found.ttl + elapsed + PRECISION >= lease);
+        assert!(elapsed < lease + secs(2), "it does not expire");
+        if elapsed < lease / 2 {
+            assert!(!store.insert(&key, b"holder 2", lease).await.unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(start.elapsed() + PRECISION >= lease);
+    assert!(!store.remove_if(&key, b"holder 1").await.unwrap());
+    assert!(!store.replace(&key, None, b"", lease).await.unwrap());
+    assert!(!store.touch(&key, lease).await.unwrap());
+    assert_eq!(store.take(&key).await.unwrap(), None);
+    assert!(store.insert(&key, b"holder 2", secs(60)).await.unwrap());
+    assert!(store.remove_if(&key, b"holder 2").await.unwrap());
+
+    assert_eq!(value(store, &kept).await.unwrap(), b"kept"[..]);
+    let found = store.load(&kept).await.unwrap().unwrap();
+    assert!(found.ttl > secs(30) && found.ttl <= secs(60) + PRECISION);
+    assert_eq!(members(store, &set).await, ["long"]);
+}
+
+/// The clock of the store is read before or after ours, on a busy machine.
+const PRECISION: Duration = Duration::from_millis(200);
 
 /// No limit on the number of members.
 const UNLIMITED: usize = usize::MAX;

@@ -1,10 +1,12 @@
 //! The behaviour that all stores share: alone, under concurrency, with two processes and during
 //! outages.
 
+mod clock_skew;
 mod conformance;
 #[path = "../../../examples/custom_store.rs"]
 #[allow(dead_code, reason = "the tests do not run the example's app")]
 mod custom_store;
+mod malformed;
 mod outage;
 mod race;
 mod schema;
@@ -59,4 +61,9 @@ on_every_store! {
     members_can_contain_any_text
     sets_and_records_are_separate
     concurrent_changes_to_a_set_are_not_lost
+    l9_a_full_set_removes_the_members_that_expire_first
+    l9_a_set_that_is_far_too_large_shrinks_with_each_addition
+    l9_concurrent_additions_keep_a_set_within_its_limit
+    l11_a_store_whose_clock_is_off_keeps_lifetimes
+    l11_records_expire_by_the_system_clock_of_the_store
 }

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Creates a database on the shared server and returns its URL.
-async fn new_database() -> String {
+pub(super) async fn new_database() -> String {
     let url = shared(ServerKind::Postgres).url();
     let mut connection = PgConnection::connect(&url).await.unwrap();
     let name = format!("d{}", &key().to_string()[..16]);

@@ -27,6 +27,8 @@ pub(super) struct StorePair {
     pub(super) store: Arc<dyn OtenStore>,
     pub(super) other: Arc<dyn OtenStore>,
     pub(super) clock: Clock,
+    /// A store on the same data with its own clock, as operators use it.
+    pub(super) system: Arc<dyn OtenStore>,
     pub(super) is_external: bool,
     _temp_dir: Option<TempDir>,
 }
@@ -35,59 +37,69 @@ impl StorePair {
     #[expect(clippy::unused_async, reason = "the other constructors await")]
     pub(super) async fn memory() -> Self {
         let clock = Clock::manual();
-        let store = MemoryStore::default().with_clock(clock.clone());
+        let store = MemoryStore::default();
+        let system: Arc<dyn OtenStore> = Arc::new(store.clone());
+        let store = store.with_clock(clock.clone());
         Self {
             is_external: false,
-            ..Self::new(clock, store.clone(), store)
+            ..Self::new(clock, system, store.clone(), store)
         }
     }
 
     #[expect(clippy::unused_async, reason = "the other constructors await")]
     pub(super) async fn custom() -> Self {
         let clock = Clock::manual();
-        let store = CustomStore::new(Sessions::default()).with_clock(clock.clone());
-        Self::new(clock, store.clone(), store)
+        let store = CustomStore::new(Sessions::default());
+        let system: Arc<dyn OtenStore> = Arc::new(store.clone());
+        let store = store.with_clock(clock.clone());
+        Self::new(clock, system, store.clone(), store)
     }
 
     pub(super) async fn sqlite() -> Self {
         let (clock, dir) = (Clock::manual(), TempDir::new());
         let path = dir.path().join("sessions.db");
-        let store = SqliteStore::open(&path).await.unwrap();
-        let other = SqliteStore::open(&path).await.unwrap();
+        let [system, store, other] = [(); 3].map(|()| SqliteStore::open(&path));
         Self {
             _temp_dir: Some(dir),
             ..Self::new(
                 clock.clone(),
-                store.with_clock(clock.clone()),
-                other.with_clock(clock),
+                Arc::new(system.await.unwrap()),
+                store.await.unwrap().with_clock(clock.clone()),
+                other.await.unwrap().with_clock(clock),
             )
         }
     }
 
     pub(super) async fn postgres() -> Self {
         let (clock, url) = (Clock::manual(), shared(ServerKind::Postgres).url());
-        let store = PostgresStore::connect(&url).await.unwrap();
-        let other = PostgresStore::connect(&url).await.unwrap();
+        let [system, store, other] = [(); 3].map(|()| PostgresStore::connect(&url));
         Self::new(
             clock.clone(),
-            store.with_clock(clock.clone()),
-            other.with_clock(clock),
+            Arc::new(system.await.unwrap()),
+            store.await.unwrap().with_clock(clock.clone()),
+            other.await.unwrap().with_clock(clock),
         )
     }
 
     pub(super) async fn redis() -> Self {
         let (clock, url) = (Clock::manual(), shared(ServerKind::Redis).url());
-        let store = RedisStore::connect(&url).await.unwrap();
-        let other = RedisStore::connect(&url).await.unwrap();
+        let [system, store, other] = [(); 3].map(|()| RedisStore::connect(&url));
         Self::new(
             clock.clone(),
-            store.with_clock(clock.clone()),
-            other.with_clock(clock),
+            Arc::new(system.await.unwrap()),
+            store.await.unwrap().with_clock(clock.clone()),
+            other.await.unwrap().with_clock(clock),
         )
     }
 
-    fn new(clock: Clock, store: impl OtenStore, other: impl OtenStore) -> Self {
+    fn new(
+        clock: Clock,
+        system: Arc<dyn OtenStore>,
+        store: impl OtenStore,
+        other: impl OtenStore,
+    ) -> Self {
         Self {
+            system,
             store: Arc::new(store),
             other: Arc::new(other),
             clock,
@@ -113,7 +125,7 @@ pub(super) fn key() -> RecordKey {
 
 /// A `SessionStore` that saves unconditionally, as published ones do, and yields in every operation.
 #[derive(Clone, Debug, Default)]
-struct Sessions(Arc<Mutex<HashMap<Id, Record>>>);
+pub(super) struct Sessions(pub(super) Arc<Mutex<HashMap<Id, Record>>>);
 
 #[async_trait]
 impl SessionStore for Sessions {

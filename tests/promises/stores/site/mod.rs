@@ -2,6 +2,7 @@
 //! processes.
 
 mod absence;
+mod clocks;
 mod life;
 mod logout;
 mod processes;
