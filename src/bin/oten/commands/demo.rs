@@ -44,8 +44,8 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Error> {
     // Reports every problem before it listens.
     let planned = builder.clone().build()?;
     check_paths(&planned)?;
-    let server = Server::bind(planned.listen()).await?;
-    let metrics = Metrics::start(planned.metrics_listen()).await?;
+    let server = Server::bind(planned.listen())?;
+    let metrics = Metrics::start(planned.metrics_listen())?;
     let origin = format!("http://{}", reachable(server.address()));
     let issuer = format!("{origin}{EMULATOR_PATH}");
     let config = builder

@@ -86,7 +86,7 @@ pub(crate) async fn run(args: EmulatorArgs) -> Result<(), Error> {
         (Some(certificate), Some(key)) => Some(tls::acceptor(certificate, key)?),
         _ => None,
     };
-    let server = Server::bind(args.listen).await?.with_tls(tls);
+    let server = Server::bind(args.listen)?.with_tls(tls);
     let address = server.address();
     let issuer = issuer(&args, address)?;
     let path = issuer.path().trim_end_matches('/').to_owned();

@@ -23,8 +23,8 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Error> {
     let config = configure(&args)?;
     site::check_paths(&config)?;
     tracing::info!(store = %config.session_store(), "opening the session store");
-    let server = Server::bind(config.listen()).await?;
-    let metrics = Metrics::start(config.metrics_listen()).await?;
+    let server = Server::bind(config.listen())?;
+    let metrics = Metrics::start(config.metrics_listen())?;
     let store = store::open(config.session_store()).await?;
     let oten = Oten::new(config, store)?;
     let site = Site::new(oten.clone(), Vec::new());

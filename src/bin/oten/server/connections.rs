@@ -9,7 +9,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
@@ -19,6 +19,10 @@ use tokio_util::{either::Either, sync::CancellationToken};
 use tower::Layer;
 
 use crate::error::Error;
+
+/// How many connections the system holds until they are accepted, if it allows that many. Tokio's
+/// default of 128 makes browsers wait for a second in a burst.
+const BACKLOG: u32 = 1_024;
 
 /// Limits on clients.
 #[derive(Clone, Copy, Debug)]
@@ -115,7 +119,7 @@ impl Connections {
 }
 
 /// Binds an address and returns it with its port; port 0 selects a free port.
-pub(super) async fn bind(
+pub(super) fn bind(
     address: SocketAddr,
     option: &'static str,
 ) -> Result<(TcpListener, SocketAddr), Error> {
@@ -124,9 +128,21 @@ pub(super) async fn bind(
         option,
         error,
     };
-    let socket = TcpListener::bind(address).await.map_err(failed)?;
-    let address = socket.local_addr().map_err(failed)?;
-    Ok((socket, address))
+    let listen = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()?
+        } else {
+            TcpSocket::new_v6()?
+        };
+        // A new process can use the address at once, as `TcpListener::bind` does.
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        let listener = socket.listen(BACKLOG)?;
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    };
+    listen().map_err(failed)
 }
 
 /// Waits for a free permit, then for a connection.

@@ -34,14 +34,14 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Serves metrics, if there is an address. Call it before creating an `Oten`, which describes
     /// the metrics to the recorder.
-    pub(crate) async fn start(address: Option<SocketAddr>) -> Result<Self, Error> {
+    pub(crate) fn start(address: Option<SocketAddr>) -> Result<Self, Error> {
         let Some(address) = address else {
             return Ok(Self {
                 url: "off; set `metrics_listen` to serve them".to_owned(),
                 _server: None,
             });
         };
-        let (socket, address) = connections::bind(address, "--metrics-listen").await?;
+        let (socket, address) = connections::bind(address, "--metrics-listen")?;
         let durations = Matcher::Full(Metric::ProviderRequestDuration.name().to_owned());
         let handle = PrometheusBuilder::new()
             .set_buckets_for_metric(durations, BUCKETS)

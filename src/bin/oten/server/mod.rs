@@ -50,8 +50,8 @@ pub(crate) struct Server {
 
 impl Server {
     /// Binds the address; port 0 selects a free port.
-    pub(crate) async fn bind(address: SocketAddr) -> Result<Self, Error> {
-        let (socket, address) = connections::bind(address, "--listen").await?;
+    pub(crate) fn bind(address: SocketAddr) -> Result<Self, Error> {
+        let (socket, address) = connections::bind(address, "--listen")?;
         Ok(Self {
             socket,
             address,
