@@ -80,7 +80,10 @@ use std::{
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use crate::config::{Config, without_slash};
+use crate::{
+    config::{Config, without_slash},
+    secret::hex,
+};
 
 /// A store of small, versioned records that expire.
 ///
@@ -388,9 +391,7 @@ impl Hash for RecordKey {
 /// Writes the hash as 64 hexadecimal digits, for stores with text keys.
 impl fmt::Display for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.hash
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.hash))
     }
 }
 
