@@ -115,10 +115,9 @@ impl RequestSession {
     }
 
     /// Reads the session again after its tokens were refreshed, with the user's new claims.
-    pub(crate) async fn reload(&self) -> Result<Option<SignedIn>, StoreError> {
-        let current = self.store.state().current.take();
-        self.store.load(current.map(|(id, _)| id)).await?;
-        self.signed_in().await
+    pub(crate) async fn reload(&self) -> Result<(), StoreError> {
+        let id = self.store.state().current.as_ref().map(|(id, _)| *id);
+        self.store.load(id).await
     }
 
     pub(crate) async fn tokens(&self, signed_in: &SignedIn) -> Result<Option<Tokens>, StoreError> {
@@ -221,12 +220,12 @@ impl RequestState {
     fn set_current(&mut self, current: Option<(Id, StoredSession)>) {
         self.is_used = true;
         self.progress = Progress::Loaded;
-        self.is_move_pending = false;
         self.current = current;
     }
 
     fn set_ended(&mut self, by: EndedBy) {
         self.set_current(None);
+        self.is_move_pending = false;
         self.ended_by = Some(by);
     }
 }
@@ -349,6 +348,7 @@ impl RequestStore {
                 record.id = id;
                 record.data.insert(MARKER.to_owned(), Value::Null);
                 state.set_current(Some((id, session)));
+                state.is_move_pending = false;
                 state.progress = Progress::Served;
             }
             None => state.set_ended(EndedBy::AnotherRequest),

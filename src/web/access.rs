@@ -159,8 +159,7 @@ impl RequestContext {
         let state = &self.state;
         let Refreshed { tokens, failure } = self.refresh(&signed_in).await?;
         let Some(error) = failure else {
-            // The refresh may have changed the user's claims.
-            return self.session.reload().await?.ok_or(Error::NotSignedIn);
+            return self.require_session().await;
         };
         // The session's due time is never later than the token's expiry.
         let expires_at = match &tokens {
@@ -213,6 +212,8 @@ impl RequestContext {
         let failed = |retry_after| Some(Error::NotRefreshed { retry_after });
         let (tokens, failure) = match self.state.refresher.refresh(request).await {
             RefreshOutcome::Fresh(tokens) | RefreshOutcome::NotRefreshable(tokens) => {
+                // The refresh may have changed the user's claims.
+                self.session.reload().await?;
                 (Some(tokens), None)
             }
             RefreshOutcome::Failed {

@@ -250,3 +250,15 @@ async fn l6_a_shortened_lifetime_applies_to_existing_sessions() {
     let request = for_request(&sessions, Some(site.id));
     assert!(request.signed_in().await.unwrap().is_none());
 }
+
+#[tokio::test]
+async fn cycle_id_before_a_refresh_keeps_the_user() {
+    let site = signed_in().await;
+    let request = site.request(site.id);
+    request.app_session().cycle_id().await.unwrap();
+    request.reload().await.unwrap();
+    let CookieChange::Set(new, None) = finish(&request).await else {
+        panic!("the app cycled the ID");
+    };
+    assert_eq!(site.subject(new).await.as_deref(), Some("alice"));
+}
