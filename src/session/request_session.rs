@@ -114,10 +114,19 @@ impl RequestSession {
         Ok(data.filter(|data| data.user.is_some()).map(SignedIn))
     }
 
-    /// Reads the session again after its tokens were refreshed, with the user's new claims.
+    /// Reads the session again after its tokens were refreshed, with the user's new claims, also if
+    /// another request has changed its ID meanwhile.
     pub(crate) async fn reload(&self) -> Result<(), StoreError> {
-        let id = self.store.state().current.as_ref().map(|(id, _)| *id);
-        self.store.load(id).await
+        let Some((id, current)) = self.store.state().current.clone() else {
+            return Ok(());
+        };
+        let found = self.store.sessions.find(current.id).await?;
+        let mut state = self.store.state();
+        match found {
+            Some(session) => state.current = Some((id, session)),
+            None => state.set_ended(EndedBy::AnotherRequest),
+        }
+        Ok(())
     }
 
     pub(crate) async fn tokens(&self, signed_in: &SignedIn) -> Result<Option<Tokens>, StoreError> {
@@ -319,21 +328,27 @@ impl RequestStore {
         let mut data: HashMap<_, _> =
             serde_json::from_slice(&current.data.app_data).unwrap_or_default();
         data.insert(MARKER.to_owned(), Value::Null);
+        let ttl = current.ttl.try_into().unwrap_or(time::Duration::MAX);
         Ok(Some(Record {
             id,
             data,
-            expiry_date: self.sessions.records.clock().now() + current.ttl,
+            expiry_date: self.sessions.records.clock().now().saturating_add(ttl),
         }))
     }
 
     /// Stores a session under a new ID: a new session of a guest, or one whose ID changes.
     async fn create_or_move(&self, record: &mut Record) -> Result<(), StoreError> {
         let moved = {
-            let state = self.state();
+            let mut state = self.state();
             if state.ended_by == Some(EndedBy::AnotherRequest) {
                 return Ok(());
             }
             let current = state.current.as_ref().filter(|_| state.is_move_pending);
+            if current.is_some_and(|(id, current)| current.id != self.sessions.record_id(*id)) {
+                // Another request has changed the ID, and the browser keeps the cookie of that one.
+                state.set_ended(EndedBy::AnotherRequest);
+                return Ok(());
+            }
             current.map(|(_, current)| current.clone())
         };
         let changes = self.changes(record)?;

@@ -166,8 +166,8 @@ impl RequestContext {
             Some(tokens) => Some(tokens.access_token_expires_at),
             None => signed_in.refresh_due_at(),
         };
-        let grace = state.config.refresh_grace();
-        if expires_at.is_none_or(|expires_at| state.clock.now() >= expires_at + grace) {
+        let (now, grace) = (state.clock.now(), state.config.refresh_grace());
+        if expires_at.is_none_or(|expires_at| now - expires_at >= grace) {
             return Err(error);
         }
         self.count_grace();
@@ -182,7 +182,7 @@ impl RequestContext {
             is_usable.then(|| AccessToken(tokens.access_token.clone()))
         };
         let expired = || {
-            if signed_in.user().signed_in_at() + RECENT_SIGN_IN > now {
+            if now - signed_in.user().signed_in_at() < RECENT_SIGN_IN {
                 Error::AccessTokenUseless
             } else {
                 Error::AccessTokenExpired
@@ -190,7 +190,9 @@ impl RequestContext {
         };
         let stored = self.session.tokens(&signed_in).await?;
         let stored = stored.ok_or_else(expired)?;
+        // The claims of fresh tokens may not have reached the session yet.
         if stored.are_fresh(now)
+            && !signed_in.is_refresh_due(now.unix_timestamp())
             && let Some(token) = token(&stored)
         {
             return Ok(token);

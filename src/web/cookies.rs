@@ -105,14 +105,19 @@ impl Cookies {
     }
 
     /// The cookie of a session whose expiry the app may have set.
-    pub(super) fn session(&self, id: Id, expiry: Option<Expiry>) -> HeaderValue {
-        let now = OffsetDateTime::now_utc();
+    pub(super) fn session(
+        &self,
+        id: Id,
+        expiry: Option<Expiry>,
+        now: OffsetDateTime,
+    ) -> HeaderValue {
         let lifetime = match expiry {
             None if self.is_persistent => Some(self.session_lifetime),
             None | Some(Expiry::OnSessionEnd) => None,
             Some(Expiry::OnInactivity(idle)) => Some(idle.min(self.session_lifetime)),
             Some(Expiry::AtDateTime(at)) => Some((at - now).min(self.session_lifetime)),
         };
+        let lifetime = lifetime.map(|lifetime| lifetime.max(Duration::ZERO));
         self.header(&self.session_name, &id.to_string(), lifetime)
     }
 
@@ -284,7 +289,8 @@ mod tests {
                 "; HttpOnly; SameSite=Lax; Path=/; Max-Age=604800",
             ),
         ] {
-            let header = cookies(redirect_uri, base_path).session(Id(1), None);
+            let header =
+                cookies(redirect_uri, base_path).session(Id(1), None, OffsetDateTime::UNIX_EPOCH);
             let header = header.to_str().unwrap();
             assert!(
                 header.starts_with(start) && header.ends_with(end),

@@ -139,14 +139,13 @@ async fn finish_response(context: &RequestContext, mut response: Response) -> Re
             Ok(None) => {}
             Ok(Some(cookie)) => {
                 response.headers_mut().append(header::SET_COOKIE, cookie);
-                // A cache would give one user's session to the next.
-                forbid_caching(response.headers_mut());
             }
             Err(error) => response = ErrorResponse::new(context, error).into_response(),
         }
     }
     let is_session_used = context.session.is_used();
     if is_session_used {
+        // A cache would give one user's page or cookie to the next.
         forbid_caching(response.headers_mut());
     }
     if is_session_used || context.depends_on_user.load(Ordering::Relaxed) {
@@ -164,10 +163,10 @@ async fn save_session(
 ) -> Result<Option<HeaderValue>, Error> {
     // Like tower-sessions, discards what a failed request changed.
     let discard_changes = status.is_server_error();
-    let cookies = &context.state.cookies;
+    let (cookies, clock) = (&context.state.cookies, &context.state.clock);
     Ok(match context.session.finish(discard_changes).await? {
         CookieChange::None => None,
-        CookieChange::Set(id, expiry) => Some(cookies.session(id, expiry)),
+        CookieChange::Set(id, expiry) => Some(cookies.session(id, expiry, clock.now())),
         CookieChange::Removed => Some(cookies.remove_session()),
     })
 }

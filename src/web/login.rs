@@ -197,7 +197,7 @@ async fn exchange_code(
     context.mark_session_written();
     context.record_user_event(EventKind::SignedIn, &user);
     let mut response = redirect_back(context, attempt.return_to.as_ref());
-    let cookie = state.cookies.session(id, None);
+    let cookie = state.cookies.session(id, None, state.clock.now());
     response.headers_mut().append(header::SET_COOKIE, cookie);
     Ok(response)
 }

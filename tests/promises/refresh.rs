@@ -1,34 +1,52 @@
-//! Promises L1 to L5 and the budget of D5: token refresh.
+//! Promises L1 to L5 and L11, and the budget of D5: token refresh.
 
 use std::time::Duration;
 
 use axum::{
-    Router,
+    RequestExt, Router,
+    extract::Request,
     http::{Method, StatusCode, header},
-    routing::get,
+    routing::{get, post},
 };
 use axum_oten::{
-    Oten, User,
+    AccessToken, Clock, MemoryStore, Oten, User,
+    config::RefreshPolicy,
     emulator::{
         Deviation, EmulatorBuilder,
         Endpoint::{Jwks, Token},
         Fault,
     },
+    store::OtenStore,
 };
 use serde_json::json;
 use tokio::task::JoinSet;
+use tower_sessions::Session;
 
-use crate::common::{Answer, Browser, Log, TestSite, app};
+use crate::common::{
+    Answer, Browser, ExternalStore, Log, Operation, TestSite, WatchedStore, app, eventually,
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// Another process of the same site, on the same store.
 fn another_process(site: &TestSite) -> Oten {
-    Oten::builder(site.oten.config().clone(), site.store.clone())
-        .clock(site.clock.clone())
+    process(site, site.store.clone(), &site.clock)
+}
+
+fn process(site: &TestSite, store: impl OtenStore, clock: &Clock) -> Oten {
+    Oten::builder(site.oten.config().clone(), store)
+        .clock(clock.clone())
         .build()
         .unwrap()
+}
+
+/// The same browser at another process, which has loaded the provider's metadata.
+async fn at_process(browser: &Browser, app: Router) -> Browser {
+    let mut elsewhere = browser.clone();
+    elsewhere.app(app);
+    elsewhere.clone().start_login("/").await;
+    elsewhere
 }
 
 async fn get_all(browsers: impl IntoIterator<Item = Browser>, path: &'static str) -> Vec<Answer> {
@@ -85,7 +103,7 @@ async fn l1_a_disabled_user_is_denied_within_the_lifetime_of_a_token() {
 #[tokio::test]
 async fn l1_with_the_policy_on_demand_only_the_access_token_extractor_refreshes() {
     let site = TestSite::builder()
-        .config(|config| config.refresh(axum_oten::config::RefreshPolicy::OnDemand))
+        .config(|config| config.refresh(RefreshPolicy::OnDemand))
         .start()
         .await;
     let mut browser = site.signed_in("alice").await;
@@ -128,15 +146,18 @@ async fn l2_two_hundred_requests_of_one_session_make_one_call() {
 
 #[tokio::test]
 async fn l2_two_processes_that_share_a_store_make_one_call() {
-    let site = TestSite::start().await;
+    let (site, store) = TestSite::builder().start_watched().await;
     let browser = site.signed_in("alice").await;
-    let mut elsewhere = browser.clone();
-    elsewhere.app(app(&another_process(&site)));
+    let other = app(&process(&site, store.clone(), &site.clock));
+    let elsewhere = at_process(&browser, other).await;
     site.clock.advance(HOUR);
+    store.take_calls();
     let held = site.emulator.hold(Token);
     let browsers = [vec![browser; 100], vec![elsewhere; 100]].concat();
     let requests = tokio::spawn(get_all(browsers, "/profile"));
     held.wait_for(1).await;
+    // Each process has tried to acquire the lease.
+    eventually(|| store.count(Operation::Insert) >= 2).await;
     held.release();
     assert_all_ok(&requests.await.unwrap(), 200);
     assert_eq!(site.emulator.refreshes(), 1);
@@ -145,10 +166,12 @@ async fn l2_two_processes_that_share_a_store_make_one_call() {
 
 #[tokio::test]
 async fn l2_a_process_that_dies_with_the_lease_delays_others_until_it_expires() {
-    let site = TestSite::start().await;
-    let browser = site.signed_in("alice").await;
+    let (site, store) = TestSite::builder().start_watched().await;
+    let mut browser = site.signed_in("alice").await;
     site.clock.advance(HOUR);
-    let held = site.emulator.hold(Token);
+    // The provider never handles the first call.
+    site.emulator.fault(Token, Fault::Hang.times(1));
+    let calls = site.emulator.calls(Token);
 
     // A separate process, which is killed during the call.
     let doomed = tokio::runtime::Builder::new_multi_thread()
@@ -158,22 +181,100 @@ async fn l2_a_process_that_dies_with_the_lease_delays_others_until_it_expires() 
     let mut first = browser.clone();
     first.app(app(&another_process(&site)));
     doomed.spawn(async move { first.get("/profile").await });
-    held.wait_for(1).await;
+    eventually(|| site.emulator.calls(Token) > calls).await;
     doomed.shutdown_background();
-    held.release();
 
-    let mut second = browser.clone();
-    let waiting = tokio::spawn(async move { second.get("/profile").await });
-    let unused = site.emulator.refreshes();
+    store.take_calls();
+    let waiting = tokio::spawn(async move { browser.get("/profile").await });
+    // It finds the lease twice, so it does not call the provider in between.
+    eventually(|| store.count(Operation::Insert) >= 2).await;
+    assert_eq!(site.emulator.refreshes(), 0);
     site.clock.advance(Duration::from_secs(15));
-    let answer = waiting.await.unwrap();
-    // The emulator may have processed the interrupted call, which used the refresh token: the response
-    // is lost, and the user signs in again.
-    assert!(
-        answer.status == StatusCode::OK || answer.location().starts_with("/login"),
-        "{answer:?}"
-    );
-    assert!(site.emulator.refreshes() > unused);
+    assert_eq!(waiting.await.unwrap().status, StatusCode::OK);
+    assert_eq!(site.emulator.refreshes(), 1);
+    assert_eq!(site.emulator.reuse_detected(), 0);
+}
+
+/// A process stalls for longer than its lease, and another one acquires it.
+#[tokio::test]
+async fn l2_a_lease_is_released_by_its_owner_only() {
+    const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+    let clock = Clock::manual();
+    let memory = MemoryStore::default().with_clock(clock.clone());
+    let store = ExternalStore::new(memory.clone());
+    let site = TestSite::builder()
+        .emulator(EmulatorBuilder::without_rotation)
+        .config(|config| config.session_key(KEY))
+        .start_with(store.clone(), memory, clock)
+        .await;
+    let mut browser = site.signed_in("alice").await;
+    let other = app(&process(&site, store.clone(), &site.clock));
+    let mut elsewhere = at_process(&browser, other).await;
+    site.clock.advance(HOUR);
+
+    let held = site.emulator.hold(Token);
+    let stalled = tokio::spawn(async move { browser.get("/profile").await });
+    held.wait_for(1).await;
+    site.clock.advance(Duration::from_secs(15));
+    let also_held = site.emulator.hold(Token);
+    let second = tokio::spawn(async move { elsewhere.get("/profile").await });
+    held.wait_for(2).await;
+    held.release();
+    assert_eq!(stalled.await.unwrap().status, StatusCode::OK);
+    let (lease, owner) = store.written("lease").pop().unwrap();
+    let found = store.memory.load(&lease).await.unwrap();
+    assert_eq!(found.unwrap().value, owner, "the lease of the second one");
+    also_held.release();
+    assert_eq!(second.await.unwrap().status, StatusCode::OK);
+    assert_eq!(store.left(&["lease"]).await, []);
+}
+
+/// The clocks of two processes differ by a minute, and the store's by more.
+#[tokio::test]
+async fn l11_processes_whose_clocks_differ_make_one_call() {
+    // Ahead of the system's clock, in seconds: the processes and the store.
+    for ([first, second], of_store) in
+        [([0, 60], 80), ([60, 0], 80), ([80, 140], 0), ([140, 80], 0)]
+    {
+        let [first, second, of_store] = [first, second, of_store].map(|seconds| {
+            let clock = Clock::manual();
+            clock.advance(Duration::from_secs(seconds));
+            clock
+        });
+        let memory = MemoryStore::default().with_clock(of_store.clone());
+        let store = WatchedStore::new(memory.clone());
+        let site = TestSite::builder()
+            .start_with(store.clone(), memory, first.clone())
+            .await;
+        let mut browser = site.signed_in("alice").await;
+        let other = app(&process(&site, store.clone(), &second));
+        let mut elsewhere = at_process(&browser, other).await;
+        let advance = |by: Duration| {
+            for clock in [&first, &second, &of_store] {
+                clock.advance(by);
+            }
+        };
+        advance(HOUR);
+        store.take_calls();
+        let held = site.emulator.hold(Token);
+        let mut tab = browser.clone();
+        let refreshing = tokio::spawn(async move { tab.get("/profile").await });
+        held.wait_for(1).await;
+        // Until the last second of the lease, the other process waits.
+        advance(Duration::from_secs(14));
+        let mut tab = elsewhere.clone();
+        let waiting = tokio::spawn(async move { tab.get("/profile").await });
+        eventually(|| store.count(Operation::Insert) >= 3).await;
+        held.release();
+        for request in [refreshing, waiting] {
+            assert_eq!(request.await.unwrap().status, StatusCode::OK);
+        }
+        for browser in [&mut browser, &mut elsewhere] {
+            assert_eq!(browser.get("/token").await.status, StatusCode::OK);
+        }
+        assert_eq!(site.emulator.refreshes(), 1);
+        assert_eq!(site.emulator.reuse_detected(), 0);
+    }
 }
 
 #[tokio::test]
@@ -195,12 +296,15 @@ async fn l2_cancelled_requests_do_not_stop_the_call() {
 }
 
 #[tokio::test]
-async fn l3_a_refreshed_id_token_must_name_the_same_user_and_issuer() {
+async fn l3_a_refreshed_id_token_must_match_the_sign_in() {
     for (claim, value) in [
         ("sub", json!("mallory")),
         ("iss", json!("https://evil.example")),
         ("aud", json!("another-client")),
         ("exp", json!(0)),
+        ("nonce", json!("of-another-sign-in")),
+        ("auth_time", json!(1)),
+        ("session_expiry", json!(1)),
     ] {
         let site = TestSite::start().await;
         let mut browser = site.signed_in("alice").await;
@@ -229,6 +333,210 @@ async fn l3_tokens_that_the_response_omits_are_kept() {
         site.clock.advance(HOUR);
         assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
         assert_eq!(site.emulator.refreshes(), refreshes);
+    }
+}
+
+/// A page for the staff, and pages that show what a request sees of the user's workspace.
+fn staff_app(oten: &Oten) -> Router {
+    fn workspace(user: &User) -> String {
+        let claim = user.claim("workspace").and_then(|claim| claim.as_str());
+        claim.unwrap_or("no workspace").to_owned()
+    }
+    let is_staff = |user: &User| workspace(user) == "staff";
+    let cycle_first = async |session: Session, mut request: Request| {
+        session.cycle_id().await.unwrap();
+        let user: User = request.extract_parts().await.unwrap();
+        workspace(&user)
+    };
+    let ours = Router::new()
+        .route("/admin", get(async || "for the staff"))
+        .route_layer(oten.require_login().authorize(is_staff))
+        .route("/workspace", get(async |user: User| workspace(&user)))
+        .route(
+            "/seen",
+            get(async |user: Option<User>| {
+                user.map_or("guest".to_owned(), |user| workspace(&user))
+            }),
+        )
+        .route(
+            "/call-api",
+            get(async |_: AccessToken, user: Option<User>| workspace(&user.unwrap())),
+        )
+        .route(
+            "/cycle",
+            post(async |session: Session| session.cycle_id().await.unwrap()),
+        )
+        .route("/cycle-first", post(cycle_first));
+    app(oten).merge(ours.layer(oten.layer()))
+}
+
+/// Signs a member of the staff in, who then leaves it.
+async fn former_staff(site: &TestSite) -> Browser {
+    let staff = Deviation::Claim("workspace", json!("staff"));
+    site.emulator.deviate(staff);
+    let mut browser = site.signed_in("alice").await;
+    assert_eq!(browser.get("/workspace").await.body, "staff");
+    site.emulator.clear_deviations();
+    assert_eq!(browser.get("/admin").await.status, StatusCode::OK);
+    site.clock.advance(HOUR);
+    browser
+}
+
+/// Asserts that the user has no workspace any longer, without another call to the provider.
+async fn assert_left(site: &TestSite, browser: &mut Browser) {
+    assert_eq!(browser.get("/seen").await.body, "no workspace");
+    assert_eq!(browser.get("/workspace").await.body, "no workspace");
+    assert_eq!(browser.get("/call-api").await.body, "no workspace");
+    let answer = browser.get("/admin").await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    assert_eq!(site.emulator.refreshes(), 1);
+}
+
+#[tokio::test]
+async fn l3_a_withdrawn_claim_is_gone_in_the_request_that_refreshes() {
+    for policy in [RefreshPolicy::Always, RefreshPolicy::OnDemand] {
+        for path in ["/workspace", "/admin", "/call-api"] {
+            if policy == RefreshPolicy::OnDemand && path != "/call-api" {
+                continue;
+            }
+            let site = TestSite::builder()
+                .app(staff_app)
+                .config(move |config| config.refresh(policy))
+                .start()
+                .await;
+            let mut browser = former_staff(&site).await;
+            assert_eq!(browser.get("/seen").await.body, "staff", "not refreshed");
+            let answer = browser.get(path).await;
+            if path == "/admin" {
+                assert_eq!(answer.status, StatusCode::FORBIDDEN);
+            } else {
+                assert_eq!(answer.body, "no workspace", "{policy:?}, {path}");
+            }
+            assert_left(&site, &mut browser).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn l3_a_claim_is_gone_if_another_process_refreshes() {
+    let (site, store) = TestSite::builder().app(staff_app).start_watched().await;
+    let browser = former_staff(&site).await;
+    let other = staff_app(&process(&site, store.clone(), &site.clock));
+    let elsewhere = at_process(&browser, other).await;
+    store.take_calls();
+    let held = site.emulator.hold(Token);
+    let browsers = [browser.clone(), elsewhere.clone()];
+    let requests = tokio::spawn(get_all(browsers, "/workspace"));
+    held.wait_for(1).await;
+    eventually(|| store.count(Operation::Insert) >= 2).await;
+    held.release();
+    for answer in requests.await.unwrap() {
+        assert_eq!(answer.body, "no workspace");
+    }
+    for mut browser in [browser, elsewhere] {
+        assert_left(&site, &mut browser).await;
+    }
+}
+
+#[tokio::test]
+async fn l3_a_claim_is_gone_if_the_session_id_changes_during_the_refresh() {
+    let site = TestSite::builder().app(staff_app).start().await;
+    let mut browser = former_staff(&site).await;
+    let held = site.emulator.hold(Token);
+    let mut tab = browser.clone();
+    let refreshing = tokio::spawn(async move { tab.get("/workspace").await });
+    held.wait_for(1).await;
+    assert!(browser.post("/cycle").await.sets_session());
+    held.release();
+    // The request started with a valid session.
+    let answer = refreshing.await.unwrap();
+    assert_eq!(answer.body, "no workspace");
+    assert!(!answer.sets_session());
+    assert_left(&site, &mut browser).await;
+}
+
+#[tokio::test]
+async fn l3_a_request_can_change_the_session_id_and_refresh() {
+    let site = TestSite::builder().app(staff_app).start().await;
+    let mut browser = former_staff(&site).await;
+    let mut old = browser.clone();
+    let answer = browser.post("/cycle-first").await;
+    assert_eq!(answer.body, "no workspace");
+    assert!(answer.sets_session());
+    assert_eq!(browser.signed_in_as().await, "user alice");
+    assert_eq!(old.signed_in_as().await, "guest");
+    assert_left(&site, &mut browser).await;
+}
+
+/// Another request changes the ID while this one, which is about to change it as well, refreshes.
+#[tokio::test]
+async fn o2_of_two_requests_that_change_the_id_during_a_refresh_one_sets_a_cookie() {
+    let site = TestSite::builder().app(staff_app).start().await;
+    let mut browser = former_staff(&site).await;
+    let held = site.emulator.hold(Token);
+    let mut tab = browser.clone();
+    let refreshing = tokio::spawn(async move { tab.post("/cycle-first").await });
+    held.wait_for(1).await;
+    assert!(browser.post("/cycle").await.sets_session());
+    held.release();
+    let answer = refreshing.await.unwrap();
+    assert_eq!(answer.body, "no workspace");
+    assert!(!answer.sets_session());
+    assert_left(&site, &mut browser).await;
+}
+
+#[tokio::test]
+async fn l3_a_refresh_without_id_token_keeps_the_claims() {
+    let site = TestSite::builder()
+        .app(staff_app)
+        .emulator(EmulatorBuilder::without_id_token_on_refresh)
+        .start()
+        .await;
+    let mut browser = former_staff(&site).await;
+    assert_eq!(browser.get("/workspace").await.body, "staff");
+    assert_eq!(site.emulator.refreshes(), 1);
+    assert_eq!(browser.get("/admin").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn l3_claims_that_cannot_be_stored_deny_the_request_and_reach_the_next() {
+    for (policy, path) in [
+        (RefreshPolicy::Always, "/workspace"),
+        (RefreshPolicy::Always, "/admin"),
+        (RefreshPolicy::OnDemand, "/call-api"),
+    ] {
+        let start = || {
+            let site = TestSite::builder().app(staff_app);
+            let site = site.config(move |config| config.refresh(policy));
+            site.start_watched()
+        };
+        let (site, store) = start().await;
+        let mut browser = former_staff(&site).await;
+        store.take_calls();
+        browser.get(path).await;
+        let calls = store.take_calls();
+        let last_write = calls.iter().rposition(|call| *call == Operation::Replace);
+
+        let (site, store) = start().await;
+        let browser = former_staff(&site).await;
+        let session_write = store.pause_after(last_write.unwrap());
+        let mut tab = browser.clone();
+        let request = tokio::spawn(async move { tab.get(path).await });
+        session_write.reached().await;
+        store.fails(&[Operation::Replace]);
+        session_write.go_on();
+        let answer = request.await.unwrap();
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        store.recover();
+
+        let mut browser = browser;
+        let answer = browser.get(path).await;
+        if path == "/admin" {
+            assert_eq!(answer.status, StatusCode::FORBIDDEN);
+        } else {
+            assert_eq!(answer.body, "no workspace", "{path}");
+        }
+        assert_left(&site, &mut browser).await;
     }
 }
 
@@ -261,7 +569,7 @@ async fn l4_a_failing_handler_loses_no_refreshed_tokens() {
         let mut failing = browser.clone();
         let request = tokio::spawn(async move { failing.get(path).await });
         if path == "/hangs" {
-            crate::common::eventually(|| site.emulator.refreshes() == 1).await;
+            eventually(|| site.emulator.refreshes() == 1).await;
             request.abort();
         }
         let _ = request.await;
@@ -292,6 +600,28 @@ async fn l5_an_invalid_grant_ends_the_sign_in() {
         site.emulator.enable_user("alice");
     }
     assert!(site.store.is_empty());
+}
+
+/// A process whose lease has expired gets `invalid_grant`, because another one used the token.
+#[tokio::test]
+async fn l5_an_invalid_grant_after_another_process_refreshed_signs_no_user_out() {
+    let (site, store) = TestSite::builder().start_watched().await;
+    let mut browser = site.signed_in("alice").await;
+    let mut elsewhere = at_process(&browser, app(&another_process(&site))).await;
+    site.clock.advance(HOUR);
+    let invalid_grant = Fault::OAuthError("invalid_grant");
+    site.emulator.fault(Token, invalid_grant.times(1));
+    // The session, the tokens, the lease and the tokens again come before the call.
+    let after_call = store.pause_after(4);
+    let mut tab = browser.clone();
+    let late = tokio::spawn(async move { tab.get("/profile").await });
+    after_call.reached().await;
+    site.clock.advance(Duration::from_secs(15));
+    assert_eq!(elsewhere.get("/profile").await.status, StatusCode::OK);
+    after_call.go_on();
+    assert_eq!(late.await.unwrap().status, StatusCode::OK);
+    assert_eq!(browser.get("/token").await.status, StatusCode::OK);
+    assert_eq!(site.emulator.refreshes(), 1);
 }
 
 #[tokio::test]

@@ -91,6 +91,12 @@ impl WatchedStore {
         std::mem::take(&mut self.state.lock().unwrap().calls)
     }
 
+    /// The number of these calls since [`take_calls`](Self::take_calls).
+    pub fn count(&self, operation: Operation) -> usize {
+        let calls = &self.state.lock().unwrap().calls;
+        calls.iter().filter(|call| **call == operation).count()
+    }
+
     /// Makes these operations fail.
     pub fn fails(&self, operations: &[Operation]) {
         self.state.lock().unwrap().trouble = Some((Trouble::Fails, operations.to_vec()));
