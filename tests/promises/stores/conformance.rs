@@ -459,7 +459,7 @@ pub(super) async fn l11_a_store_whose_clock_is_off_keeps_lifetimes(stores: Store
 
 /// Without a clock of the app: no operation receives a time.
 pub(super) async fn l11_records_expire_by_the_system_clock_of_the_store(stores: StorePair) {
-    let (store, key, lease) = (&stores.system, key(), Duration::from_millis(700));
+    let (store, key, lease) = (&stores.system, key(), secs(3));
     let (kept, set) = (self::key(), self::key());
     store.insert(&kept, b"kept", lease).await.unwrap();
     assert!(store.touch(&kept, secs(60)).await.unwrap());
@@ -470,7 +470,7 @@ pub(super) async fn l11_records_expire_by_the_system_clock_of_the_store(stores: 
     while let Some(found) = store.load(&key).await.unwrap() {
         let elapsed = start.elapsed();
         assert!(found.ttl <= lease + PRECISION && found.ttl + elapsed + PRECISION >= lease);
-        assert!(elapsed < lease + secs(2), "it does not expire");
+        assert!(elapsed < 2 * lease, "it does not expire");
         if elapsed < lease / 2 {
             assert!(!store.insert(&key, b"holder 2", lease).await.unwrap());
         }
@@ -491,7 +491,7 @@ pub(super) async fn l11_records_expire_by_the_system_clock_of_the_store(stores: 
 }
 
 /// The clock of the store is read before or after ours, on a busy machine.
-const PRECISION: Duration = Duration::from_millis(200);
+const PRECISION: Duration = Duration::from_secs(1);
 
 /// No limit on the number of members.
 const UNLIMITED: usize = usize::MAX;
