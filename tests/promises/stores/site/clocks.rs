@@ -6,26 +6,29 @@ use axum::http::StatusCode;
 use axum_oten::{Clock, Oten, emulator::Endpoint::Token};
 use tokio::time::timeout;
 
-use super::{StoreLocation, due};
-use crate::common::app;
+use super::{StoreLocation, due, start_with};
+use crate::common::{TestSite, app};
 
 super::on_stores! {
-    [sqlite postgres redis] {
-        l11_a_process_whose_clock_is_ahead_respects_a_lease
+    [memory sqlite postgres redis] {
+        l11_processes_with_different_clocks_respect_a_lease
     }
 }
 
-/// Longer than a lease lives, and shorter than the leeway for tokens.
-const AHEAD: Duration = Duration::from_secs(20);
+/// How far the clock of the store is ahead of that of the first process, which holds the lease.
+const STORE: Duration = Duration::from_secs(80);
 
-async fn l11_a_process_whose_clock_is_ahead_respects_a_lease(location: StoreLocation) {
-    let (site, store) = location.site(app).await;
-    let (mut browser, mut other) = (due(&site).await, due(&site).await);
-    other.cookies.clone_from(&browser.cookies);
-    let clock = Clock::manual();
-    clock.advance(AHEAD);
-    let ahead = Oten::builder(site.oten.config().clone(), store).clock(clock);
-    other.app(app(&ahead.build().unwrap()));
+/// How far the clock of the other process is ahead: longer than a lease lives, and shorter than the
+/// leeway for tokens.
+const OTHER: Duration = Duration::from_secs(20);
+
+async fn l11_processes_with_different_clocks_respect_a_lease(location: StoreLocation) {
+    let store = location.open_with(ahead(STORE)).await;
+    let site = start_with(TestSite::builder(), store.clone()).await;
+    let mut browser = due(&site).await;
+    let mut other = browser.clone();
+    let oten = Oten::builder(site.oten.config().clone(), store).clock(ahead(OTHER));
+    other.app(app(&oten.build().unwrap()));
 
     let held = site.emulator.hold(Token);
     let first = tokio::spawn(async move { browser.get("/profile").await });
@@ -37,8 +40,12 @@ async fn l11_a_process_whose_clock_is_ahead_respects_a_lease(location: StoreLoca
     for answer in [first, second] {
         assert_eq!(answer.await.unwrap().status, StatusCode::OK);
     }
-    assert_eq!(
-        (site.emulator.refreshes(), site.emulator.reuse_detected()),
-        (1, 0)
-    );
+    let refreshes = (site.emulator.refreshes(), site.emulator.reuse_detected());
+    assert_eq!(refreshes, (1, 0));
+}
+
+fn ahead(by: Duration) -> Clock {
+    let clock = Clock::manual();
+    clock.advance(by);
+    clock
 }

@@ -15,7 +15,7 @@ use axum_oten::{
     Clock, MemoryStore, Oten,
     config::StoreUrl,
     emulator::Deviation,
-    store::{self, OtenStore},
+    store::{self, OtenStore, PostgresStore, RedisStore, SqliteStore},
 };
 use serde_json::json;
 
@@ -89,6 +89,25 @@ impl StoreLocation {
         ExternalStore::new(store::open(&self.url).await.unwrap())
     }
 
+    /// Opens the store with another clock than its own.
+    async fn open_with(&self, clock: Clock) -> Store {
+        let store: Arc<dyn OtenStore> = match &self.url {
+            StoreUrl::Sqlite(path) => {
+                Arc::new(SqliteStore::open(path).await.unwrap().with_clock(clock))
+            }
+            StoreUrl::Postgres(url) => {
+                let store = PostgresStore::connect(url.expose()).await.unwrap();
+                Arc::new(store.with_clock(clock))
+            }
+            StoreUrl::Redis(url) => {
+                let store = RedisStore::connect(url.expose()).await.unwrap();
+                Arc::new(store.with_clock(clock))
+            }
+            _ => Arc::new(MemoryStore::default().with_clock(clock)),
+        };
+        ExternalStore::new(store)
+    }
+
     /// Starts a site with this store.
     async fn site(&self, app: impl FnOnce(&Oten) -> Router + 'static) -> (TestSite, Store) {
         self.start(TestSite::builder().app(app)).await
@@ -96,13 +115,14 @@ impl StoreLocation {
 
     async fn start(&self, site: TestSiteBuilder) -> (TestSite, Store) {
         let store = self.open().await;
-        let site = site.config(|config| config.session_key(KEY)).start_with(
-            store.clone(),
-            MemoryStore::default(),
-            Clock::system(),
-        );
-        (site.await, store)
+        (start_with(site, store.clone()).await, store)
     }
+}
+
+async fn start_with(site: TestSiteBuilder, store: Store) -> TestSite {
+    site.config(|config| config.session_key(KEY))
+        .start_with(store, MemoryStore::default(), Clock::system())
+        .await
 }
 
 /// Returns a browser in which alice is signed in and whose tokens have expired.
