@@ -41,7 +41,8 @@ pub(super) fn random_version() -> u64 {
     u64::from_be_bytes(*random_bytes()) >> 1
 }
 
-/// [`MAX_EXPIRY`] as a literal, for statements and scripts.
+/// The last millisecond of the year 9999, as a literal for statements and scripts. A record with a
+/// later expiry is malformed.
 macro_rules! max_expiry {
     () => {
         253_402_300_799_999_i64
@@ -49,11 +50,8 @@ macro_rules! max_expiry {
 }
 pub(super) use max_expiry;
 
-/// The last millisecond of the year 9999. A record with a later expiry is malformed.
-pub(super) const MAX_EXPIRY: i64 = max_expiry!();
-
 /// Converts a lifetime to milliseconds, at most 1,000 years, so that its end stays below
-/// [`MAX_EXPIRY`].
+/// [`max_expiry`].
 pub(super) fn stored_millis(ttl: Duration) -> i64 {
     const MAX_TTL: Duration = Duration::from_secs(1_000 * 365 * 86_400);
     to_millis(ttl.min(MAX_TTL))
@@ -74,7 +72,7 @@ mod tests {
         let now = crate::clock::Clock::system().unix_millis();
         assert_eq!(stored_millis(Duration::ZERO), 0);
         assert_eq!(stored_millis(Duration::from_micros(1_999)), 1);
-        assert!(now + stored_millis(Duration::MAX) < MAX_EXPIRY);
+        assert!(now + stored_millis(Duration::MAX) < max_expiry!());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use bytes::Buf;
 use self::connection::Connection;
 use super::{
     Bytes, MAX_EVICTED, OtenStore, RecordKey, StoreError, StoredRecord,
-    external::{MAX_EXPIRY, max_expiry, random_version, stored_millis, texts, warn_if_unreachable},
+    external::{max_expiry, random_version, stored_millis, texts, warn_if_unreachable},
 };
 use crate::clock::Clock;
 
@@ -198,7 +198,7 @@ fn parse(raw: Vec<u8>, now: i64) -> Option<StoredRecord> {
     let expires_at = number()?.try_into().ok()?;
     let version = number()?;
     let value = parts.next()?.len();
-    let is_live = expires_at > now && expires_at <= MAX_EXPIRY;
+    let is_live = expires_at > now && expires_at <= max_expiry!();
     let mut bytes = Bytes::from(raw);
     bytes.advance(bytes.len() - value);
     is_live.then(|| StoredRecord {
