@@ -177,3 +177,105 @@ impl Serialize for Moved {
         Stored::Moved(*self.0.as_bytes()).serialize(serializer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    /// A session in which every optional part is present.
+    fn session(times: [i64; 4]) -> SessionData {
+        let [created_at, ends_at, refresh_due_at, signed_in_at] = times;
+        let claims = json!({"workspace": "staff"});
+        SessionData {
+            family: Family::random(),
+            created_at,
+            ends_at,
+            idle: Some(Duration::from_secs(60)),
+            user: Some(User::new(UserData {
+                issuer: "https://id.example".to_owned().into(),
+                subject: "alice".to_owned().into(),
+                sid: Some("sid".to_owned()),
+                auth_time: Some(NOW),
+                signed_in_at,
+                session_ends_at: ends_at,
+                claims: claims.as_object().unwrap().clone().into(),
+            })),
+            refresh_due_at: Some(refresh_due_at),
+            refreshes: 3,
+            app_data: Bytes::from_static(br#"{"note":"mine"}"#),
+        }
+    }
+
+    fn encode(record: &impl Serialize) -> Bytes {
+        postcard::to_stdvec(record).unwrap().into()
+    }
+
+    #[test]
+    fn a_session_is_parsed_as_it_was_written() {
+        let before = session([NOW; 4]);
+        let guest = SessionData {
+            idle: None,
+            user: None,
+            refresh_due_at: None,
+            app_data: Bytes::new(),
+            ..before.clone()
+        };
+        for before in [before, guest] {
+            let Some(SessionRecord::Session(after)) = SessionRecord::parse(&encode(&before)) else {
+                panic!("the record is valid");
+            };
+            assert_eq!(encode(&after), encode(&before));
+            assert_eq!(after.family, before.family);
+            let [after, before] = [after.user, before.user];
+            let claim = |user: &User| user.claim("workspace").cloned();
+            assert_eq!(after.as_ref().map(claim), before.as_ref().map(claim));
+        }
+        let id = RecordId::from_bytes(RecordKind::Session, [7; 32]);
+        let moved = SessionRecord::parse(&encode(&Moved(id)));
+        assert!(matches!(moved, Some(SessionRecord::Moved(next)) if next == id));
+    }
+
+    #[test]
+    fn l12_a_truncated_record_is_absent() {
+        let id = RecordId::from_bytes(RecordKind::Session, [7; 32]);
+        for record in [encode(&session([NOW; 4])), encode(&Moved(id))] {
+            for length in 0..record.len() {
+                let truncated = record.slice(..length);
+                assert!(SessionRecord::parse(&truncated).is_none(), "{length}");
+            }
+        }
+    }
+
+    #[test]
+    fn l12_a_record_of_another_kind_is_absent() {
+        let mut other = encode(&session([NOW; 4])).to_vec();
+        for variant in 2..=255 {
+            other[0] = variant;
+            assert!(SessionRecord::parse(&other.clone().into()).is_none());
+        }
+        // The user's texts are UTF-8.
+        let mut record = encode(&session([NOW; 4])).to_vec();
+        let subject = record.windows(5).position(|part| part == b"alice");
+        record[subject.unwrap()] = 0xff;
+        assert!(SessionRecord::parse(&record.into()).is_none());
+    }
+
+    #[test]
+    fn l12_a_record_with_an_absurd_date_is_absent() {
+        for date in [-1, i64::MIN, MAX_TIME + 1, i64::MAX] {
+            for position in 0..4 {
+                let mut times = [NOW; 4];
+                times[position] = date;
+                let record = encode(&session(times));
+                assert!(SessionRecord::parse(&record).is_none(), "{date}");
+            }
+        }
+        for date in [0, MAX_TIME] {
+            assert!(SessionRecord::parse(&encode(&session([date; 4]))).is_some());
+        }
+    }
+}

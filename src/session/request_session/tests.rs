@@ -3,8 +3,8 @@ use std::time::Duration;
 use super::*;
 use crate::{
     clock::Clock,
-    session::{Lifetimes, testing},
-    store::MemoryStore,
+    session::{Identity, Lifetimes, testing},
+    store::{MemoryStore, RecordKind},
 };
 
 struct Fixture {
@@ -261,4 +261,27 @@ async fn cycle_id_before_a_refresh_keeps_the_user() {
         panic!("the app cycled the ID");
     };
     assert_eq!(site.subject(new).await.as_deref(), Some("alice"));
+}
+
+#[tokio::test]
+async fn l13_tokens_and_index_expire_with_the_session() {
+    let clock = Clock::manual();
+    let store = MemoryStore::default().with_clock(clock.clone());
+    let sessions = testing::sessions(store.clone(), clock.clone());
+    let identity = Identity {
+        session_expiry: Some(clock.unix_now() + 600),
+        ..testing::identity("alice")
+    };
+    let start = sessions.start_sign_in().await.unwrap();
+    let origin = EventOrigin::default();
+    let signed_in = sessions.sign_in(start, None, identity, testing::tokens(), origin);
+    let (_, user) = signed_in.await.unwrap().unwrap();
+    for (seconds, members) in [(599, 1), (1, 0)] {
+        clock.advance(Duration::from_secs(seconds));
+        assert_eq!(store.len(), 2 * members);
+        for set in sessions.sets_of(&user) {
+            let found = sessions.records.members(&set, RecordKind::Session).await;
+            assert_eq!(found.unwrap().len(), members);
+        }
+    }
 }
