@@ -87,6 +87,31 @@ async fn b4_cookies_live_as_long_as_the_records_they_name() {
 }
 
 #[tokio::test]
+async fn b4_a_session_cookie_can_end_with_the_browser() {
+    let site = TestSite::builder()
+        .config(|config| config.persistent_cookie(false))
+        .start()
+        .await;
+    let mut guest = site.browser();
+    let answers = [
+        guest.fetch(Method::POST, "/note", "mine").await,
+        guest.sign_in("alice", "/").await,
+        guest.post("/cycle").await,
+    ];
+    for answer in &answers {
+        let [cookie] = answer.set_cookies()[..] else {
+            panic!("{answer:?}");
+        };
+        assert!(
+            cookie.ends_with("; HttpOnly; SameSite=Lax; Path=/"),
+            "{cookie}"
+        );
+    }
+    let removed = guest.post("/logout").await;
+    assert!(removed.set_cookies()[0].ends_with("Max-Age=0"));
+}
+
+#[tokio::test]
 async fn b4_a_cookie_without_its_prefix_is_ignored() {
     let site = TestSite::builder()
         .origin("https://app.example")

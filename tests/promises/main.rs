@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 #![allow(unreachable_pub, missing_docs)]
 
+mod app_session;
 mod bad_input;
 mod browser;
 mod check;
@@ -17,6 +18,7 @@ mod guide;
 mod id_token;
 mod keys;
 mod layering;
+mod malformed_records;
 mod observability;
 
 mod program;

@@ -134,7 +134,8 @@ impl Browser {
         answer
     }
 
-    fn keep(&mut self, cookie: &str) {
+    /// Stores a cookie of a response.
+    pub fn keep(&mut self, cookie: &str) {
         let (pair, attributes) = cookie.split_once(';').unwrap();
         let (name, value) = pair.split_once('=').unwrap();
         if attributes.contains("Max-Age=0") {

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 #[derive(Clone, Debug)]
 pub struct ExternalStore<S = MemoryStore> {
     pub memory: S,
+    is_external: bool,
     written: Arc<Mutex<Vec<Written>>>,
     doors: Arc<Mutex<BTreeMap<&'static str, Door>>>,
 }
@@ -24,9 +25,16 @@ impl<S: OtenStore> ExternalStore<S> {
     pub fn new(memory: S) -> Self {
         Self {
             memory,
+            is_external: true,
             written: Arc::default(),
             doors: Arc::default(),
         }
+    }
+
+    /// Pretends that the records stay in the process, so that they are not sealed.
+    pub fn in_process(mut self) -> Self {
+        self.is_external = false;
+        self
     }
 
     /// Every value of this kind that was stored, oldest first.
@@ -128,5 +136,9 @@ impl<S: OtenStore> OtenStore for ExternalStore<S> {
 
     async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {
         self.memory.remove_member(set, member).await
+    }
+
+    fn is_external(&self) -> bool {
+        self.is_external
     }
 }

@@ -1,4 +1,8 @@
-use axum::{Json, Router, response::IntoResponse, routing::get};
+use axum::{
+    Json, Router,
+    response::IntoResponse,
+    routing::{get, post},
+};
 use axum_oten::{
     AccessToken, Clock, Config, MemoryStore, Oten, User,
     config::ConfigBuilder,
@@ -214,6 +218,7 @@ pub fn app(oten: &Oten) -> Router {
         .route("/extracted", get(profile).post(profile))
         .route("/token", get(token))
         .route("/note", get(read_note).post(write_note))
+        .route("/cycle", post(cycle_id))
         .merge(protected)
         .merge(staff)
         .merge(oten.routes())
@@ -251,4 +256,8 @@ async fn read_note(session: Session) -> String {
 
 async fn write_note(session: Session, note: String) {
     session.insert("note", note).await.unwrap();
+}
+
+async fn cycle_id(session: Session) {
+    session.cycle_id().await.unwrap();
 }
