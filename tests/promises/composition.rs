@@ -417,6 +417,33 @@ async fn two_sites_in_one_process_are_independent() {
     assert_eq!(browser.signed_in_as().await, "guest");
 }
 
+/// The guard would otherwise admit users whom another provider signed in.
+#[tokio::test]
+async fn r3_a_guard_admits_no_user_of_another_oten() {
+    let (site, other) = (TestSite::start().await, TestSite::start().await);
+    let admin = |is_admin: fn(&User) -> bool| {
+        let guard = site.oten.require_login().authorize(is_admin);
+        let page = get(async || "for the admin").route_layer(guard);
+        Router::new().route("/admin", page)
+    };
+    // With the layer of the other `Oten` only, or with both, in any order.
+    for (layers, status) in [
+        (&[&other][..], StatusCode::INTERNAL_SERVER_ERROR),
+        (&[&other, &site], StatusCode::INTERNAL_SERVER_ERROR),
+        (&[&site, &other], StatusCode::SEE_OTHER),
+    ] {
+        let mut app = admin(|user| user.subject() == "alice");
+        for site in layers {
+            app = app.layer(site.oten.layer());
+        }
+        let mut browser = other.signed_in("alice").await;
+        browser.app(app);
+        let answer = browser.get("/admin").await;
+        assert_eq!(answer.status, status);
+        assert!(!answer.body.contains("for the admin"));
+    }
+}
+
 // Mistakes
 
 #[tokio::test]

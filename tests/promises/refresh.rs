@@ -362,10 +362,6 @@ fn staff_app(oten: &Oten) -> Router {
             "/call-api",
             get(async |_: AccessToken, user: Option<User>| workspace(&user.unwrap())),
         )
-        .route(
-            "/cycle",
-            post(async |session: Session| session.cycle_id().await.unwrap()),
-        )
         .route("/cycle-first", post(cycle_first));
     app(oten).merge(ours.layer(oten.layer()))
 }

@@ -513,7 +513,11 @@ async fn r5_responses_that_depend_on_the_apps_session_data_are_not_cached() {
     let mut guest = site.browser();
     // Without a cookie there is no session to depend on.
     assert_eq!(guest.get("/note").await.header(header::CACHE_CONTROL), None);
-    guest.post("/note?of-a-guest").await;
+    // Nor is the cookie of a new session cached.
+    let answer = guest.post("/note?of-a-guest").await;
+    assert!(answer.sets_session());
+    assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
+    assert_eq!(answer.header(header::VARY), Some("cookie"));
     for mut browser in [guest, site.signed_in("alice").await] {
         let answer = browser.get("/note").await;
         assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
@@ -573,6 +577,29 @@ async fn l6_an_idle_session_expires() {
     // Even if the browser keeps the cookie.
     browser.cookies = cookies;
     assert_eq!(browser.get("/profile").await.status, StatusCode::SEE_OTHER);
+}
+
+#[tokio::test]
+async fn l6_guests_have_an_idle_time_of_their_own() {
+    let minute = Duration::from_secs(60);
+    let site = TestSite::builder()
+        .config(move |config| config.guest_session_idle(10 * minute))
+        .start()
+        .await;
+    let mut guest = site.browser();
+    guest.fetch(Method::POST, "/note", "a guest's").await;
+    let mut user = guest.clone();
+    user.sign_in("alice", "/").await;
+    guest = site.browser();
+    guest.fetch(Method::POST, "/note", "a guest's").await;
+    for _ in 0..2 {
+        site.clock.advance(9 * minute);
+        assert_eq!(guest.get("/note").await.body, "a guest's");
+    }
+    site.clock.advance(10 * minute);
+    assert_eq!(guest.get("/note").await.body, "no note");
+    assert_eq!(user.get("/note").await.body, "a guest's");
+    assert_eq!(user.signed_in_as().await, "user alice");
 }
 
 #[tokio::test]

@@ -1,9 +1,31 @@
-//! S7: the session of a sign-in, and the session before it.
+//! S7, L9, L13 and O2: the session of a sign-in, and the sessions before it.
 
-use axum::http::{Method, StatusCode, header};
-use axum_oten::{Clock, MemoryStore};
+use std::time::Duration;
 
-use crate::common::{Browser, TestSite, YieldingStore};
+use axum::{
+    Router,
+    http::{Method, Request, StatusCode, header},
+    routing::get,
+};
+use axum_oten::{
+    Clock, MemoryStore, Oten, User,
+    emulator::{
+        Deviation,
+        Endpoint::{Revocation, Token},
+    },
+};
+use serde_json::json;
+
+use crate::{
+    common::{
+        Browser, Log, Operation, TestSite, TestSiteBuilder, WatchedStore, YieldingStore, app,
+        eventually, send,
+    },
+    sign_out::site,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
 
 async fn note(browser: &mut Browser) -> String {
     browser.get("/note").await.body
@@ -139,4 +161,235 @@ async fn s7_two_session_cookies_count_as_none() {
         .headers_mut()
         .insert("cookie", both.parse().unwrap());
     assert_eq!(site.browser().send(request).await.body, "guest");
+}
+
+#[tokio::test]
+async fn s7_a_callback_with_two_session_cookies_signs_no_user_in() {
+    let site = TestSite::start().await;
+    let (alice, bob) = (site.signed_in("alice").await, site.signed_in("bob").await);
+    let mut browser = site.browser();
+    let url = browser.start_login("/page").await;
+    let callback = browser.approve(&url, "carol");
+    let (login, id) = browser.cookies.first_key_value().unwrap();
+    let [alice, bob] = [&alice, &bob].map(|browser| browser.session_cookie().unwrap());
+    let calls = site.emulator.calls(Token);
+    for sessions in [
+        format!("oten_session={alice}; oten_session={bob}"),
+        format!("oten_session={alice}; oten_session=planted"),
+        format!("oten_session=; oten_session={alice}"),
+    ] {
+        let log = Log::start();
+        let cookies = format!("{login}={id}; {sessions}");
+        let request = Request::get(&callback).header(header::COOKIE, cookies);
+        let answer = send(&site.app, request.body("".into()).unwrap()).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{sessions}");
+        assert_eq!(log.refusal()["reason"], "several_session_cookies");
+        assert!(answer.set_cookies().is_empty());
+        assert_eq!(site.emulator.calls(Token), calls);
+    }
+    // The attempt is not used.
+    assert_eq!(browser.get(&callback).await.location(), "/page");
+}
+
+#[tokio::test]
+async fn s1_a_callback_with_two_login_cookies_signs_no_user_in() {
+    let site = TestSite::start().await;
+    let mut browser = site.browser();
+    let url = browser.start_login("/page").await;
+    let callback = browser.approve(&url, "alice");
+    let (name, id) = browser.cookies.first_key_value().unwrap();
+    for planted in ["planted.1", id] {
+        for cookies in [[id, planted], [planted, id]] {
+            let cookies = cookies.map(|id| format!("{name}={id}")).join("; ");
+            let request = Request::get(&callback).header(header::COOKIE, cookies);
+            let answer = send(&site.app, request.body("".into()).unwrap()).await;
+            assert!(!answer.sets_session(), "{answer:?}");
+            assert_eq!(site.emulator.calls(Token), 0);
+        }
+    }
+    assert_eq!(browser.get(&callback).await.location(), "/page");
+}
+
+// O2: signing in over a session
+
+#[tokio::test]
+async fn o2_signing_in_over_another_user_ends_that_session_like_a_sign_out() {
+    let site = site().start().await;
+    let log = Log::start();
+    let mut browser = site.signed_in("alice").await;
+    let mut old = browser.clone();
+    let alice = log.named("signed_in")[0]["subject"].clone();
+    browser.sign_in("bob", "/").await;
+    assert_eq!(old.signed_in_as().await, "guest");
+    let signed_out = log.named("signed_out");
+    assert_eq!(signed_out.len(), 1);
+    assert_eq!(signed_out[0]["subject"], alice);
+    eventually(|| site.emulator.calls(Revocation) == 1).await;
+
+    // The same user again, and a guest, sign no user out.
+    browser.sign_in("bob", "/").await;
+    let mut guest = site.browser();
+    write(&mut guest, "a guest's").await;
+    guest.sign_in("alice", "/").await;
+    site.oten.shutdown().await;
+    assert_eq!(log.named("signed_out").len(), 1);
+    assert_eq!(site.emulator.calls(Revocation), 1);
+    site.clock.advance(Duration::from_secs(601));
+    assert_eq!(site.store.len(), 2 * 2, "two sessions and their tokens");
+}
+
+// L9: the number of sessions
+
+fn limited_to(sessions: u32) -> TestSiteBuilder {
+    site().config(move |config| config.sessions_per_user(sessions))
+}
+
+/// Browsers in which alice has signed in, one each second.
+async fn browsers_of_alice(site: &TestSite, count: usize) -> Vec<Browser> {
+    let mut browsers = Vec::new();
+    for _ in 0..count {
+        browsers.push(site.signed_in("alice").await);
+        site.clock.advance(SECOND);
+    }
+    browsers
+}
+
+async fn users(browsers: &mut [Browser]) -> Vec<String> {
+    let mut users = Vec::new();
+    for browser in browsers {
+        users.push(browser.signed_in_as().await);
+    }
+    users
+}
+
+#[tokio::test]
+async fn l9_a_session_too_many_ends_the_oldest_like_a_sign_out() {
+    let site = limited_to(3).start().await;
+    let mut bob = site.signed_in("bob").await;
+    let log = Log::start();
+    let mut browsers = browsers_of_alice(&site, 3).await;
+    assert_eq!(users(&mut browsers).await, ["user alice"; 3]);
+    assert_eq!(log.named("signed_out").len(), 0);
+
+    browsers.push(site.signed_in("alice").await);
+    let [first, others @ ..] = &mut *browsers else {
+        panic!("there are four");
+    };
+    assert_eq!(first.signed_in_as().await, "guest");
+    assert_eq!(users(others).await, ["user alice"; 3]);
+    assert_eq!(bob.signed_in_as().await, "user bob");
+    let signed_out = log.named("signed_out");
+    assert_eq!(signed_out.len(), 1);
+    assert_eq!(
+        signed_out[0]["subject"],
+        log.named("signed_in")[0]["subject"]
+    );
+    eventually(|| site.emulator.calls(Revocation) == 1).await;
+    site.clock.advance(Duration::from_secs(601));
+    assert_eq!(site.store.len(), 4 * 2, "the sessions and their tokens");
+}
+
+#[tokio::test]
+async fn l9_the_cost_of_a_sign_in_does_not_grow() {
+    async fn calls(site: &TestSite, store: &WatchedStore) -> Vec<Operation> {
+        store.take_calls();
+        browsers_of_alice(site, 1).await;
+        store.take_calls()
+    }
+    let (site, store) = limited_to(20).start_watched().await;
+    let first = calls(&site, &store).await;
+    for _ in 1..20 {
+        assert_eq!(calls(&site, &store).await, first);
+    }
+    // Ending the oldest session costs the same with any limit.
+    let at_limit = calls(&site, &store).await;
+    assert!(at_limit.starts_with(&first));
+    assert_eq!(calls(&site, &store).await, at_limit);
+    let (site, store) = limited_to(1).start_watched().await;
+    assert_eq!(calls(&site, &store).await, first);
+    assert_eq!(calls(&site, &store).await, at_limit);
+}
+
+#[tokio::test]
+async fn l9_a_new_session_id_at_the_limit_ends_no_session() {
+    let site = limited_to(3).start().await;
+    let mut browsers = browsers_of_alice(&site, 3).await;
+    for _ in 0..2 {
+        for number in [0, 1, 2, 0] {
+            assert!(browsers[number].post("/cycle").await.sets_session());
+            assert_eq!(users(&mut browsers).await, ["user alice"; 3]);
+        }
+    }
+    // The oldest session is found under its new ID.
+    site.signed_in("alice").await;
+    let left = users(&mut browsers).await;
+    assert_eq!(left, ["guest", "user alice", "user alice"]);
+}
+
+// L13: `session_expiry`
+
+fn expiring_app(oten: &Oten) -> Router {
+    let ends_at = async |user: User| user.session_ends_at().unix_timestamp().to_string();
+    let ours = Router::new().route("/ends-at", get(ends_at));
+    app(oten).merge(ours.layer(oten.layer()))
+}
+
+#[tokio::test]
+async fn l13_a_session_expiry_caps_the_lifetime() {
+    let site = TestSite::builder().app(expiring_app).start().await;
+    let ends_at = site.clock.unix_now() + 2 * 3600;
+    let expiry = Deviation::Claim("session_expiry", json!(ends_at));
+    site.emulator.deviate(expiry);
+    let mut browser = site.signed_in("alice").await;
+    assert_eq!(browser.get("/ends-at").await.body, ends_at.to_string());
+    // Neither activity nor a refresh nor a new ID extends the session.
+    for _ in 0..3 {
+        site.clock.advance(HOUR / 2);
+        assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+        browser.post("/cycle").await;
+    }
+    assert_eq!(site.emulator.refreshes(), 1);
+    assert_eq!(browser.get("/ends-at").await.body, ends_at.to_string());
+    site.clock.advance(Duration::from_secs(1799));
+    assert_eq!(browser.signed_in_as().await, "user alice");
+    site.clock.advance(SECOND);
+    assert_eq!(browser.signed_in_as().await, "guest");
+    assert!(site.store.is_empty(), "the tokens have expired, too");
+}
+
+#[tokio::test]
+async fn l13_a_session_expiry_never_lengthens_the_lifetime() {
+    let site = TestSite::builder()
+        .app(expiring_app)
+        .config(|config| config.session_idle(HOUR).session_lifetime(2 * HOUR))
+        .start()
+        .await;
+    let ends_at = site.clock.unix_now() + 2 * 3600;
+    for expiry in [ends_at + 1, ends_at + 86_400, 253_402_300_800, i64::MAX] {
+        let expiry = Deviation::Claim("session_expiry", json!(expiry));
+        site.emulator.deviate(expiry);
+        let mut browser = site.signed_in("alice").await;
+        assert_eq!(browser.get("/ends-at").await.body, ends_at.to_string());
+        site.emulator.clear_deviations();
+    }
+}
+
+#[tokio::test]
+async fn l13_a_session_expiry_in_the_past_signs_no_user_in() {
+    let site = TestSite::start().await;
+    let now = site.clock.unix_now();
+    for expiry in [now - 61, 0, -1, i64::MIN] {
+        let expiry = Deviation::Claim("session_expiry", json!(expiry));
+        site.emulator.deviate(expiry);
+        let mut browser = site.browser();
+        let url = browser.start_login("/").await;
+        let callback = browser.approve(&url, "alice");
+        let log = Log::start();
+        let answer = browser.get(&callback).await;
+        assert!(!answer.status.is_success());
+        assert!(!answer.sets_session());
+        assert_eq!(log.refusal()["reason"], "id_token_session_expiry");
+        assert_eq!(browser.signed_in_as().await, "guest");
+        site.emulator.clear_deviations();
+    }
 }

@@ -1,9 +1,15 @@
 //! O4: sign-out by the provider.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use super::{FORM, assert_done, send_form, send_token, sign_in_at_once, site};
-use crate::common::{Browser, Log, Operation, TestSite, YieldingStore, app};
+use crate::common::{Browser, Log, Operation, TestSite, YieldingStore, app, eventually};
 use axum::http::{Method, StatusCode, header};
 use axum_oten::{
     Clock, MemoryStore, Oten,
@@ -12,6 +18,7 @@ use axum_oten::{
         LogoutTarget,
     },
 };
+use tokio::task::JoinSet;
 
 const CLIENT: &str = "test-site";
 
@@ -154,12 +161,7 @@ async fn o4_sessions_of_another_client_on_the_same_store_stay() {
 
 #[tokio::test]
 async fn o4_a_session_with_a_changed_id_or_refreshed_tokens_is_found() {
-    let moved = |oten: &Oten| {
-        let cycle = async |session: tower_sessions::Session| session.cycle_id().await.unwrap();
-        let cycle = axum::Router::new().route("/cycle", axum::routing::post(cycle));
-        app(oten).merge(cycle.layer(oten.layer()))
-    };
-    let site = site().app(moved).start().await;
+    let site = site().start().await;
     for _ in 0..2 {
         let mut browser = site.signed_in("alice").await;
         assert!(browser.post("/cycle").await.sets_session());
@@ -191,6 +193,49 @@ async fn o4_simultaneous_sign_ins_are_all_found() {
         for browser in &mut browsers {
             assert_eq!(browser.signed_in_as().await, "guest");
         }
+    }
+}
+
+#[tokio::test]
+async fn o4_sessions_that_keep_changing_their_ids_are_all_ended() {
+    for target in 0..2 {
+        let site = yielding_site().await;
+        let browsers = sign_in_at_once(&site, 20).await;
+        let sids = site.emulator.sids_of("alice");
+        let (changes, is_done) = (
+            Arc::new(AtomicUsize::new(0)),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let mut loops = JoinSet::new();
+        for mut browser in browsers {
+            let (changes, is_done) = (Arc::clone(&changes), Arc::clone(&is_done));
+            loops.spawn(async move {
+                let mut seen = Vec::new();
+                while !is_done.load(Ordering::SeqCst) {
+                    browser.post("/cycle").await;
+                    changes.fetch_add(1, Ordering::SeqCst);
+                    seen.push(browser.clone());
+                }
+                seen
+            });
+        }
+        eventually(|| changes.load(Ordering::SeqCst) > 40).await;
+        if target == 0 {
+            log_out(&site, LogoutTarget::Subject("alice")).await;
+        } else {
+            for sid in &sids {
+                log_out(&site, LogoutTarget::Session(sid)).await;
+            }
+        }
+        let at_logout = changes.load(Ordering::SeqCst);
+        // The responses that were in flight arrive.
+        eventually(|| changes.load(Ordering::SeqCst) > at_logout + 40).await;
+        is_done.store(true, Ordering::SeqCst);
+        for mut browser in loops.join_all().await.into_iter().flatten() {
+            assert_eq!(browser.signed_in_as().await, "guest");
+        }
+        site.clock.advance(Duration::from_secs(1300));
+        assert!(site.store.is_empty());
     }
 }
 

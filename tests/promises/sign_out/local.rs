@@ -267,6 +267,27 @@ async fn o2_a_session_that_the_app_ends_is_not_revived() {
 }
 
 #[tokio::test]
+async fn o2_ending_a_session_whose_id_another_request_changes_ends_the_new_one() {
+    for end in ["flush", "delete", "insert-and-flush", "save-and-delete"] {
+        let gate = Arc::new(Gate::default());
+        let site = TestSite::builder().app(slow_app(&gate)).start().await;
+        let mut browser = settled(&site, "alice").await;
+        let mut tab = browser.clone();
+        let slow = tokio::spawn(async move { tab.get(&format!("/slow/{end}")).await });
+        gate.entered.notified().await;
+        browser.post("/cycle_id").await;
+        assert_eq!(browser.signed_in_as().await, "user alice");
+        let log = Log::start();
+        gate.go_on.notify_one();
+        assert_eq!(slow.await.unwrap().body, "done as alice");
+        assert_eq!(browser.signed_in_as().await, "guest", "{end}");
+        assert_eq!(log.named("signed_out").len(), 1, "{end}");
+        site.clock.advance(Duration::from_secs(300));
+        assert!(site.store.is_empty(), "{end}");
+    }
+}
+
+#[tokio::test]
 async fn o2_an_app_that_flushes_the_session_signs_out() {
     let (site, store) = TestSite::builder().app(session_app).start_watched().await;
     // With and without reading the session first.
@@ -489,7 +510,7 @@ async fn l6_a_new_session_id_does_not_extend_the_session() {
 }
 
 /// A signed-in browser; the store has its session and tokens only.
-async fn settled(site: &TestSite, user: &str) -> Browser {
+pub async fn settled(site: &TestSite, user: &str) -> Browser {
     let browser = site.signed_in(user).await;
     site.clock.advance(AFTER_SIGN_IN);
     browser
@@ -537,7 +558,7 @@ fn slow_app(gate: &Arc<Gate>) -> impl FnOnce(&Oten) -> Router + 'static {
 
 /// The usual app with pages that change the session as the path says, with or without reading it
 /// first.
-fn session_app(oten: &Oten) -> Router {
+pub fn session_app(oten: &Oten) -> Router {
     let blind = post(async |session: Session, Path(what): Path<String>| {
         change(&session, &what).await;
         "done"

@@ -2,6 +2,7 @@
 
 mod at_provider;
 mod back_channel;
+mod disconnects;
 mod in_flight;
 mod local;
 mod logout_token;
@@ -13,10 +14,10 @@ use axum::{
     http::{Request, StatusCode, header},
 };
 use axum_oten::emulator::{Emulator, EmulatorBuilder};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use url::form_urlencoded;
 
-use crate::common::{Answer, Browser, TestSite, TestSiteBuilder, send};
+use crate::common::{Answer, Browser, Pause, TestSite, TestSiteBuilder, send};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -55,6 +56,14 @@ pub fn assert_done(answer: &Answer) {
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
     assert!(answer.set_cookies().is_empty() && answer.body.is_empty());
+}
+
+/// Returns whether the task reached the pause before it completed.
+async fn reaches<T>(pause: &Pause, work: &mut JoinHandle<T>) -> bool {
+    tokio::select! {
+        () = pause.reached() => true,
+        _ = work => false,
+    }
 }
 
 /// Returns whether the provider accepts a refresh token. Uses it up.

@@ -1,15 +1,14 @@
 //! O4: a logout token that arrives at any step of a sign-in or of a change of the session ID.
 
-use axum::{Router, routing::post};
-use axum_oten::{Oten, emulator::LogoutTarget};
+use axum::http::{Method, StatusCode, header};
+use axum_oten::emulator::{Endpoint::Token, LogoutTarget};
 use tokio::task::JoinHandle;
-use tower_sessions::Session;
 
-use super::{assert_done, send_token, site};
+use super::{assert_done, reaches, send_token, site};
 use crate::common::{
-    Browser,
+    Browser, Log,
     Operation::{self, AddMember, Insert, Load, Replace},
-    Pause, TestSite, WatchedStore, app,
+    TestSite, WatchedStore,
 };
 
 /// The last steps of a sign-in, after the code exchange: add index entries, store tokens and session,
@@ -17,12 +16,7 @@ use crate::common::{
 const SIGN_IN: [Operation; 6] = [AddMember, AddMember, Insert, Insert, Load, Load];
 
 async fn start() -> (TestSite, WatchedStore) {
-    let moving = |oten: &Oten| {
-        let cycle = async |session: Session| session.cycle_id().await.unwrap();
-        let cycle = Router::new().route("/cycle", post(cycle));
-        app(oten).merge(cycle.layer(oten.layer()))
-    };
-    site().app(moving).start_watched().await
+    site().start_watched().await
 }
 
 /// The target of a logout token: the user or the provider's session.
@@ -51,14 +45,6 @@ async fn callback(site: &TestSite, store: &WatchedStore) -> (usize, Browser, Str
     let url = browser.start_login("/").await;
     let callback = browser.approve(&url, "alice");
     (calls.len(), browser, callback)
-}
-
-/// Returns whether the task reached the pause before it completed.
-async fn reaches<T>(pause: &Pause, work: &mut JoinHandle<T>) -> bool {
-    tokio::select! {
-        () = pause.reached() => true,
-        _ = work => false,
-    }
 }
 
 fn in_background(mut browser: Browser, path: String) -> JoinHandle<Browser> {
@@ -166,6 +152,85 @@ async fn o4_a_logout_at_any_step_of_an_id_change_ends_the_session() {
             pause.go_on();
             let mut browser = moving.await.unwrap();
             assert_eq!(browser.signed_in_as().await, "guest", "{target}, {step}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn o4_a_logout_during_the_code_exchange_ends_the_sign_in() {
+    for target in 0..3 {
+        let site = site().start().await;
+        let mut browser = site.browser();
+        let url = browser.start_login("/page").await;
+        let callback = browser.approve(&url, "alice");
+        let token = &targets(&site)[target];
+        let log = Log::start();
+        let held = site.emulator.hold(Token);
+        let mut tab = browser.clone();
+        let sign_in = tokio::spawn(async move { tab.get(&callback).await });
+        held.wait_for(1).await;
+        assert_done(&send_token(&site.app, token).await);
+        held.release();
+        let page = sign_in.await.unwrap();
+        assert_eq!(page.status, StatusCode::FORBIDDEN, "{target}");
+        assert!(page.body.contains("Oten signed you out"), "{}", page.body);
+        let link = r#"href="/login?return_to=%2Fpage""#;
+        assert!(page.body.contains(link), "{}", page.body);
+        assert_eq!(page.header(header::CACHE_CONTROL), Some("no-store"));
+        assert!(!page.sets_session());
+        assert_eq!(log.refusal()["reason"], "signed_out_meanwhile");
+        assert_eq!(log.named("signed_in").len(), 0);
+        assert_eq!(browser.signed_in_as().await, "guest");
+        // Signing in again works.
+        browser.sign_in("alice", "/page").await;
+        assert_eq!(browser.signed_in_as().await, "user alice");
+        browser.post("/logout").await;
+        site.clock.advance(std::time::Duration::from_secs(1300));
+        assert!(site.store.is_empty(), "not even tokens are left");
+    }
+}
+
+#[tokio::test]
+async fn o4_a_script_learns_that_its_sign_in_was_ended() {
+    let site = site().start().await;
+    let mut browser = site.browser();
+    let url = browser.start_login("/page").await;
+    let callback = browser.approve(&url, "alice");
+    let held = site.emulator.hold(Token);
+    let sign_in = tokio::spawn(async move { browser.fetch(Method::GET, &callback, "").await });
+    held.wait_for(1).await;
+    assert_done(&send_token(&site.app, &targets(&site)[0]).await);
+    held.release();
+    let problem = sign_in.await.unwrap();
+    assert_eq!(problem.status, StatusCode::FORBIDDEN);
+    assert_eq!(problem.json()["reason"], "signed_out_meanwhile");
+    assert_eq!(problem.json()["login_url"], "/login");
+}
+
+#[tokio::test]
+async fn o4_after_a_store_failure_at_any_step_the_token_can_be_sent_again() {
+    for target in [0, 2] {
+        for step in 0.. {
+            let (site, store) = start().await;
+            let mut browsers = [site.signed_in("alice").await, site.signed_in("alice").await];
+            let token = targets(&site)[target].clone();
+            let pause = store.pause_after(step);
+            let (app, sent) = (site.app.clone(), token.clone());
+            let mut ending = tokio::spawn(async move { send_token(&app, &sent).await });
+            if !reaches(&pause, &mut ending).await {
+                assert!(step > 8, "a logout has more than {step} steps");
+                break;
+            }
+            store.fails(&Operation::ALL);
+            pause.go_on();
+            let answer = ending.await.unwrap();
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{step}");
+            assert!(answer.header(header::RETRY_AFTER).is_some());
+            store.recover();
+            assert_done(&send_token(&site.app, &token).await);
+            assert_eq!(browsers[1].signed_in_as().await, "guest", "{step}");
+            let first = browsers[0].signed_in_as().await;
+            assert_eq!(first == "guest", target == 0, "{step}");
         }
     }
 }
