@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use axum::{Router, routing::get};
 use axum_oten::{
     Clock, Config, Oten, User,
-    store::{Bytes, MAX_EVICTED, OtenStore, RecordKey, StoreError, StoredRecord},
+    store::{Bytes, MAX_EXCESS, OtenStore, RecordKey, StoreError, StoredRecord},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use time::{OffsetDateTime, PrimitiveDateTime};
@@ -361,15 +361,12 @@ impl<S: SessionStore> OtenStore for CustomStore<S> {
             members.remove(&member);
             let mut others: Vec<_> = members.iter().collect();
             others.sort_unstable_by_key(|(_, expires_at)| **expires_at);
-            let excess = (others.len() + 1).saturating_sub(limit).min(MAX_EVICTED);
-            let evicted = others[..excess.min(others.len())].iter();
-            let evicted: Vec<String> = evicted.map(|(member, _)| (*member).clone()).collect();
-            for member in &evicted {
-                members.remove(member);
-            }
+            let excess = (others.len() + 1).saturating_sub(limit).min(MAX_EXCESS);
+            let excess = others[..excess.min(others.len())].iter();
+            let excess = excess.map(|(member, _)| (*member).clone()).collect();
             members.insert(member, after(now, ttl));
             inner.save_set(id, &members).await?;
-            Ok(evicted)
+            Ok(excess)
         })
         .await
     }

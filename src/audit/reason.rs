@@ -168,7 +168,7 @@ reasons! {
         "The token endpoint returned an invalid token response.",
         "Check which server answers at the token endpoint; often it is a proxy.";
     SignedOutMeanwhile = "signed_out_meanwhile",
-        "The provider sent a logout token for the user during the sign-in.",
+        "The user was signed out during the sign-in, here or by a logout token.",
         "No action needed: the user signs in again.";
     IdTokenMissing = "id_token_missing",
         "The token response has no ID token.",

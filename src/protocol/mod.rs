@@ -24,7 +24,9 @@ pub(crate) use self::{
     authorization_request::{AuthorizationRequest, AuthorizationRequests, CodeVerifier},
     callback::{CallbackError, CallbackParameters},
     end_session::LogoutRequest,
-    id_token::{ExpectedIdToken, ExpectedNonce, IdTokenError, user_claims, verify_id_token},
+    id_token::{
+        ExpectedIdToken, ExpectedNonce, IdTokenClaims, IdTokenError, user_claims, verify_id_token,
+    },
     logout_token::{ExpectedLogoutToken, LogoutTokenError, verify_logout_token},
     revocation::revoke_refresh_token,
     token::{TokenEndpoint, TokenError, TokenResponse},

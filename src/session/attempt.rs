@@ -66,7 +66,11 @@ enum Record {
 #[derive(Debug)]
 pub(crate) enum AttemptState {
     /// The attempt was open. Only this caller received it.
-    Taken(Box<LoginAttempt>),
+    Taken {
+        attempt: Box<LoginAttempt>,
+        /// The time since it was opened.
+        age: Duration,
+    },
     /// The attempt was used before.
     Used { return_to: Option<ReturnTo> },
     /// The attempt never existed, has expired or belongs to another browser.
@@ -100,7 +104,12 @@ impl LoginAttempts {
         state: &Secret,
     ) -> Result<AttemptState, StoreError> {
         let id = record_id(&self.0, id);
-        let Some(LoadedRecord { value, version, .. }) = self.0.load(&id).await? else {
+        let Some(LoadedRecord {
+            value,
+            version,
+            ttl,
+        }) = self.0.load(&id).await?
+        else {
             return Ok(AttemptState::Unknown);
         };
         let attempt = match value {
@@ -117,7 +126,10 @@ impl LoginAttempts {
             .replace(&id, Some(version), &used, ATTEMPT_LIFETIME)
             .await?;
         Ok(if is_first {
-            AttemptState::Taken(Box::new(attempt))
+            AttemptState::Taken {
+                attempt: Box::new(attempt),
+                age: ATTEMPT_LIFETIME.saturating_sub(ttl),
+            }
         } else {
             AttemptState::Used { return_to }
         })
@@ -156,7 +168,7 @@ mod tests {
         let (a, b) = tokio::join!(attempts.take(&id, &state), attempts.take(&id, &state));
         let taken = [a.unwrap(), b.unwrap()]
             .iter()
-            .filter(|taken| matches!(taken, AttemptState::Taken(_)))
+            .filter(|taken| matches!(taken, AttemptState::Taken { .. }))
             .count();
         assert_eq!(taken, 1);
         let again = attempts.take(&id, &state).await.unwrap();
@@ -175,7 +187,7 @@ mod tests {
         assert!(matches!(foreign, AttemptState::Unknown));
         assert!(matches!(
             attempts.take(&id, &state).await.unwrap(),
-            AttemptState::Taken(_)
+            AttemptState::Taken { .. }
         ));
     }
 

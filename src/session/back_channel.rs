@@ -14,11 +14,7 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::{
-    Sessions, User,
-    record::SessionData,
-    sessions::{SignInStart, run_to_completion},
-};
+use super::{Sessions, User, record::SessionData, sessions::SignInStart};
 use crate::{
     audit::TARGET,
     error::with_causes,
@@ -29,6 +25,9 @@ use crate::{
 /// How long a logout token is noted: longer than any sign-in takes after the provider authenticated the
 /// user and sent the code.
 const NOTE_LIFETIME: Duration = Duration::from_secs(15 * 60);
+
+/// How much longer than a session it stays in its sets.
+const INDEX_MARGIN: Duration = Duration::from_secs(60);
 
 /// Added to the time that a sign-in took, because stores round times.
 const ROUNDING: Duration = Duration::from_secs(1);
@@ -57,7 +56,8 @@ impl Sessions {
         target: LogoutTarget,
     ) -> Result<EndedSessions, StoreError> {
         let this = self.clone();
-        run_to_completion(async move { this.end_matching_now(&target).await }).await
+        self.run_to_completion(async move { this.end_matching_now(&target).await })
+            .await
     }
 
     async fn end_matching_now(&self, target: &LogoutTarget) -> Result<EndedSessions, StoreError> {
@@ -76,7 +76,7 @@ impl Sessions {
         for member in self.records.members(&set, RecordKind::Session).await? {
             if let Some(session) = self.end_now(&member, sub.as_deref()).await? {
                 ended.count += 1;
-                ended.user = session.user;
+                ended.user = session.data.user;
             }
         }
         Ok(ended)
@@ -88,47 +88,57 @@ impl Sessions {
         Ok(loaded.map(|loaded| loaded.value))
     }
 
-    /// Returns whether a logout token for this user arrived after the sign-in started, or one for this
-    /// session at the provider, which cannot be used again.
+    /// Returns whether a logout token for this user arrived after the callback did, or one for this
+    /// session at the provider after the login attempt started.
     pub(super) async fn is_logged_out_since(
         &self,
         start: &SignInStart,
         user: &User,
     ) -> Result<bool, StoreError> {
-        if let Some(sid) = user.sid()
-            && self.note_age(&self.logged_out_sid(sid)).await?.is_some()
-        {
-            return Ok(true);
+        if let Some(sid) = user.sid() {
+            let note = self.logged_out_sid(sid);
+            if self.is_noted_since(start, start.attempt_age, &note).await? {
+                return Ok(true);
+            }
         }
         if self.logout_epoch().await? == start.logout_epoch {
             return Ok(false);
         }
+        let note = self.logged_out_sub(user.subject());
+        self.is_noted_since(start, Duration::ZERO, &note).await
+    }
+
+    /// Returns whether a logout token was noted later than `before` the start of a sign-in.
+    async fn is_noted_since(
+        &self,
+        start: &SignInStart,
+        before: Duration,
+        note: &RecordId,
+    ) -> Result<bool, StoreError> {
+        let Some(note) = self.records.load::<()>(note).await? else {
+            return Ok(false);
+        };
         let elapsed = self.records.clock().now() - start.at;
         let elapsed = Duration::try_from(elapsed).unwrap_or_default();
-        let age = self.note_age(&self.logged_out_sub(user.subject())).await?;
-        Ok(age.is_some_and(|age| age <= elapsed + ROUNDING))
+        Ok(NOTE_LIFETIME.saturating_sub(note.ttl) <= before + elapsed + ROUNDING)
     }
 
-    async fn note_age(&self, note: &RecordId) -> Result<Option<Duration>, StoreError> {
-        let note = self.records.load::<()>(note).await?;
-        Ok(note.map(|note| NOTE_LIFETIME.saturating_sub(note.ttl)))
-    }
-
-    /// Adds a session to its sets, before it is inserted. Returns the sessions to end so that the user
-    /// has at most `limit`.
+    /// Adds a session to its sets until `ttl` has elapsed, before it is inserted. Returns the sessions to
+    /// end so that the user has at most `limit`.
     pub(super) async fn add_to_index(
         &self,
         id: &RecordId,
         data: &SessionData,
+        ttl: Duration,
         limit: usize,
     ) -> Result<Vec<RecordId>, StoreError> {
-        let mut evicted = Vec::new();
-        let now = self.records.clock().unix_now();
-        let ttl = self.lifetimes.rest(data, now);
+        // A member must not expire before the record, which is written later.
+        let ttl = ttl.saturating_add(INDEX_MARGIN);
+        let mut excess = Vec::new();
         for set in data.user.iter().flat_map(|user| self.sets_of(user)) {
-            evicted.extend(self.records.add_member(&set, id, ttl, limit).await?);
+            excess.extend(self.records.add_member(&set, id, ttl, limit).await?);
         }
-        Ok(evicted)
+        Ok(excess)
     }
 
     /// Removes a session from its sets. A member that cannot be removed expires.

@@ -226,6 +226,7 @@ struct World {
     family: Option<Family>,
     /// Whether the provider sends a `sid`.
     has_sid: bool,
+    max_per_user: usize,
 }
 
 impl World {
@@ -239,6 +240,7 @@ impl World {
             id: Id::default(),
             family: None,
             has_sid,
+            max_per_user: 100,
         };
         let sessions = world.sessions(SETUP);
         world.id = if let Some(user) = user {
@@ -261,15 +263,16 @@ impl World {
             memory: self.memory.clone(),
             gate: Arc::clone(&self.gate),
         };
-        testing::sessions_with(store, self.clock.clone(), self.revoker.clone())
+        let revoker = self.revoker.clone();
+        testing::sessions_with(store, self.clock.clone(), self.max_per_user, revoker)
     }
 
     async fn sign_in(&self, sessions: &Sessions, previous: Option<Id>, user: &str) -> Option<Id> {
-        let start = sessions.start_sign_in().await.unwrap();
+        let start = sessions.start_sign_in(Duration::ZERO).await.unwrap();
         let (mut identity, tokens) = (testing::identity(user), testing::tokens());
         identity.sid = identity.sid.filter(|_| self.has_sid);
         let signed_in = sessions.sign_in(start, previous, identity, tokens, EventOrigin::default());
-        signed_in.await.unwrap().map(|(id, _)| id)
+        signed_in.await.unwrap()
     }
 
     /// Returns the sessions that exist.
@@ -500,13 +503,25 @@ type Check = dyn Fn(&World, &[Outcome], &[Arc<SessionData>]);
 
 /// Runs a scenario in all orders and checks each result.
 async fn explore(user: Option<&str>, requests: &[Request], check: &Check) {
+    explore_with(user, 100, requests, check).await;
+}
+
+/// The same, with a limit on the number of sessions of a user.
+async fn explore_with(
+    user: Option<&str>,
+    max_per_user: usize,
+    requests: &[Request],
+    check: &Check,
+) {
     let revoker = testing::revoker();
     let has_sid = requests
         .iter()
         .any(|request| matches!(request, Request::Logout { sid: Some(_), .. }));
     let (mut choices, mut orders, mut runs) = (Choices::default(), 0, 0);
     loop {
-        let world = Arc::new(World::new(&revoker, user, has_sid).await);
+        let mut world = World::new(&revoker, user, has_sid).await;
+        world.max_per_user = max_per_user;
+        let world = Arc::new(world);
         runs += 1;
         if let Some(outcomes) = run(&world, requests, &mut choices).await {
             orders += 1;
@@ -622,6 +637,48 @@ async fn o4_a_logout_token_ends_sessions_that_are_created() {
     }
     // Other users stay.
     explore(ALICE, &[SignIn("bob"), BY_SUB], &one).await;
+}
+
+#[tokio::test]
+async fn o2_a_sign_out_ends_the_session_of_a_sign_in_in_flight() {
+    use Request::{Save, SignInOver, SignOut};
+    // A sign-in that finds no previous session starts after the sign-out.
+    let later: &Check = &|world, _, live| {
+        let signed_out = world.position(1, "session", true);
+        let started = world.position(0, "session", false);
+        assert!(live.is_empty() || started > signed_out);
+    };
+    explore(ALICE, &[SignInOver("alice"), SignOut], later).await;
+    // The data that the app saves meanwhile is kept.
+    let saved: &Check = &|world, _, live| {
+        assert_eq!(live.len(), 1);
+        let started = world.position(0, "session", false);
+        let is_kept = live[0].app_data == "{\"cart\":2}";
+        assert!(is_kept || world.position(1, "session", true) > started);
+    };
+    explore(ALICE, &[SignInOver("alice"), Save], saved).await;
+    explore(None, &[SignInOver("alice"), Save], &one).await;
+}
+
+#[tokio::test]
+async fn l9_sessions_beyond_the_limit_end_and_hide_from_no_logout_token() {
+    use Request::SignIn;
+    let later: &Check = &|world, _, live| {
+        let noted = world.position(1, "logout_epoch", true);
+        let started = world.position(0, "logout_epoch", false);
+        assert!(live.is_empty() || started > noted);
+    };
+    explore_with(ALICE, 1, &[SignIn("alice")], &one).await;
+    explore_with(ALICE, 1, &[SignIn("alice"), BY_SUB], later).await;
+    explore_with(
+        ALICE,
+        1,
+        &[SignIn("alice"), SignIn("alice")],
+        &|_, _, live| {
+            assert!((1..=2).contains(&live.len()));
+        },
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     audit::{EventOrigin, TARGET},
     error::with_causes,
-    store::{RecordId, StoreError},
+    store::StoreError,
 };
 
 /// A key in the data of the app's [`Session`] while a session exists, so that tower-sessions does not
@@ -120,11 +120,31 @@ impl RequestSession {
         let Some((id, current)) = self.store.state().current.clone() else {
             return Ok(());
         };
-        let found = self.store.sessions.find(current.id).await?;
+        let found = self.store.sessions.find(current.id).await;
         let mut state = self.store.state();
         match found {
-            Some(session) => state.current = Some((id, session)),
-            None => state.set_ended(EndedBy::AnotherRequest),
+            Ok(Some(session)) => state.current = Some((id, session)),
+            Ok(None) => state.set_ended(EndedBy::AnotherRequest),
+            Err(error) => {
+                state.progress = Progress::NotLoaded;
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Signs the user out. The session of a guest stays.
+    pub(crate) async fn sign_out(&self) -> Result<(), StoreError> {
+        let data = self.store.data().await?;
+        if data.is_some_and(|data| data.user.is_none()) {
+            return Ok(());
+        }
+        let current = self.store.state().current.as_ref().map(|(id, _)| *id);
+        // A cookie that is outdated may lead to a session, too.
+        if let Some(id) = current.or(self.store.cookie) {
+            self.store.end(id).await?;
+            let flushed = self.app_session.flush().await;
+            flushed.map_err(StoreError::backend)?;
         }
         Ok(())
     }
@@ -150,7 +170,7 @@ impl RequestSession {
     pub(crate) fn is_finish_due(&self) -> bool {
         self.app_session.is_modified()
             || self.store.state().ended_by.is_some()
-            || self.store.extended().is_some()
+            || self.store.extension().is_some()
     }
 
     /// Saves the changes of the app and extends the expiry of the session.
@@ -165,12 +185,13 @@ impl RequestSession {
             session.save().await.map_err(StoreError::backend)?;
         }
         let expiry = session.expiry().filter(|_| has_changes);
-        Ok(match (self.store.state().ended_by, session.id()) {
-            (Some(EndedBy::AnotherRequest), _) => CookieChange::None,
-            (Some(EndedBy::ThisRequest), None) if cookie.is_some() => CookieChange::Removed,
+        let state = self.store.state();
+        let id = state.current.as_ref().map(|(id, _)| *id);
+        Ok(match (state.ended_by, id) {
             (_, Some(id)) if cookie != Some(id) || expiry.is_some() => {
                 CookieChange::Set(id, expiry)
             }
+            (Some(EndedBy::ThisRequest), None) if cookie.is_some() => CookieChange::Removed,
             _ => CookieChange::None,
         })
     }
@@ -287,8 +308,8 @@ impl RequestStore {
 
     /// Extends the expiry of the session if it is due. A failure does not fail the request.
     async fn extend_expiry(&self) {
-        if let Some((id, ttl)) = self.extended()
-            && let Err(error) = self.sessions.records.touch(&id, ttl).await
+        if let Some((session, ttl)) = self.extension()
+            && let Err(error) = self.sessions.extend(&session, ttl).await
         {
             tracing::warn!(
                 target: TARGET,
@@ -299,13 +320,11 @@ impl RequestStore {
     }
 
     /// Returns the session's new lifetime if it is due to be extended.
-    fn extended(&self) -> Option<(RecordId, Duration)> {
+    fn extension(&self) -> Option<(StoredSession, Duration)> {
         let state = self.state();
         let (_, current) = state.current.as_ref()?;
-        let now = self.sessions.records.clock().unix_now();
-        let lifetimes = self.sessions.lifetimes;
-        let extended = lifetimes.extended(&current.data, current.ttl, now)?;
-        Some((current.id, extended))
+        let ttl = self.sessions.extended(&current.data, current.ttl)?;
+        Some((current.clone(), ttl))
     }
 
     async fn load_for_app(&self, id: Id) -> Result<Option<Record>, StoreError> {
@@ -338,6 +357,10 @@ impl RequestStore {
 
     /// Stores a session under a new ID: a new session of a guest, or one whose ID changes.
     async fn create_or_move(&self, record: &mut Record) -> Result<(), StoreError> {
+        if !record.data.contains_key(MARKER) {
+            // After `cycle_id`, tower-sessions does not tell the store of a flush.
+            self.end_pending_move().await?;
+        }
         let moved = {
             let mut state = self.state();
             if state.ended_by == Some(EndedBy::AnotherRequest) {
@@ -379,10 +402,16 @@ impl RequestStore {
             let current = state.current.as_ref().filter(|(id, _)| *id == record.id);
             current.map(|(_, current)| current.clone())
         };
+        let changes = self.changes(record)?;
         let Some(current) = current else {
+            if self.state().ended_by.is_none() {
+                // The app has replaced the data of an unknown session without reading it.
+                let created = self.sessions.create(&changes).await?;
+                self.state().set_current(Some(created));
+            }
             return Ok(());
         };
-        let saved = self.sessions.save(current, &self.changes(record)?).await?;
+        let saved = self.sessions.save(current, &changes).await?;
         let mut state = self.state();
         match saved {
             Some(session) => {

@@ -24,8 +24,11 @@ const MOVED: &str = "moved_session";
 /// the browser, or an operation to follow the pointer.
 const MOVED_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
-/// The number of times that a session may change while another request looks for it or changes it.
-const MAX_ATTEMPTS: usize = 1_000;
+/// The number of times that the ID of a session may change while another request looks for it.
+const MAX_MOVES: usize = 1_000;
+
+/// The number of times that a request tries to change a session that other requests change.
+const MAX_ATTEMPTS: usize = 50;
 
 /// The user that a verified ID token identifies.
 #[derive(Debug)]
@@ -74,6 +77,14 @@ pub(super) struct StoredSession {
     pub(super) ttl: Duration,
 }
 
+impl StoredSession {
+    /// Returns whether the session belongs to a guest or to this user.
+    fn is_open_to(&self, user: &User) -> bool {
+        let owner = self.data.user.as_ref();
+        owner.is_none_or(|owner| owner.is_same_person(user))
+    }
+}
+
 /// What a session ID leads to.
 pub(super) enum Found {
     Session(StoredSession),
@@ -96,7 +107,9 @@ impl AppChanges {
         };
         match self.expiry {
             Some(Expiry::OnInactivity(idle)) => {
-                changed.idle = Some(idle.try_into().unwrap_or_default());
+                // Records store whole seconds.
+                let seconds = idle.whole_seconds() + i64::from(idle.subsec_nanoseconds() > 0);
+                changed.idle = Some(Duration::from_secs(seconds.try_into().unwrap_or(0)));
             }
             Some(Expiry::AtDateTime(at)) => {
                 changed.ends_at = changed.ends_at.min(at.unix_timestamp()).max(0);
@@ -111,7 +124,7 @@ impl AppChanges {
 /// A session that was removed, with its tokens.
 #[derive(Debug)]
 pub(crate) struct EndedSession {
-    pub(super) user: Option<User>,
+    pub(super) data: SessionData,
     pub(crate) tokens: Option<Tokens>,
 }
 
@@ -119,6 +132,8 @@ pub(crate) struct EndedSession {
 #[derive(Debug)]
 pub(crate) struct SignInStart {
     pub(super) at: OffsetDateTime,
+    /// The time since the login route redirected the browser to the provider.
+    pub(super) attempt_age: Duration,
     pub(super) logout_epoch: Option<u128>,
 }
 
@@ -139,9 +154,13 @@ impl Sessions {
 
     /// Starts a sign-in. Call it before the code exchange, so that a logout token that arrives during
     /// the exchange ends the new session.
-    pub(crate) async fn start_sign_in(&self) -> Result<SignInStart, StoreError> {
+    pub(crate) async fn start_sign_in(
+        &self,
+        attempt_age: Duration,
+    ) -> Result<SignInStart, StoreError> {
         Ok(SignInStart {
             at: self.records.clock().now(),
+            attempt_age,
             logout_epoch: self.logout_epoch().await?,
         })
     }
@@ -149,8 +168,8 @@ impl Sessions {
     /// Creates a session for a user and ends the previous session of the browser.
     ///
     /// The app's data is kept if the previous session belongs to a guest or the same user. Returns
-    /// `None` if the provider has signed the user out since `start`. Completes even if the caller is
-    /// cancelled.
+    /// `None` if the user was signed out since `start`, here or by the provider. Completes even if the
+    /// caller is cancelled.
     pub(crate) async fn sign_in(
         &self,
         start: SignInStart,
@@ -158,12 +177,17 @@ impl Sessions {
         identity: Identity,
         tokens: Tokens,
         origin: EventOrigin,
-    ) -> Result<Option<(Id, User)>, StoreError> {
+    ) -> Result<Option<Id>, StoreError> {
         let this = self.clone();
-        run_to_completion(async move {
+        self.run_to_completion(async move {
             let previous = previous.map(|id| this.record_id(id));
-            this.sign_in_now(&start, previous, identity, &tokens, &origin)
-                .await
+            let new = this.sign_in_now(&start, previous, identity, &tokens, &origin);
+            let Some((id, user)) = new.await? else {
+                this.revoker.revoke(&tokens, &origin);
+                return Ok(None);
+            };
+            this.record_event(EventKind::SignedIn, &user, &origin);
+            Ok(Some(id))
         })
         .await
     }
@@ -190,6 +214,10 @@ impl Sessions {
             session_ends_at: ends_at,
             claims: identity.claims.into(),
         });
+        let previous = match previous {
+            Some(id) => self.find(id).await?,
+            None => None,
+        };
         let data = SessionData {
             family: Family::random(),
             created_at: now,
@@ -197,51 +225,106 @@ impl Sessions {
             idle: None,
             refresh_due_at: tokens.refresh_due_at().map(OffsetDateTime::unix_timestamp),
             refreshes: 0,
-            app_data: self.app_data_for(&user, previous).await?,
+            app_data: previous
+                .as_ref()
+                .filter(|previous| previous.is_open_to(&user))
+                .map(|previous| previous.data.app_data.clone())
+                .unwrap_or_default(),
             user: Some(user.clone()),
         };
         let id = Id::default();
         let record = self.record_id(id);
-        let evicted = self.add_to_index(&record, &data, self.max_per_user).await?;
-        let lifetime = self.lifetimes.rest(&data, now);
-        tokens.insert(&self.records, data.family, lifetime).await?;
-        self.insert(record, data).await?;
-        if self.is_logged_out_since(start, &user).await? {
+        let ttl = self.ttl(&data);
+        let excess = self
+            .add_to_index(&record, &data, ttl, self.max_per_user)
+            .await?;
+        tokens.insert(&self.records, data.family, ttl).await?;
+        let new = self.insert(record, data).await?;
+        self.end_excess(&user, excess, origin).await;
+        let is_signed_out = self.is_logged_out_since(start, &user).await?
+            || match previous {
+                Some(previous) => !self.succeed(previous, &new, origin).await?,
+                None => false,
+            };
+        if is_signed_out {
             self.end_now(&record, None).await?;
             return Ok(None);
-        }
-        if let Some(previous) = previous
-            && let Some(ended) = self.end_now(&previous, None).await?
-            && ended
-                .user
-                .as_ref()
-                .is_some_and(|before| !before.is_same_person(&user))
-        {
-            self.record_sign_out(&ended, origin);
-        }
-        for record in evicted {
-            if let Some(ended) = self.end_now(&record, None).await? {
-                self.record_sign_out(&ended, origin);
-            }
         }
         Ok(Some((id, user)))
     }
 
-    /// Returns the app's data of a session, unless the session belongs to another user.
-    async fn app_data_for(
+    /// Ends the session that a sign-in replaces. The record of the same user's previous session points
+    /// to the new one, so that a sign-out with the previous cookie ends the new session. Returns `false`
+    /// if that session has ended meanwhile.
+    async fn succeed(
         &self,
-        user: &User,
-        previous: Option<RecordId>,
-    ) -> Result<Bytes, StoreError> {
-        let loaded = match previous {
-            Some(id) => self.find(id).await?,
-            None => None,
-        };
-        let data = loaded.map(|loaded| loaded.data).filter(|data| {
-            let previous = data.user.as_ref();
-            previous.is_none_or(|previous| previous.is_same_person(user))
-        });
-        Ok(data.map(|data| data.app_data.clone()).unwrap_or_default())
+        previous: StoredSession,
+        new: &StoredSession,
+        origin: &EventOrigin,
+    ) -> Result<bool, StoreError> {
+        let mut current = previous;
+        for _ in 0..MAX_ATTEMPTS {
+            let is_same_user = current.data.user.is_some()
+                && new
+                    .data
+                    .user
+                    .as_ref()
+                    .is_some_and(|user| current.is_open_to(user));
+            if !is_same_user {
+                let Some(ended) = self.end_now(&current.id, None).await? else {
+                    return Ok(true);
+                };
+                self.record_sign_out(&ended, origin);
+                if ended.data.user.is_none() {
+                    self.take_over(&current, &ended.data, new).await?;
+                }
+                return Ok(true);
+            }
+            if self.point(&current, new).await? {
+                self.clean_up(&current.id, SessionData::clone(&current.data))
+                    .await;
+                return Ok(true);
+            }
+            let Some(latest) = self.find(current.id).await? else {
+                return Ok(false);
+            };
+            self.take_over(&current, &latest.data, new).await?;
+            current = latest;
+        }
+        Err(changes_too_often())
+    }
+
+    /// Copies the app's data that was saved in a session after a sign-in had copied it.
+    async fn take_over(
+        &self,
+        copied: &StoredSession,
+        latest: &SessionData,
+        new: &StoredSession,
+    ) -> Result<(), StoreError> {
+        if latest.app_data != copied.data.app_data {
+            let data = SessionData {
+                app_data: latest.app_data.clone(),
+                ..SessionData::clone(&new.data)
+            };
+            self.records.replace(&new.id, None, &data, new.ttl).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends the sessions that a user has beyond the limit. What cannot be ended is found again by the
+    /// next sign-in.
+    async fn end_excess(&self, user: &User, excess: Vec<RecordId>, origin: &EventOrigin) {
+        for record in excess {
+            match self.end_now(&record, Some(user.subject())).await {
+                Ok(Some(ended)) => self.record_sign_out(&ended, origin),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(
+                    target: TARGET,
+                    error = with_causes(&error),
+                    "failed to end a session beyond the limit of its user"
+                ),
+            }
+        }
     }
 
     /// Ends sessions that their user signs out of, revokes their tokens and returns them. Completes
@@ -252,7 +335,7 @@ impl Sessions {
         origin: EventOrigin,
     ) -> Result<Vec<EndedSession>, StoreError> {
         let this = self.clone();
-        run_to_completion(async move {
+        self.run_to_completion(async move {
             let mut all = Vec::new();
             for id in ids {
                 if let Some(ended) = this.end_now(&this.record_id(id), None).await? {
@@ -300,7 +383,10 @@ impl Sessions {
             };
             if let Some(version) = session.version {
                 let data = changes.apply(&session.data);
-                let ttl = self.ttl(&data);
+                let ttl = match self.extended(&data, session.ttl) {
+                    Some(ttl) => self.extend_parts(&session.id, &data, ttl).await?,
+                    None => session.ttl.min(self.ttl(&data)),
+                };
                 let replaced = self.records.replace(&session.id, Some(version), &data, ttl);
                 if replaced.await? {
                     return Ok(Some(StoredSession {
@@ -325,7 +411,8 @@ impl Sessions {
         changes: AppChanges,
     ) -> Result<Option<(Id, StoredSession)>, StoreError> {
         let this = self.clone();
-        run_to_completion(async move { this.change_id_now(session, &changes).await }).await
+        self.run_to_completion(async move { this.change_id_now(session, &changes).await })
+            .await
     }
 
     async fn change_id_now(
@@ -336,17 +423,12 @@ impl Sessions {
         let id = Id::default();
         let data = changes.apply(&current.data);
         let record = self.record_id(id);
-        self.add_to_index(&record, &data, usize::MAX).await?;
+        self.extend_parts(&record, &data, self.ttl(&data)).await?;
         let mut new = self.insert(record, data).await?;
         for _ in 0..MAX_ATTEMPTS {
-            if let Some(version) = current.version {
-                let (previous, moved) = (current.id.in_group(MOVED), Moved(new.id));
-                let ttl = current.ttl.min(MOVED_LIFETIME);
-                let replaced = self.records.replace(&previous, Some(version), &moved, ttl);
-                if replaced.await? {
-                    self.remove_from_index(&current.id, &new.data).await;
-                    return Ok(Some((id, new)));
-                }
+            if self.point(&current, &new).await? {
+                self.remove_from_index(&current.id, &new.data).await;
+                return Ok(Some((id, new)));
             }
             let Some(latest) = self.load(current.id).await? else {
                 self.records.remove(&new.id).await?;
@@ -363,10 +445,53 @@ impl Sessions {
         Err(changes_too_often())
     }
 
+    /// Replaces the record of a session by a pointer to its successor, unless the record has changed.
+    async fn point(&self, from: &StoredSession, to: &StoredSession) -> Result<bool, StoreError> {
+        let Some(version) = from.version else {
+            return Ok(false);
+        };
+        let (record, ttl) = (from.id.in_group(MOVED), to.ttl.min(MOVED_LIFETIME));
+        self.records
+            .replace(&record, Some(version), &Moved(to.id), ttl)
+            .await
+    }
+
+    /// Returns the new lifetime of a session that would expire after `ttl`, if it is worth a write.
+    pub(super) fn extended(&self, data: &SessionData, ttl: Duration) -> Option<Duration> {
+        let now = self.records.clock().unix_now();
+        self.lifetimes.extended(data, ttl, now)
+    }
+
+    /// Extends the expiry of a session that is used.
+    pub(super) async fn extend(
+        &self,
+        session: &StoredSession,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        self.extend_parts(&session.id, &session.data, ttl).await?;
+        self.records.touch(&session.id, ttl).await.map(drop)
+    }
+
+    /// Extends the expiry of a session's tokens and of its members in the index, which must not expire
+    /// before the session's record is written.
+    async fn extend_parts(
+        &self,
+        id: &RecordId,
+        data: &SessionData,
+        ttl: Duration,
+    ) -> Result<Duration, StoreError> {
+        if data.user.is_some() {
+            self.add_to_index(id, data, ttl, usize::MAX).await?;
+            Tokens::touch(&self.records, data.family, ttl).await?;
+        }
+        Ok(ttl)
+    }
+
     /// Ends a session that the provider ended. Completes even if the caller is cancelled.
     pub(super) async fn end(&self, id: RecordId) -> Result<(), StoreError> {
         let this = self.clone();
-        run_to_completion(async move { this.end_now(&id, None).await.map(drop) }).await
+        self.run_to_completion(async move { this.end_now(&id, None).await.map(drop) })
+            .await
     }
 
     /// Removes a session, or the one that it has moved to, with its tokens and index entries. Spares
@@ -377,7 +502,7 @@ impl Sessions {
         only: Option<&str>,
     ) -> Result<Option<EndedSession>, StoreError> {
         let mut id = *id;
-        for _ in 0..MAX_ATTEMPTS {
+        for _ in 0..MAX_MOVES {
             let Some(found) = self.find(id).await? else {
                 return Ok(None);
             };
@@ -411,7 +536,7 @@ impl Sessions {
     /// Loads a session, or the one that it has moved to.
     pub(super) async fn find(&self, id: RecordId) -> Result<Option<StoredSession>, StoreError> {
         let mut id = id;
-        for _ in 0..MAX_ATTEMPTS {
+        for _ in 0..MAX_MOVES {
             id = match self.read(id).await? {
                 None => return Ok(None),
                 Some(Found::Session(session)) => return Ok(Some(session)),
@@ -447,10 +572,7 @@ impl Sessions {
             None
         });
         self.remove_from_index(id, &data).await;
-        EndedSession {
-            user: data.user,
-            tokens,
-        }
+        EndedSession { data, tokens }
     }
 
     /// Revokes the tokens of an ended session and records that its user signed out.
@@ -458,12 +580,16 @@ impl Sessions {
         if let Some(tokens) = &ended.tokens {
             self.revoker.revoke(tokens, origin);
         }
-        if let Some(user) = &ended.user {
-            let trail = &self.revoker.trail;
-            let subject = trail.pseudonym(user.issuer(), user.subject());
-            let event = trail.event(EventKind::SignedOut).with_origin(origin);
-            trail.record(&event.with_subject(subject));
+        if let Some(user) = &ended.data.user {
+            self.record_event(EventKind::SignedOut, user, origin);
         }
+    }
+
+    fn record_event(&self, kind: EventKind, user: &User, origin: &EventOrigin) {
+        let trail = &self.revoker.trail;
+        let subject = trail.pseudonym(user.issuer(), user.subject());
+        let event = trail.event(kind).with_origin(origin);
+        trail.record(&event.with_subject(subject));
     }
 
     async fn insert(&self, id: RecordId, data: SessionData) -> Result<StoredSession, StoreError> {
@@ -497,6 +623,9 @@ impl Sessions {
             }
             data.refresh_due_at = due_at;
             data.refreshes = tokens.refreshes;
+            if let Some(expiry) = tokens.session_expiry {
+                data.ends_at = data.ends_at.min(expiry).max(0);
+            }
             if is_newer {
                 let claims = tokens.claims();
                 data.user = match (data.user, claims) {
@@ -504,14 +633,28 @@ impl Sessions {
                     (user, _) => user,
                 };
             }
-            let replaced = self
-                .records
-                .replace(&found.id, found.version, &data, found.ttl);
+            let replaced = self.records.replace(
+                &found.id,
+                found.version,
+                &data,
+                found.ttl.min(self.ttl(&data)),
+            );
             if replaced.await? {
                 return Ok(());
             }
         }
         Err(changes_too_often())
+    }
+
+    /// Runs a sequence of store operations to completion, even if the caller is cancelled because the
+    /// browser closed the connection. A shutdown waits for it.
+    pub(super) async fn run_to_completion<T: Send + 'static>(
+        &self,
+        operations: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let task = self.revoker.tasks.spawn(operations);
+        task.await
+            .unwrap_or_else(|error| Err(StoreError::backend(error)))
     }
 
     pub(super) fn record_id(&self, id: Id) -> RecordId {
@@ -533,16 +676,6 @@ fn in_group_of(id: RecordId, data: &SessionData) -> RecordId {
 
 fn changes_too_often() -> StoreError {
     StoreError::backend("a session changes faster than it can be followed")
-}
-
-/// Runs a sequence of store operations to completion, even if the caller is cancelled because the
-/// browser closed the connection.
-pub(super) async fn run_to_completion<T: Send + 'static>(
-    operations: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-) -> Result<T, StoreError> {
-    tokio::spawn(operations)
-        .await
-        .unwrap_or_else(|error| Err(StoreError::backend(error)))
 }
 
 /// A session's expiry is extended when this part of the idle lifetime has passed, rather than at

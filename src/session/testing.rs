@@ -20,17 +20,22 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 /// Returns sessions that expire after an hour without a request, and after a day.
 pub(super) fn sessions(store: impl OtenStore, clock: Clock) -> Sessions {
-    sessions_with(store, clock, revoker())
+    sessions_with(store, clock, 100, revoker())
 }
 
-pub(super) fn sessions_with(store: impl OtenStore, clock: Clock, revoker: Revoker) -> Sessions {
+pub(super) fn sessions_with(
+    store: impl OtenStore,
+    clock: Clock,
+    max_per_user: usize,
+    revoker: Revoker,
+) -> Sessions {
     let records = Records::new(Arc::new(store), clock);
     let lifetimes = Lifetimes {
         idle: HOUR,
         guest_idle: HOUR,
         absolute: 24 * HOUR,
     };
-    Sessions::new(records, lifetimes, 100, revoker)
+    Sessions::new(records, lifetimes, max_per_user, revoker)
 }
 
 /// Returns a revoker whose provider does not exist.
@@ -74,5 +79,6 @@ pub(super) fn tokens() -> Tokens {
         retry_at: None,
         nonce: StoredSecret(Secret::random()),
         refreshes: 0,
+        session_expiry: None,
     }
 }

@@ -44,6 +44,9 @@ pub(crate) struct Tokens {
     pub(crate) nonce: StoredSecret,
     /// The number of refreshes.
     pub(crate) refreshes: u32,
+    /// The latest expiry of the session according to a refreshed ID token, in seconds since the Unix
+    /// epoch.
+    pub(crate) session_expiry: Option<i64>,
 }
 
 /// A secret in a record.
@@ -65,17 +68,24 @@ impl Tokens {
             retry_at: None,
             nonce: StoredSecret(nonce),
             refreshes: 0,
+            session_expiry: None,
         }
     }
 
     /// Returns the tokens after a refresh. Values that the response omits are kept.
-    pub(super) fn refreshed(&self, response: TokenResponse, now: OffsetDateTime) -> Self {
+    pub(super) fn refreshed(
+        &self,
+        response: TokenResponse,
+        session_expiry: Option<i64>,
+        now: OffsetDateTime,
+    ) -> Self {
         let new = Self::new(response, self.nonce.0.clone(), now);
         Self {
             refreshes: self.refreshes.saturating_add(1),
             refresh_token: new.refresh_token.or_else(|| self.refresh_token.clone()),
             id_token: new.id_token.or_else(|| self.id_token.clone()),
             scope: new.scope.or_else(|| self.scope.clone()),
+            session_expiry: session_expiry.or(self.session_expiry),
             ..new
         }
     }
@@ -124,6 +134,18 @@ impl Tokens {
         let id = record_id(records, family);
         let version = Some(loaded.version);
         records.replace(&id, version, self, loaded.ttl).await
+    }
+
+    /// Sets the time until the tokens expire.
+    pub(super) async fn touch(
+        records: &Records,
+        family: Family,
+        ttl: Duration,
+    ) -> Result<(), StoreError> {
+        records
+            .touch(&record_id(records, family), ttl)
+            .await
+            .map(drop)
     }
 
     /// Removes the tokens and returns them.

@@ -178,9 +178,9 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
 
     /// Adds a member to a set until `ttl` has elapsed, or changes the expiry of an existing member.
     ///
-    /// If the set then has more than `limit` members, removes those that expire first and returns
-    /// them. Never removes the member that was added, and removes at most [`MAX_EVICTED`] members per
-    /// call. The work is bounded by `limit`: a set that has grown larger is not read as a whole.
+    /// Returns the members beyond `limit`: those that expire first, but never the one that was added,
+    /// and at most [`MAX_EXCESS`] of them. They stay in the set. The work is bounded by `limit`: a set
+    /// that has grown larger is not read as a whole.
     ///
     /// A set exists while it has members, and is independent of a record under the same key.
     /// Concurrent calls must not lose members. A member is at most 1 KiB long.
@@ -221,8 +221,8 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     }
 }
 
-/// The number of members that one call of [`OtenStore::add_member`] removes at most.
-pub const MAX_EVICTED: usize = 16;
+/// The number of members that one call of [`OtenStore::add_member`] returns at most.
+pub const MAX_EXCESS: usize = 16;
 
 /// A record as [`OtenStore::load`] returns it.
 #[derive(Clone, PartialEq, Eq)]
@@ -338,13 +338,6 @@ impl RecordKey {
         &self.hash
     }
 
-    /// Returns the first 8 bytes of the hash as a number.
-    fn prefix(&self) -> u64 {
-        let mut prefix = [0; 8];
-        prefix.copy_from_slice(&self.hash[..8]);
-        u64::from_be_bytes(prefix)
-    }
-
     /// Returns the kind of the record, such as `session`. The hash already covers it.
     #[must_use]
     pub fn kind(&self) -> &'static str {
@@ -384,7 +377,8 @@ impl Ord for RecordKey {
 /// Hashes the first 8 bytes, which are uniformly distributed already.
 impl Hash for RecordKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        state.write_u64(self.prefix());
+        let first = self.hash.first_chunk().copied();
+        state.write_u64(first.map_or(0, u64::from_ne_bytes));
     }
 }
 

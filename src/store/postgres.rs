@@ -14,7 +14,7 @@ use sqlx::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Bytes, MAX_EVICTED, OtenStore, RecordKey, StoreError, StoredRecord,
+    Bytes, MAX_EXCESS, OtenStore, RecordKey, StoreError, StoredRecord,
     external::{
         max_expiry, random_version, stored_millis, texts, warn_if_unreachable, with_timeout,
     },
@@ -131,18 +131,10 @@ async fn create_tables(connection: &mut PgConnection) -> Result<(), sqlx::Error>
     transaction.commit().await
 }
 
-/// Begins a transaction that waits for those of other processes on the same set.
-fn lock_set(set: &RecordKey) -> String {
-    let lock = set.prefix().cast_signed();
-    format!("BEGIN; SELECT pg_advisory_xact_lock({lock})")
-}
-
 statements! {
     now: "COALESCE($1, (EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::BIGINT)",
     record: "TRUE",
-    member: "TRUE",
-    // With `member IN`, the server may plan to read the whole set.
-    evict: "ctid = ANY (ARRAY(SELECT ctid" "))"
+    member: "TRUE"
 }
 sql_store!(PostgresStore, Postgres);
 

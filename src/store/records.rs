@@ -20,6 +20,9 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 /// The lifetime of a probe record, which is removed earlier unless the process exits.
 const PROBE_LIFETIME: Duration = Duration::from_secs(60);
 
+/// More than most records have.
+const TYPICAL_BYTES: usize = 4 * 1024;
+
 /// The number of times that [`Records::put`] tries to insert and to replace a record.
 const PUT_ATTEMPTS: usize = 3;
 
@@ -286,8 +289,8 @@ impl Records {
         bounded(self.0.store.take(&id.0)).await.map(drop)
     }
 
-    /// Adds the ID of a record to a set. If the set has more than `limit` members then, removes some of
-    /// those that expire first and returns them.
+    /// Adds the ID of a record to a set. If the set has more than `limit` members then, returns some of
+    /// those that expire first.
     pub(crate) async fn add_member(
         &self,
         set: &RecordId,
@@ -296,8 +299,8 @@ impl Records {
         limit: usize,
     ) -> Result<Vec<RecordId>, StoreError> {
         let text = member.0.to_string();
-        let removed = bounded(self.0.store.add_member(&set.0, &text, ttl, limit)).await?;
-        Ok(parse_members(member.0.kind(), &removed))
+        let excess = bounded(self.0.store.add_member(&set.0, &text, ttl, limit)).await?;
+        Ok(parse_members(member.0.kind(), &excess))
     }
 
     /// Returns the IDs of records of a kind in a set.
@@ -367,7 +370,9 @@ impl Records {
         id: &RecordId,
         value: &impl Serialize,
     ) -> Result<Vec<u8>, StoreError> {
-        let plain = postcard::to_stdvec(value).map_err(StoreError::backend)?;
+        // A buffer that grows leaves copies of the plaintext in memory.
+        let buffer = Vec::with_capacity(TYPICAL_BYTES);
+        let plain = postcard::to_extend(value, buffer).map_err(StoreError::backend)?;
         Ok(match &self.0.sealer {
             Some(sealer) => sealer.seal(id.as_bytes(), &Zeroizing::new(plain)),
             None => plain,

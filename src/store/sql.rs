@@ -9,16 +9,15 @@ use tokio_util::task::AbortOnDropHandle;
 /// Defines the statements. The first parameter of each statement is the time of an injected clock, or
 /// null. `$now` is an expression for the time in milliseconds: this parameter or, if it is null, the
 /// clock of the database. `$record` and `$member` are conditions for rows whose columns have the right
-/// types. `$select` and `$end` surround the rest of a query, as the condition for members to delete.
+/// types.
 macro_rules! statements {
     (
         now: $now:literal,
         record: $record:literal,
-        member: $member:literal,
-        evict: $select:literal $end:literal
+        member: $member:literal
     ) => {
         sql::statements! {
-            @ $now, $select, $end,
+            @ $now,
             // The parts of a live record and a live member. Other programs can write any value.
             concat!(
                 "(oten_records.expires_at > ", $now, " AND oten_records.expires_at <= ",
@@ -30,7 +29,7 @@ macro_rules! statements {
             )
         }
     };
-    (@ $now:literal, $select:literal, $end:literal, $is_live:expr, $is_member:expr) => {
+    (@ $now:literal, $is_live:expr, $is_member:expr) => {
         /// Inserts a record if none exists or the existing one is not live.
         const INSERT: &str = concat!(
             "INSERT INTO oten_records (key, value, version, expires_at) \
@@ -64,14 +63,13 @@ macro_rules! statements {
              VALUES ($2, $3, ", $now, " + $4) \
              ON CONFLICT (set_key, member) DO UPDATE SET expires_at = excluded.expires_at"
         );
-        /// Removes the members beyond a limit. Reads so many members of the set, and not more, to
-        /// count those to remove, in the order of the index.
-        const EVICT_MEMBERS: &str = concat!(
-            "DELETE FROM oten_members WHERE ", $select,
-            " FROM oten_members WHERE set_key = $2 AND member <> $3 AND ", $is_member,
+        /// Reads the members beyond a limit, but not the one that was added. Reads so many members of
+        /// the set, and not more, to count them, in the order of the index.
+        const EXCESS_MEMBERS: &str = concat!(
+            "SELECT member FROM oten_members WHERE set_key = $2 AND member <> $3 AND ", $is_member,
             " ORDER BY expires_at LIMIT (SELECT COUNT(*) FROM \
              (SELECT 1 FROM oten_members WHERE set_key = $2 AND member <> $3 AND ", $is_member,
-            " ORDER BY expires_at LIMIT $5 OFFSET $4) AS excess)", $end, " RETURNING member"
+            " ORDER BY expires_at LIMIT $5 OFFSET $4) AS excess)"
         );
         const MEMBERS: &str = concat!(
             "SELECT member FROM oten_members WHERE set_key = $2 AND ", $is_member
@@ -293,14 +291,24 @@ macro_rules! sql_store {
                 ttl: Duration,
                 limit: usize,
             ) -> Result<Vec<String>, StoreError> {
-                with_timeout(async {
-                    let mut pooled = self.database.write().await.map_err(StoreError::backend)?;
-                    let added = self.add_and_evict(&mut pooled.connection, set, member, ttl, limit);
-                    let evicted = added.await.map_err(StoreError::backend)?;
-                    pooled.release();
-                    Ok(texts(evicted.into_iter().map(|(member,)| member)))
-                })
-                .await
+                let add = sqlx::query(ADD_MEMBER)
+                    .bind(self.now())
+                    .bind(&set.as_bytes()[..])
+                    .bind(member.as_bytes())
+                    .bind(stored_millis(ttl));
+                execute(&self.database, add).await?;
+                // The member that was added counts, but is not returned.
+                let Ok(others) = i64::try_from(limit.saturating_sub(1)) else {
+                    return Ok(Vec::new());
+                };
+                let excess = sqlx::query_as(EXCESS_MEMBERS)
+                    .bind(self.now())
+                    .bind(&set.as_bytes()[..])
+                    .bind(member.as_bytes())
+                    .bind(others)
+                    .bind(i64::try_from(MAX_EXCESS).unwrap_or(i64::MAX));
+                let found: Vec<(Vec<u8>,)> = fetch(self.database.read(), excess).await?;
+                Ok(texts(found.into_iter().map(|(member,)| member)))
             }
 
             async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
@@ -316,40 +324,6 @@ macro_rules! sql_store {
                     .bind(&set.as_bytes()[..])
                     .bind(member.as_bytes());
                 execute(&self.database, remove).await.map(drop)
-            }
-        }
-
-        impl $store {
-            async fn add_and_evict(
-                &self,
-                connection: &mut <$driver as sqlx::Database>::Connection,
-                set: &RecordKey,
-                member: &str,
-                ttl: Duration,
-                limit: usize,
-            ) -> Result<Vec<(Vec<u8>,)>, sqlx::Error> {
-                let add = sqlx::query(ADD_MEMBER)
-                    .bind(self.now())
-                    .bind(&set.as_bytes()[..])
-                    .bind(member.as_bytes())
-                    .bind(stored_millis(ttl));
-                // The member that is added counts, but is not removed.
-                let Ok(others) = i64::try_from(limit.saturating_sub(1)) else {
-                    add.execute(connection).await?;
-                    return Ok(Vec::new());
-                };
-                let mut transaction = connection.begin_with(lock_set(set)).await?;
-                add.execute(&mut *transaction).await?;
-                let evicted = sqlx::query_as(EVICT_MEMBERS)
-                    .bind(self.now())
-                    .bind(&set.as_bytes()[..])
-                    .bind(member.as_bytes())
-                    .bind(others)
-                    .bind(i64::try_from(MAX_EVICTED).unwrap_or(i64::MAX))
-                    .fetch_all(&mut *transaction)
-                    .await?;
-                transaction.commit().await?;
-                Ok(evicted)
             }
         }
     };

@@ -16,7 +16,7 @@ use sqlx::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    Bytes, MAX_EVICTED, OtenStore, RecordKey, StoreError, StoredRecord,
+    Bytes, MAX_EXCESS, OtenStore, RecordKey, StoreError, StoredRecord,
     external::{max_expiry, random_version, stored_millis, texts, with_timeout},
     pool::{Pool, PooledConnection},
     sql::{self, Sweeper, sql_store, statements},
@@ -175,18 +175,12 @@ async fn create_file(path: PathBuf) -> io::Result<()> {
     tokio::task::spawn_blocking(create).await?
 }
 
-/// Begins a transaction that waits for every other writer of the file.
-fn lock_set(_: &RecordKey) -> &'static str {
-    "BEGIN IMMEDIATE"
-}
-
 statements! {
     now: "COALESCE($1, CAST(unixepoch('subsec') * 1000 AS INTEGER))",
     // A column can contain values of another type than its own.
     record: "typeof(value) = 'blob' AND typeof(version) = 'integer' \
                AND typeof(oten_records.expires_at) = 'integer'",
-    member: "typeof(member) = 'blob' AND typeof(expires_at) = 'integer'",
-    evict: "set_key = $2 AND member IN (SELECT member" ")"
+    member: "typeof(member) = 'blob' AND typeof(expires_at) = 'integer'"
 }
 sql_store!(SqliteStore, Sqlite);
 

@@ -16,7 +16,7 @@ use crate::{
     audit::{Event, EventKind, EventOrigin},
     iter::exactly_one,
     metric,
-    session::{RequestSession, ReturnTo, SignedIn, User},
+    session::{RequestSession, ReturnTo, SignedIn},
 };
 
 /// A request in the layer, with its session, its cookies and its kind. An extension of the request.
@@ -119,12 +119,6 @@ impl RequestContext {
 
     pub(super) fn record(&self, event: &Event) {
         self.state.trail.record(event);
-    }
-
-    pub(super) fn record_user_event(&self, kind: EventKind, user: &User) {
-        let trail = &self.state.trail;
-        let subject = trail.pseudonym(user.issuer(), user.subject());
-        self.record(&self.event(kind).with_subject(subject));
     }
 }
 

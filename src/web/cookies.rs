@@ -112,10 +112,16 @@ impl Cookies {
         now: OffsetDateTime,
     ) -> HeaderValue {
         let lifetime = match expiry {
-            None if self.is_persistent => Some(self.session_lifetime),
-            None | Some(Expiry::OnSessionEnd) => None,
-            Some(Expiry::OnInactivity(idle)) => Some(idle.min(self.session_lifetime)),
-            Some(Expiry::AtDateTime(at)) => Some((at - now).min(self.session_lifetime)),
+            Some(Expiry::OnSessionEnd) => None,
+            Some(Expiry::AtDateTime(at)) => {
+                let rest = (at - now).max(Duration::ZERO);
+                Some(rest.min(self.session_lifetime))
+            }
+            Some(Expiry::OnInactivity(idle)) if idle <= Duration::ZERO => Some(Duration::ZERO),
+            // Only the store knows when the session was used last.
+            Some(Expiry::OnInactivity(_)) | None => {
+                self.is_persistent.then_some(self.session_lifetime)
+            }
         };
         let lifetime = lifetime.map(|lifetime| lifetime.max(Duration::ZERO));
         self.header(&self.session_name, &id.to_string(), lifetime)

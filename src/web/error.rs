@@ -81,7 +81,7 @@ pub(super) enum Error {
     Token(#[from] TokenError),
     #[error("the ID token is rejected")]
     IdToken(#[source] IdTokenError),
-    #[error("the provider signed the user out while the user signed in")]
+    #[error("the user was signed out, by the provider or here, while the user signed in")]
     SignedOutMeanwhile,
     #[error("the sign-in took more than {} seconds", DEADLINE.as_secs())]
     TooSlow,
@@ -245,7 +245,7 @@ impl Error {
             Self::SignedOutMeanwhile => (
                 StatusCode::FORBIDDEN,
                 "Please sign in again",
-                "Oten signed you out while you were signing in. Sign in again to continue.",
+                "You were signed out while you were signing in. Sign in again to continue.",
             ),
             Self::TooSlow => (
                 StatusCode::SERVICE_UNAVAILABLE,

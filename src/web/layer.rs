@@ -143,7 +143,7 @@ async fn finish_response(context: &RequestContext, mut response: Response) -> Re
             Err(error) => response = ErrorResponse::new(context, error).into_response(),
         }
     }
-    let is_session_used = context.session.is_used();
+    let is_session_used = context.session.is_used() || context.is_session_written();
     if is_session_used {
         // A cache would give one user's page or cookie to the next.
         forbid_caching(response.headers_mut());

@@ -1,5 +1,7 @@
 //! The login route and the callback (OpenID Connect Core 1.0 section 3.1).
 
+use std::time::Duration;
+
 use axum::response::{IntoResponse, Response};
 use http::{HeaderMap, header};
 use tokio::time::timeout;
@@ -126,9 +128,9 @@ async fn handle_callback(
         None => AttemptState::Unknown,
     };
     match found {
-        AttemptState::Taken(attempt) => {
+        AttemptState::Taken { attempt, age } => {
             return_to.clone_from(&attempt.return_to);
-            exchange_code(context, parameters, &attempt).await
+            exchange_code(context, parameters, &attempt, age).await
         }
         AttemptState::Used { return_to: path } => {
             return_to.clone_from(&path);
@@ -164,6 +166,7 @@ async fn exchange_code(
     context: &RequestContext,
     parameters: CallbackParameters,
     attempt: &LoginAttempt,
+    attempt_age: Duration,
 ) -> Result<Response, Error> {
     let state = &context.state;
     let metadata = state.provider.metadata().await?;
@@ -181,7 +184,7 @@ async fn exchange_code(
         url: metadata.token_endpoint(),
         client: state.config.client(),
     };
-    let start = state.sessions.start_sign_in().await?;
+    let start = state.sessions.start_sign_in(attempt_age).await?;
     let tokens = endpoint
         .exchange_code(state.config.redirect_uri(), &code, &attempt.code_verifier)
         .await?;
@@ -193,9 +196,8 @@ async fn exchange_code(
         .sessions
         .sign_in(start, previous, identity, tokens, origin)
         .await?;
-    let (id, user) = signed_in.ok_or(Error::SignedOutMeanwhile)?;
+    let id = signed_in.ok_or(Error::SignedOutMeanwhile)?;
     context.mark_session_written();
-    context.record_user_event(EventKind::SignedIn, &user);
     let mut response = redirect_back(context, attempt.return_to.as_ref());
     let cookie = state.cookies.session(id, None, state.clock.now());
     response.headers_mut().append(header::SET_COOKIE, cookie);

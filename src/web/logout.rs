@@ -16,10 +16,7 @@ use super::{
     rejection::ErrorResponse,
     response::{confirm_sign_out_page, redirect, signed_out_page},
 };
-use crate::{
-    config::route, protocol::LogoutRequest, secret::Secret, session::EndedSession,
-    store::StoreError,
-};
+use crate::{config::route, protocol::LogoutRequest, secret::Secret, session::EndedSession};
 
 /// Extractor for the session of the request, to sign the user out in a handler.
 ///
@@ -73,17 +70,8 @@ impl UserSession {
     /// Returns a 503 response if the store is down; the user is still signed in then.
     pub async fn sign_out(self) -> Result<(), ErrorResponse> {
         let Self(context) = self;
-        let flush = async {
-            if context.signed_in().await?.is_some() {
-                // The layer completes the sign-out after the handler.
-                let flushed = context.session.app_session().flush().await;
-                flushed.map_err(StoreError::backend)?;
-            }
-            Ok(())
-        };
-        flush
-            .await
-            .map_err(|error| ErrorResponse::new(&context, error))
+        let signed_out = context.session.sign_out().await;
+        signed_out.map_err(|error| ErrorResponse::new(&context, error.into()))
     }
 }
 

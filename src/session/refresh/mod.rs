@@ -23,8 +23,8 @@ use crate::{
     audit::{EventKind, TARGET},
     error::with_causes,
     protocol::{
-        ErrorCode, ExpectedIdToken, ExpectedNonce, IdTokenError, TokenEndpoint, TokenError,
-        TokenResponse, verify_id_token,
+        ErrorCode, ExpectedIdToken, ExpectedNonce, IdTokenClaims, IdTokenError, TokenEndpoint,
+        TokenError, TokenResponse, verify_id_token,
     },
     provider::{Budget, ProviderError, ProviderMetadata},
     secret::random_bytes,
@@ -132,7 +132,10 @@ impl Refresh {
     /// Takes the claims of new tokens over into the session, also if another process has refreshed them.
     /// If that fails, so does the request: it must not continue with claims that were withdrawn.
     async fn update_session(&self, outcome: RefreshOutcome) -> Result<RefreshOutcome, StoreError> {
-        if let RefreshOutcome::Fresh(tokens) | RefreshOutcome::NotRefreshable(tokens) = &outcome {
+        if let RefreshOutcome::Fresh(tokens)
+        | RefreshOutcome::NotRefreshable(tokens)
+        | RefreshOutcome::Failed { tokens, .. } = &outcome
+        {
             let sessions = &self.refresher.sessions;
             sessions.store_refresh(self.request.session, tokens).await?;
         }
@@ -196,8 +199,10 @@ impl Refresh {
             ControlFlow::Continue(current) => current,
         };
         match self.call_provider(&current.value, metadata).await {
-            Ok(response) => {
-                let tokens = current.value.refreshed(response, self.now());
+            Ok((response, session_expiry)) => {
+                let tokens = current
+                    .value
+                    .refreshed(response, session_expiry, self.now());
                 self.store(&current, tokens).await
             }
             Err(error) if error.ends_session() => self.end_session(&current, &error).await,
@@ -209,7 +214,7 @@ impl Refresh {
         &self,
         current: &Tokens,
         metadata: &Metadata,
-    ) -> Result<TokenResponse, RefreshError> {
+    ) -> Result<(TokenResponse, Option<i64>), RefreshError> {
         let metadata = metadata.as_ref().map_err(Clone::clone)?;
         let Some(refresh_token) = &current.refresh_token else {
             return Err(TokenError::Malformed.into());
@@ -225,28 +230,27 @@ impl Refresh {
             client: &self.revoker().client,
         };
         let mut response = endpoint.refresh(&refresh_token.0).await?;
-        if !self
-            .has_valid_id_token(metadata, current, &response)
-            .await?
-        {
+        let claims = self.verified_claims(metadata, current, &response).await?;
+        if claims.is_none() {
             response.id_token = None;
         }
-        Ok(response)
+        let session_expiry = claims.and_then(|claims| claims.session_expiry);
+        Ok((response, session_expiry))
     }
 
-    /// Returns whether the response contains an ID token for the same user.
+    /// Returns the claims of the ID token in the response, which must be for the same user.
     ///
     /// An ID token is optional here (OpenID Connect Core section 12.2). One whose key cannot be
     /// loaded in time is ignored: the other tokens came from the provider itself and must be stored
     /// before the lease expires.
-    async fn has_valid_id_token(
+    async fn verified_claims(
         &self,
         metadata: &ProviderMetadata,
         current: &Tokens,
         response: &TokenResponse,
-    ) -> Result<bool, IdTokenError> {
+    ) -> Result<Option<IdTokenClaims>, IdTokenError> {
         if response.id_token.is_none() {
-            return Ok(false);
+            return Ok(None);
         }
         let expected = ExpectedIdToken {
             issuer: metadata.issuer(),
@@ -261,15 +265,14 @@ impl Refresh {
         let id_token = response.id_token.as_ref();
         let check = verify_id_token(&self.revoker().provider, metadata, id_token, &expected);
         match timeout(KEY_TIMEOUT, check).await {
-            Ok(Ok(_)) => Ok(true),
-            Ok(Err(error @ IdTokenError::Provider(ProviderError::UnknownKey))) => Err(error),
+            Ok(Ok(claims)) => Ok(Some(claims)),
             Ok(Err(IdTokenError::Provider(_))) | Err(_) => {
                 tracing::warn!(
                     target: TARGET,
                     correlation_id = self.request.origin.correlation_id(),
                     "the key of a new ID token could not be loaded; keeping the previous ID token"
                 );
-                Ok(false)
+                Ok(None)
             }
             Ok(Err(error)) => Err(error),
         }

@@ -25,11 +25,11 @@ async fn signed_in() -> Fixture {
 }
 
 async fn sign_in(sessions: &Sessions, previous: Option<Id>, subject: &str) -> Id {
-    let start = sessions.start_sign_in().await.unwrap();
+    let start = sessions.start_sign_in(Duration::ZERO).await.unwrap();
     let (identity, tokens) = (testing::identity(subject), testing::tokens());
     let origin = EventOrigin::default();
     let signed_in = sessions.sign_in(start, previous, identity, tokens, origin);
-    signed_in.await.unwrap().unwrap().0
+    signed_in.await.unwrap().unwrap()
 }
 
 fn for_request(sessions: &Sessions, id: Option<Id>) -> RequestSession {
@@ -272,14 +272,17 @@ async fn l13_tokens_and_index_expire_with_the_session() {
         session_expiry: Some(clock.unix_now() + 600),
         ..testing::identity("alice")
     };
-    let start = sessions.start_sign_in().await.unwrap();
+    let start = sessions.start_sign_in(Duration::ZERO).await.unwrap();
     let origin = EventOrigin::default();
     let signed_in = sessions.sign_in(start, None, identity, testing::tokens(), origin);
-    let (_, user) = signed_in.await.unwrap().unwrap();
-    for (seconds, members) in [(599, 1), (1, 0)] {
+    let id = signed_in.await.unwrap().unwrap();
+    let request = for_request(&sessions, Some(id));
+    let signed_in = request.signed_in().await.unwrap().unwrap();
+    // The index expires a minute later.
+    for (seconds, records, members) in [(599, 2, 1), (1, 0, 1), (60, 0, 0)] {
         clock.advance(Duration::from_secs(seconds));
-        assert_eq!(store.len(), 2 * members);
-        for set in sessions.sets_of(&user) {
+        assert_eq!(store.len(), records);
+        for set in sessions.sets_of(signed_in.user()) {
             let found = sessions.records.members(&set, RecordKind::Session).await;
             assert_eq!(found.unwrap().len(), members);
         }

@@ -3,7 +3,7 @@ use std::borrow::Cow;
 use super::table::Entries;
 use crate::{
     secret::hex,
-    store::{MAX_EVICTED, StoreError},
+    store::{MAX_EXCESS, StoreError},
 };
 
 /// The members of a set in one buffer, in the order of their expiry.
@@ -28,7 +28,7 @@ const IS_HEX: u64 = MAX_BYTES + 1;
 const MAX_EXPIRY: i64 = 0xffff_ffff_ffff;
 
 impl Members {
-    /// Adds a member or changes its expiry. Removes members beyond `limit` and returns them.
+    /// Adds a member or changes its expiry. Returns the members beyond `limit`, which stay.
     pub(super) fn add(
         &mut self,
         text: &str,
@@ -49,13 +49,14 @@ impl Members {
             .iter()
             .filter(|member| !member.is_same(added))
             .collect();
-        let excess = (members.len() + 1).saturating_sub(limit).min(MAX_EVICTED);
+        let excess = (members.len() + 1).saturating_sub(limit).min(MAX_EXCESS);
         let excess = excess.min(members.len());
-        let evicted = members.drain(..excess).map(Member::text).collect();
+        let excess = members[..excess].iter().copied();
+        let excess = excess.map(Member::text).collect();
         let at = members.partition_point(|member| member.expires_at() <= added.expires_at());
         members.insert(at, added);
         self.0 = join(&members);
-        Ok(evicted)
+        Ok(excess)
     }
 
     /// Removes a member, and those that have expired.

@@ -272,9 +272,9 @@ impl OtenStore for MemoryStore {
         sets.put(set.into(), set.group(), members);
         sets.make_room(set.group(), self.shard_capacity());
         let mut members = sets.remove(set.into()).unwrap_or_default();
-        let evicted = members.add(member, after(now, ttl), limit);
+        let excess = members.add(member, after(now, ttl), limit);
         sets.put(set.into(), set.group(), members);
-        evicted
+        excess
     }
 
     async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {

@@ -12,7 +12,7 @@ use bytes::Buf;
 
 use self::connection::Connection;
 use super::{
-    Bytes, MAX_EVICTED, OtenStore, RecordKey, StoreError, StoredRecord,
+    Bytes, MAX_EXCESS, OtenStore, RecordKey, StoreError, StoredRecord,
     external::{max_expiry, random_version, stored_millis, texts, warn_if_unreachable},
 };
 use crate::clock::Clock;
@@ -61,8 +61,7 @@ impl RedisStore {
         })
     }
 
-    /// Sets the prefix of the keys on the server. Defaults to `oten:`. Two apps that share a
-    /// database need different prefixes.
+    /// Sets the prefix of the keys on the server. Defaults to `oten:`.
     #[must_use]
     pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
@@ -164,9 +163,9 @@ impl OtenStore for RedisStore {
         add.arg(stored_millis(ttl))
             .arg(member)
             .arg(limit)
-            .arg(MAX_EVICTED);
-        let evicted: Vec<Vec<u8>> = self.connection.invoke(&add).await?;
-        Ok(texts(evicted))
+            .arg(MAX_EXCESS);
+        let excess: Vec<Vec<u8>> = self.connection.invoke(&add).await?;
+        Ok(texts(excess))
     }
 
     async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
@@ -319,19 +318,18 @@ static ADD_MEMBER: LazyLock<Script> = LazyLock::new(|| {
          redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
          redis.call('ZREMRANGEBYSCORE', key, '(' .. score(max_expiry), '+inf')
          redis.call('ZADD', key, score(now + ARGV[2]), ARGV[3])
-         local excess = math.min(redis.call('ZCARD', key) - ARGV[4], ARGV[5])
-         local evicted = {}
-         if excess > 0 then
-           for _, member in ipairs(redis.call('ZRANGE', key, 0, excess)) do
-             if member ~= ARGV[3] and #evicted < excess then
-               evicted[#evicted + 1] = member
-               redis.call('ZREM', key, member)
+         local count = math.min(redis.call('ZCARD', key) - ARGV[4], ARGV[5])
+         local excess = {}
+         if count > 0 then
+           for _, member in ipairs(redis.call('ZRANGE', key, 0, count)) do
+             if member ~= ARGV[3] and #excess < count then
+               excess[#excess + 1] = member
              end
            end
          end
          local last = redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')
          redis.call('PEXPIRE', key, score(last[2] - now + margin))
-         return evicted",
+         return excess",
     )
 });
 

@@ -74,7 +74,7 @@ async fn o2_a_client_that_disconnects_at_any_step_of_a_sign_out_is_signed_out() 
 async fn o2_a_client_that_disconnects_at_any_step_of_an_id_change_leaves_one_session() {
     for step in 0.. {
         let Some(mut left) = disconnect("/cycle_id", step).await else {
-            assert_eq!(step, 1 + 6, "a read, and the change");
+            assert_eq!(step, 1 + 7, "a read, and the change");
             break;
         };
         if step == 0 {

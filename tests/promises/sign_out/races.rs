@@ -173,7 +173,11 @@ async fn o4_a_logout_during_the_code_exchange_ends_the_sign_in() {
         held.release();
         let page = sign_in.await.unwrap();
         assert_eq!(page.status, StatusCode::FORBIDDEN, "{target}");
-        assert!(page.body.contains("Oten signed you out"), "{}", page.body);
+        assert!(
+            page.body.contains("You were signed out while"),
+            "{}",
+            page.body
+        );
         let link = r#"href="/login?return_to=%2Fpage""#;
         assert!(page.body.contains(link), "{}", page.body);
         assert_eq!(page.header(header::CACHE_CONTROL), Some("no-store"));

@@ -61,9 +61,8 @@ on_every_store! {
     members_can_contain_any_text
     sets_and_records_are_separate
     concurrent_changes_to_a_set_are_not_lost
-    l9_a_full_set_removes_the_members_that_expire_first
-    l9_a_set_that_is_far_too_large_shrinks_with_each_addition
-    l9_concurrent_additions_keep_a_set_within_its_limit
+    l9_a_full_set_returns_the_members_that_expire_first
+    l9_an_addition_returns_a_bounded_number_of_members
     l11_a_store_whose_clock_is_off_keeps_lifetimes
     l11_records_expire_by_the_system_clock_of_the_store
 }
