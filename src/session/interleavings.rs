@@ -385,7 +385,7 @@ impl Request {
 /// Does what a refresh does in the store.
 async fn refresh(sessions: &Sessions, id: Id) {
     let record = sessions.record_id(id);
-    let Some(session) = sessions.load(record).await.unwrap() else {
+    let Some(session) = sessions.find(record).await.unwrap() else {
         return;
     };
     let family = session.data.family;
@@ -689,6 +689,8 @@ async fn l3_a_refresh_reaches_the_session_under_its_new_id() {
         assert_eq!(live[0].refreshes, 1);
     };
     explore(ALICE, &[Save, Refresh], refreshed).await;
+    explore(ALICE, &[ChangeId, Refresh], refreshed).await;
+    explore(ALICE, &[ChangeId, Save, Refresh], refreshed).await;
     explore(ALICE, &[Refresh, Refresh], refreshed).await;
     explore(ALICE, &[SignOut, Refresh], &none).await;
     explore(ALICE, &[SignOut, Refresh, ChangeId], &none).await;
