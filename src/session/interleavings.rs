@@ -662,13 +662,14 @@ async fn o2_a_sign_out_ends_the_session_of_a_sign_in_in_flight() {
 
 #[tokio::test]
 async fn l9_sessions_beyond_the_limit_end_and_hide_from_no_logout_token() {
-    use Request::SignIn;
+    use Request::{SignIn, SignInOver};
     let later: &Check = &|world, _, live| {
         let noted = world.position(1, "logout_epoch", true);
         let started = world.position(0, "logout_epoch", false);
         assert!(live.is_empty() || started > noted);
     };
     explore_with(ALICE, 1, &[SignIn("alice")], &one).await;
+    explore_with(ALICE, 1, &[SignInOver("alice")], &one).await;
     explore_with(ALICE, 1, &[SignIn("alice"), BY_SUB], later).await;
     explore_with(
         ALICE,

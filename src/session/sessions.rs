@@ -235,9 +235,14 @@ impl Sessions {
         let id = Id::default();
         let record = self.record_id(id);
         let ttl = self.ttl(&data);
-        let excess = self
-            .add_to_index(&record, &data, ttl, self.max_per_user)
-            .await?;
+        // The session that this one replaces does not count.
+        let replaced = previous
+            .as_ref()
+            .filter(|previous| previous.data.user.is_some() && previous.is_open_to(&user))
+            .map(|previous| previous.id);
+        let limit = self.max_per_user + usize::from(replaced.is_some());
+        let mut excess = self.add_to_index(&record, &data, ttl, limit).await?;
+        excess.retain(|excess| Some(*excess) != replaced);
         tokens.insert(&self.records, data.family, ttl).await?;
         let new = self.insert(record, data).await?;
         self.end_excess(&user, excess, origin).await;
