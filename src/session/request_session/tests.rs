@@ -1,9 +1,12 @@
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::*;
 use crate::{
     clock::Clock,
-    session::{Identity, Lifetimes, testing},
+    secret::{Secret, base64url},
+    session::{Identity, Lifetimes, testing, tokens::StoredSecret},
     store::{MemoryStore, RecordKind},
 };
 
@@ -240,15 +243,81 @@ async fn s7_a_guests_data_survives_cycle_id_and_sign_in() {
 #[tokio::test]
 async fn l6_a_shortened_lifetime_applies_to_existing_sessions() {
     let site = signed_in().await;
-    let shorter = Lifetimes {
-        idle: Duration::ZERO,
-        guest_idle: Duration::ZERO,
-        absolute: Duration::ZERO,
+    let lifetimes = site.sessions.lifetimes;
+    let (idle, absolute) = (Duration::ZERO, Duration::ZERO);
+    for shorter in [
+        Lifetimes { idle, ..lifetimes },
+        Lifetimes {
+            absolute,
+            ..lifetimes
+        },
+    ] {
+        let (records, revoker) = (site.sessions.records.clone(), testing::revoker());
+        let sessions = Sessions::new(records, shorter, 100, revoker);
+        let request = for_request(&sessions, Some(site.id));
+        assert!(request.signed_in().await.unwrap().is_none());
+    }
+}
+
+/// The tokens after a number of refreshes. The name in the ID token is this number.
+fn refreshed(refreshes: u32) -> Tokens {
+    let claims = base64url(json!({ "name": refreshes.to_string() }).to_string());
+    Tokens {
+        id_token: Some(StoredSecret(format!(".{claims}.").into())),
+        refresh_token: Some(StoredSecret(Secret::random())),
+        refreshes,
+        ..testing::tokens()
+    }
+}
+
+#[tokio::test]
+async fn l3_an_earlier_refresh_does_not_replace_the_claims_of_a_later_one() {
+    let site = signed_in().await;
+    let id = site.sessions.record_id(site.id);
+    let (second, first) = (refreshed(2), refreshed(1));
+    let without_refresh_token = Tokens {
+        refresh_token: None,
+        ..second.clone()
     };
-    let (records, revoker) = (site.sessions.records.clone(), testing::revoker());
-    let sessions = Sessions::new(records, shorter, 100, revoker);
-    let request = for_request(&sessions, Some(site.id));
-    assert!(request.signed_in().await.unwrap().is_none());
+    for (tokens, is_due) in [
+        (&second, true),
+        (&first, true),
+        (&without_refresh_token, false),
+    ] {
+        site.sessions.store_refresh(id, tokens).await.unwrap();
+        let session = site.sessions.load(id).await.unwrap().unwrap();
+        let user = session.data.user.as_ref().unwrap();
+        assert_eq!(user.name(), Some("2"));
+        assert_eq!(session.data.refreshes, 2);
+        assert_eq!(session.data.refresh_due_at.is_some(), is_due);
+    }
+}
+
+#[tokio::test]
+async fn l3_the_claims_of_a_refresh_survive_an_older_request_that_writes_the_session() {
+    let site = signed_in().await;
+    let id = site.sessions.record_id(site.id);
+    let data = Bytes::from_static(br#"{"note":"new"}"#);
+    let changes = || AppChanges {
+        data: data.clone(),
+        expiry: None,
+    };
+    let older = site.sessions.load(id).await.unwrap().unwrap();
+    let written = async |id, refreshes| {
+        let session = site.sessions.load(id).await.unwrap().unwrap();
+        assert_eq!(session.data.refreshes, refreshes);
+        assert_eq!(session.data.app_data, data);
+    };
+
+    let sessions = &site.sessions;
+    sessions.store_refresh(id, &refreshed(1)).await.unwrap();
+    let saved = sessions.save(older.clone(), &changes()).await.unwrap();
+    assert!(saved.is_some());
+    written(id, 1).await;
+
+    sessions.store_refresh(id, &refreshed(2)).await.unwrap();
+    let moved = sessions.change_id(older, changes()).await.unwrap();
+    written(sessions.record_id(moved.unwrap().0), 2).await;
 }
 
 #[tokio::test]
