@@ -12,6 +12,7 @@ use axum_oten::{
     emulator::{
         Deviation,
         Endpoint::{Revocation, Token},
+        LogoutTarget,
     },
 };
 use serde_json::json;
@@ -21,7 +22,7 @@ use crate::{
         Browser, Log, Operation, TestSite, TestSiteBuilder, WatchedStore, YieldingStore, app,
         eventually, send,
     },
-    sign_out::site,
+    sign_out::{assert_done, send_token, site},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -328,6 +329,16 @@ async fn l9_a_new_session_id_at_the_limit_ends_no_session() {
     site.signed_in("alice").await;
     let left = users(&mut browsers).await;
     assert_eq!(left, ["user alice", "guest", "user alice"]);
+    // And all of them are in the index.
+    let site = limited_to(3).start().await;
+    let mut browsers = browsers_of_alice(&site, 3).await;
+    for browser in &mut browsers {
+        browser.post("/cycle").await;
+    }
+    let target = LogoutTarget::Subject("alice");
+    let token = site.emulator.logout_token("test-site", target);
+    assert_done(&send_token(&site.app, &token).await);
+    assert_eq!(users(&mut browsers).await, ["guest"; 3]);
 }
 
 // L13: `session_expiry`
@@ -357,6 +368,27 @@ async fn l13_a_session_expiry_caps_the_lifetime() {
     site.clock.advance(Duration::from_secs(1799));
     assert_eq!(browser.signed_in_as().await, "user alice");
     site.clock.advance(SECOND);
+    assert_eq!(browser.signed_in_as().await, "guest");
+    assert!(site.store.is_empty(), "the tokens have expired, too");
+}
+
+#[tokio::test]
+async fn l13_a_session_expiry_of_a_refresh_caps_the_lifetime() {
+    let site = TestSite::builder().app(expiring_app).start().await;
+    let mut browser = site.signed_in("alice").await;
+    let lifetime = browser.get("/ends-at").await.body;
+    for (hours, is_capped) in [(10 * 24, false), (2, true), (3, true)] {
+        let now = site.clock.unix_now();
+        let expiry = Deviation::Claim("session_expiry", json!(now + hours * 3600));
+        site.emulator.deviate(expiry);
+        site.clock.advance(HOUR);
+        assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+        let ends_at = browser.get("/ends-at").await.body;
+        assert_eq!(ends_at != lifetime, is_capped, "{hours}");
+        site.emulator.clear_deviations();
+    }
+    // The second refresh has set the expiry to the end of its second hour.
+    assert_eq!(site.emulator.refreshes(), 3);
     assert_eq!(browser.signed_in_as().await, "guest");
     assert!(site.store.is_empty(), "the tokens have expired, too");
 }
