@@ -124,7 +124,7 @@ impl Tokens {
         records.load(&record_id(records, family)).await
     }
 
-    /// Replaces the version that was loaded, with the same expiry.
+    /// Replaces the version that was loaded. Keeps its expiry, unless the session expires earlier now.
     pub(super) async fn replace(
         &self,
         records: &Records,
@@ -133,7 +133,13 @@ impl Tokens {
     ) -> Result<bool, StoreError> {
         let id = record_id(records, family);
         let version = Some(loaded.version);
-        records.replace(&id, version, self, loaded.ttl).await
+        let rest = self.session_expiry.map_or(loaded.ttl, |expiry| {
+            let seconds = expiry.saturating_sub(records.clock().unix_now());
+            Duration::from_secs(seconds.try_into().unwrap_or(0))
+        });
+        records
+            .replace(&id, version, self, loaded.ttl.min(rest))
+            .await
     }
 
     /// Sets the time until the tokens expire.
