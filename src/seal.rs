@@ -233,6 +233,8 @@ mod tests {
         for plain in [PLAIN, b""] {
             let value = sealer.seal(RECORD, plain);
             assert_eq!(value.len(), plain.len() + 33);
+            // A buffer that grows leaves copies of the plaintext in memory.
+            assert_eq!(value.capacity(), value.len());
             assert_eq!(sealer.open(RECORD, value.into()).unwrap(), plain);
         }
         let value = sealer.seal(RECORD, PLAIN);
@@ -273,7 +275,11 @@ mod tests {
         let value = Bytes::from(sealer.seal(RECORD, PLAIN));
         for length in 0..value.len() {
             let opened = sealer.open(RECORD, value.slice(..length));
-            assert!(opened.is_err(), "{length}");
+            let error = match length {
+                ..33 => OpenError::NotSealed,
+                _ => OpenError::Tampered,
+            };
+            assert_eq!(opened, Err(error), "{length}");
         }
         let longer = [&value[..], &[0]].concat();
         let opened = sealer.open(RECORD, longer.into());
@@ -291,6 +297,17 @@ mod tests {
             assert_eq!(opened, Err(OpenError::Tampered), "byte {byte}");
         }
         assert_eq!(sealer.open(RECORD, value).unwrap(), PLAIN);
+    }
+
+    /// The record comes from another implementation of AES-256-GCM-SIV. If this fails, change
+    /// [`VERSION`] as well.
+    #[test]
+    fn l7_a_record_of_this_version_opens() {
+        let key = SealingKey::from_base64("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").unwrap();
+        let record = "AmMNzSkAAAAAAAAAAAAAAAD4dIsSKPTBIF/LyejHT0QArTEoMlnOkI4dj8arXrVA";
+        let record = BASE64_STANDARD.decode(record).unwrap();
+        let opened = with_keys(&[key]).open(RECORD, record.into());
+        assert_eq!(opened.unwrap(), PLAIN);
     }
 
     #[test]

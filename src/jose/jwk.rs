@@ -129,21 +129,24 @@ mod tests {
 
     #[test]
     fn keys_of_other_kinds_are_ignored() {
-        let good = Ed25519KeyPair::generate().public_jwk();
-        let mut encryption = Ed25519KeyPair::generate().public_jwk();
-        encryption["use"] = json!("enc");
-        let mut short = Ed25519KeyPair::generate().public_jwk();
-        short["x"] = json!("AAAA");
-        let mut weak = Ed25519KeyPair::generate().public_jwk();
-        weak["x"] = json!("AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+        let with = |name, value| {
+            let mut jwk = Ed25519KeyPair::generate().public_jwk();
+            jwk[name] = value;
+            jwk
+        };
+        let weak = "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
         let keys = set(&[
             json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"}),
             json!({"kty": "oct", "k": "AAAA"}),
             json!("not a key"),
-            encryption,
-            short,
-            weak,
-            good,
+            with("kty", json!("EC")),
+            with("crv", json!("X25519")),
+            with("crv", Value::Null),
+            with("use", json!("enc")),
+            with("alg", json!("HS256")),
+            with("x", json!("AAAA")),
+            with("x", json!(weak)),
+            with("kid", json!("good")),
         ]);
         assert_eq!(keys.keys().len(), 1);
     }

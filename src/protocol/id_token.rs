@@ -390,7 +390,9 @@ mod tests {
             ("exp", Some(json!(f64::from(2_000_000_000)))),
             ("iat", Some(json!(NOW + 60))),
             ("nbf", Some(json!(NOW + 60))),
+            ("sub", Some(json!("x".repeat(255)))),
             ("auth_time", Some(json!(NOW - 360))),
+            ("auth_time", Some(json!(NOW + 60))),
         ] {
             let accepted = with(name, value.clone(), &at_sign_in());
             assert!(accepted.is_ok(), "{name}: {value:?}");

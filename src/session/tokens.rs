@@ -223,7 +223,50 @@ impl fmt::Debug for Revoker {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::{clock::Clock, session::testing, store::MemoryStore};
+
+    fn response(value: Value) -> TokenResponse {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn l3_values_that_the_response_to_a_refresh_omits_are_kept() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let first = response(json!({
+            "token_type": "Bearer", "access_token": "first", "refresh_token": "refresh",
+            "id_token": "id", "scope": "openid",
+        }));
+        let first = Tokens {
+            session_expiry: Some(7),
+            ..Tokens::new(first, "nonce".into(), now)
+        };
+        let second = response(json!({ "token_type": "Bearer", "access_token": "second" }));
+        let second = first.refreshed(second, None, now);
+        let text = |secret: &Option<StoredSecret>| secret.as_ref().unwrap().0.expose().to_owned();
+        assert_eq!(second.access_token.expose(), "second");
+        assert_eq!(text(&second.refresh_token), "refresh");
+        assert_eq!(text(&second.id_token), "id");
+        assert_eq!(second.scope.as_deref(), Some("openid"));
+        assert_eq!(second.nonce.0.expose(), "nonce");
+        assert_eq!(second.session_expiry, Some(7));
+        assert_eq!(second.refreshes, 1);
+    }
+
+    #[tokio::test]
+    async fn l2_tokens_that_changed_since_they_were_loaded_are_not_replaced() {
+        let records = Records::new(Arc::new(MemoryStore::default()), Clock::system());
+        let (family, tokens) = (Family::random(), testing::tokens());
+        let hour = Duration::from_secs(3600);
+        tokens.insert(&records, family, hour).await.unwrap();
+        let loaded = Tokens::load(&records, family).await.unwrap().unwrap();
+        for is_first in [true, false] {
+            let replaced = tokens.replace(&records, family, &loaded).await;
+            assert_eq!(replaced.unwrap(), is_first);
+        }
+    }
 
     #[test]
     fn l1_a_refresh_is_due_a_minute_before_expiry_or_earlier() {

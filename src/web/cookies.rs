@@ -342,10 +342,19 @@ mod tests {
             );
             cookies.logins_by_age(&headers);
         }
-        for tag in ["\u{e9}", "a b", "\"", "<b>", "a,b", "\u{202e}", "x"] {
-            let headers = sent(&[&format!("oten_login_{tag}=id.1")]);
-            assert!(cookies.logins_by_age(&headers).is_empty(), "{tag}");
+        for tag in ["\u{e9}", "a b", "\"", "<b>", "a,b", "\u{202e}"] {
+            // Also one of the right length.
+            for padding in ["", &"x".repeat(TAG_CHARS - tag.len())] {
+                let headers = sent(&[&format!("oten_login_{tag}{padding}=id.1")]);
+                assert!(cookies.logins_by_age(&headers).is_empty(), "{tag}");
+            }
         }
+        assert!(
+            cookies
+                .logins_by_age(&sent(&["oten_login_x=id.1"]))
+                .is_empty()
+        );
+        assert!(cookies.logout_state(&sent(&["oten_logout="])).is_none());
         let mut bytes = HeaderMap::new();
         bytes.append(
             header::COOKIE,

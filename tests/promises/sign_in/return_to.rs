@@ -132,6 +132,11 @@ async fn s8_any_other_return_path_leads_to_the_home_page() {
         "../a",
         "@evil.example",
         ".evil.example",
+        // The sign-in would start over, or end.
+        "/login",
+        "/login?return_to=/a",
+        "/logout",
+        "/callback?code=c",
         &long,
     ] {
         assert_eq!(end(&site, &asking_for(path)).await, "/welcome", "{path:?}");
