@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     clock::Clock,
     secret::{Secret, base64url},
-    session::{Identity, Lifetimes, testing, tokens::StoredSecret},
+    session::{Identity, Lifetimes, LogoutTarget, testing, tokens::StoredSecret},
     store::{MemoryStore, RecordKind},
 };
 
@@ -355,5 +355,95 @@ async fn l13_tokens_and_index_expire_with_the_session() {
             let found = sessions.records.members(&set, RecordKind::Session).await;
             assert_eq!(found.unwrap().len(), members);
         }
+    }
+}
+
+#[tokio::test]
+async fn o2_a_sign_out_after_cycle_id_does_not_depend_on_the_response() {
+    let site = signed_in().await;
+    let request = site.request(site.id);
+    request.app_session().cycle_id().await.unwrap();
+    request.sign_out().await.unwrap();
+    assert_eq!(request.finish(true).await.unwrap(), CookieChange::Removed);
+    assert_eq!(site.subject(site.id).await, None);
+    assert!(site.store.is_empty());
+}
+
+#[tokio::test]
+async fn o2_a_sign_out_with_a_previous_cookie_ends_the_session() {
+    let site = signed_in().await;
+    let request = site.request(site.id);
+    request.app_session().cycle_id().await.unwrap();
+    let CookieChange::Set(new, None) = finish(&request).await else {
+        panic!("the app cycled the ID");
+    };
+    let late = site.request(site.id);
+    late.sign_out().await.unwrap();
+    assert_eq!(finish(&late).await, CookieChange::Removed);
+    assert_eq!(site.subject(new).await, None);
+}
+
+#[tokio::test]
+async fn o2_a_sign_out_keeps_the_session_of_a_guest() {
+    let site = signed_in().await;
+    let guest = for_request(&site.sessions, None);
+    guest.app_session().insert("note", "kept").await.unwrap();
+    guest.sign_out().await.unwrap();
+    let CookieChange::Set(id, None) = finish(&guest).await else {
+        panic!("the session has data");
+    };
+    let request = site.request(id);
+    request.sign_out().await.unwrap();
+    assert_eq!(finish(&request).await, CookieChange::None);
+    let note: Option<String> = site.request(id).app_session().get("note").await.unwrap();
+    assert_eq!(note.as_deref(), Some("kept"));
+}
+
+#[tokio::test]
+async fn o2_data_written_after_cycle_id_and_a_flush_belongs_to_a_guest() {
+    let site = signed_in().await;
+    let request = site.request(site.id);
+    request.app_session().cycle_id().await.unwrap();
+    request.app_session().flush().await.unwrap();
+    request.app_session().insert("note", "new").await.unwrap();
+    let CookieChange::Set(new, None) = finish(&request).await else {
+        panic!("the session has data");
+    };
+    assert_eq!(site.subject(new).await, None);
+    assert_eq!(site.subject(site.id).await, None);
+    assert_eq!(site.store.len(), 1, "the session of the guest");
+}
+
+#[tokio::test]
+async fn data_that_replaces_that_of_an_unknown_session_is_kept() {
+    let site = signed_in().await;
+    let request = site.request(Id::default());
+    request.app_session().clear().await;
+    request.app_session().insert("note", "new").await.unwrap();
+    let CookieChange::Set(new, None) = finish(&request).await else {
+        panic!("the session has data");
+    };
+    let note: Option<String> = site.request(new).app_session().get("note").await.unwrap();
+    assert_eq!(note.as_deref(), Some("new"));
+}
+
+#[tokio::test]
+async fn o4_a_session_at_the_provider_can_be_used_by_a_later_login_attempt() {
+    let clock = Clock::manual();
+    let store = MemoryStore::default().with_clock(clock.clone());
+    let sessions = testing::sessions(store, clock.clone());
+    let identity = || testing::identity("alice");
+    let target = LogoutTarget {
+        sub: None,
+        sid: identity().sid,
+    };
+    sessions.end_matching(target).await.unwrap();
+    clock.advance(Duration::from_secs(10));
+    for (attempt_age, is_signed_in) in [(5, true), (20, false)] {
+        let attempt_age = Duration::from_secs(attempt_age);
+        let start = sessions.start_sign_in(attempt_age).await.unwrap();
+        let (tokens, origin) = (testing::tokens(), EventOrigin::default());
+        let signed_in = sessions.sign_in(start, None, identity(), tokens, origin);
+        assert_eq!(signed_in.await.unwrap().is_some(), is_signed_in);
     }
 }
