@@ -98,6 +98,26 @@ async fn r1_access_token_extracts_a_live_token_or_rejects() {
 }
 
 #[tokio::test]
+async fn r1_a_token_that_expires_right_after_the_sign_in_causes_no_redirect_to_sign_in() {
+    let site = TestSite::builder()
+        .emulator(|emulator| {
+            let emulator = emulator.without_refresh_tokens();
+            emulator.access_token_lifetime(Duration::from_secs(60))
+        })
+        .start()
+        .await;
+    let mut browser = site.signed_in("alice").await;
+    for (seconds, status) in [
+        (0, StatusCode::OK),
+        (59, StatusCode::BAD_GATEWAY),
+        (1, StatusCode::SEE_OTHER),
+    ] {
+        site.clock.advance(Duration::from_secs(seconds));
+        assert_eq!(browser.get("/token").await.status, status, "{seconds}");
+    }
+}
+
+#[tokio::test]
 async fn r1_a_rejection_names_its_variant_to_the_handler() {
     use axum_oten::web::{AccessTokenRejection, UserRejection};
     let app = |oten: &Oten| {

@@ -1,15 +1,23 @@
 //! O4: a logout token that arrives at any step of a sign-in or of a change of the session ID.
 
+use std::time::Duration;
+
 use axum::http::{Method, StatusCode, header};
-use axum_oten::emulator::{Endpoint::Token, LogoutTarget};
+use axum_oten::emulator::{
+    Endpoint::{Revocation, Token},
+    LogoutTarget,
+};
 use tokio::task::JoinHandle;
 
 use super::{assert_done, reaches, send_token, site};
 use crate::common::{
     Browser, Log,
     Operation::{self, AddMember, Insert, Load, Replace},
-    TestSite, WatchedStore,
+    TestSite, WatchedStore, eventually,
 };
+
+/// Longer than the rounding of times in a store.
+const SECONDS: Duration = Duration::from_secs(5);
 
 /// The last steps of a sign-in, after the code exchange: add index entries, store tokens and session,
 /// check for a logout meanwhile.
@@ -169,7 +177,9 @@ async fn o4_a_logout_during_the_code_exchange_ends_the_sign_in() {
         let mut tab = browser.clone();
         let sign_in = tokio::spawn(async move { tab.get(&callback).await });
         held.wait_for(1).await;
+        site.clock.advance(SECONDS);
         assert_done(&send_token(&site.app, token).await);
+        site.clock.advance(SECONDS);
         held.release();
         let page = sign_in.await.unwrap();
         assert_eq!(page.status, StatusCode::FORBIDDEN, "{target}");
@@ -184,14 +194,42 @@ async fn o4_a_logout_during_the_code_exchange_ends_the_sign_in() {
         assert!(!page.sets_session());
         assert_eq!(log.refusal()["reason"], "signed_out_meanwhile");
         assert_eq!(log.named("signed_in").len(), 0);
+        eventually(|| site.emulator.calls(Revocation) == 1).await;
         assert_eq!(browser.signed_in_as().await, "guest");
         // Signing in again works.
         browser.sign_in("alice", "/page").await;
         assert_eq!(browser.signed_in_as().await, "user alice");
         browser.post("/logout").await;
-        site.clock.advance(std::time::Duration::from_secs(1300));
+        site.clock.advance(Duration::from_secs(1300));
         assert!(site.store.is_empty(), "not even tokens are left");
     }
+}
+
+#[tokio::test]
+async fn o4_a_logout_before_the_sign_in_does_not_end_it() {
+    let site = site().start().await;
+    site.signed_in("alice").await;
+    let logout = async |sub| {
+        let target = LogoutTarget::Subject(sub);
+        let token = site.emulator.logout_token("test-site", target);
+        assert_done(&send_token(&site.app, &token).await);
+    };
+    logout("alice").await;
+    site.clock.advance(SECONDS);
+    let mut browser = site.browser();
+    let url = browser.start_login("/").await;
+    let callback = browser.approve(&url, "alice");
+    let held = site.emulator.hold(Token);
+    let sign_in = tokio::spawn(async move {
+        browser.get(&callback).await;
+        browser
+    });
+    held.wait_for(1).await;
+    // The sign-in looks for a logout of its user only if a logout token has arrived.
+    logout("bob").await;
+    held.release();
+    let mut browser = sign_in.await.unwrap();
+    assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
 #[tokio::test]
