@@ -255,6 +255,17 @@ mod tests {
         assert_eq!(second.refreshes, 1);
     }
 
+    #[test]
+    fn b1_the_lifetime_of_an_access_token_is_at_most_a_day() {
+        for (seconds, expected) in [(3600, 3600), (u64::MAX, 86_400)] {
+            let response = response(json!({
+                "token_type": "Bearer", "access_token": "token", "expires_in": seconds,
+            }));
+            let tokens = Tokens::new(response, "nonce".into(), OffsetDateTime::UNIX_EPOCH);
+            assert_eq!(tokens.access_token_expires_at.unix_timestamp(), expected);
+        }
+    }
+
     #[tokio::test]
     async fn l2_tokens_that_changed_since_they_were_loaded_are_not_replaced() {
         let records = Records::new(Arc::new(MemoryStore::default()), Clock::system());

@@ -524,6 +524,10 @@ async fn r5_responses_that_depend_on_the_user_are_not_cached() {
             .iter()
             .collect();
         assert_eq!(sent, Vec::from_iter(expected), "{path}");
+        // Also the page of a guest without a session.
+        let varies = !matches!(path, "/open" | "/login");
+        let vary = answer.header(header::VARY);
+        assert_eq!(vary, varies.then_some("cookie"), "{path}");
     }
 }
 

@@ -106,6 +106,16 @@ async fn s1_more_than_eight_parallel_attempts_are_reduced_by_the_next_login() {
 }
 
 #[tokio::test]
+async fn s1_a_login_removes_at_most_sixteen_attempts() {
+    let site = TestSite::start().await;
+    let mut browser = site.browser();
+    logins_at_once(&mut browser, 30).await;
+    let answer = browser.get("/login").await;
+    assert_eq!(answer.set_cookies().len(), 16 + 1);
+    assert_eq!(site.store.len(), 30 - 16 + 1);
+}
+
+#[tokio::test]
 async fn s1_the_limit_of_eight_attempts_is_per_browser() {
     let site = TestSite::start().await;
     let mut first = site.browser();

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use axum::{
     Router,
+    body::Body,
     http::{Method, Request, StatusCode, header},
+    middleware::{Next, from_fn},
+    response::Response,
     routing::get,
 };
 use axum_oten::{
@@ -16,6 +19,7 @@ use axum_oten::{
     },
 };
 use serde_json::json;
+use tower_sessions::Session;
 
 use crate::{
     common::{
@@ -67,6 +71,35 @@ async fn s7_each_sign_in_creates_a_new_session_id_and_ends_the_old_session() {
     assert_eq!(with_session(&site, &third).signed_in_as().await, "user bob");
     // Three used attempts, one session with its tokens, and the pointer to alice's second session.
     assert_eq!(site.store.len(), 3 + 2 + 1);
+}
+
+#[tokio::test]
+async fn s7_an_app_that_writes_its_session_at_every_request_does_not_replace_the_cookie() {
+    async fn visit(session: Session, request: Request<Body>, next: Next) -> Response {
+        session.insert("visited", true).await.unwrap();
+        next.run(request).await
+    }
+    let visited = |oten: &Oten| app(oten).layer(from_fn(visit)).layer(oten.layer());
+    let site = TestSite::builder().app(visited).start().await;
+    let mut browser = site.browser();
+    let url = browser.start_login("/").await;
+    let callback = browser.approve(&url, "alice");
+    browser.cookies.remove("oten_session");
+    let answer = browser.get(&callback).await;
+    assert_eq!(answer.set_cookies().len(), 1);
+    assert_eq!(browser.signed_in_as().await, "user alice");
+    // At a sign-out, the cookie is removed and nothing else.
+    browser.cookies.remove("oten_session");
+    for mut browser in [browser, site.signed_in("bob").await] {
+        let answer = browser.post("/logout").await;
+        let cookies = answer.set_cookies();
+        let is_session = |cookie: &&&str| cookie.starts_with("oten_session=");
+        let sent: Vec<_> = cookies.iter().filter(is_session).collect();
+        assert!(
+            matches!(*sent, [removed] if removed.contains("Max-Age=0")),
+            "{cookies:?}"
+        );
+    }
 }
 
 #[tokio::test]
