@@ -1,8 +1,9 @@
 use std::{fmt, sync::Arc};
 
-use aws_lc_rs::{
-    hmac,
-    signature::{ED25519, ParsedPublicKey},
+use aws_lc_rs::hmac;
+use jsonwebtoken::{
+    DecodingKey,
+    crypto::{CryptoProvider, aws_lc},
 };
 
 use super::{
@@ -10,6 +11,10 @@ use super::{
     error::JoseError,
 };
 use crate::secret::{Secret, base64url};
+
+/// Named instead of installed as the default: jsonwebtoken's default panics if another crate of the
+/// app enables its second backend.
+const PROVIDER: &CryptoProvider = &aws_lc::DEFAULT_PROVIDER;
 
 /// The supported signature algorithms. The list is closed, and `none` is not on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -108,19 +113,19 @@ impl fmt::Debug for SigningKey {
 
 /// A key that verifies signatures of exactly one algorithm.
 #[derive(Clone)]
-pub struct VerifyingKey(Verifying);
-
-#[derive(Clone)]
-enum Verifying {
-    Hs256(Arc<hmac::Key>),
-    EdDsa(Arc<ParsedPublicKey>),
+pub struct VerifyingKey {
+    algorithm: Algorithm,
+    key: DecodingKey,
 }
 
 impl VerifyingKey {
     /// Returns the `HS256` key of a client secret: its UTF-8 bytes.
     #[must_use]
     pub fn hs256(secret: &Secret) -> Self {
-        Self(Verifying::Hs256(hmac_key(secret.expose().as_bytes())))
+        Self {
+            algorithm: Algorithm::Hs256,
+            key: DecodingKey::from_secret(secret.expose().as_bytes()),
+        }
     }
 
     /// Returns the key of an Ed25519 public key, the `x` of RFC 8037 section 2.
@@ -130,37 +135,40 @@ impl VerifyingKey {
     /// [`JoseError::Key`] when the bytes are not a point on the curve, or one of the few weak points
     /// for which signatures can be forged.
     pub fn ed25519(x: &[u8; 32]) -> Result<Self, JoseError> {
-        const UNUSABLE: JoseError = JoseError::Key("it is not an Ed25519 public key");
-        let key = ed25519_dalek::VerifyingKey::from_bytes(x).map_err(|_| UNUSABLE)?;
+        let key = ed25519_dalek::VerifyingKey::from_bytes(x)
+            .map_err(|_| JoseError::Key("it is not an Ed25519 public key"))?;
         if key.is_weak() {
             return Err(JoseError::Key("it is a weak Ed25519 public key"));
         }
-        let key = ParsedPublicKey::new(&ED25519, x).map_err(|_| UNUSABLE)?;
-        Ok(Self(Verifying::EdDsa(Arc::new(key))))
+        Ok(Self {
+            algorithm: Algorithm::EdDsa,
+            key: DecodingKey::from_ed_der(x),
+        })
     }
 
     /// The algorithm of this key.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
-        match self.0 {
-            Verifying::Hs256(_) => Algorithm::Hs256,
-            Verifying::EdDsa(_) => Algorithm::EdDsa,
-        }
+        self.algorithm
     }
 
     pub(super) fn verify_bytes(&self, message: &[u8], signature: &[u8]) -> Result<(), JoseError> {
-        let verified = match &self.0 {
-            Verifying::Hs256(key) => hmac::verify(key, message, signature),
-            Verifying::EdDsa(key) => key.verify_sig(message, signature),
+        let alg = match self.algorithm {
+            Algorithm::Hs256 => jsonwebtoken::Algorithm::HS256,
+            Algorithm::EdDsa => jsonwebtoken::Algorithm::EdDSA,
         };
-        verified.map_err(|_| JoseError::BadSignature)
+        let verifier =
+            (PROVIDER.verifier_factory)(&alg, &self.key).map_err(|_| JoseError::KeyMismatch)?;
+        verifier
+            .verify(message, &signature.to_vec())
+            .map_err(|_| JoseError::BadSignature)
     }
 }
 
 impl fmt::Debug for VerifyingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifyingKey")
-            .field("algorithm", &self.algorithm())
+            .field("algorithm", &self.algorithm)
             .finish_non_exhaustive()
     }
 }
@@ -187,6 +195,9 @@ impl Ed25519KeyPair {
 impl VerifyingKey {
     /// Returns an `HS256` key of any bytes, for test vectors whose key is not text.
     pub(super) fn hs256_bytes(secret: &[u8]) -> Self {
-        Self(Verifying::Hs256(hmac_key(secret)))
+        Self {
+            algorithm: Algorithm::Hs256,
+            key: DecodingKey::from_secret(secret),
+        }
     }
 }
