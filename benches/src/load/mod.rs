@@ -121,6 +121,8 @@ impl Run {
             ("OTEN_LISTEN", "127.0.0.1:0"),
             ("OTEN_SESSION_STORE", store),
             ("OTEN_SESSION_KEY", SESSION_KEY),
+            // In a storm a millisecond may have more sign-ins than the default.
+            ("OTEN_SESSIONS_PER_USER", "1000"),
         ];
         Site::start(&self.folder, cores, &settings).await
     }
