@@ -136,6 +136,7 @@ pub mod guide;
 mod http;
 mod iter;
 pub mod jose;
+mod json;
 #[cfg(feature = "metrics")]
 #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
 pub mod metric;

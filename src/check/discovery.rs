@@ -9,12 +9,14 @@ use url::Url;
 use super::{
     finding::{DISCOVERY, ENDPOINTS, Finding, ISSUER, REQUIRED_FIELDS, TLS},
     report::Reporter,
-    text::{list, no_response, quoted, unexpected_status},
+    text::{list, no_response, unexpected_status},
 };
 use crate::{
     clock::Clock,
     config::Issuer,
+    error::quoted,
     http::{HttpClient, HttpError, HttpRequest, HttpResponse},
+    json,
     metric::Endpoint,
     provider::{ProviderError, ProviderMetadata, discovery_url, is_same_issuer},
 };
@@ -100,7 +102,7 @@ pub(super) async fn check(
         let finding = DISCOVERY.failed_at(url, unexpected_status(&response));
         return without_document(finding, fallback, timing, report);
     }
-    let Ok(document) = serde_json::from_slice(response.body()) else {
+    let Ok(document) = json::parse(response.body()) else {
         let finding = DISCOVERY.failed(
             format!("{url}: the response is not a JSON object"),
             "Check the issuer, and that no captive portal or proxy responds instead.",
@@ -187,7 +189,7 @@ fn endpoints(metadata: &Result<ProviderMetadata, ProviderError>) -> Finding {
             ENDPOINTS.passed("all endpoints are https")
         }
         Ok(_) => ENDPOINTS.passed("all endpoints are https or on this machine"),
-        Err(ProviderError::IssuerMismatch) => ENDPOINTS.skipped("see `issuer`"),
+        Err(ProviderError::IssuerMismatch { .. }) => ENDPOINTS.skipped("see `issuer`"),
         Err(error @ ProviderError::InsecureEndpoint(_)) => ENDPOINTS.failed(
             format!("{error}: codes and secrets would be sent unencrypted"),
             INVALID_DOCUMENT_HELP,

@@ -11,11 +11,12 @@ use super::{
     },
     key_set,
     report::Reporter,
-    text::{SEE_CONFIGURATION, list, no_response, quoted},
+    text::{SEE_CONFIGURATION, list, no_response},
 };
 use crate::{
     clock::Clock,
     config::{Client, ClientType, Partial},
+    error::quoted,
     http::HttpClient,
     jose::Algorithm,
     provider::ProviderMetadata,

@@ -9,26 +9,10 @@ use crate::{
     http::{HttpError, HttpResponse},
 };
 
-/// Received text is cut to this many characters.
-const MAX_QUOTE_CHARS: usize = 120;
-
 pub(super) const SEE_CONFIGURATION: &str = "see `configuration`";
 
 pub(super) const CHECK_FOR_PROXY: &str =
     "Check the issuer, and that no proxy responds in place of the provider.";
-
-/// Quotes received text: on one line, without control characters, and not too long.
-pub(super) fn quoted(text: &str) -> String {
-    let mut quote: String = text
-        .chars()
-        .take(MAX_QUOTE_CHARS)
-        .flat_map(char::escape_debug)
-        .collect();
-    if text.chars().nth(MAX_QUOTE_CHARS).is_some() {
-        quote.push('…');
-    }
-    format!("`{quote}`")
-}
 
 /// Formats an error and its causes in one line. They may contain received text.
 pub(super) fn error_line(error: &dyn Error) -> String {
@@ -55,7 +39,7 @@ pub(super) fn no_response(error: &HttpError) -> (String, String) {
         HttpError::TimedOut => {
             "Try again. If it persists, check the network between this machine and the provider."
         }
-        HttpError::Interrupted(_) => {
+        HttpError::Interrupted(_) | HttpError::NotProcessed(_) => {
             "Try again. If it persists, look for a proxy or firewall that closes connections."
         }
         HttpError::TooLarge => "Check that the address is the provider's.",
@@ -110,13 +94,6 @@ pub(super) fn count(number: usize, thing: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quotes_are_short_and_contain_no_control_characters() {
-        let quote = quoted("a\u{1b}[31m\nb");
-        assert_eq!(quote, "`a\\u{1b}[31m\\nb`");
-        assert!(quoted(&"x".repeat(1_000)).chars().count() < 130);
-    }
 
     #[test]
     fn lists_read_as_sentences() {

@@ -7,18 +7,18 @@ mod tls;
 pub use self::proxy::Proxy;
 pub(crate) use self::tls::{CaCertificateError, CaCertificates, TlsError};
 
-use std::time::Duration;
+use std::{error::Error, iter, mem, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, header};
 use serde::de::DeserializeOwned;
-#[cfg(feature = "check")]
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep, timeout_at};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
 use crate::{
+    json,
     metric::{self, Endpoint, Outcome},
     secret::random_bytes,
 };
@@ -88,7 +88,8 @@ impl<'a> HttpRequest<'a> {
     }
 
     /// Returns a request that posts a form. Retried if no connection could be established or
-    /// `retry_on` accepts the response, never if the outcome is unknown.
+    /// `retry_on` accepts the response, and once if the server says that it did not process it; never
+    /// if the outcome is unknown.
     pub(crate) fn post(
         endpoint: Endpoint,
         url: &'a Url,
@@ -136,7 +137,7 @@ pub(crate) struct HttpResponse {
 impl HttpResponse {
     /// Returns the body as JSON, or `None` if it does not fit `T`.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Option<T> {
-        serde_json::from_slice(&self.body).ok()
+        json::parse(&self.body).ok()
     }
 
     pub(crate) fn body(&self) -> &[u8] {
@@ -148,12 +149,9 @@ impl HttpResponse {
         self.status.is_server_error() || self.status == StatusCode::TOO_MANY_REQUESTS
     }
 
-    /// `Retry-After` in seconds (RFC 9110 section 10.2.3), at most an hour. Oten does not use the
-    /// form with a date.
+    /// The time to wait that `Retry-After` asks for, at most an hour.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
-        let seconds = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?;
-        let wait = Duration::from_secs(seconds.trim().parse().ok()?);
-        Some(wait.min(MAX_RETRY_AFTER))
+        retry_after(&self.headers, OffsetDateTime::now_utc())
     }
 
     /// The provider's time when it sent the response: `Date` (RFC 9110 section 6.6.1) plus the
@@ -182,6 +180,9 @@ pub(crate) enum HttpError {
     TimedOut,
     #[error("the connection broke before the response was complete")]
     Interrupted(#[source] reqwest::Error),
+    /// RFC 9113 section 8.7.
+    #[error("the server closed the HTTP/2 stream and did not process the request")]
+    NotProcessed(#[source] reqwest::Error),
     #[error("the response is larger than {} MiB", MAX_BODY_BYTES / 1024 / 1024)]
     TooLarge,
 }
@@ -218,7 +219,7 @@ impl HttpClient {
     /// Sends a request, and again where [`HttpRequest`] allows a retry, within [`CALL_TIMEOUT`].
     pub(crate) async fn send(&self, request: &HttpRequest<'_>) -> Result<HttpResponse, HttpError> {
         let deadline = Instant::now() + CALL_TIMEOUT;
-        let mut attempt = 1;
+        let (mut attempt, mut was_refused) = (1, false);
         loop {
             let started = Instant::now();
             let result = timeout_at(deadline, self.send_once(request))
@@ -233,6 +234,11 @@ impl HttpClient {
                 }
                 Err(HttpError::Connect(_) | HttpError::Proxy(_)) => backoff(attempt),
                 Err(HttpError::Interrupted(_)) if request.idempotent => backoff(attempt),
+                Err(HttpError::NotProcessed(_))
+                    if request.idempotent || !mem::replace(&mut was_refused, true) =>
+                {
+                    backoff(attempt)
+                }
                 _ => return result,
             };
             let remaining = deadline.saturating_duration_since(Instant::now());
@@ -258,7 +264,13 @@ impl HttpClient {
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(form.as_bytes().to_vec());
         }
-        let mut response = builder.send().await.map_err(|error| self.classify(error))?;
+        let mut response = builder.send().await.map_err(|error| {
+            if was_not_processed(&error) {
+                HttpError::NotProcessed(error.without_url())
+            } else {
+                self.classify(error)
+            }
+        })?;
         let mut body = BytesMut::new();
         while let Some(chunk) = response
             .chunk()
@@ -272,7 +284,7 @@ impl HttpClient {
         }
         Ok(HttpResponse {
             status: response.status(),
-            headers: std::mem::take(response.headers_mut()),
+            headers: mem::take(response.headers_mut()),
             body: body.freeze(),
             #[cfg(feature = "check")]
             took: started.elapsed(),
@@ -305,7 +317,33 @@ fn outcome(result: &Result<HttpResponse, HttpError>) -> Outcome {
     }
 }
 
-#[cfg(feature = "check")]
+/// Whether the server says that it has not processed the request (RFC 9113 section 8.7): it refused
+/// the stream, or the last stream that its GOAWAY names is an earlier one. For any other stream that
+/// ends with the connection, `h2` reports an I/O error. `error` must not come from the body of a
+/// response: then the server has processed the request, whatever it says.
+fn was_not_processed(error: &(dyn Error + 'static)) -> bool {
+    let mut causes = iter::successors(Some(error), |error| (**error).source());
+    let error = causes.find_map(|cause| cause.downcast_ref::<h2::Error>());
+    error.is_some_and(|error| {
+        let is_refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+        error.is_remote() && (error.is_go_away() || is_refused)
+    })
+}
+
+/// `Retry-After` in seconds or as a date (RFC 9110 section 10.2.3). A date counts from the `Date` of
+/// the response, so that the clocks of provider and machine may differ, or else from `now`.
+fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = if let Ok(seconds) = text.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let at = OffsetDateTime::from(httpdate::parse_http_date(text).ok()?);
+        let wait = at - date(headers).unwrap_or(now);
+        wait.try_into().unwrap_or_default() // the date has passed
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
 fn date(headers: &HeaderMap) -> Option<OffsetDateTime> {
     let text = |name| headers.get(name)?.to_str().ok();
     let date = httpdate::parse_http_date(text(header::DATE)?).ok()?;
@@ -327,7 +365,37 @@ fn backoff(attempt: u32) -> Duration {
 mod tests {
     use super::*;
 
-    #[cfg(feature = "check")]
+    #[test]
+    fn p6_retry_after_is_a_number_of_seconds_or_a_date() {
+        let now = OffsetDateTime::from_unix_timestamp(784_111_777).unwrap(); // 08:49:37
+        let wait = |retry_after: &'static str, date: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, retry_after.parse().unwrap());
+            if let Some(date) = date {
+                headers.insert(header::DATE, date.parse().unwrap());
+            }
+            super::retry_after(&headers, now).map(|wait| wait.as_secs())
+        };
+        let earlier = Some("Sun, 06 Nov 1994 08:39:37 GMT");
+        for (retry_after, date, seconds) in [
+            (" 120 ", None, Some(120)),
+            ("18446744073709551615", None, Some(3600)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", None, Some(60)),
+            ("Sunday, 06-Nov-94 08:50:37 GMT", None, Some(60)),
+            ("Sun Nov  6 08:50:37 1994", None, Some(60)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", earlier, Some(660)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", Some("soon"), Some(60)),
+            ("Sun, 06 Nov 1994 08:39:37 GMT", None, Some(0)),
+            ("Fri, 31 Dec 9999 23:59:59 GMT", earlier, Some(3600)),
+            ("soon", None, None),
+            ("-1", None, None),
+            ("1.5", None, None),
+            ("", None, None),
+        ] {
+            assert_eq!(wait(retry_after, date), seconds, "{retry_after}");
+        }
+    }
+
     #[test]
     fn a_date_beyond_the_calendar_saturates() {
         let mut headers = HeaderMap::new();

@@ -15,6 +15,7 @@ mod config_files;
 mod cookies;
 mod events;
 mod guide;
+mod http2;
 mod id_token;
 mod keys;
 mod layering;
