@@ -1,7 +1,8 @@
 //! Checks of the keys that ID tokens are verified with.
 
-use serde::Deserialize;
-use serde_json::Value;
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, de::IgnoredAny};
 use url::Url;
 
 use super::{
@@ -10,7 +11,8 @@ use super::{
 };
 use crate::{
     http::{HttpClient, HttpRequest},
-    jose::{Algorithm, JwkSet},
+    jose::{Algorithm, Jwk, JwkSet},
+    json,
     metric::Endpoint,
 };
 
@@ -30,10 +32,10 @@ pub(super) async fn check(http: HttpClient, jwks_uri: Url) -> Finding {
 fn verdict(document: &[u8]) -> Finding {
     #[derive(Deserialize)]
     struct AllKeys {
-        keys: Vec<Value>,
+        keys: Vec<IgnoredAny>,
     }
     let (Ok(all), Ok(set)) = (
-        serde_json::from_slice::<AllKeys>(document),
+        json::parse::<AllKeys>(document),
         JwkSet::from_json(document),
     ) else {
         return KEY_SET.failed("the response is not a JSON Web Key Set", NO_USABLE_KEY_HELP);
@@ -48,10 +50,9 @@ fn verdict(document: &[u8]) -> Finding {
     }
     // Keys are looked up as for the header of an ID token.
     let is_found = |key_id| set.find(key_id, Algorithm::EdDsa).is_some();
-    let keys = set.keys().iter();
-    let named = keys
-        .filter(|key| key.key_id().is_some() && is_found(key.key_id()))
-        .count();
+    let key_ids: BTreeSet<_> = set.keys().iter().filter_map(Jwk::key_id).collect();
+    let named = key_ids.into_iter().filter(|key_id| is_found(Some(*key_id)));
+    let named = named.count();
     match named {
         0 if is_found(None) => KEY_SET.warning(
             "the only Ed25519 key has no `kid`",
@@ -82,6 +83,7 @@ mod tests {
             }
             jwk
         };
+        let repeated = jwk(Some("a"));
         let rsa = json!({"kty": "RSA", "kid": "a", "n": "AQAB", "e": "AQAB"});
         for (keys, status, words) in [
             (vec![jwk(Some("a"))], Status::Passed, "1 Ed25519 key with"),
@@ -89,6 +91,11 @@ mod tests {
                 vec![rsa.clone(), jwk(Some("a")), jwk(Some("b"))],
                 Status::Passed,
                 "2 Ed25519 keys",
+            ),
+            (
+                vec![repeated.clone(), repeated],
+                Status::Passed,
+                "1 Ed25519 key with",
             ),
             (vec![], Status::Failed, "empty"),
             (vec![rsa], Status::Failed, "none of them a usable Ed25519"),

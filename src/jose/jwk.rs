@@ -1,19 +1,17 @@
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{
     error::JoseError,
     key::{Algorithm, VerifyingKey},
 };
-use crate::{iter::exactly_one, secret::from_base64url};
-
-/// Further keys of a set are ignored, so that a hostile set stays small.
-const MAX_KEYS: usize = 64;
+use crate::{json, secret::from_base64url};
 
 /// A public signature key of a JWK set.
 #[derive(Clone, Debug)]
 pub struct Jwk {
     key_id: Option<String>,
+    x: [u8; 32],
     key: VerifyingKey,
 }
 
@@ -25,7 +23,7 @@ impl Jwk {
     }
 
     /// Reads an Ed25519 signature key (RFC 8037 section 2); `None` for any other key.
-    fn from_json(value: Value) -> Option<Self> {
+    fn from_json(key: &RawValue) -> Option<Self> {
         #[derive(Deserialize)]
         struct Members {
             kty: String,
@@ -35,7 +33,7 @@ impl Jwk {
             r#use: Option<String>,
             alg: Option<String>,
         }
-        let members: Members = serde_json::from_value(value).ok()?;
+        let members: Members = serde_json::from_str(key.get()).ok()?;
         let is_ed25519 = members.kty == "OKP" && members.crv.as_deref() == Some("Ed25519");
         let is_for_signatures = members.r#use.is_none_or(|usage| usage == "sig")
             && members
@@ -47,6 +45,7 @@ impl Jwk {
         let x: [u8; 32] = from_base64url(&members.x?)?.try_into().ok()?;
         Some(Self {
             key_id: members.kid,
+            x,
             key: VerifyingKey::ed25519(&x).ok()?,
         })
     }
@@ -60,20 +59,21 @@ pub struct JwkSet {
 
 impl JwkSet {
     /// Reads a JWK set. Keys other than Ed25519 signature keys are ignored, as RFC 7517 section 5
-    /// requires.
+    /// requires, and so is a byte order mark.
     ///
     /// # Errors
     ///
     /// [`JoseError::KeySet`] when the document is not a JWK set.
     pub fn from_json(document: &[u8]) -> Result<Self, JoseError> {
+        // Keys of other kinds are not parsed into memory, because a set may have very many.
         #[derive(Deserialize)]
-        struct Members {
-            keys: Vec<Value>,
+        struct Members<'a> {
+            #[serde(borrow)]
+            keys: Vec<&'a RawValue>,
         }
-        let set: Members = serde_json::from_slice(document).map_err(|_| JoseError::KeySet)?;
-        let keys = set.keys.into_iter().take(MAX_KEYS);
+        let set: Members<'_> = json::parse(document).map_err(|_| JoseError::KeySet)?;
         Ok(Self {
-            keys: keys.filter_map(Jwk::from_json).collect(),
+            keys: set.keys.into_iter().filter_map(Jwk::from_json).collect(),
         })
     }
 
@@ -84,21 +84,24 @@ impl JwkSet {
     }
 
     /// Returns the only key with this `kid` and algorithm, or the only key of the algorithm for a
-    /// token without `kid`. Returns `None` if there are several.
+    /// token without `kid`. Returns `None` if there are several different keys.
+    ///
+    /// A set may repeat a key, for example once for each name of the algorithm.
     #[must_use]
     pub fn find(&self, key_id: Option<&str>, algorithm: Algorithm) -> Option<&VerifyingKey> {
-        let candidates = self
+        let mut candidates = self
             .keys
             .iter()
             .filter(|jwk| jwk.key.algorithm() == algorithm)
             .filter(|jwk| key_id.is_none() || jwk.key_id() == key_id);
-        exactly_one(candidates).map(|jwk| &jwk.key)
+        let first = candidates.next()?;
+        candidates.all(|jwk| jwk.x == first.x).then_some(&first.key)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::jose::Ed25519KeyPair;
@@ -125,6 +128,58 @@ mod tests {
     fn a_token_without_kid_uses_the_only_key() {
         let keys = set(&[Ed25519KeyPair::generate().public_jwk()]);
         assert!(keys.find(None, Algorithm::EdDsa).is_some());
+    }
+
+    #[test]
+    fn p3_a_repeated_key_is_found() {
+        let pair = Ed25519KeyPair::generate().with_key_id("a");
+        let with = |name: &str, value: Option<&str>| {
+            let mut jwk = pair.public_jwk();
+            match value {
+                Some(value) => jwk[name] = json!(value),
+                None => drop(jwk.as_object_mut().unwrap().remove(name)),
+            }
+            jwk
+        };
+        for repeated in [
+            with("alg", Some("Ed25519")),
+            with("alg", None),
+            with("use", None),
+            with("kid", Some("b")),
+            with("kid", None),
+        ] {
+            let keys = set(&[with("alg", Some("EdDSA")), repeated.clone()]);
+            for key_id in [Some("a"), None] {
+                let found = keys.find(key_id, Algorithm::EdDsa);
+                assert!(found.is_some(), "{key_id:?}: {repeated}");
+            }
+        }
+    }
+
+    #[test]
+    fn p3_two_keys_with_one_kid_are_rejected() {
+        let [first, second, other] = ["a", "a", "b"]
+            .map(|key_id| Ed25519KeyPair::generate().with_key_id(key_id).public_jwk());
+        let keys = set(&[first.clone(), first, other, second]);
+        assert!(keys.find(Some("a"), Algorithm::EdDsa).is_none());
+        assert!(keys.find(Some("b"), Algorithm::EdDsa).is_some());
+        assert!(keys.find(None, Algorithm::EdDsa).is_none());
+    }
+
+    #[test]
+    fn p3_keys_of_other_kinds_may_come_first() {
+        let foreign = json!({"kty": "RSA", "kid": "a", "n": "AQAB".repeat(64), "e": "AQAB"});
+        let mut keys = vec![foreign; 2_000];
+        keys.extend([json!(null), json!([]), json!({}), json!({"kty": 7})]);
+        keys.push(Ed25519KeyPair::generate().with_key_id("a").public_jwk());
+        let keys = set(&keys);
+        assert!(keys.find(Some("a"), Algorithm::EdDsa).is_some());
+        assert_eq!(keys.keys().len(), 1);
+    }
+
+    #[test]
+    fn p3_a_byte_order_mark_is_ignored() {
+        assert!(JwkSet::from_json(b"\xef\xbb\xbf{\"keys\": []}").is_ok());
     }
 
     #[test]
