@@ -113,6 +113,9 @@ reasons! {
     UnknownKey = "unknown_key",
         "An ID token is signed with a key that the provider does not publish.",
         "If it lasts longer than a minute, report it to the provider.";
+    KeyPending = "key_pending",
+        "A token is signed with an unknown key, and the key set was fetched less than a minute ago.",
+        "No action needed: the key set is fetched again. If it persists, report it to the provider.";
     UnknownSignIn = "unknown_sign_in",
         "A callback matches no login attempt of its browser, even after the sign-in was restarted.",
         "See `cause` for the cookies. Look for a second host name or a layer that rewrites cookies.";

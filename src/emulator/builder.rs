@@ -112,6 +112,12 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Writes the scheme and host of the issuer in capitals, such as `HTTP://LOCALHOST:9000`, which
+    /// is the same URL (RFC 3986 section 6.2.2.1). By default they are in lower case.
+    pub fn issuer_in_capitals(self) -> Self {
+        self.with(Extension::IssuerInCapitals)
+    }
+
     /// Starts the emulator on a free port of 127.0.0.1.
     ///
     /// It stops when the last clone of the [`Emulator`] is dropped.

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     jose::{Algorithm, CompactJws, JoseError, Verified},
-    provider::{Provider, ProviderError, ProviderMetadata},
+    provider::{Provider, ProviderError, ProviderMetadata, TokenOrigin},
 };
 
 /// The algorithms that the provider may sign tokens with.
@@ -19,13 +19,16 @@ pub(super) async fn verify_signature<E>(
     provider: &Provider,
     metadata: &ProviderMetadata,
     token: &str,
+    origin: TokenOrigin,
 ) -> Result<Verified<Claims>, E>
 where
     E: From<JoseError> + From<ProviderError>,
 {
     let jws = CompactJws::parse(token)?;
     let algorithm = jws.algorithm(&ALLOWED)?;
-    let key = provider.key(metadata, jws.key_id(), algorithm).await?;
+    let key = provider
+        .key(metadata, jws.key_id(), algorithm, origin)
+        .await?;
     Ok(jws.verify(&key, &ALLOWED)?)
 }
 

@@ -7,7 +7,7 @@ use super::claims::{Claims, InvalidClaim, LEEWAY, verify_signature};
 use crate::{
     audit::Reason,
     jose::{JoseError, Verified},
-    provider::{Provider, ProviderError, ProviderMetadata},
+    provider::{Provider, ProviderError, ProviderMetadata, TokenOrigin},
     secret::{Secret, base64url, constant_time_eq, from_base64url},
 };
 
@@ -174,7 +174,8 @@ pub(crate) async fn verify_id_token(
     expected: &ExpectedIdToken<'_>,
 ) -> Result<IdTokenClaims, IdTokenError> {
     let id_token = id_token.ok_or(IdTokenError::Missing)?.expose();
-    let verified = verify_signature::<IdTokenError>(provider, metadata, id_token).await?;
+    let origin = TokenOrigin::ProviderResponse;
+    let verified = verify_signature::<IdTokenError>(provider, metadata, id_token, origin).await?;
     check(verified, expected)
 }
 

@@ -4,7 +4,7 @@ use super::claims::{Claims, InvalidClaim, LEEWAY, verify_signature};
 use crate::{
     audit::Reason,
     jose::{JoseError, Verified},
-    provider::{Provider, ProviderError, ProviderMetadata},
+    provider::{Provider, ProviderError, ProviderMetadata, TokenOrigin},
 };
 
 /// The member of `events` that marks a logout token (OpenID Connect Back-Channel Logout section
@@ -135,7 +135,8 @@ pub(crate) async fn verify_logout_token(
     token: &str,
     expected: &ExpectedLogoutToken<'_>,
 ) -> Result<LogoutClaims, LogoutTokenError> {
-    let verified = verify_signature::<LogoutTokenError>(provider, metadata, token).await?;
+    let origin = TokenOrigin::Request;
+    let verified = verify_signature::<LogoutTokenError>(provider, metadata, token, origin).await?;
     check(verified, metadata.issuer(), expected)
 }
 

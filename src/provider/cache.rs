@@ -44,16 +44,17 @@ impl<T: Send + Sync + 'static> Cache<T> {
     ) -> Option<Arc<T>> {
         let cached = self.current.load_full()?;
         if self.age(&cached) >= max_age {
-            self.spawn(move |_, age| age < max_age, fetch);
+            self.spawn(move |_, age| Ok(age < max_age), fetch);
         }
         Some(Arc::clone(&cached.document))
     }
 
     /// Waits for the lock, then returns the cached document if `accept` approves it and its age,
-    /// or else the result of `fetch`. Returns the last error while that is recent.
+    /// or else the result of `fetch`. Returns the error of `accept`, and the last error while that is
+    /// recent.
     pub(super) async fn refresh(
         self: &Arc<Self>,
-        accept: impl Fn(&T, Duration) -> bool + Send + 'static,
+        accept: impl Fn(&T, Duration) -> Result<bool, ProviderError> + Send + 'static,
         fetch: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
     ) -> Result<Arc<T>, ProviderError> {
         self.spawn(accept, fetch)
@@ -63,7 +64,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
 
     fn spawn(
         self: &Arc<Self>,
-        accept: impl Fn(&T, Duration) -> bool + Send + 'static,
+        accept: impl Fn(&T, Duration) -> Result<bool, ProviderError> + Send + 'static,
         fetch: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
     ) -> JoinHandle<Result<Arc<T>, ProviderError>> {
         let this = Arc::clone(self);
@@ -71,7 +72,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
             let mut last_failure = this.last_failure.lock().await;
             let current = this.current.load_full();
             if let Some(cached) = &current
-                && accept(&cached.document, this.age(cached))
+                && accept(&cached.document, this.age(cached))?
             {
                 return Ok(Arc::clone(&cached.document));
             }
@@ -133,7 +134,7 @@ mod tests {
         let cache = Arc::new(Cache::new(clock.clone()));
         let failed_at = clock.now() + Duration::DAY;
         *cache.last_failure.lock().await = Some((failed_at, ProviderError::UnknownKey));
-        let fetched = cache.refresh(|_, _| false, async { Ok(1) }).await;
+        let fetched = cache.refresh(|_, _| Ok(false), async { Ok(1) }).await;
         assert_eq!(fetched, Ok(Arc::new(1)));
     }
 
@@ -145,7 +146,7 @@ mod tests {
             document: Arc::new(1),
             fetched_at: clock.now() + Duration::DAY,
         })));
-        let is_recent = |_: &_, age| age < Duration::HOUR;
+        let is_recent = |_: &_, age| Ok(age < Duration::HOUR);
         let fetched = cache.refresh(is_recent, async { Ok(2) }).await;
         assert_eq!(fetched, Ok(Arc::new(2)));
     }

@@ -40,16 +40,32 @@ pub enum ProviderError {
     MissingEndpoint(&'static str),
     /// The discovery document is for another issuer (OpenID Connect Discovery section 4.3).
     #[error(
-        "the discovery document's `issuer` is not the configured one; check the spelling of \
-         `issuer`. If it is right, suspect interception"
+        "the discovery document's `issuer` is {discovered}, not `{configured}`; check the spelling \
+         of `issuer`. If it is right, suspect interception"
     )]
-    IssuerMismatch,
+    #[non_exhaustive]
+    IssuerMismatch {
+        /// The configured issuer.
+        configured: Arc<str>,
+        /// The document's issuer: quoted, shortened and without control characters.
+        discovered: Arc<str>,
+    },
     /// An endpoint of the discovery document is not https (OpenID Connect Discovery section 3).
     #[error("the provider's `{0}` must be https")]
     InsecureEndpoint(&'static str),
     /// The key set has no key for the token's `kid` and `alg` (RFC 7515 section 4.1.4).
     #[error("the provider publishes no key for the token's `kid` and `alg`")]
     UnknownKey,
+    /// The key set has no key for the token's `kid` and `alg`, and was fetched less than a minute ago
+    /// for another token whose key was missing.
+    #[error(
+        "the key for the token's `kid` and `alg` is unknown; the key set is fetched again soon"
+    )]
+    #[non_exhaustive]
+    KeyPending {
+        /// How long the key set is not fetched again.
+        retry_after: Duration,
+    },
     /// The key set is not a JWK set (RFC 7517 section 5).
     #[error(
         "the provider's key set cannot be read; check that no proxy or captive portal responds in \
@@ -79,9 +95,10 @@ impl ProviderError {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::Unreachable { .. } | Self::Aborted => Reason::ProviderDown,
-            Self::IssuerMismatch => Reason::IssuerMismatch,
+            Self::IssuerMismatch { .. } => Reason::IssuerMismatch,
             Self::InsecureEndpoint(_) => Reason::InsecureEndpoint,
             Self::UnknownKey => Reason::UnknownKey,
+            Self::KeyPending { .. } => Reason::KeyPending,
             Self::InvalidIssuer
             | Self::InvalidDiscovery
             | Self::MissingEndpoint(_)
@@ -89,15 +106,20 @@ impl ProviderError {
         }
     }
 
-    /// Whether a retry may succeed: the provider did not respond, or not with a document.
+    /// Whether a retry may succeed: the provider did not respond, or not with a document, or the key
+    /// set is not fetched again yet.
     pub(crate) fn is_transient(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Aborted)
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Aborted | Self::KeyPending { .. }
+        )
     }
 
-    /// How long the provider asks to wait.
+    /// How long to wait before a retry.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Unreachable { retry_after, .. } => *retry_after,
+            Self::KeyPending { retry_after } => Some(*retry_after),
             _ => None,
         }
     }

@@ -3,7 +3,11 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::error::ProviderError;
-use crate::config::{Environment, is_loopback, without_slash};
+use crate::{
+    config::{Environment, is_loopback, without_slash},
+    error::quoted,
+    json,
+};
 
 /// The provider's endpoints and supported features (OpenID Connect Discovery section 3).
 ///
@@ -116,8 +120,9 @@ impl ProviderMetadata {
 
     /// Reads a discovery document for `issuer`, completed from `environment`.
     ///
-    /// The configured issuer and the document's `issuer` may differ by one trailing slash;
-    /// [`issuer`](Self::issuer) returns the document's spelling.
+    /// The configured issuer and the document's `issuer` must be equal as URLs in their normal form
+    /// (RFC 3986 section 6.2), so that one may have capitals in its host or the default port, and may
+    /// differ by one trailing slash. [`issuer`](Self::issuer) returns the document's spelling.
     ///
     /// # Errors
     ///
@@ -135,7 +140,10 @@ impl ProviderMetadata {
     ) -> Result<Self, ProviderError> {
         let document = Document::parse(document).ok_or(ProviderError::InvalidDiscovery)?;
         if !is_same_issuer(&document.issuer, issuer) {
-            return Err(ProviderError::IssuerMismatch);
+            return Err(ProviderError::IssuerMismatch {
+                configured: issuer.into(),
+                discovered: quoted(&document.issuer).into(),
+            });
         }
         let metadata = Self::complete(document, environment)?;
         metadata.require_https(issuer)?;
@@ -205,7 +213,10 @@ impl ProviderMetadata {
         }
     }
 
-    /// The issuer in the provider's spelling: the `aud` of request objects, the `iss` of tokens.
+    /// The issuer in the spelling of the discovery document.
+    ///
+    /// Request objects have it as `aud`. The `iss` of an ID token, a logout token and a callback must
+    /// be equal to it byte for byte (OpenID Connect Core section 3.1.3.7, RFC 9207 section 2.4).
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
@@ -308,7 +319,7 @@ impl ProviderMetadata {
 
 impl Document {
     fn parse(document: &[u8]) -> Option<Self> {
-        let mut members: Map<String, Value> = serde_json::from_slice(document).ok()?;
+        let mut members: Map<String, Value> = json::parse(document).ok()?;
         // A member that is `null` counts as absent.
         members.retain(|_, value| !value.is_null());
         serde_json::from_value(members.into()).ok()
@@ -322,9 +333,16 @@ pub(crate) fn discovery_url(issuer: &str) -> Result<Url, ProviderError> {
         .map_err(|_| ProviderError::InvalidIssuer)
 }
 
-/// Whether two issuers are equal, apart from one trailing slash.
+/// Whether two issuers are equal, as text or as URLs in their normal form, apart from one trailing
+/// slash.
 pub(crate) fn is_same_issuer(a: &str, b: &str) -> bool {
-    without_slash(a) == without_slash(b)
+    // Characters that a URL parser drops or replaces are not normalized.
+    let is_odd = |c: char| c.is_control() || c.is_whitespace() || matches!(c, '\\' | '@');
+    let url = |issuer: &str| Url::parse(issuer).ok().filter(|_| !issuer.contains(is_odd));
+    match (url(a), url(b)) {
+        (Some(a), Some(b)) => without_slash(a.as_str()) == without_slash(b.as_str()),
+        _ => without_slash(a) == without_slash(b),
+    }
 }
 
 #[cfg(test)]
@@ -368,7 +386,57 @@ mod tests {
         let with = json!({ "issuer": format!("{SANDBOX}/") });
         assert_eq!(discover(&with).unwrap().issuer(), format!("{SANDBOX}/"));
         let two = json!({ "issuer": format!("{SANDBOX}//") });
-        assert!(matches!(discover(&two), Err(ProviderError::IssuerMismatch)));
+        assert!(matches!(
+            discover(&two),
+            Err(ProviderError::IssuerMismatch { .. })
+        ));
+    }
+
+    #[test]
+    fn p5_issuers_are_compared_as_text_or_in_their_normal_form() {
+        for (configured, discovered, is_same) in [
+            ("https://id.example", "https://id.example", true),
+            ("https://id.example", "https://id.example/", true),
+            ("https://id.example/", "HTTPS://Id.Example:443", true),
+            (
+                "https://id.example:8443/a",
+                "https://ID.example:8443/a/",
+                true,
+            ),
+            ("https://id.example/a", "https://id.example/A", false),
+            ("https://id.example/a", "https://id.example/b", false),
+            ("https://id.example", "https://id.example//", false),
+            ("https://id.example", "https://id.example:444", false),
+            ("https://id.example", "http://id.example", false),
+            (
+                "https://id.example",
+                "https://id.example.evil.example",
+                false,
+            ),
+            ("https://id.example", "https://id.example?", false),
+            ("https://id.example", "https://id.example#", false),
+            ("https://id.example", "https://user@id.example", false),
+            ("https://id.example", "https://@id.example", false),
+            ("https://id.example", " https://id.example", false),
+            ("https://id.example", "https://id.ex\tample", false),
+            ("https://id.example", "https:\\\\id.example", false),
+            ("https://id.example", "id.example", false),
+            ("https://id.example", "", false),
+        ] {
+            let both = format!("{configured} {discovered:?}");
+            assert_eq!(is_same_issuer(configured, discovered), is_same, "{both}");
+            assert_eq!(is_same_issuer(discovered, configured), is_same, "{both}");
+        }
+    }
+
+    #[test]
+    fn p5_the_error_names_both_issuers() {
+        let hostile = format!("https://evil.example/\u{1b}\n{}", "x".repeat(10_000));
+        let error = discover(&json!({ "issuer": hostile })).unwrap_err();
+        let message = error.to_string();
+        assert!(message.contains("`https://evil.example/\\u{1b}\\nxxx"));
+        assert!(message.contains(&format!("not `{SANDBOX}`")), "{message}");
+        assert!(message.len() < 400 && !message.contains(char::is_control));
     }
 
     #[test]
@@ -376,7 +444,7 @@ mod tests {
         let document = json!({ "issuer": "https://account.oten.com" });
         assert!(matches!(
             discover(&document),
-            Err(ProviderError::IssuerMismatch)
+            Err(ProviderError::IssuerMismatch { .. })
         ));
     }
 

@@ -15,6 +15,7 @@
 
 mod budget;
 mod cache;
+mod cooldown;
 mod error;
 mod metadata;
 
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use time::Duration;
 use url::Url;
 
-use self::cache::Cache;
+use self::{cache::Cache, cooldown::Cooldown};
 use crate::{
     clock::Clock,
     config::{Config, Issuer},
@@ -45,9 +46,6 @@ const MAX_AGE: Duration = Duration::hours(1);
 /// A provider that responded within this time counts as reachable.
 const REACHABLE_FOR: Duration = Duration::seconds(30);
 
-/// How often an unknown `kid` may cause the keys to be fetched again.
-const KEY_REFETCH_INTERVAL: Duration = Duration::minutes(1);
-
 /// The configured provider, with its metadata and keys cached in this process.
 #[derive(Debug)]
 pub(crate) struct Provider {
@@ -58,6 +56,19 @@ pub(crate) struct Provider {
     http: HttpClient,
     metadata: Arc<Cache<ProviderMetadata>>,
     keys: Arc<Cache<JwkSet>>,
+    /// Of keys for tokens in responses of the provider.
+    response_cooldown: Arc<Cooldown>,
+    /// Of keys for tokens in requests, which any client can send: they never delay a sign-in.
+    request_cooldown: Arc<Cooldown>,
+}
+
+/// Where a token with an unknown key was received.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TokenOrigin {
+    /// In a response of the provider to a request of this process.
+    ProviderResponse,
+    /// In a request of an unknown client.
+    Request,
 }
 
 impl Provider {
@@ -71,7 +82,9 @@ impl Provider {
             revocation_endpoint: config.revocation_endpoint().cloned(),
             http,
             metadata: Arc::new(Cache::new(clock.clone())),
-            keys: Arc::new(Cache::new(clock)),
+            keys: Arc::new(Cache::new(clock.clone())),
+            response_cooldown: Arc::new(Cooldown::new(clock.clone())),
+            request_cooldown: Arc::new(Cooldown::new(clock)),
         })
     }
 
@@ -88,7 +101,7 @@ impl Provider {
         if let Some(cached) = self.metadata.get(MAX_AGE, self.fetch_metadata()) {
             return Ok(cached);
         }
-        let is_fresh = |_: &_, age| age < MAX_AGE;
+        let is_fresh = |_: &_, age| Ok(age < MAX_AGE);
         let fetched = self.metadata.refresh(is_fresh, self.fetch_metadata()).await;
         fetched.or_else(|error| documented(&self.issuer, error))
     }
@@ -111,18 +124,22 @@ impl Provider {
 
     /// Succeeds if the provider has responded within the last 30 seconds, or does so now.
     pub(crate) async fn check_reachable(&self) -> Result<(), ProviderError> {
-        let is_recent = |_: &_, age| age < REACHABLE_FOR;
+        let is_recent = |_: &_, age| Ok(age < REACHABLE_FOR);
         let fetched = self.metadata.refresh(is_recent, self.fetch_metadata());
         fetched.await.map(drop)
     }
 
-    /// Returns the key for a token's `kid` and `alg`. An unknown `kid` fetches the keys again, at
-    /// most once a minute.
+    /// Returns the key for a token's `kid` and `alg`. If it is unknown, the keys are fetched again,
+    /// unless a fetch for a token of the same origin found no key within the last minute.
+    ///
+    /// [`ProviderError::UnknownKey`] means that the keys were fetched for this token; during the
+    /// cooldown the error is transient.
     pub(crate) async fn key(
         &self,
         metadata: &ProviderMetadata,
         key_id: Option<&str>,
         algorithm: Algorithm,
+        origin: TokenOrigin,
     ) -> Result<VerifyingKey, ProviderError> {
         let fetch =
             |is_refetch| fetch_keys(self.http.clone(), metadata.jwks_uri().clone(), is_refetch);
@@ -133,14 +150,31 @@ impl Provider {
         if let Some(key) = key {
             return Ok(key.clone());
         }
-        let wanted = key_id.map(str::to_owned);
-        let is_known_or_recent = move |keys: &JwkSet, age| {
-            keys.find(wanted.as_deref(), algorithm).is_some() || age < KEY_REFETCH_INTERVAL
+        let wanted: Option<Arc<str>> = key_id.map(Arc::from);
+        let has_key = move |keys: &JwkSet| keys.find(wanted.as_deref(), algorithm).is_some();
+        let cooldown = Arc::clone(match origin {
+            TokenOrigin::ProviderResponse => &self.response_cooldown,
+            TokenOrigin::Request => &self.request_cooldown,
+        });
+        let fetch = {
+            let (fetch, has_key) = (fetch(cached.is_some()), has_key.clone());
+            let cooldown = Arc::clone(&cooldown);
+            async move {
+                let keys = fetch.await?;
+                if !has_key(&keys) {
+                    cooldown.start();
+                }
+                Ok(keys)
+            }
         };
-        let fetched = self
-            .keys
-            .refresh(is_known_or_recent, fetch(cached.is_some()));
-        let keys = fetched.await?;
+        let accept = move |keys: &JwkSet, _| {
+            let is_known = has_key(keys);
+            if !is_known {
+                cooldown.check()?;
+            }
+            Ok(is_known)
+        };
+        let keys = self.keys.refresh(accept, fetch).await?;
         let key = keys.find(key_id, algorithm);
         key.cloned().ok_or(ProviderError::UnknownKey)
     }
@@ -234,6 +268,6 @@ mod tests {
         let issuer = Issuer::Environment(Environment::Sandbox);
         let unreachable = ProviderError::unreachable("x", &HttpError::TimedOut);
         assert!(documented(&issuer, unreachable).is_ok());
-        assert!(documented(&issuer, ProviderError::IssuerMismatch).is_err());
+        assert!(documented(&issuer, ProviderError::InvalidDiscovery).is_err());
     }
 }

@@ -14,7 +14,7 @@ use axum_oten::{
     emulator::{
         Deviation,
         Endpoint::{Authorization, Discovery, Jwks, Token, Userinfo},
-        Fault,
+        Fault, LogoutTarget,
     },
 };
 use serde_json::json;
@@ -24,10 +24,14 @@ use tokio::{
 };
 use url::Url;
 
-use crate::common::{Answer, Browser, Log, TestSite, eventually};
+use crate::{
+    common::{Answer, Browser, Log, TestSite, eventually, with_parameter},
+    sign_out::{assert_done, send_token},
+};
 
 /// The pause after discovery failed.
 const PAUSE: Duration = Duration::from_secs(5);
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -295,27 +299,120 @@ async fn d3_sign_ins_do_not_wait_for_a_refetch_of_keys() {
 #[tokio::test]
 async fn d3_rotation_needs_no_restart() {
     let site = TestSite::start().await;
-    site.signed_in("alice").await;
-    site.clock.advance(MINUTE);
-    site.emulator.rotate_keys();
-    site.signed_in("alice").await;
-    site.signed_in("bob").await;
-    assert_eq!(site.emulator.calls(Jwks), 2);
+    let mut alice = site.signed_in("alice").await;
+    // Each time less than a minute after the last fetch.
+    for rotations in 1..=3 {
+        site.emulator.rotate_keys();
+        site.signed_in("alice").await;
+        site.signed_in("bob").await;
+        assert_eq!(site.emulator.calls(Jwks), 1 + rotations);
+    }
     assert_eq!(site.emulator.calls(Discovery), 1);
+    assert_eq!(alice.signed_in_as().await, "user alice");
 }
 
 #[tokio::test]
-async fn d3_an_unknown_kid_refetches_keys_at_most_once_a_minute() {
+async fn d3_keys_are_fetched_in_vain_at_most_once_a_minute() {
+    let log = Log::start();
     let site = TestSite::start().await;
     let mut browser = site.signed_in("alice").await;
     site.emulator.deviate(Deviation::UnknownKey);
     for minutes in 1..=3 {
-        for _ in 0..3 {
-            assert_untrusted(&attempt(&mut browser).await);
+        log.clear();
+        assert_untrusted(&attempt(&mut browser).await);
+        assert_eq!(log.refusal()["reason"], "unknown_key");
+        site.clock.advance(MINUTE - SECOND);
+        for _ in 0..2 {
+            log.clear();
+            let answer = attempt(&mut browser).await;
+            assert_down(&answer);
+            assert_eq!(answer.header(header::RETRY_AFTER), Some("1"));
+            assert_eq!(log.refusal()["reason"], "key_pending");
         }
-        assert_eq!(site.emulator.calls(Jwks), minutes);
-        site.clock.advance(MINUTE);
+        assert_eq!(site.emulator.calls(Jwks), 1 + minutes);
+        site.clock.advance(SECOND);
     }
+    // The provider's own keys stay known, and new ones are found after the minute.
+    site.emulator.clear_deviations();
+    site.signed_in("bob").await;
+    site.emulator.rotate_keys();
+    site.signed_in("bob").await;
+}
+
+#[tokio::test]
+async fn d3_concurrent_sign_ins_with_an_unknown_key_fetch_keys_once() {
+    let site = TestSite::start().await;
+    site.signed_in("alice").await;
+    site.emulator.deviate(Deviation::UnknownKey);
+    let held = site.emulator.hold(Jwks);
+    let attempts: Vec<_> = (0..5)
+        .map(|_| {
+            let mut browser = site.browser();
+            tokio::spawn(async move { attempt(&mut browser).await })
+        })
+        .collect();
+    held.wait_for(1).await;
+    eventually(|| site.emulator.calls(Token) == 6).await;
+    held.release();
+    let mut rejected = 0;
+    for attempt in attempts {
+        let answer = attempt.await.unwrap();
+        if answer.status == StatusCode::BAD_GATEWAY {
+            rejected += 1;
+        } else {
+            assert_down(&answer);
+        }
+    }
+    assert_eq!((rejected, site.emulator.calls(Jwks)), (1, 2));
+}
+
+/// A logout token is a request that any client can send.
+#[tokio::test]
+async fn d3_a_logout_token_with_an_unknown_key_delays_no_sign_in_and_no_refresh() {
+    let site = TestSite::start().await;
+    let mut alice = site.signed_in("alice").await;
+    site.clock.advance(HOUR);
+    site.signed_in("bob").await;
+    eventually(|| site.emulator.calls(Jwks) == 2).await;
+
+    let forged = |number: u32| {
+        let alice = LogoutTarget::Subject("alice");
+        let token = site
+            .emulator
+            .logout_token_with("test-site", alice, |header, _| {
+                header.insert("kid".into(), json!(format!("unknown {number}")));
+            });
+        let app = site.app.clone();
+        async move { send_token(&app, &token).await }
+    };
+    assert_eq!(forged(0).await.status, StatusCode::BAD_REQUEST);
+    for number in 1..50 {
+        let answer = forged(number).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.header(header::RETRY_AFTER), Some("60"));
+    }
+    assert_eq!(site.emulator.calls(Jwks), 3);
+
+    site.emulator.rotate_keys();
+    site.signed_in("carol").await;
+    assert_eq!(site.emulator.calls(Jwks), 4);
+    site.emulator.rotate_keys();
+    site.emulator
+        .deviate(Deviation::Claim("name", json!("Alice II")));
+    let profile = alice.get("/profile").await;
+    assert_eq!(profile.json()["name"], "Alice II");
+    assert_eq!(site.emulator.calls(Jwks), 5);
+
+    // Nor does a sign-in delay a logout token.
+    site.clock.advance(MINUTE);
+    site.emulator.deviate(Deviation::UnknownKey);
+    assert_untrusted(&attempt(&mut site.browser()).await);
+    site.emulator.clear_deviations();
+    site.emulator.rotate_keys();
+    let target = LogoutTarget::Subject("alice");
+    let token = site.emulator.logout_token("test-site", target);
+    assert_done(&send_token(&site.app, &token).await);
+    assert_eq!(alice.signed_in_as().await, "guest");
 }
 
 #[tokio::test]
@@ -703,4 +800,118 @@ async fn d5_a_guest_causes_no_call_to_the_provider() {
     for endpoint in [Discovery, Jwks, Token, Authorization, Userinfo] {
         assert_eq!(site.emulator.calls(endpoint), 0);
     }
+}
+
+#[tokio::test]
+async fn p3_key_sets_of_honest_providers_are_read() {
+    for deviation in [
+        Deviation::KeyPerAlgorithmName,
+        Deviation::ForeignKeys(10_000),
+        Deviation::ByteOrderMark,
+    ] {
+        for algorithm_name in ["EdDSA", "Ed25519"] {
+            let site = TestSite::builder()
+                .emulator(move |emulator| match algorithm_name {
+                    "Ed25519" => emulator.rfc9864_algorithm_name(),
+                    _ => emulator,
+                })
+                .start()
+                .await;
+            site.emulator.deviate(deviation.clone());
+            let mut browser = site.signed_in("alice").await;
+            site.clock.advance(HOUR);
+            assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+            assert_eq!(site.emulator.refreshes(), 1, "{deviation:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn p3_two_keys_with_one_kid_are_rejected() {
+    let site = TestSite::start().await;
+    site.emulator.deviate(Deviation::SharedKeyId);
+    assert_untrusted(&attempt(&mut site.browser()).await);
+}
+
+#[tokio::test]
+async fn p5_an_issuer_in_capitals_signs_users_in_and_out() {
+    let site = TestSite::builder()
+        .emulator(|emulator| emulator.issuer_in_capitals().advertise_iss())
+        .start()
+        .await;
+    assert!(site.emulator.issuer().starts_with("HTTP://127.0.0.1:"));
+    let mut browser = site.signed_in("alice").await;
+    site.clock.advance(HOUR);
+    let profile = browser.get("/profile").await;
+    assert_eq!(profile.json()["iss"], site.emulator.issuer());
+    assert_eq!(site.emulator.refreshes(), 1);
+    let target = LogoutTarget::Subject("alice");
+    let token = site.emulator.logout_token("test-site", target);
+    assert_done(&send_token(&site.app, &token).await);
+    assert_eq!(browser.signed_in_as().await, "guest");
+}
+
+/// Tokens and callbacks must have the spelling of the discovery document.
+#[tokio::test]
+async fn p5_the_iss_of_tokens_and_callbacks_is_compared_byte_for_byte() {
+    let log = Log::start();
+    let site = TestSite::builder()
+        .emulator(|emulator| emulator.issuer_in_capitals().advertise_iss())
+        .start()
+        .await;
+    let normal = site.emulator.issuer().to_ascii_lowercase();
+    let mut browser = site.signed_in("alice").await;
+    let authorization_url = browser.start_login("/").await;
+    let callback = browser.approve(&authorization_url, "alice");
+    let callback = with_parameter(&callback, "iss", &normal);
+    log.clear();
+    browser.get(&callback).await;
+    assert_eq!(log.refusal()["reason"], "callback_foreign_iss");
+
+    log.clear();
+    let target = LogoutTarget::Subject("alice");
+    let change = |_: &mut _, claims: &mut serde_json::Map<_, _>| {
+        claims.insert("iss".to_owned(), json!(normal));
+    };
+    let token = site.emulator.logout_token_with("test-site", target, change);
+    let answer = send_token(&site.app, &token).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    assert_eq!(log.refusal()["reason"], "logout_token_iss");
+
+    log.clear();
+    site.emulator
+        .deviate(Deviation::Claim("iss", json!(normal)));
+    assert_untrusted(&attempt(&mut browser).await);
+    assert_eq!(log.refusal()["reason"], "id_token_iss");
+}
+
+#[tokio::test]
+async fn p5_the_error_names_both_spellings() {
+    let site = TestSite::start().await;
+    site.emulator.deviate(Deviation::IssuerMismatch);
+    let error = site.oten.provider_metadata().await.unwrap_err().to_string();
+    assert!(
+        error.contains("`https://another-issuer.example`"),
+        "{error}"
+    );
+    assert!(error.contains(site.emulator.issuer()), "{error}");
+}
+
+#[tokio::test]
+async fn p6_a_retry_after_with_a_date_is_respected() {
+    let site = TestSite::start().await;
+    let busy = Fault::TooManyRequestsUntil(Duration::from_secs(30));
+    site.emulator.fault(Token, busy.clone().times(1));
+    let answer = attempt(&mut site.browser()).await;
+    assert_eq!(answer.header(header::RETRY_AFTER), Some("30"));
+    assert_eq!(site.emulator.calls(Token), 1);
+
+    site.emulator.fault(Jwks, busy.times(1));
+    let answer = attempt(&mut site.browser()).await;
+    assert_eq!(answer.header(header::RETRY_AFTER), Some("30"));
+    site.clock.advance(Duration::from_secs(29));
+    assert_down(&attempt(&mut site.browser()).await);
+    assert_eq!(site.emulator.calls(Jwks), 1);
+    site.clock.advance(SECOND);
+    site.signed_in("alice").await;
 }

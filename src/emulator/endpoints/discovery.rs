@@ -6,6 +6,7 @@ use serde_json::json;
 use super::response::cacheable_json;
 use crate::emulator::{
     faults::{Deviation, Endpoint},
+    keys::ProviderKey,
     state::{Core, Extension},
 };
 
@@ -27,6 +28,7 @@ pub(super) async fn discovery(core: State<Arc<Core>>) -> Response {
     });
     for extension in &core.settings.extensions {
         match extension {
+            Extension::IssuerInCapitals => {}
             Extension::Iss => {
                 document["authorization_response_iss_parameter_supported"] = json!(true);
             }
@@ -75,10 +77,26 @@ pub(super) async fn discovery(core: State<Arc<Core>>) -> Response {
 /// The JWK set with the public key (RFC 7517 section 5).
 pub(super) async fn jwks(core: State<Arc<Core>>) -> Response {
     let state = core.state();
-    let keys = if state.deviations.contains(&Deviation::NoKeys) {
-        Vec::new()
-    } else {
-        vec![state.key.public_jwk(core.settings.algorithm_name)]
-    };
+    let mut keys = vec![state.key.public_jwk(core.settings.algorithm_name)];
+    for deviation in &state.deviations {
+        match deviation {
+            Deviation::NoKeys => keys.clear(),
+            Deviation::ForeignKeys(count) => {
+                let foreign = json!({ "kty": "RSA", "n": "AQAB", "e": "AQAB" });
+                keys.splice(..0, vec![foreign; *count]);
+            }
+            Deviation::KeyPerAlgorithmName => {
+                keys = ["EdDSA", "Ed25519"]
+                    .map(|name| state.key.public_jwk(name))
+                    .into();
+            }
+            Deviation::SharedKeyId => {
+                let mut other = ProviderKey::generate().public_jwk(core.settings.algorithm_name);
+                other["kid"] = json!(state.key.key_id);
+                keys.push(other);
+            }
+            _ => {}
+        }
+    }
     cacheable_json(&json!({ "keys": keys }))
 }

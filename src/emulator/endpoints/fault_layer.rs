@@ -15,7 +15,10 @@ use flate2::{Compression, read::GzEncoder};
 use http::{HeaderValue, StatusCode, header};
 use tokio_util::sync::CancellationToken;
 
-use super::{authorize::PlannedError, response::OAuthError};
+use super::{
+    authorize::PlannedError,
+    response::{OAuthError, http_date},
+};
 use crate::emulator::{
     faults::{Endpoint, Fault},
     state::Core,
@@ -88,6 +91,10 @@ pub(super) async fn count_and_fail(
                 response.headers_mut().insert(header::RETRY_AFTER, seconds);
             }
             response
+        }
+        Fault::TooManyRequestsUntil(delay) => {
+            let at = [(header::RETRY_AFTER, http_date(&core, delay))];
+            (StatusCode::TOO_MANY_REQUESTS, at).into_response()
         }
         Fault::Body {
             content_type,

@@ -8,21 +8,23 @@ mod response;
 pub(crate) mod sign_in;
 mod token;
 
-use std::{
-    sync::Arc,
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    body::to_bytes,
     extract::{DefaultBodyLimit, State},
     middleware::{from_fn_with_state, map_response_with_state},
     response::Response,
     routing::{MethodRouter, get, post},
 };
-use http::{HeaderValue, header};
+use http::header;
 
-use super::{faults::Endpoint, state::Core};
+use self::response::http_date;
+use super::{
+    faults::{Deviation, Endpoint},
+    state::Core,
+};
 
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
@@ -59,17 +61,29 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(core: &Arc<Core>) -> Rout
             Arc::clone(core),
             fault_layer::unavailable_while_stopped,
         ))
+        .layer(map_response_with_state(Arc::clone(core), mark_json))
         .layer(map_response_with_state(Arc::clone(core), set_date))
         .with_state(Arc::clone(core))
+}
+
+/// Applies [`Deviation::ByteOrderMark`].
+async fn mark_json(core: State<Arc<Core>>, response: Response) -> Response {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let is_json = content_type.is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+    if !is_json || !core.state().deviations.contains(&Deviation::ByteOrderMark) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let json = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let marked = [b"\xef\xbb\xbf", &json[..]].concat();
+    Response::from_parts(parts, marked.into())
 }
 
 /// Sets `Date` (RFC 9110 section 6.6.1) from the emulator's clock, which may differ from the
 /// system's.
 async fn set_date<B>(core: State<Arc<Core>>, mut response: Response<B>) -> Response<B> {
-    let seconds = u64::try_from(core.now()).unwrap_or_default();
-    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
-    if let Ok(date) = HeaderValue::from_str(&date) {
-        response.headers_mut().insert(header::DATE, date);
-    }
+    let date = http_date(&core, Duration::ZERO);
+    response.headers_mut().insert(header::DATE, date);
     response
 }

@@ -1,4 +1,7 @@
-use std::sync::LazyLock;
+use std::{
+    sync::LazyLock,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use askama::Template;
 use axum::response::{IntoResponse, Response};
@@ -15,6 +18,9 @@ use crate::emulator::{
         session::{USERS, User},
     },
 };
+
+/// The last second of the year 9999, in seconds since the Unix epoch.
+const LAST_DATE: Duration = Duration::from_secs(253_402_300_799);
 
 const STYLE: &str = include_str!("../../../templates/emulator/style.css");
 
@@ -110,6 +116,13 @@ pub(super) fn rejected(rejection: &Rejection) -> Response {
             },
         ),
     }
+}
+
+/// Returns the date this long after the emulator's time.
+pub(super) fn http_date(core: &Core, after: Duration) -> HeaderValue {
+    let now = Duration::from_secs(u64::try_from(core.now()).unwrap_or_default());
+    let date = UNIX_EPOCH + now.saturating_add(after).min(LAST_DATE);
+    HeaderValue::from_str(&httpdate::fmt_http_date(date)).expect("a date is ASCII text")
 }
 
 pub(super) fn see_other(location: &str) -> Response {

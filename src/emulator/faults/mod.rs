@@ -63,6 +63,8 @@ pub enum Fault {
         /// The value of `Retry-After`, in whole seconds. `None` omits the header.
         retry_after: Option<Duration>,
     },
+    /// A 429 response whose `Retry-After` is a date, this long after the emulator's time.
+    TooManyRequestsUntil(Duration),
     /// An OAuth error with this code.
     ///
     /// The authorization endpoint sends it to the callback. The other endpoints respond with JSON:
@@ -214,4 +216,12 @@ pub enum Deviation {
     WithoutDiscoveryField(&'static str),
     /// The JWK set is empty.
     NoKeys,
+    /// The JWK set has this many keys of another kind before the emulator's.
+    ForeignKeys(usize),
+    /// The JWK set has the emulator's key twice, with `alg` as `EdDSA` and as `Ed25519`.
+    KeyPerAlgorithmName,
+    /// The JWK set has another key with the `kid` of the emulator's.
+    SharedKeyId,
+    /// All JSON responses start with a byte order mark.
+    ByteOrderMark,
 }

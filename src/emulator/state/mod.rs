@@ -29,6 +29,8 @@ const SESSION_LIFETIME: i64 = 30 * 24 * 60 * 60;
 pub(crate) struct Core {
     /// Without a trailing slash.
     pub(crate) issuer: String,
+    /// The issuer as a URL in its normal form.
+    address: String,
     /// The path of the issuer, such as `/oten`. Empty at the root.
     pub(crate) path: String,
     pub(crate) clients: BTreeMap<String, RegisteredClient>,
@@ -60,6 +62,7 @@ pub(crate) enum Extension {
     Revocation,
     /// Also adds `sid` to ID tokens.
     BackChannelLogout,
+    IssuerInCapitals,
 }
 
 /// The part that changes while the emulator runs.
@@ -123,9 +126,16 @@ impl Core {
             grants: Grants::new(&clock),
             disabled_users: BTreeSet::new(),
         };
+        let address = issuer.as_str().trim_end_matches('/').to_owned();
+        let path = issuer.path().trim_end_matches('/').to_owned();
+        let mut issuer = address.clone();
+        if settings.extensions.contains(&Extension::IssuerInCapitals) {
+            issuer[..address.len() - path.len()].make_ascii_uppercase();
+        }
         Self {
-            issuer: issuer.as_str().trim_end_matches('/').to_owned(),
-            path: issuer.path().trim_end_matches('/').to_owned(),
+            issuer,
+            address,
+            path,
             clients,
             settings,
             clock,
@@ -145,7 +155,7 @@ impl Core {
     }
 
     pub(crate) fn url(&self, endpoint: Endpoint) -> String {
-        format!("{}{}", self.issuer, endpoint.path())
+        format!("{}{}", self.address, endpoint.path())
     }
 
     /// The path of the front page.

@@ -190,6 +190,43 @@ async fn deviates_in_discovery() {
 }
 
 #[tokio::test]
+async fn deviates_in_key_sets() {
+    let provider = provider();
+    let get = async |deviation| {
+        provider.emulator.clear_deviations();
+        provider.emulator.deviate(deviation);
+        text_body(provider.get("/.well-known/jwks.json").await).await
+    };
+    let types = |document: &str, member: &str| {
+        let document: Value = serde_json::from_str(document).unwrap();
+        let keys = document["keys"].as_array().unwrap().clone();
+        keys.into_iter()
+            .map(|mut key| key[member].take())
+            .collect::<Vec<_>>()
+    };
+    let foreign = get(Deviation::ForeignKeys(2)).await;
+    assert_eq!(types(&foreign, "kty"), ["RSA", "RSA", "OKP"]);
+    let repeated = get(Deviation::KeyPerAlgorithmName).await;
+    assert_eq!(types(&repeated, "alg"), ["EdDSA", "Ed25519"]);
+    let shared = types(&get(Deviation::SharedKeyId).await, "kid");
+    assert_eq!(shared[0], shared[1]);
+    let marked = get(Deviation::ByteOrderMark).await;
+    assert!(marked.starts_with("\u{feff}{"), "{marked}");
+}
+
+#[tokio::test]
+async fn spells_the_issuer_in_capitals() {
+    let provider = provider_with(EmulatorBuilder::issuer_in_capitals);
+    let issuer = provider.emulator.issuer();
+    let document = discovery(&provider).await;
+    assert!(issuer.starts_with("HTTP://"), "{issuer}");
+    assert_eq!(document["issuer"], issuer);
+    let lower_case = issuer.to_ascii_lowercase();
+    let endpoint = document["token_endpoint"].as_str().unwrap();
+    assert!(endpoint.starts_with(&lower_case), "{endpoint}");
+}
+
+#[tokio::test]
 async fn publishes_only_the_rotated_key() {
     let provider = provider();
     let before = keys(&provider).await;
