@@ -67,7 +67,8 @@ fn verdict(error: &TokenError, kind: &ClientType) -> Finding {
             match kind {
                 ClientType::Public => "the provider does not know the client (invalid_client)",
                 ClientType::Confidential { .. } => {
-                    "the provider rejects the client's ID or secret (invalid_client)"
+                    "the provider rejects the client's ID or secret, or this machine's address \
+                     (invalid_client)"
                 }
             },
             sentence(ErrorCode::InvalidClient.help()),

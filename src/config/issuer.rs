@@ -8,7 +8,8 @@ use url::{Host, Url};
 pub enum Issuer {
     /// One of Oten's environments.
     Environment(Environment),
-    /// Another issuer, such as the emulator. All its endpoints come from discovery.
+    /// Another issuer, such as the emulator or Oten's development, `https://account.dev.oten.dev`.
+    /// All its endpoints come from discovery.
     Custom(Url),
 }
 

@@ -87,8 +87,11 @@ error_codes! {
          request object, a public one must not) and that this machine's clock is right: an expired \
          request object causes this code, too";
     /// Client authentication failed, or the request came from an address that is not allowed (RFC
-    /// 6749 section 5.2).
-    InvalidClient: "invalid_client", MISCONFIGURED,
+    /// 6749 section 5.2). Oten also sends it to the callback, if the client secret does not verify
+    /// the request object.
+    InvalidClient: "invalid_client",
+        "Sign-in is not set up correctly on this site: Oten does not accept its secret or its \
+         address. Please contact this site's support.",
         "check OTEN_CLIENT_ID and OTEN_CLIENT_SECRET, that they belong to the configured \
          environment, and the client's list of allowed addresses";
     /// The code or refresh token is invalid, used, expired or another client's (RFC 6749 section
@@ -127,7 +130,8 @@ error_codes! {
     /// The provider accepts no request object from this client (OpenID Connect Core section
     /// 3.1.2.6).
     RequestNotSupported: "request_not_supported", MISCONFIGURED,
-        "the client is registered as public and configured as confidential; check OTEN_CLIENT_TYPE";
+        "set `jar = \"off\"` (OTEN_JAR) if the provider has switched signed requests off for this \
+         client; if the client is registered as public, correct OTEN_CLIENT_TYPE";
     /// The provider accepts no `request_uri` (OpenID Connect Core section 3.1.2.6).
     RequestUriNotSupported: "request_uri_not_supported", MISCONFIGURED,
         "axum-oten never sends a `request_uri`; look for a proxy that rewrites requests";

@@ -17,7 +17,7 @@ const CODES: [(&str, u16, &str, &str); 18] = [
         "invalid_client",
         500,
         "client_setup",
-        "not set up correctly",
+        "does not accept its secret or its address",
     ),
     (
         "invalid_grant",
@@ -169,6 +169,25 @@ fn s9_the_list_of_error_codes_is_complete() {
     let (last, all) = CODES.split_last().unwrap();
     assert!(all.iter().all(|(code, ..)| known(code)));
     assert!(!known(last.0));
+}
+
+#[tokio::test]
+async fn s9_the_log_says_how_to_fix_a_rejected_client() {
+    let site = TestSite::start().await;
+    for (code, words) in [
+        (
+            "invalid_client",
+            ["OTEN_CLIENT_SECRET", "allowed addresses"],
+        ),
+        ("request_not_supported", ["`jar = ", "OTEN_CLIENT_TYPE"]),
+    ] {
+        let mut browser = site.browser();
+        let callback = refused(&site, &mut browser, code).await;
+        let log = Log::start();
+        browser.get(&callback).await;
+        let cause = &log.refusal()["cause"];
+        assert!(words.iter().all(|word| cause.contains(word)), "{cause}");
+    }
 }
 
 #[tokio::test]

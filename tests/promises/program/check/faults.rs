@@ -32,7 +32,7 @@ async fn assert_warns(site: &CheckedSite, check: &str, words: &[&str]) {
 async fn wrong_credentials_fail() {
     let wrong = CheckedSite::valid().await;
     let wrong = wrong.set("OTEN_CLIENT_SECRET", "another-secret-of-at-least-32-bytes");
-    let words = &["invalid_client", "OTEN_CLIENT_SECRET"];
+    let words = &["invalid_client", "OTEN_CLIENT_SECRET", "allowed addresses"];
     assert_fails(&wrong, &["client_authentication"], words).await;
 
     let unknown = CheckedSite::public().await.set("OTEN_CLIENT_ID", "unknown");
