@@ -25,16 +25,16 @@ use crate::common::{Answer, TestCa, TestSite};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// What the server does with a request that it has received.
+/// The end of a request that the server has received.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
-    /// RST_STREAM with this error code.
+    /// `RST_STREAM` with this error code.
     Reset(u32),
     /// GOAWAY with this error code, and with the stream before this one as the last.
     GoAwayBefore(u32),
     /// GOAWAY with this stream as the last, and the end of the connection.
     GoAwayAfter,
-    /// The head of a response, then RST_STREAM with this error code.
+    /// The head of a response, then `RST_STREAM` with this error code.
     ResetAfterHead(u32),
 }
 
