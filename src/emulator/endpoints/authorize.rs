@@ -55,7 +55,7 @@ pub(crate) fn read_request(core: &Core, query: &str) -> Result<AuthorizationRequ
         .and_then(|id| core.clients.get(id))
         .ok_or_else(|| invalid("client_id is not registered"))?;
     let request = form.get("request");
-    let callback = match Callback::new(client, &form, core.response_iss()) {
+    let callback = match new_callback(core, client, &form) {
         // The request object names the redirect URI, so the query may omit it.
         Err(_) if request.is_some() && form.get("redirect_uri").is_none() => None,
         callback => Some(callback?),
@@ -107,7 +107,7 @@ fn read_request_object(
     let claims = request_object::verify(&client.request_form(), request).map_err(invalid)?;
     let parameters = request_object::parameters(&claims).map_err(invalid)?;
 
-    let callback = Callback::new(client, &parameters, core.response_iss())?;
+    let callback = new_callback(core, client, &parameters)?;
     let (jti, exp) = request_object::validate(&claims, client.id(), &core.issuer, core.now())
         .map_err(|(error, description)| callback.reject(error, description))?;
     if !core.state().use_request_object(client.id(), jti, exp) {
@@ -115,6 +115,15 @@ fn read_request_object(
         return Err(callback.reject("invalid_request_object", description));
     }
     AuthorizationRequest::new(client, &parameters, &callback)
+}
+
+fn new_callback(
+    core: &Core,
+    client: &RegisteredClient,
+    parameters: &Form,
+) -> Result<Callback, Rejection> {
+    let deviations = core.state().deviations.clone();
+    Callback::new(client, parameters, core.response_iss(), deviations)
 }
 
 fn reject(callback: Option<&Callback>, error: &str, description: &str) -> Rejection {

@@ -74,12 +74,21 @@ pub(super) async fn count_and_fail(
             drop(next.run(request).await);
             close(connection).await
         }
-        Fault::OAuthError(error) if endpoint == Endpoint::Authorization => {
+        Fault::OAuthError(error) | Fault::OAuthErrorWithStatus(error, _)
+            if endpoint == Endpoint::Authorization =>
+        {
             request.extensions_mut().insert(PlannedError(error));
             next.run(request).await
         }
         Fault::OAuthError(error) => {
             OAuthError::new(error, "Planned fault of the emulator").into_response()
+        }
+        Fault::OAuthErrorWithStatus(error, status) => {
+            let error = OAuthError::new(error, "Planned fault of the emulator");
+            let mut response = error.into_response();
+            *response.status_mut() =
+                StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            response
         }
         Fault::Status(status) => StatusCode::from_u16(status)
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)

@@ -71,6 +71,10 @@ pub enum Fault {
     /// 401 for `invalid_client`, 500 for `server_error`, 503 for `temporarily_unavailable`, and 400
     /// for other codes.
     OAuthError(&'static str),
+    /// The error of [`OAuthError`](Self::OAuthError) with another status code, such as 200.
+    ///
+    /// At the authorization endpoint the status has no effect.
+    OAuthErrorWithStatus(&'static str, u16),
     /// A 200 response with this body.
     Body {
         /// The `Content-Type` of the response.
@@ -204,6 +208,10 @@ pub enum Deviation {
     TokenField(&'static str, Value),
     /// Successful token responses lack this field.
     WithoutTokenField(&'static str),
+    /// Callbacks have this parameter, such as `state` or `iss`, in place of the one they should have.
+    CallbackParameter(&'static str, &'static str),
+    /// Callbacks lack this parameter.
+    WithoutCallbackParameter(&'static str),
     /// Userinfo responses have this claim.
     UserinfoClaim(&'static str, Value),
     /// The discovery document names another issuer.

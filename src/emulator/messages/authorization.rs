@@ -3,7 +3,7 @@ use url::Url;
 
 use super::Form;
 use crate::{
-    emulator::{client::RegisteredClient, error::Rejection},
+    emulator::{client::RegisteredClient, error::Rejection, faults::Deviation},
     secret::{base64url, constant_time_eq},
 };
 
@@ -81,6 +81,7 @@ pub(crate) struct Callback {
     pub(crate) state: Option<String>,
     /// Set if the emulator sends `iss` (RFC 9207).
     pub(crate) iss: Option<String>,
+    pub(crate) deviations: Vec<Deviation>,
 }
 
 impl Callback {
@@ -89,6 +90,7 @@ impl Callback {
         client: &RegisteredClient,
         parameters: &Form,
         iss: Option<String>,
+        deviations: Vec<Deviation>,
     ) -> Result<Self, Rejection> {
         let registered = &client.registration.redirect_uris;
         let invalid = |description| Rejection::page("invalid_request", description);
@@ -105,6 +107,7 @@ impl Callback {
             redirect_uri: redirect_uri.to_owned(),
             state: parameters.get("state").map(str::to_owned),
             iss,
+            deviations,
         })
     }
 
@@ -128,10 +131,22 @@ impl Callback {
 
     fn url(&self, parameters: &[(&str, &str)]) -> Url {
         let mut url = Url::parse(&self.redirect_uri).expect("a registered redirect URI is a URL");
-        url.query_pairs_mut()
-            .extend_pairs(parameters)
-            .extend_pairs(self.state.iter().map(|state| ("state", state)))
-            .extend_pairs(self.iss.iter().map(|iss| ("iss", iss)));
+        let mut parameters = parameters.to_vec();
+        parameters.extend(self.state.iter().map(|state| ("state", &**state)));
+        parameters.extend(self.iss.iter().map(|iss| ("iss", &**iss)));
+        for deviation in &self.deviations {
+            match deviation {
+                Deviation::CallbackParameter(name, value) => {
+                    parameters.retain(|(known, _)| known != name);
+                    parameters.push((name, value));
+                }
+                Deviation::WithoutCallbackParameter(name) => {
+                    parameters.retain(|(known, _)| known != name);
+                }
+                _ => {}
+            }
+        }
+        url.query_pairs_mut().extend_pairs(parameters);
         url
     }
 }

@@ -136,6 +136,22 @@ async fn deviates_in_token_and_userinfo_responses() {
     assert_eq!(provider.tokens().await.get("id_token"), None);
 }
 
+#[test]
+fn deviates_in_callbacks() {
+    let provider = provider_with(EmulatorBuilder::advertise_iss);
+    let emulator = &provider.emulator;
+    emulator.deviate(Deviation::CallbackParameter("state", "changed"));
+    emulator.deviate(Deviation::WithoutCallbackParameter("iss"));
+    let callbacks = [
+        emulator.approve(provider.valid_url(), "alice").unwrap(),
+        emulator.deny(provider.valid_url()).unwrap(),
+    ];
+    for callback in callbacks {
+        assert_eq!(query_value(&callback, "state").unwrap(), "changed");
+        assert_eq!(query_value(&callback, "iss"), None);
+    }
+}
+
 #[tokio::test]
 async fn publishes_only_the_documented_discovery_fields() {
     let provider = provider();

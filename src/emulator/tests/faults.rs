@@ -88,6 +88,13 @@ async fn sends_oauth_errors_where_oten_does() {
             (status, Some(code))
         );
     }
+    let wrong = Fault::OAuthErrorWithStatus("invalid_grant", 200);
+    provider.emulator.fault(Endpoint::Token, wrong.times(1));
+    let (status, body) = provider.token(&TestProvider::code_form("x")).await;
+    assert_eq!(
+        (status.as_u16(), &body["error"]),
+        (200, &"invalid_grant".into())
+    );
     provider
         .emulator
         .fault(Endpoint::Authorization, Fault::OAuthError("server_error"));
