@@ -204,6 +204,10 @@ impl EventOrigin {
         }
     }
 
+    pub(crate) fn client_address(&self) -> Option<IpAddr> {
+        self.client_address
+    }
+
     /// Returns the ID that ties an error page to its events.
     pub(crate) fn correlation_id(&self) -> &str {
         let id = || hex(random_bytes::<8>().as_ref());

@@ -1,110 +1,269 @@
-use std::{num::NonZeroU32, time::Duration};
-
-use governor::{
-    Quota, RateLimiter,
-    clock::{Clock, DefaultClock},
-    middleware::StateInformationMiddleware,
-    state::{InMemoryState, NotKeyed},
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
-use crate::metric;
+use crate::{clock::Clock, metric};
 
-/// A rate limiter that also reports its remaining capacity.
-type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformationMiddleware>;
+/// The period that the provider's limit applies to.
+const PERIOD: Duration = Duration::from_secs(60);
 
 /// The divisor of the budget that is reserved: sign-ins may not use the last quarter, nor may
 /// refreshes.
 ///
 /// Many refreshes must not prevent sign-ins. Callbacks with forged codes cost requests, too, and
 /// must not prevent refreshes.
-const RESERVED: u32 = 4;
+const RESERVED: usize = 4;
+
+/// How many requests a client address may have per request that it leaves to other addresses.
+///
+/// One address alone leaves a quarter of the sign-ins. It cannot be limited much further: behind a
+/// proxy that is not configured, all users have one address.
+const PER_REQUEST_LEFT: usize = 3;
 
 /// The token requests that this process may send in a minute, so that the provider does not have to
 /// reject any.
+///
+/// Any minute counts, so the provider may count in fixed or in sliding minutes.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    all: Limiter,
-    sign_ins: Limiter,
-    refreshes: Limiter,
+    per_minute: usize,
+    clock: Clock,
+    /// The requests of the last minute, oldest first: at most `per_minute`.
+    recent: Mutex<VecDeque<Request>>,
 }
 
-/// Error returned when the budget is used up.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    /// Milliseconds since the Unix epoch.
+    at: i64,
+    purpose: Purpose,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BudgetExhausted {
-    pub(crate) retry_after: Duration,
+enum Purpose {
+    SignIn(Option<IpAddr>),
+    Refresh,
+}
+
+/// Error returned when the budget, or a client address's share of it, is used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BudgetExhausted {
+    #[error(
+        "this process has used up its token requests for now; see `token_requests_per_minute` and \
+         `instances`"
+    )]
+    Process { retry_after: Duration },
+    #[error(
+        "this client address has used up its share of the token requests; if it is the address of a \
+         proxy, set `trusted_proxies`"
+    )]
+    Address { retry_after: Duration },
+}
+
+impl BudgetExhausted {
+    pub(crate) fn retry_after(self) -> Duration {
+        let (Self::Process { retry_after } | Self::Address { retry_after }) = self;
+        retry_after
+    }
 }
 
 impl Budget {
     /// Returns a budget of `per_minute` requests.
-    pub(crate) fn new(per_minute: u32) -> Self {
-        let limiter = |requests| {
-            let requests = NonZeroU32::new(requests).unwrap_or(NonZeroU32::MIN);
-            RateLimiter::direct(Quota::per_minute(requests))
-                .with_middleware::<StateInformationMiddleware>()
-        };
+    pub(crate) fn new(per_minute: u32, clock: Clock) -> Self {
         metric::token_budget_left(per_minute);
-        let share = per_minute - per_minute / RESERVED;
         Self {
-            all: limiter(per_minute),
-            sign_ins: limiter(share),
-            refreshes: limiter(share),
+            per_minute: usize::try_from(per_minute).unwrap_or(usize::MAX).max(1),
+            clock,
+            recent: Mutex::default(),
         }
     }
 
-    /// Takes one request for a sign-in.
-    pub(crate) fn sign_in(&self) -> Result<(), BudgetExhausted> {
-        self.take(&self.sign_ins)
+    /// Takes one request for a sign-in from `address`. Without an address, only the budget counts.
+    pub(crate) fn sign_in(&self, address: Option<IpAddr>) -> Result<(), BudgetExhausted> {
+        self.take(Purpose::SignIn(address.map(network)))
     }
 
     /// Takes one request for a refresh.
     pub(crate) fn refresh(&self) -> Result<(), BudgetExhausted> {
-        self.take(&self.refreshes)
+        self.take(Purpose::Refresh)
     }
 
-    fn take(&self, share: &Limiter) -> Result<(), BudgetExhausted> {
-        take(share)?;
-        let remaining = take(&self.all);
-        metric::token_budget_left(remaining.unwrap_or(0));
-        remaining.map(drop)
+    fn take(&self, purpose: Purpose) -> Result<(), BudgetExhausted> {
+        let now = self.clock.unix_millis();
+        // A request in the future was sent before the clock was set back.
+        let age = |request: &Request| Duration::from_millis(now.abs_diff(request.at));
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        while recent.front().is_some_and(|oldest| age(oldest) >= PERIOD) {
+            recent.pop_front();
+        }
+
+        let is_refresh = |request: &Request| request.purpose == Purpose::Refresh;
+        let is_same_kind =
+            |request: &&Request| is_refresh(request) == (purpose == Purpose::Refresh);
+        let share = self.per_minute - self.per_minute / RESERVED;
+        let free = (self.per_minute - recent.len())
+            .min(share.saturating_sub(recent.iter().filter(is_same_kind).count()));
+        let by_address = match purpose {
+            Purpose::SignIn(Some(_)) => {
+                let same = recent.iter().filter(|request| request.purpose == purpose);
+                same.count()
+            }
+            _ => 0,
+        };
+        let Some(left) = free.checked_sub(1) else {
+            let is_full = recent.len() == self.per_minute;
+            let next = recent
+                .iter()
+                .find(|request| is_full || is_same_kind(request));
+            return Err(BudgetExhausted::Process {
+                retry_after: PERIOD.saturating_sub(next.map_or(PERIOD, age)),
+            });
+        };
+        if by_address > PER_REQUEST_LEFT * left {
+            let next = recent.iter().find(|request| request.purpose == purpose);
+            return Err(BudgetExhausted::Address {
+                retry_after: PERIOD.saturating_sub(next.map_or(PERIOD, age)),
+            });
+        }
+        recent.push_back(Request { at: now, purpose });
+        let remaining = self.per_minute - recent.len();
+        metric::token_budget_left(remaining.try_into().unwrap_or(u32::MAX));
+        Ok(())
     }
 }
 
-/// Takes one request and returns how many remain.
-fn take(limiter: &Limiter) -> Result<u32, BudgetExhausted> {
-    let taken = limiter.check();
-    taken
-        .map(|state| state.remaining_burst_capacity())
-        .map_err(|not_until| BudgetExhausted {
-            retry_after: not_until.wait_time_from(limiter.clock().now()),
-        })
+/// Returns the network of one user: an IPv4 address, or the /64 in which a host chooses its IPv6
+/// addresses.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & u128::MAX << 64).into(),
+        address @ IpAddr::V4(_) => address,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const ADDRESS: &str = "203.0.113.9";
+
+    fn budget(per_minute: u32) -> (Budget, Clock) {
+        let clock = Clock::manual();
+        (Budget::new(per_minute, clock.clone()), clock)
+    }
+
+    /// How many of 100 sign-ins from an address are allowed.
+    fn sign_ins(budget: &Budget, address: &str) -> usize {
+        let address = address.parse().ok();
+        (0..100).filter(|_| budget.sign_in(address).is_ok()).count()
+    }
+
+    fn refreshes(budget: &Budget) -> usize {
+        (0..100).filter(|_| budget.refresh().is_ok()).count()
+    }
+
     #[test]
     fn d5_refreshes_leave_requests_to_sign_ins() {
-        let budget = Budget::new(60);
-        let refreshes = (0..100).filter(|_| budget.refresh().is_ok()).count();
-        let sign_ins = (0..100).filter(|_| budget.sign_in().is_ok()).count();
-        assert_eq!((refreshes, sign_ins), (45, 15));
-        let exhausted = budget.sign_in().unwrap_err();
-        assert!(exhausted.retry_after <= Duration::from_secs(2));
+        let (budget, _) = budget(60);
+        assert_eq!((refreshes(&budget), sign_ins(&budget, "")), (45, 15));
     }
 
     #[test]
     fn d5_sign_ins_leave_requests_to_refreshes() {
-        let budget = Budget::new(60);
-        let sign_ins = (0..100).filter(|_| budget.sign_in().is_ok()).count();
-        let refreshes = (0..100).filter(|_| budget.refresh().is_ok()).count();
-        assert_eq!((sign_ins, refreshes), (45, 15));
+        let (budget, _) = budget(60);
+        assert_eq!((sign_ins(&budget, ""), refreshes(&budget)), (45, 15));
     }
 
     #[test]
     fn d5_the_smallest_budget_is_one_request() {
-        let budget = Budget::new(1);
-        assert!(budget.sign_in().is_ok());
+        let (budget, _) = budget(1);
+        assert!(budget.sign_in(ADDRESS.parse().ok()).is_ok());
         assert!(budget.refresh().is_err());
+    }
+
+    #[test]
+    fn d5_no_minute_has_more_requests_than_the_budget() {
+        let (budget, clock) = budget(8);
+        let mut sent = Vec::new();
+        for second in 0..300 {
+            if second % 7 < 4 && budget.refresh().is_ok() {
+                sent.push(second);
+            }
+            if budget.sign_in(None).is_ok() {
+                sent.push(second);
+            }
+            let in_a_minute = sent.iter().filter(|sent| second - **sent < 60);
+            assert!(in_a_minute.count() <= 8, "{sent:?}");
+            clock.advance(Duration::from_secs(1));
+        }
+        assert_eq!(sent.len(), 5 * 8, "the whole budget is used");
+    }
+
+    #[test]
+    fn d5_an_exhausted_budget_says_when_it_allows_a_request() {
+        let (budget, clock) = budget(60);
+        budget.refresh().unwrap();
+        clock.advance(Duration::from_secs(20));
+        sign_ins(&budget, "");
+        clock.advance(Duration::from_secs(30));
+        let retry_after = budget.sign_in(None).unwrap_err().retry_after();
+        assert_eq!(retry_after, Duration::from_secs(30), "not the refresh");
+        clock.advance(retry_after);
+        assert!(budget.sign_in(None).is_ok());
+    }
+
+    #[test]
+    fn d5_one_address_leaves_sign_ins_to_others() {
+        let (budget, clock) = budget(60);
+        assert_eq!(sign_ins(&budget, ADDRESS), 34);
+        let rejected = budget.sign_in(ADDRESS.parse().ok()).unwrap_err();
+        assert!(matches!(rejected, BudgetExhausted::Address { .. }));
+        for other in 1..=5 {
+            let address = format!("198.51.100.{other}").parse().ok();
+            assert!(budget.sign_in(address).is_ok());
+        }
+        // Without addresses, nothing is shared.
+        assert_eq!(sign_ins(&budget, ""), 45 - 34 - 5);
+        clock.advance(rejected.retry_after());
+        assert!(budget.sign_in(ADDRESS.parse().ok()).is_ok());
+    }
+
+    #[test]
+    fn d5_every_budget_leaves_a_sign_in_to_a_second_address() {
+        for per_minute in 2..200 {
+            let (budget, _) = budget(per_minute);
+            assert!(sign_ins(&budget, ADDRESS) > 0);
+            assert!(sign_ins(&budget, "2001:db8::1") > 0, "{per_minute}");
+        }
+    }
+
+    #[test]
+    fn d5_addresses_of_one_ipv6_network_share() {
+        let (budget, _) = budget(60);
+        let first = (0..100u16).filter(|host| {
+            let address = Ipv6Addr::new(0x2001, 0xdb8, 0, 1, *host, 0, 0, *host);
+            budget.sign_in(Some(address.into())).is_ok()
+        });
+        assert_eq!(first.count(), 34);
+        assert!(budget.sign_in("2001:db8:0:2::1".parse().ok()).is_ok());
+        assert_eq!(
+            network("::ffff:203.0.113.9".parse().unwrap()).to_string(),
+            ADDRESS
+        );
+    }
+
+    #[test]
+    fn d5_a_clock_that_was_set_back_does_not_block_requests() {
+        let (budget, clock) = budget(1);
+        let tomorrow = clock.unix_millis() + 86_400_000;
+        let purpose = Purpose::Refresh;
+        budget.recent.lock().unwrap().push_back(Request {
+            at: tomorrow,
+            purpose,
+        });
+        assert!(budget.refresh().is_ok());
     }
 }

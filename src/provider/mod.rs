@@ -23,7 +23,10 @@ pub use self::{error::ProviderError, metadata::ProviderMetadata};
 
 #[cfg(feature = "check")]
 pub(crate) use self::metadata::is_same_issuer;
-pub(crate) use self::{budget::Budget, metadata::discovery_url};
+pub(crate) use self::{
+    budget::{Budget, BudgetExhausted},
+    metadata::discovery_url,
+};
 
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use crate::{
     audit::Reason,
     jose::JoseError,
     protocol::{CallbackError, ErrorCode, IdTokenError, LogoutTokenError, TokenError},
-    provider::ProviderError,
+    provider::{BudgetExhausted, ProviderError},
     store::StoreError,
 };
 
@@ -72,11 +72,8 @@ pub(super) enum Error {
          expired"
     )]
     NotRefreshed { retry_after: Option<Duration> },
-    #[error(
-        "this process has used up its token requests for now; see `token_requests_per_minute` and \
-         `instances`"
-    )]
-    Budget { retry_after: Duration },
+    #[error(transparent)]
+    Budget(#[from] BudgetExhausted),
     #[error("the code exchange failed")]
     Token(#[from] TokenError),
     #[error("the ID token is rejected")]
@@ -151,7 +148,7 @@ impl Error {
             Self::NotRefreshed { .. } => Reason::NotRefreshed,
             Self::UnknownAttempt { .. } => Reason::UnknownSignIn,
             Self::SeveralSessionCookies => Reason::SeveralSessionCookies,
-            Self::Budget { .. } => Reason::TokenEndpointBusy,
+            Self::Budget(_) => Reason::TokenEndpointBusy,
             Self::Provider(error) => error.reason(),
             Self::Callback(error) => error.reason(),
             Self::Token(error) => error.reason(),
@@ -262,7 +259,7 @@ impl Error {
                 "Oten is not responding",
                 "Oten could not be reached to complete the sign-in. Please try again in a moment.",
             ),
-            Self::Budget { .. } | Self::Token(TokenError::RateLimited { .. }) => (
+            Self::Budget(_) | Self::Token(TokenError::RateLimited { .. }) => (
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Oten is busy",
                 "Oten accepts no more sign-ins from this site right now. Please try again in a \
@@ -327,7 +324,7 @@ impl Error {
         match self {
             Self::NotRefreshed { retry_after }
             | Self::Token(TokenError::RateLimited { retry_after }) => *retry_after,
-            Self::Budget { retry_after } => Some(*retry_after),
+            Self::Budget(exhausted) => Some(exhausted.retry_after()),
             Self::Provider(error) => error.retry_after(),
             _ => None,
         }

@@ -175,9 +175,7 @@ async fn exchange_code(
         metadata.authorization_response_iss_parameter_supported(),
     )?;
     if let Some(budget) = &state.budget {
-        budget.sign_in().map_err(|exhausted| Error::Budget {
-            retry_after: exhausted.retry_after,
-        })?;
+        budget.sign_in(context.session.origin().client_address())?;
     }
     let endpoint = TokenEndpoint {
         http: state.provider.http(),

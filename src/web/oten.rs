@@ -195,7 +195,8 @@ impl Oten {
     /// to make it known.
     ///
     /// If the two headers disagree, both are ignored; configure the proxy to strip the one it does not
-    /// set. The address is for logs and limits; this crate bases no decision on it.
+    /// set. The address is for logs and limits. This crate names it in events and shares the token
+    /// requests for sign-ins between addresses; it bases no other decision on it.
     ///
     /// ```
     /// use axum::{extract::ConnectInfo, http::Request};

@@ -152,7 +152,9 @@ impl Shared {
         let per_user = config.sessions_per_user();
         let per_user = usize::try_from(per_user).unwrap_or(usize::MAX);
         let sessions = Sessions::new(records.clone(), lifetimes, per_user, revoker);
-        let budget = config.token_budget().map(Budget::new).map(Arc::new);
+        let budget = config
+            .token_budget()
+            .map(|limit| Arc::new(Budget::new(limit, clock.clone())));
         let refresher = TokenRefresher::new(sessions.clone(), budget.clone());
         Ok(Self {
             provider,

@@ -1,10 +1,10 @@
 //! Promises L1 to L5 and L11, and the budget of D5: token refresh.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{
     RequestExt, Router,
-    extract::Request,
+    extract::{ConnectInfo, Request},
     http::{Method, StatusCode, header},
     routing::{get, post},
 };
@@ -24,6 +24,7 @@ use tower_sessions::Session;
 
 use crate::common::{
     Answer, Browser, ExternalStore, Log, Operation, TestSite, WatchedStore, app, eventually,
+    with_parameter,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -683,7 +684,7 @@ async fn d5_the_token_request_budget_is_kept() {
     for browser in &mut browsers {
         assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
     }
-    assert_eq!(site.emulator.calls(Token), before + 2);
+    assert_eq!(site.emulator.calls(Token), before + 4);
     // The budget is exhausted: a sign-in gets 503 with `Retry-After`.
     let log = Log::start();
     let mut late = site.browser();
@@ -692,7 +693,10 @@ async fn d5_the_token_request_budget_is_kept() {
     let answer = late.get(&callback).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.header(header::RETRY_AFTER).is_some());
-    assert_eq!(site.emulator.calls(Token), before + 2);
+    for _ in 0..2 {
+        site.signed_in("carol").await;
+    }
+    assert_eq!(site.emulator.calls(Token), before + 4);
     let refusal = log.refusal();
     assert_eq!(refusal["reason"], "token_endpoint_busy");
     assert!(refusal["cause"].contains("`token_requests_per_minute`"));
@@ -714,3 +718,41 @@ async fn l3_tokens_are_kept_if_the_key_of_the_id_token_is_unavailable() {
         (2, 0)
     );
 }
+/// An address exchanges made-up codes, each with a login attempt of its own.
+#[tokio::test]
+async fn d5_made_up_codes_of_one_address_leave_sign_ins_to_others() {
+    let site = TestSite::builder()
+        .config(|config| config.token_requests_per_minute(60))
+        .start()
+        .await;
+    let call_back = async |code: Option<&str>, address: &str| {
+        let mut browser = site.browser();
+        let url = browser.start_login("/page").await;
+        let callback = browser.approve(&url, "alice");
+        let callback = match code {
+            Some(code) => with_parameter(&callback, "code", code),
+            None => callback,
+        };
+        let mut request = browser.navigation(Method::GET, &callback);
+        let peer = SocketAddr::new(address.parse().unwrap(), 4711);
+        request.extensions_mut().insert(ConnectInfo(peer));
+        browser.send(request).await
+    };
+    let log = Log::start();
+    for _ in 0..60 {
+        let answer = call_back(Some("made-up-code"), "203.0.113.9").await;
+        assert!(answer.status.is_client_error() || answer.status.is_server_error());
+    }
+    assert_eq!(site.emulator.calls(Token), 34);
+    let refusals = log.named("refused");
+    assert!(refusals[59]["cause"].contains("`trusted_proxies`"));
+    for host in 1..=5 {
+        let answer = call_back(None, &format!("2001:db8::{host}")).await;
+        assert_eq!(answer.location(), "/page");
+    }
+    // A minute later, the budget is complete again.
+    site.clock.advance(MINUTE);
+    let answer = call_back(None, "203.0.113.9").await;
+    assert_eq!(answer.location(), "/page");
+}
+

@@ -26,7 +26,7 @@ use crate::{
         ErrorCode, ExpectedIdToken, ExpectedNonce, IdTokenClaims, IdTokenError, TokenEndpoint,
         TokenError, TokenResponse, verify_id_token,
     },
-    provider::{Budget, ProviderError, ProviderMetadata},
+    provider::{Budget, BudgetExhausted, ProviderError, ProviderMetadata},
     secret::random_bytes,
     store::{LoadedRecord, Records, StoreError},
 };
@@ -83,8 +83,8 @@ impl fmt::Debug for TokenRefresher {
 enum RefreshError {
     #[error("the endpoints of the provider are unknown")]
     Provider(#[from] ProviderError),
-    #[error("the token request budget of this process is exhausted")]
-    Budget(Duration),
+    #[error(transparent)]
+    Budget(#[from] BudgetExhausted),
     #[error("the token request failed")]
     Token(#[from] TokenError),
     #[error("the new ID token is invalid")]
@@ -103,7 +103,7 @@ impl RefreshError {
 
     fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Budget(retry_after) => Some(*retry_after),
+            Self::Budget(exhausted) => Some(exhausted.retry_after()),
             Self::Token(TokenError::RateLimited { retry_after }) => *retry_after,
             Self::Provider(error) => error.retry_after(),
             _ => None,
@@ -220,9 +220,7 @@ impl Refresh {
             return Err(TokenError::Malformed.into());
         };
         if let Some(budget) = &self.refresher.budget {
-            budget
-                .refresh()
-                .map_err(|exhausted| RefreshError::Budget(exhausted.retry_after))?;
+            budget.refresh()?;
         }
         let endpoint = TokenEndpoint {
             http: self.revoker().provider.http(),
