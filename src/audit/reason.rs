@@ -75,8 +75,9 @@ reasons! {
         "A request without a session asked for a protected resource.",
         "No action needed: the user has to sign in.";
     AccessTokenEnded = "access_token_ended",
-        "The access token has expired, and the session has no refresh token.",
-        "No action needed. If it happens often, enable refresh tokens for the client.";
+        "The access token has expired and cannot be refreshed.",
+        "No action needed. If it happens often, look for `refresh_failed` events; if there are none, \
+         enable refresh tokens for the client.";
     AccessTokenUseless = "access_token_useless",
         "An access token expired within a minute of signing in.",
         "Ask the provider to extend the lifetime of the client's access tokens.";

@@ -54,7 +54,7 @@ fn tokens_for_invalid_code() -> Finding {
 
 fn verdict(error: &TokenError, kind: &ClientType) -> Finding {
     match error {
-        TokenError::ErrorResponse(ErrorCode::InvalidGrant) => CLIENT_AUTHENTICATION.passed(match kind {
+        TokenError::ErrorResponse(ErrorCode::InvalidGrant, _) => CLIENT_AUTHENTICATION.passed(match kind {
             ClientType::Public => {
                 "the provider knows the client (tested with one token request and an invalid code)"
             }
@@ -63,7 +63,7 @@ fn verdict(error: &TokenError, kind: &ClientType) -> Finding {
                  and an invalid code)"
             }
         }),
-        TokenError::ErrorResponse(ErrorCode::InvalidClient) => CLIENT_AUTHENTICATION.failed(
+        TokenError::ErrorResponse(ErrorCode::InvalidClient, _) => CLIENT_AUTHENTICATION.failed(
             match kind {
                 ClientType::Public => "the provider does not know the client (invalid_client)",
                 ClientType::Confidential { .. } => {
@@ -73,12 +73,12 @@ fn verdict(error: &TokenError, kind: &ClientType) -> Finding {
             },
             sentence(ErrorCode::InvalidClient.help()),
         ),
-        TokenError::ErrorResponse(code) if code.is_retryable() => inconclusive(&error_line(error)),
-        TokenError::ErrorResponse(code @ ErrorCode::Other(_)) => CLIENT_AUTHENTICATION.warning(
+        TokenError::ErrorResponse(code, _) if code.is_retryable() => inconclusive(&error_line(error)),
+        TokenError::ErrorResponse(code @ ErrorCode::Other(_), _) => CLIENT_AUTHENTICATION.warning(
             format!("the provider responded with {code}, which is inconclusive"),
             sentence(code.help()),
         ),
-        TokenError::ErrorResponse(code) => CLIENT_AUTHENTICATION.failed(
+        TokenError::ErrorResponse(code, _) => CLIENT_AUTHENTICATION.failed(
             format!("the provider rejects the client ({code})"),
             sentence(code.help()),
         ),
@@ -219,7 +219,7 @@ mod tests {
             secret: "x".into(),
             jar: Jar::Hs256,
         };
-        let response = |code: &str| TokenError::ErrorResponse(code.into());
+        let response = |code: &str| TokenError::ErrorResponse(code.into(), StatusCode::BAD_REQUEST);
         for (error, status) in [
             (response("invalid_grant"), Status::Passed),
             (response("invalid_client"), Status::Failed),

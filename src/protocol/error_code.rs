@@ -161,7 +161,20 @@ impl ErrorCode {
             error: String,
         }
         let body: Body = response.json()?;
-        Some(Self::from(body.error.as_str()))
+        (!body.error.is_empty()).then(|| Self::from(body.error.as_str()))
+    }
+
+    /// Whether the provider no longer lets the user stay signed in. At the token endpoint, the codes
+    /// of OpenID Connect Core section 3.1.2.6 mean that the user has to sign in again.
+    pub(crate) fn ends_sign_in(&self) -> bool {
+        matches!(
+            self,
+            Self::InvalidGrant
+                | Self::AccessDenied
+                | Self::LoginRequired
+                | Self::ConsentRequired
+                | Self::InteractionRequired
+        )
     }
 
     /// Whether a retry of the same request may succeed.

@@ -61,8 +61,8 @@ impl TokenEndpoint<'_> {
         let request = HttpRequest::post(Endpoint::Token, self.url, &form, was_not_processed);
         let response = self.http.send(&request).await;
         let response = response.map_err(TokenError::Unreachable)?;
-        if !response.status.is_success() {
-            return Err(TokenError::from_response(&response));
+        if let Some(error) = TokenError::from_response(&response) {
+            return Err(error);
         }
         let tokens: TokenResponse = response.json().ok_or(TokenError::Malformed)?;
         if !tokens.token_type.eq_ignore_ascii_case("bearer") {
@@ -109,8 +109,8 @@ pub(crate) enum TokenError {
     #[error("the token endpoint allows no more requests now (429)")]
     RateLimited { retry_after: Option<Duration> },
     /// RFC 6749 section 5.2.
-    #[error("the token endpoint responded with `{0}`; {help}", help = .0.help())]
-    ErrorResponse(ErrorCode),
+    #[error("the token endpoint responded with `{0}` ({1}); {help}", help = .0.help())]
+    ErrorResponse(ErrorCode, StatusCode),
     #[error("the token endpoint responded with {0} without an error code")]
     Status(StatusCode),
     /// RFC 6749 section 5.1.
@@ -125,15 +125,29 @@ pub(crate) enum TokenError {
 }
 
 impl TokenError {
-    fn from_response(response: &HttpResponse) -> Self {
-        if response.status == StatusCode::TOO_MANY_REQUESTS {
-            return Self::RateLimited {
-                retry_after: response.retry_after(),
-            };
-        }
+    /// Returns `None` for a successful response. One with an error code is none: some servers send
+    /// errors with 200.
+    fn from_response(response: &HttpResponse) -> Option<Self> {
+        let status = response.status;
         match ErrorCode::from_response(response) {
-            Some(code) => Self::ErrorResponse(code),
-            None => Self::Status(response.status),
+            Some(code) if code.ends_sign_in() => Some(Self::ErrorResponse(code, status)),
+            _ if status == StatusCode::TOO_MANY_REQUESTS => Some(Self::RateLimited {
+                retry_after: response.retry_after(),
+            }),
+            Some(code) => Some(Self::ErrorResponse(code, status)),
+            None if status.is_success() => None,
+            None => Some(Self::Status(status)),
+        }
+    }
+
+    /// Whether the same request may succeed later without a change at the client or the provider's
+    /// configuration. If not, the provider answered, but the client cannot use its answer.
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unreachable(HttpError::TooLarge) | Self::Malformed | Self::NotBearer => false,
+            Self::Unreachable(_) | Self::RateLimited { .. } => true,
+            Self::ErrorResponse(code, status) => code.is_retryable() || status.is_server_error(),
+            Self::Status(status) => status.is_server_error(),
         }
     }
 
@@ -142,7 +156,7 @@ impl TokenError {
         match self {
             Self::Unreachable(_) => Reason::TokenEndpointDown,
             Self::RateLimited { .. } => Reason::TokenEndpointBusy,
-            Self::ErrorResponse(code) => code.reason(),
+            Self::ErrorResponse(code, _) => code.reason(),
             Self::Status(_) | Self::Malformed | Self::NotBearer => Reason::TokenResponse,
         }
     }
@@ -169,8 +183,8 @@ fn was_not_processed(response: &HttpResponse) -> bool {
         return false;
     }
     match TokenError::from_response(response) {
-        TokenError::RateLimited { .. } => true,
-        TokenError::ErrorResponse(code) => code.is_retryable(),
+        Some(TokenError::RateLimited { .. }) => true,
+        Some(TokenError::ErrorResponse(code, _)) => code.is_retryable(),
         _ => false,
     }
 }

@@ -77,6 +77,7 @@ pub(super) fn tokens() -> Tokens {
         scope: None,
         refresh_at: expires_at,
         retry_at: None,
+        is_answer_unusable: false,
         nonce: StoredSecret(Secret::random()),
         refreshes: 0,
         session_expiry: None,

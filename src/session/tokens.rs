@@ -40,6 +40,9 @@ pub(crate) struct Tokens {
     /// The time of the next attempt after a refresh that failed.
     #[serde(with = "time::serde::timestamp::option")]
     pub(crate) retry_at: Option<OffsetDateTime>,
+    /// Whether the last refresh failed with an answer that the client cannot use, which may not pass.
+    #[serde(default)]
+    pub(crate) is_answer_unusable: bool,
     /// The `nonce` of the sign-in, which the ID tokens of refreshes repeat.
     pub(crate) nonce: StoredSecret,
     /// The number of refreshes.
@@ -66,6 +69,7 @@ impl Tokens {
             scope: response.scope,
             refresh_at: now + refresh_after(lifetime),
             retry_at: None,
+            is_answer_unusable: false,
             nonce: StoredSecret(nonce),
             refreshes: 0,
             session_expiry: None,

@@ -212,7 +212,8 @@ impl RequestContext {
             return Ok(Refreshed::default());
         };
         let failed = |retry_after| Some(Error::NotRefreshed { retry_after });
-        let (tokens, failure) = match self.state.refresher.refresh(request).await {
+        let state = &self.state;
+        let (tokens, failure) = match state.refresher.refresh(request).await {
             RefreshOutcome::Fresh(tokens) | RefreshOutcome::NotRefreshable(tokens) => {
                 // The refresh may have changed the user's claims.
                 self.session.reload().await?;
@@ -221,7 +222,19 @@ impl RequestContext {
             RefreshOutcome::Failed {
                 tokens,
                 retry_after,
-            } => (Some(tokens), failed(retry_after)),
+            } => {
+                // Signing in again brings new tokens. Not right after a sign-in, which would repeat
+                // itself if the provider issued expired tokens.
+                let now = state.clock.now();
+                let is_over = now - tokens.access_token_expires_at >= state.config.refresh_grace()
+                    && now - signed_in.user().signed_in_at() >= RECENT_SIGN_IN;
+                let failure = if tokens.is_answer_unusable && is_over {
+                    Some(Error::AccessTokenExpired)
+                } else {
+                    failed(retry_after)
+                };
+                (Some(tokens), failure)
+            }
             RefreshOutcome::TimedOut => (None, failed(None)),
             RefreshOutcome::Ended => return Err(Error::NotSignedIn),
             RefreshOutcome::StoreDown(error) => return Err(Error::Store(error)),
@@ -235,7 +248,7 @@ impl RequestContext {
 struct Refreshed {
     /// `None` if the session has no tokens or their refresh timed out.
     tokens: Option<Arc<Tokens>>,
-    /// The error of a refresh that may succeed later.
+    /// The error for a request that cannot continue with these tokens.
     failure: Option<Error>,
 }
 

@@ -266,7 +266,11 @@ impl Error {
                  moment.",
             ),
             Self::Callback(CallbackError::ErrorResponse(code))
-            | Self::Token(TokenError::ErrorResponse(code)) => error_code_texts(code),
+            | Self::Token(TokenError::ErrorResponse(code, _)) => error_code_texts(code),
+            // The code is not proven, so it does not decide on the status.
+            Self::Callback(CallbackError::MissingState(Some(code))) => {
+                (StatusCode::BAD_REQUEST, "Sign-in failed", code.sentence())
+            }
             Self::Callback(CallbackError::Iss) => (
                 StatusCode::BAD_REQUEST,
                 "Sign-in failed",

@@ -599,6 +599,105 @@ async fn l5_an_invalid_grant_ends_the_sign_in() {
     assert!(site.store.is_empty());
 }
 
+#[tokio::test]
+async fn l5_a_definite_refusal_ends_the_sign_in_with_any_status() {
+    let site = TestSite::start().await;
+    for code in [
+        "invalid_grant",
+        "login_required",
+        "interaction_required",
+        "consent_required",
+        "access_denied",
+    ] {
+        for status in [200, 400, 401, 403, 429, 500, 503] {
+            let mut browser = site.signed_in("alice").await;
+            site.clock.advance(HOUR);
+            let refusal = Fault::OAuthErrorWithStatus(code, status);
+            site.emulator.fault(Token, refusal.times(1));
+            let calls = site.emulator.calls(Token);
+            let log = Log::start();
+            let answer = browser.get("/profile").await;
+            assert_eq!(answer.location(), "/login?return_to=%2Fprofile");
+            let ended = log.named("sign_in_ended");
+            assert!(ended[0]["cause"].contains(code), "{ended:?}");
+            assert_eq!(browser.signed_in_as().await, "guest", "{code}, {status}");
+            assert!(site.store.is_empty());
+            assert_eq!(site.emulator.calls(Token), calls + 1, "never repeated");
+        }
+    }
+}
+
+#[tokio::test]
+async fn l5_an_unusable_answer_leads_to_sign_in_when_the_grace_is_over() {
+    for fault in [
+        Fault::OAuthError("a_code_of_tomorrow"),
+        Fault::OAuthError("invalid_client"),
+        Fault::OAuthErrorWithStatus("a_code_of_tomorrow", 200),
+        Fault::OAuthErrorWithStatus("", 200),
+        Fault::Status(200),
+        Fault::Status(400),
+        Fault::Status(404),
+        Fault::Redirect("https://x.example/".into()),
+        Fault::Html,
+        Fault::Empty,
+        Fault::Huge,
+        Fault::Body {
+            content_type: "application/json",
+            bytes: r#"{"error":["invalid_grant"]}"#.into(),
+        },
+    ] {
+        let site = TestSite::start().await;
+        let mut browser = site.signed_in("alice").await;
+        site.emulator.fault(Token, fault.clone());
+        // While the grace lasts, the old tokens serve.
+        site.clock.advance(59 * MINUTE);
+        assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+        assert_eq!(browser.get("/token").await.status, StatusCode::OK);
+        site.clock.advance(5 * MINUTE);
+        assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+        let refused = browser.get("/token").await;
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+        // Then pages lead to sign-in and APIs get 401, with and without a call to the provider.
+        site.clock.advance(MINUTE);
+        for _ in 0..2 {
+            for path in ["/profile", "/extracted", "/token"] {
+                let page = browser.get(path).await;
+                let login = format!("/login?return_to=%2F{}", &path[1..]);
+                assert_eq!(page.location(), login, "{fault:?}");
+                let api = browser.fetch(Method::GET, path, "").await;
+                assert_eq!(api.status, StatusCode::UNAUTHORIZED);
+                assert_eq!(api.json()["login_url"], "/login");
+            }
+        }
+        // The sign-in has not ended: it continues as soon as the answers are right.
+        assert_eq!(browser.signed_in_as().await, "user alice");
+        let mut other = browser.clone();
+        site.emulator.clear_faults();
+        site.clock.advance(Duration::from_secs(10));
+        assert_eq!(other.get("/profile").await.status, StatusCode::OK);
+        // And the user can sign in again.
+        browser.sign_in("alice", "/profile").await;
+        assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    }
+}
+
+/// Without grace, and with tokens that expire at once.
+#[tokio::test]
+async fn l5_an_unusable_answer_after_a_sign_in_is_no_redirect_loop() {
+    let site = TestSite::builder()
+        .config(|config| config.refresh_grace(Duration::ZERO))
+        .start()
+        .await;
+    site.emulator
+        .deviate(Deviation::TokenField("expires_in", json!(0)));
+    let mut browser = site.signed_in("alice").await;
+    site.emulator.fault(Token, Fault::Status(400));
+    let page = browser.get("/profile").await;
+    assert_eq!(page.status, StatusCode::SERVICE_UNAVAILABLE);
+    site.clock.advance(MINUTE);
+    browser.get("/profile").await.location();
+}
+
 /// A process whose lease has expired gets `invalid_grant`, because another one used the token.
 #[tokio::test]
 async fn l5_an_invalid_grant_after_another_process_refreshed_signs_no_user_out() {
@@ -630,8 +729,9 @@ async fn l5_a_temporary_failure_signs_no_user_out() {
             retry_after: Some(MINUTE),
         },
         Fault::OAuthError("temporarily_unavailable"),
+        Fault::OAuthErrorWithStatus("a_code_of_tomorrow", 500),
+        Fault::OAuthErrorWithStatus("temporarily_unavailable", 200),
         Fault::Close,
-        Fault::Html,
     ] {
         let site = TestSite::start().await;
         let mut browser = site.signed_in("alice").await;
@@ -691,33 +791,17 @@ async fn d5_the_token_request_budget_is_kept() {
     let authorization_url = late.start_login("/").await;
     let callback = late.approve(&authorization_url, "carol");
     let answer = late.get(&callback).await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    assert!(answer.header(header::RETRY_AFTER).is_some());
     for _ in 0..2 {
         site.signed_in("carol").await;
     }
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(answer.header(header::RETRY_AFTER).is_some());
     assert_eq!(site.emulator.calls(Token), before + 4);
     let refusal = log.refusal();
     assert_eq!(refusal["reason"], "token_endpoint_busy");
     assert!(refusal["cause"].contains("`token_requests_per_minute`"));
 }
 
-#[tokio::test]
-async fn l3_tokens_are_kept_if_the_key_of_the_id_token_is_unavailable() {
-    let site = TestSite::start().await;
-    let mut browser = site.signed_in("alice").await;
-    site.clock.advance(HOUR);
-    site.emulator.rotate_keys();
-    site.emulator.fault(Jwks, Fault::Status(404));
-    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
-    site.emulator.clear_faults();
-    site.clock.advance(HOUR);
-    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
-    assert_eq!(
-        (site.emulator.refreshes(), site.emulator.reuse_detected()),
-        (2, 0)
-    );
-}
 /// An address exchanges made-up codes, each with a login attempt of its own.
 #[tokio::test]
 async fn d5_made_up_codes_of_one_address_leave_sign_ins_to_others() {
@@ -756,3 +840,19 @@ async fn d5_made_up_codes_of_one_address_leave_sign_ins_to_others() {
     assert_eq!(answer.location(), "/page");
 }
 
+#[tokio::test]
+async fn l3_tokens_are_kept_if_the_key_of_the_id_token_is_unavailable() {
+    let site = TestSite::start().await;
+    let mut browser = site.signed_in("alice").await;
+    site.clock.advance(HOUR);
+    site.emulator.rotate_keys();
+    site.emulator.fault(Jwks, Fault::Status(404));
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    site.emulator.clear_faults();
+    site.clock.advance(HOUR);
+    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    assert_eq!(
+        (site.emulator.refreshes(), site.emulator.reuse_detected()),
+        (2, 0)
+    );
+}

@@ -23,8 +23,8 @@ use crate::{
     audit::{EventKind, TARGET},
     error::with_causes,
     protocol::{
-        ErrorCode, ExpectedIdToken, ExpectedNonce, IdTokenClaims, IdTokenError, TokenEndpoint,
-        TokenError, TokenResponse, verify_id_token,
+        ExpectedIdToken, ExpectedNonce, IdTokenClaims, IdTokenError, TokenEndpoint, TokenError,
+        TokenResponse, verify_id_token,
     },
     provider::{Budget, BudgetExhausted, ProviderError, ProviderMetadata},
     secret::random_bytes,
@@ -92,13 +92,21 @@ enum RefreshError {
 }
 
 impl RefreshError {
-    /// Returns whether the session ends, because the provider rejected the refresh token, or the new
-    /// ID token is invalid or for another user.
+    /// Returns whether the session ends, because the provider refused the refresh, or the new ID
+    /// token is invalid or for another user.
     fn ends_session(&self) -> bool {
-        matches!(
-            self,
-            Self::Token(TokenError::ErrorResponse(ErrorCode::InvalidGrant)) | Self::IdToken(_)
-        )
+        match self {
+            Self::Token(TokenError::ErrorResponse(code, _)) => code.ends_sign_in(),
+            Self::IdToken(_) => true,
+            _ => false,
+        }
+    }
+
+    fn is_temporary(&self) -> bool {
+        match self {
+            Self::Token(error) => error.is_temporary(),
+            _ => true,
+        }
     }
 
     fn retry_after(&self) -> Option<Duration> {
@@ -346,12 +354,13 @@ impl Refresh {
         let delay = error.retry_after().unwrap_or_default().max(RETRY_DELAY);
         let postponed = Tokens {
             retry_at: Some(self.now() + delay),
+            is_answer_unusable: !error.is_temporary(),
             ..current.value.clone()
         };
         let family = self.request.family;
         postponed.replace(self.records(), family, &current).await?;
         Ok(RefreshOutcome::Failed {
-            tokens: Arc::new(current.value),
+            tokens: Arc::new(postponed),
             retry_after: Some(delay),
         })
     }

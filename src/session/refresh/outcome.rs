@@ -25,9 +25,9 @@ pub(crate) enum RefreshOutcome {
     NotRefreshable(Arc<Tokens>),
     /// The provider ended the sign-in, or the user signed out meanwhile.
     Ended,
-    /// The refresh failed for a reason that does not concern the user and may pass.
+    /// The refresh failed for a reason that does not concern the user.
     Failed {
-        /// The tokens that were not refreshed.
+        /// The tokens that were not refreshed. They say whether the failure may pass.
         tokens: Arc<Tokens>,
         retry_after: Option<Duration>,
     },
