@@ -118,8 +118,8 @@ reasons! {
         "A token is signed with an unknown key, and the key set was fetched less than a minute ago.",
         "No action needed: the key set is fetched again. If it persists, report it to the provider.";
     UnknownSignIn = "unknown_sign_in",
-        "A callback matches no login attempt of its browser, even after the sign-in was restarted.",
-        "See `cause` for the cookies. Look for a second host name or a layer that rewrites cookies.";
+        "A callback matches no login attempt of its browser, and the sign-in is not restarted again.",
+        "See `cause`. Look for a layer or proxy that rewrites cookies or queries.";
     SeveralSessionCookies = "several_session_cookies",
         "A callback came with two session cookies.",
         "Serve the site at the root of its own host, or set a different `cookie_name`.";
@@ -134,7 +134,8 @@ reasons! {
         "No action needed, unless a proxy rewrites queries.";
     CallbackWithoutState = "callback_without_state",
         "A callback has no `state`.",
-        "No action needed: most likely a user opened the address by hand.";
+        "See `cause` for the error code, if there is one. Otherwise, no action needed: most likely a user \
+         opened the address by hand.";
     CallbackWithoutCode = "callback_without_code",
         "A callback has neither `code` nor `error`.",
         "No action needed, unless a proxy rewrites queries.";

@@ -29,9 +29,10 @@ pub(crate) enum CallbackError {
     /// RFC 6749 section 3.1.
     #[error("the callback has more than one `{0}`; look for a proxy that rewrites queries")]
     Repeated(&'static str),
-    /// RFC 6749 section 4.1.2.
-    #[error("the callback has no `state`; start the sign-in at the login route")]
-    MissingState,
+    /// RFC 6749 section 4.1.2. A provider that cannot read the signed request cannot return its
+    /// `state`, and sends the error alone. The error is not proven: anyone can send it.
+    #[error("{}", without_state(.0.as_ref()))]
+    MissingState(Option<ErrorCode>),
     /// RFC 6749 section 4.1.2.
     #[error("the callback has neither `code` nor `error`; look for a proxy that rewrites queries")]
     MissingCode,
@@ -59,7 +60,7 @@ impl CallbackError {
             Self::TooLong => Reason::CallbackTooLong,
             Self::NotUtf8 => Reason::CallbackNotUtf8,
             Self::Repeated(_) => Reason::CallbackRepeatedParameter,
-            Self::MissingState => Reason::CallbackWithoutState,
+            Self::MissingState(_) => Reason::CallbackWithoutState,
             Self::MissingCode => Reason::CallbackWithoutCode,
             Self::MissingIss => Reason::CallbackWithoutIss,
             Self::Iss => Reason::CallbackForeignIss,
@@ -97,7 +98,7 @@ impl CallbackParameters {
         self.state
             .as_ref()
             .filter(|state| !state.is_empty())
-            .ok_or(CallbackError::MissingState)
+            .ok_or_else(|| CallbackError::MissingState(self.error.clone()))
     }
 
     /// Checks `iss`, then `error`, then returns `code`. The caller has compared `state`.
@@ -119,6 +120,16 @@ impl CallbackParameters {
         self.code
             .filter(|code| !code.is_empty())
             .ok_or(CallbackError::MissingCode)
+    }
+}
+
+fn without_state(error: Option<&ErrorCode>) -> String {
+    match error {
+        Some(code) => format!(
+            "the callback has no `state`, and the error `{code}`; {}. If no sign-in fails, ignore it",
+            code.help()
+        ),
+        None => "the callback has no `state`; start the sign-in at the login route".to_owned(),
     }
 }
 
@@ -187,7 +198,7 @@ mod tests {
             let parameters = CallbackParameters::parse(query).unwrap();
             assert_eq!(
                 parameters.state().unwrap_err(),
-                CallbackError::MissingState,
+                CallbackError::MissingState(None),
                 "{query}"
             );
         }

@@ -26,33 +26,15 @@ pub(crate) struct LoginAttempt {
 
 impl LoginAttempt {
     pub(crate) fn new(return_to: Option<ReturnTo>) -> Self {
-        Self::with_marker(FIRST, return_to)
-    }
-
-    /// Creates the attempt of a restarted login, which follows a callback that matches no open
-    /// attempt. Its `state` is marked, so that it is not restarted again.
-    pub(crate) fn restart(return_to: Option<ReturnTo>) -> Self {
-        Self::with_marker(RESTART, return_to)
-    }
-
-    fn with_marker(marker: char, return_to: Option<ReturnTo>) -> Self {
         let [state, nonce, code_verifier] = Secret::random_array();
         Self {
-            state: format!("{marker}{}", state.expose()).into(),
+            state,
             nonce,
             code_verifier: CodeVerifier::from_random(code_verifier),
             return_to,
         }
     }
-
-    /// Returns whether a `state`, which may be forged, is marked as that of a restarted login.
-    pub(crate) fn is_restart(state: &Secret) -> bool {
-        state.expose().starts_with(RESTART)
-    }
 }
-
-const FIRST: char = '1';
-const RESTART: char = '2';
 
 /// The record of an attempt. Once the attempt is used, only the return path remains.
 #[derive(Debug, Serialize, Deserialize)]
@@ -202,12 +184,5 @@ mod tests {
             attempts.take(&id, &state).await.unwrap(),
             AttemptState::Unknown
         ));
-    }
-
-    #[test]
-    fn s5_only_a_restarted_login_is_marked() {
-        let is_restart = |attempt: LoginAttempt| LoginAttempt::is_restart(&attempt.state);
-        assert!(is_restart(LoginAttempt::restart(None)));
-        assert!(!is_restart(LoginAttempt::new(None)));
     }
 }

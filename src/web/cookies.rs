@@ -16,6 +16,9 @@ const MAX_COOKIES: usize = 200;
 /// The length of the tag in a login cookie's name: 96 bits of a hash.
 const TAG_CHARS: usize = 16;
 
+/// Time during which a login is not restarted again.
+const RESTART_LIFETIME: Duration = Duration::minutes(1);
+
 /// Time that the user has to sign out at the provider.
 const LOGOUT_LIFETIME: Duration = Duration::minutes(10);
 
@@ -29,6 +32,7 @@ pub(super) struct Cookies {
     session_name: String,
     /// A login cookie's name without the tag of its `state`.
     login_prefix: String,
+    restart_name: String,
     logout_name: String,
     /// The attributes that all cookies have, with a semicolon before each.
     attributes: String,
@@ -85,6 +89,7 @@ impl Cookies {
         Self {
             session_name: config.session_cookie_name(),
             login_prefix: format!("{name}_login_"),
+            restart_name: format!("{name}_restart"),
             logout_name: format!("{name}_logout"),
             attributes: format!("; HttpOnly; SameSite=Lax{secure}; Path={path}"),
             session_lifetime: config
@@ -150,6 +155,16 @@ impl Cookies {
         exactly_one(self.logins(headers).filter(|login| login.name == name))
     }
 
+    /// The cookie that marks the browser after a restarted login. It needs no value and no proof: a
+    /// site that sets it causes an error page in place of a restart.
+    pub(super) fn restart(&self) -> HeaderValue {
+        self.header(&self.restart_name, "1", Some(RESTART_LIFETIME))
+    }
+
+    pub(super) fn is_restarted(&self, headers: &HeaderMap) -> bool {
+        pairs(headers).any(|(name, _)| name == self.restart_name)
+    }
+
     pub(super) fn logout(&self, state: &Secret) -> HeaderValue {
         self.header(&self.logout_name, state.expose(), Some(LOGOUT_LIFETIME))
     }
@@ -207,11 +222,6 @@ impl Cookies {
 
 fn is_base64url(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
-}
-
-/// Whether the browser sent any cookie.
-pub(super) fn has_any(headers: &HeaderMap) -> bool {
-    pairs(headers).next().is_some()
 }
 
 /// The cookies of a request (RFC 6265 section 5.4). Ignores those that are not UTF-8.

@@ -44,18 +44,17 @@ pub(super) enum Error {
     #[error("the callback is rejected")]
     Callback(#[from] CallbackError),
     #[error(
-        "the callback matches no login attempt of this browser, even after the sign-in was \
-         restarted; {}",
-        if *.any_cookie {
-            "the browser sent cookies, but not the login cookie: the sign-in took more than ten \
-             minutes or started on another host than the redirect URI's"
+        "the callback matches no login attempt of this browser; {}",
+        if *.has_cookie {
+            "the sign-in was restarted less than a minute ago: the user opened an old callback again, \
+             or the provider or a proxy changes `state` or removes cookies"
         } else {
             "the browser sent no cookies: it blocks them, the sign-in started on another host than \
              the redirect URI's, or a proxy or layer rewrites `Set-Cookie` to `SameSite=Strict`, \
              which browsers withhold on the redirect from the provider; keep `SameSite=Lax`"
         }
     )]
-    UnknownAttempt { any_cookie: bool },
+    UnknownAttempt { has_cookie: bool },
     #[error(
         "the callback came with two session cookies: a site on a neighboring host or path sets a \
          cookie of the same name; serve this site at the root of its own host, where the `__Host-` \
@@ -225,13 +224,17 @@ impl Error {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Please try again soon",
                 "Oten cannot confirm your sign-in right now. You have not been signed out; please \
-                 try again in a moment.",
+                 try again in a moment, or sign in again.",
             ),
-            Self::UnknownAttempt { .. } => (
+            Self::UnknownAttempt { has_cookie: true } => (
                 StatusCode::BAD_REQUEST,
                 "Please sign in again",
-                "Your sign-in took too long, or your browser blocks cookies for this site. Allow \
-                 cookies and sign in again.",
+                "Your sign-in took too long or was already completed. Please sign in again.",
+            ),
+            Self::UnknownAttempt { has_cookie: false } => (
+                StatusCode::BAD_REQUEST,
+                "Please sign in again",
+                "Your browser blocks cookies for this site. Allow cookies and sign in again.",
             ),
             Self::SeveralSessionCookies => (
                 StatusCode::BAD_REQUEST,

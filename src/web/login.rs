@@ -8,7 +8,6 @@ use tokio::time::timeout;
 
 use super::{
     context::RequestContext,
-    cookies,
     error::{DEADLINE, Error},
     rejection::ErrorResponse,
     response::redirect,
@@ -23,7 +22,6 @@ use crate::{
         TokenResponse, verify_id_token,
     },
     provider::ProviderMetadata,
-    secret::Secret,
     session::{AttemptState, Identity, LoginAttempt, ReturnTo, Tokens},
 };
 
@@ -32,14 +30,23 @@ const MAX_ATTEMPTS: usize = 8;
 
 /// Maximum number of attempts that one request removes, however many cookies it has.
 const MAX_REMOVALS: usize = 16;
+/// The query parameter of the login route that says that a callback restarted the login.
+const RESTART: &str = "restart";
+
 
 /// `GET /login`: starts a login attempt and redirects the browser to the provider.
 pub(super) async fn login(context: RequestContext, headers: HeaderMap) -> Response {
     let return_to = return_to(&context);
-    let attempt = LoginAttempt::new(return_to.clone());
-    let response = timeout(DEADLINE, redirect_to_provider(&context, &headers, attempt))
-        .await
-        .unwrap_or(Err(Error::TooSlow));
+    let is_restart = context.query_parameter(RESTART).is_some();
+    let response = if is_restart && !context.state.cookies.is_restarted(&headers) {
+        // The browser keeps no cookies, so the next callback would match no login attempt either.
+        Err(Error::UnknownAttempt { has_cookie: false })
+    } else {
+        let attempt = LoginAttempt::new(return_to.clone());
+        timeout(DEADLINE, redirect_to_provider(&context, &headers, attempt))
+            .await
+            .unwrap_or(Err(Error::TooSlow))
+    };
     response.unwrap_or_else(|error| failure(&context, error, return_to))
 }
 
@@ -134,31 +141,38 @@ async fn handle_callback(
         }
         AttemptState::Used { return_to: path } => {
             return_to.clone_from(&path);
-            restart_login(context, headers, state, path).await
+            restart_login(context, headers, path).await
         }
-        AttemptState::Unknown => restart_login(context, headers, state, None).await,
+        AttemptState::Unknown => restart_login(context, headers, None).await,
     }
 }
 
 /// Handles a callback that matches no open login attempt of this browser: repeated, reached with the
 /// back button, too late, without cookies, or forged. It never signs a user in or out. A signed-in
-/// user continues to the page; for a guest the login restarts once.
+/// user continues to the page; for a guest the login restarts, at most once a minute.
+///
+/// A cookie marks the browser, because the provider or a proxy may change `state`. The redirect leads
+/// to the login route, which finds out whether the browser has kept the cookie: a browser that keeps
+/// none would go back and forth between the site and the provider.
 async fn restart_login(
     context: &RequestContext,
     headers: &HeaderMap,
-    state: &Secret,
     return_to: Option<ReturnTo>,
 ) -> Result<Response, Error> {
     if context.signed_in().await?.is_some() {
         return Ok(redirect_back(context, return_to.as_ref()));
     }
-    if LoginAttempt::is_restart(state) {
-        return Err(Error::UnknownAttempt {
-            any_cookie: cookies::has_any(headers),
-        });
+    let state = &context.state;
+    if state.cookies.is_restarted(headers) {
+        return Err(Error::UnknownAttempt { has_cookie: true });
     }
     context.record(&context.event(EventKind::FreshStart));
-    redirect_to_provider(context, headers, LoginAttempt::restart(return_to)).await
+    let login_url = state.login_url(return_to.as_ref());
+    let separator = if login_url.contains('?') { '&' } else { '?' };
+    let mut response = redirect(&format!("{login_url}{separator}{RESTART}=1"));
+    let cookie = state.cookies.restart();
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    Ok(response)
 }
 
 /// Exchanges the code, verifies the ID token and signs the user in.

@@ -107,12 +107,14 @@ async fn b5_a_rejected_callback_is_one_event() {
             ("", "callback_without_state"),
             ("?state=%ff", "callback_not_utf8"),
             ("?state=a&state=b", "callback_repeated_parameter"),
-            ("?state=2unknown&code=x", "unknown_sign_in"),
+            ("?error=invalid_request", "callback_without_state"),
         ] {
             let path = format!("/callback{query}");
             let answer = request(&mut browser, &path, is_api).await;
             assert_refused(&log, &answer, reason);
         }
+        let answer = request(&mut browser, "/login?restart=1", is_api).await;
+        assert_refused(&log, &answer, "unknown_sign_in");
         let too_much = format!("/callback?state={}", "x".repeat(10_000));
         let answer = request(&mut browser, &too_much, is_api).await;
         assert_refused(&log, &answer, "callback_too_long");

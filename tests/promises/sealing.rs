@@ -260,6 +260,7 @@ async fn l10_records_of_another_client_or_issuer_do_not_exist() {
     let mut elsewhere = browser.clone();
     elsewhere.app(app(&other_issuer.oten));
     let restarted = elsewhere.get(&callback).await;
+    let restarted = elsewhere.get(restarted.location()).await;
     assert!(
         restarted
             .location()

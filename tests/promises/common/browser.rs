@@ -165,6 +165,16 @@ impl Browser {
         answer.location().parse().unwrap()
     }
 
+    /// Follows the redirect of a callback that restarts the login, and returns the authorization URL.
+    pub async fn follow_restart(&mut self, callback: &Answer) -> Url {
+        let to = callback.location();
+        assert!(to.starts_with(&self.login_path), "{to}");
+        assert!(!callback.sets_session());
+        let url: Url = self.get(to).await.location().parse().unwrap();
+        assert!(url.as_str().starts_with(self.emulator.issuer()), "{url}");
+        url
+    }
+
     /// Signs `user` in at the provider, consents, and returns the path and query of the callback.
     pub fn approve(&self, authorization_url: &Url, user: &str) -> String {
         let callback = self.emulator.approve(authorization_url, user).unwrap();

@@ -38,7 +38,8 @@ async fn signing_in_and_out(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'st
     let site = sign_out::site().config(configure).oten(build).start().await;
     let mut guest = site.browser();
     guest.fetch(Method::GET, "/profile", "").await;
-    guest.get("/callback?state=1unknown&code=x").await;
+    let restarted = guest.get("/callback?state=unknown&code=x").await;
+    guest.follow_restart(&restarted).await;
     for back in [
         site.emulator.deny(guest.start_login("/").await),
         site.emulator

@@ -3,20 +3,14 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use axum_oten::{Clock, MemoryStore, emulator::Endpoint};
-use url::Url;
+use axum_oten::{
+    Clock, MemoryStore,
+    emulator::{Deviation, Endpoint},
+};
 
-use crate::common::{Answer, Browser, Log, TestSite, YieldingStore, parameters, with_parameter};
-
-/// The authorization URL of a restarted login.
-fn restarted_login(site: &TestSite, answer: &Answer) -> Url {
-    let url: Url = answer.location().parse().unwrap();
-    assert!(url.as_str().starts_with(site.emulator.issuer()), "{url}");
-    assert!(!answer.sets_session());
-    let state = &parameters(&url)["state"];
-    assert!(state.as_str().unwrap().starts_with('2'), "not marked");
-    url
-}
+use crate::common::{
+    Answer, Browser, Log, TestSite, YieldingStore, with_parameter, without_parameter,
+};
 
 async fn started(browser: &mut Browser, user: &str) -> String {
     let url = browser.start_login("/page").await;
@@ -54,7 +48,7 @@ async fn s5_a_replayed_callback_restarts_the_login_of_a_guest_once() {
     assert_eq!(browser.signed_in_as().await, "guest");
 
     let again = browser.get(&callback).await;
-    let url = restarted_login(&site, &again);
+    let url = browser.follow_restart(&again).await;
     assert_eq!(site.emulator.calls(Endpoint::Token), 1);
     assert_eq!(browser.signed_in_as().await, "guest");
     // The restarted login completes, with the return path.
@@ -71,29 +65,125 @@ async fn s5_a_replayed_callback_restarts_the_login_of_a_guest_once() {
 }
 
 #[tokio::test]
-async fn s5_a_browser_without_cookies_is_not_redirected_in_a_loop() {
+async fn s5_a_login_is_restarted_once_a_minute_whatever_happens_to_state() {
+    let site = TestSite::start().await;
+    for deviation in ["changed", "", "1", "2", "<\"%00"] {
+        let mut browser = site.browser();
+        site.emulator
+            .deviate(Deviation::CallbackParameter("state", deviation));
+        let callback = started(&mut browser, "alice").await;
+        let first = browser.get(&callback).await;
+        if deviation.is_empty() {
+            assert_eq!(first.status, StatusCode::BAD_REQUEST);
+            continue;
+        }
+        let [restart] = first.set_cookies()[..] else {
+            panic!("{first:?}");
+        };
+        assert_eq!(
+            restart,
+            "oten_restart=1; HttpOnly; SameSite=Lax; Path=/; Max-Age=60"
+        );
+        let url = browser.follow_restart(&first).await;
+        let callback = browser.approve(&url, "alice");
+        let log = Log::start();
+        for _ in 0..3 {
+            let end = browser.get(&callback).await;
+            assert_eq!(end.status, StatusCode::BAD_REQUEST, "{deviation}");
+            assert!(end.body.contains("href=\"/login\""));
+            assert!(end.set_cookies().is_empty());
+        }
+        let refusals = log.named("refused");
+        assert!(refusals[0]["cause"].contains("changes `state`"));
+        // A login that the user starts completes.
+        site.emulator.clear_deviations();
+        browser.clone().sign_in("alice", "/page").await;
+        // After a minute, the browser removes the cookie.
+        browser.cookies.remove("oten_restart");
+        let again = browser.get(&callback).await;
+        browser.follow_restart(&again).await;
+    }
+    assert_eq!(site.emulator.calls(Endpoint::Token), 4);
+}
+
+#[tokio::test]
+async fn s5_a_truncated_state_is_restarted_once() {
+    let site = TestSite::start().await;
+    let mut browser = site.browser();
+    for restarts in 0..2 {
+        let callback = started(&mut browser, "alice").await;
+        let (before, state) = callback.split_once("state=").unwrap();
+        let answer = browser
+            .get(&format!("{before}state={}", &state[..20]))
+            .await;
+        if restarts == 0 {
+            browser.follow_restart(&answer).await;
+        } else {
+            assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        }
+    }
+    assert_eq!(site.emulator.calls(Endpoint::Token), 0);
+}
+
+#[tokio::test]
+async fn s5_a_browser_without_cookies_is_not_redirected_to_the_provider_again() {
     let site = TestSite::start().await;
     let callback = started(&mut site.browser(), "alice").await;
-    let answer = site.browser().get(&callback).await;
-    let url = restarted_login(&site, &answer);
-
-    let callback = site.browser().approve(&url, "alice");
-    let log = Log::start();
-    let end = site.browser().get(&callback).await;
-    assert_eq!(end.status, StatusCode::BAD_REQUEST);
-    assert!(end.body.contains("blocks cookies"));
-    assert!(end.body.contains("href=\"/login\""));
-    let refusal = log.refusal();
-    assert_eq!(refusal["reason"], "unknown_sign_in");
-    assert!(refusal["cause"].contains("the browser sent no cookies"));
+    for callback in [
+        callback.clone(),
+        with_parameter(&callback, "state", "changed"),
+    ] {
+        let restarted = site.browser().get(&callback).await;
+        // Cookies of the app do not matter.
+        for cookie in [None, Some("theme")] {
+            let mut browser = site.browser();
+            let cookies = cookie.map(|name| (name.to_owned(), "dark".to_owned()));
+            browser.cookies.extend(cookies);
+            let log = Log::start();
+            let end = browser.get(restarted.location()).await;
+            assert_eq!(end.status, StatusCode::BAD_REQUEST);
+            assert!(end.body.contains("blocks cookies"));
+            assert!(end.body.contains("href=\"/login\""));
+            let refusal = log.refusal();
+            assert_eq!(refusal["reason"], "unknown_sign_in");
+            assert!(refusal["cause"].contains("did not keep the cookie"));
+        }
+    }
     assert_eq!(site.emulator.calls(Endpoint::Token), 0);
+}
 
-    // With other cookies the log line differs.
-    let mut browser = site.browser();
-    browser.cookies.insert("theme".into(), "dark".into());
-    let log = Log::start();
-    browser.get(&callback).await;
-    assert!(log.refusal()["cause"].contains("but not the login cookie"));
+/// A provider that cannot read the signed request cannot return its `state`.
+#[tokio::test]
+async fn s5_an_error_without_state_says_what_to_do() {
+    let site = TestSite::start().await;
+    let mut browser = site.signed_in("alice").await;
+    let open = started(&mut browser, "bob").await;
+    let error = with_parameter("/callback?a=b", "error", "invalid_request_object");
+    let hostile = with_parameter(&error, "error", "x\n\u{1b}[31m<script>");
+    let without_state = without_parameter(&open, "state");
+    let without_state = with_parameter(&without_state, "error", "server_error");
+    for (callback, code, text) in [
+        (error, "`invalid_request_object`", "not set up correctly"),
+        (hostile, "`x[31m<script>`", "Please try again"),
+        (without_state, "`server_error`", "try again in a moment"),
+    ] {
+        let cookies = browser.cookies.clone();
+        let log = Log::start();
+        let answer = browser.get(&callback).await;
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+        assert!(answer.body.contains(text), "{}", answer.body);
+        assert!(answer.body.contains(">Try again</a>"));
+        assert!(!answer.body.contains("<script>"));
+        let refusal = log.refusal();
+        assert_eq!(refusal["reason"], "callback_without_state");
+        assert!(refusal["cause"].contains(code), "{refusal:?}");
+        assert!(!refusal["cause"].contains(['\n', '\u{1b}']));
+        assert_eq!(browser.cookies, cookies);
+        assert_eq!(browser.signed_in_as().await, "user alice");
+    }
+    // The attempt is still open.
+    assert_eq!(browser.get(&open).await.location(), "/page");
+    assert_eq!(browser.signed_in_as().await, "user bob");
 }
 
 #[tokio::test]
@@ -107,8 +197,7 @@ async fn s5_an_unknown_state_signs_no_user_in_or_out() {
     for query in [
         "/callback?state=unknown&code=code",
         "/callback?state=unknown&error=access_denied",
-        "/callback?state=2unknown&code=code",
-        "/callback?state=2unknown&error=login_required",
+        "/callback?state=unknown&error=login_required",
         &callback,
         &with_parameter(&callback, "error", "access_denied"),
     ] {
@@ -144,7 +233,8 @@ async fn s5_login_csrf_does_not_sign_the_victim_in_as_the_attacker() {
         assert_eq!(site.emulator.calls(Endpoint::Token), tokens);
         // The restarted login signs in the user at the keyboard.
         if victim_is == "guest" {
-            let callback = victim.approve(&restarted_login(&site, &answer), "alice");
+            let url = victim.follow_restart(&answer).await;
+            let callback = victim.approve(&url, "alice");
             victim.get(&callback).await;
         }
         assert_eq!(victim.get(&own).await.location(), "/page");
@@ -177,7 +267,8 @@ async fn s5_the_cookie_of_one_attempt_does_not_match_another() {
     values.rotate_left(1);
     let mut swapped = browser.clone();
     swapped.cookies = names.into_iter().zip(values).collect();
-    restarted_login(&site, &swapped.get(&first).await);
+    let answer = swapped.get(&first).await;
+    swapped.follow_restart(&answer).await;
     assert_eq!(site.emulator.calls(Endpoint::Token), 0);
     assert_eq!(browser.get(&first).await.location(), "/page");
 }
@@ -196,11 +287,11 @@ async fn s5_two_callbacks_at_once_make_one_token_request() {
     assert_eq!(site.emulator.calls(Endpoint::Token), 1);
     let signed_in = [&first, &second].map(Answer::sets_session);
     assert_ne!(signed_in[0], signed_in[1], "one of them signs in");
-    let (winner, loser) = if signed_in[0] {
-        (&first, &second)
+    let (winner, loser, mut browser) = if signed_in[0] {
+        (&first, &second, other)
     } else {
-        (&second, &first)
+        (&second, &first, one)
     };
     assert_eq!(winner.location(), "/page");
-    restarted_login(&site, loser);
+    browser.follow_restart(loser).await;
 }
