@@ -49,9 +49,9 @@ pub(super) enum Error {
             "the sign-in was restarted less than a minute ago: the user opened an old callback again, \
              or the provider or a proxy changes `state` or removes cookies"
         } else {
-            "the browser sent no cookies: it blocks them, the sign-in started on another host than \
-             the redirect URI's, or a proxy or layer rewrites `Set-Cookie` to `SameSite=Strict`, \
-             which browsers withhold on the redirect from the provider; keep `SameSite=Lax`"
+            "the browser did not keep the cookie of the restarted sign-in: it blocks cookies, or a \
+             proxy or layer rewrites `Set-Cookie` to `SameSite=Strict`, which browsers withhold on \
+             the redirect from the provider; keep `SameSite=Lax`"
         }
     )]
     UnknownAttempt { has_cookie: bool },
@@ -95,18 +95,40 @@ pub(super) struct ErrorPage {
     pub(super) status: StatusCode,
     pub(super) title: &'static str,
     pub(super) text: &'static str,
-    pub(super) next_step: NextStep,
+    pub(super) next_steps: &'static [NextStep],
     pub(super) retry_after: Option<Duration>,
 }
 
-/// The action that a page offers.
+/// An action that a response offers to the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NextStep {
     /// A link with this text to the login route.
     SignIn(&'static str),
+    /// A link to the requested page.
+    TryAgain,
     /// A button that signs the user out.
     SignOut,
-    None,
+    /// A link to the home page, which every page has.
+    GoBack,
+}
+
+/// Returns what the user can do next, the most useful first. Reasons of back-channel logout are not
+/// considered: the provider gets those responses.
+fn next_steps(reason: Reason) -> &'static [NextStep] {
+    use Reason as R;
+    match reason {
+        R::NotSignedIn
+        | R::AccessTokenEnded
+        | R::UnknownSignIn
+        | R::SeveralSessionCookies
+        | R::SignedOutMeanwhile => &[NextStep::SignIn("Sign in")],
+        R::NotRefreshed => &[NextStep::TryAgain, NextStep::SignIn("Sign in again")],
+        R::StoreDown => &[NextStep::TryAgain],
+        R::Forbidden | R::CrossSite => &[NextStep::SignOut],
+        R::Setup | R::AccessTokenUseless | R::MethodNotAllowed => &[NextStep::GoBack],
+        // A sign-in failed.
+        _ => &[NextStep::SignIn("Try again")],
+    }
 }
 
 impl From<StoreError> for Error {
@@ -167,7 +189,7 @@ impl Error {
             status,
             title,
             text,
-            next_step: self.next_step(),
+            next_steps: next_steps(self.reason()),
             retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then(retry_after),
         }
     }
@@ -200,8 +222,8 @@ impl Error {
             Self::Forbidden => (
                 StatusCode::FORBIDDEN,
                 "Not allowed",
-                "You are signed in, but your account does not have access. Please contact this \
-                 site's support.",
+                "You are signed in, but your account does not have access. Sign out to use another \
+                 account, or contact this site's support.",
             ),
             Self::CrossSite => (
                 StatusCode::FORBIDDEN,
@@ -309,24 +331,6 @@ impl Error {
         }
     }
 
-    fn next_step(&self) -> NextStep {
-        match self {
-            Self::NotSignedIn
-            | Self::AccessTokenExpired
-            | Self::UnknownAttempt { .. }
-            | Self::SignedOutMeanwhile
-            | Self::SeveralSessionCookies => NextStep::SignIn("Sign in"),
-            Self::Provider(_)
-            | Self::Callback(_)
-            | Self::Budget { .. }
-            | Self::Token(_)
-            | Self::IdToken(_)
-            | Self::TooSlow => NextStep::SignIn("Try again"),
-            Self::CrossSite => NextStep::SignOut,
-            _ => NextStep::None,
-        }
-    }
-
     fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::NotRefreshed { retry_after }
@@ -352,4 +356,37 @@ fn error_code_texts(code: &ErrorCode) -> (StatusCode, &'static str, &'static str
         _ => (StatusCode::INTERNAL_SERVER_ERROR, "Sign-in failed"),
     };
     (status, title, code.sentence())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The guide's table of pages: the reasons of each row and its next steps.
+    #[test]
+    fn b1_the_guide_names_the_next_steps_of_every_reason() {
+        let guide = include_str!("../guide/errors.md");
+        let rows: Vec<Vec<_>> = guide
+            .lines()
+            .skip_while(|line| !line.starts_with("| page |"))
+            .skip(2)
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| line.split('|').map(str::trim).collect())
+            .collect();
+        let of_users = |reason: &&Reason| !reason.code().starts_with("logout_");
+        for reason in Reason::all().iter().filter(of_users) {
+            let steps = next_steps(*reason).iter().map(|step| match step {
+                NextStep::SignIn(text) => *text,
+                NextStep::TryAgain => "Try again",
+                NextStep::SignOut => "Sign out",
+                NextStep::GoBack => "Back to the site",
+            });
+            let steps = steps.collect::<Vec<_>>().join(", ");
+            assert!(!steps.is_empty());
+            let code = format!("`{reason}`");
+            let is_listed = |row: &&Vec<&str>| row[2].split(", ").any(|listed| listed == code);
+            let row = rows.iter().find(is_listed).expect(&code);
+            assert_eq!(row[3], steps, "{code}");
+        }
+    }
 }

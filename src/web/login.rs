@@ -15,7 +15,6 @@ use super::{
 };
 use crate::{
     audit::{EventKind, Reason},
-    config::route,
     metric::{self, Login},
     protocol::{
         AuthorizationRequest, CallbackParameters, ExpectedIdToken, ExpectedNonce, TokenEndpoint,
@@ -30,9 +29,9 @@ const MAX_ATTEMPTS: usize = 8;
 
 /// Maximum number of attempts that one request removes, however many cookies it has.
 const MAX_REMOVALS: usize = 16;
+
 /// The query parameter of the login route that says that a callback restarted the login.
 const RESTART: &str = "restart";
-
 
 /// `GET /login`: starts a login attempt and redirects the browser to the provider.
 pub(super) async fn login(context: RequestContext, headers: HeaderMap) -> Response {
@@ -63,7 +62,7 @@ pub(super) async fn callback(context: RequestContext, headers: HeaderMap) -> Res
 }
 
 fn failure(context: &RequestContext, error: Error, return_to: Option<ReturnTo>) -> Response {
-    let response = ErrorResponse::new(context, error).return_to(return_to);
+    let response = ErrorResponse::new(context, error).of_sign_in(&context.state, return_to);
     metric::login(match response.reason() {
         Reason::Cancelled => Login::Cancelled,
         _ => Login::Refused,
@@ -75,10 +74,7 @@ fn failure(context: &RequestContext, error: Error, return_to: Option<ReturnTo>) 
 /// module, which would start over.
 fn return_to(context: &RequestContext) -> Option<ReturnTo> {
     let return_to = ReturnTo::parse(&context.query_parameter("return_to")?)?;
-    let state = &context.state;
-    let (login, logout) = (state.path(route::LOGIN), state.path(route::LOGOUT));
-    let excluded = [&*login, &*logout, state.config.redirect_uri().path()];
-    (!excluded.contains(&return_to.path())).then_some(return_to)
+    (!context.state.is_own_page(&return_to)).then_some(return_to)
 }
 
 /// Stores the attempt, binds it to the browser by a cookie and redirects the browser to the provider.

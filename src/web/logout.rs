@@ -97,7 +97,7 @@ pub(super) async fn get(context: RequestContext, headers: HeaderMap) -> Response
     let mut response = match context.signed_in().await {
         Ok(Some(_)) => confirm_sign_out_page(state),
         Ok(None) => signed_out_page(state, from_provider),
-        Err(error) => return ErrorResponse::new(&context, error).into_response(),
+        Err(error) => return failure(&context, error),
     };
     if from_provider {
         let removed = state.cookies.remove_logout();
@@ -110,7 +110,12 @@ pub(super) async fn get(context: RequestContext, headers: HeaderMap) -> Response
 pub(super) async fn post(context: RequestContext, headers: HeaderMap) -> Response {
     sign_out(&context, &headers)
         .await
-        .unwrap_or_else(|error| ErrorResponse::new(&context, error).into_response())
+        .unwrap_or_else(|error| failure(&context, error))
+}
+
+fn failure(context: &RequestContext, error: Error) -> Response {
+    let response = ErrorResponse::new(context, error);
+    response.of_sign_out(&context.state).into_response()
 }
 
 async fn sign_out(context: &RequestContext, headers: &HeaderMap) -> Result<Response, Error> {

@@ -6,11 +6,13 @@ use http::StatusCode;
 use super::{
     context::{RequestContext, RequestKind},
     error::{Error, ErrorPage},
-    response::{error_page, protect_page, redirect},
+    response::{Links, error_page, protect_page, redirect},
+    shared::Shared,
 };
 use crate::{
     audit::{AuditTrail, Event, EventKind, Level, Reason},
     clock::Clock,
+    config::route,
     error::with_causes,
     metric,
     session::ReturnTo,
@@ -28,7 +30,7 @@ struct Inner {
     details: ErrorDetails,
     /// `None` if the request did not pass through the layer.
     context: Option<RequestContext>,
-    return_to: Option<ReturnTo>,
+    links: Links,
 }
 
 /// Description of an [`ErrorResponse`], inserted into the response's extensions.
@@ -101,10 +103,16 @@ impl ErrorResponse {
 
     fn with_context(context: Option<RequestContext>, error: Error) -> Self {
         let page = error.page();
-        let redirects_to_login = matches!(error, Error::NotSignedIn | Error::AccessTokenExpired)
-            && context
-                .as_ref()
-                .is_some_and(|context| context.kind == RequestKind::Page);
+        let navigation = context
+            .as_ref()
+            .filter(|context| context.kind == RequestKind::Page);
+        // The URLs of our own pages contain secrets.
+        let return_to = navigation.and_then(|context| {
+            let path = context.path()?;
+            (!context.state.is_own_page(&path)).then_some(path)
+        });
+        let redirects_to_login =
+            matches!(error, Error::NotSignedIn | Error::AccessTokenExpired) && navigation.is_some();
         let context_of_event = context.as_ref().filter(|_| !redirects_to_login);
         let details = ErrorDetails {
             status: if redirects_to_login {
@@ -120,13 +128,25 @@ impl ErrorResponse {
             page,
             details,
             context,
-            return_to: None,
+            links: Links {
+                retry_url: return_to.as_ref().map(|path| path.as_str().to_owned()),
+                return_to,
+            },
         }))
     }
 
-    /// Sets the path that the page's sign-in link returns to.
-    pub(super) fn return_to(mut self, return_to: Option<ReturnTo>) -> Self {
-        self.0.return_to = return_to;
+    /// Marks the error of a sign-in, which the user can try again at the login route.
+    pub(super) fn of_sign_in(mut self, state: &Shared, return_to: Option<ReturnTo>) -> Self {
+        self.0.links = Links {
+            retry_url: Some(state.login_url(return_to.as_ref())),
+            return_to,
+        };
+        self
+    }
+
+    /// Marks the error of a sign-out, which the user can try again at the logout route.
+    pub(super) fn of_sign_out(mut self, state: &Shared) -> Self {
+        self.0.links.retry_url = Some(state.path(route::LOGOUT));
         self
     }
 
@@ -191,14 +211,14 @@ impl IntoResponse for ErrorResponse {
             page,
             details,
             context,
-            return_to,
+            links,
             ..
         } = *self.0;
         let mut response = match &context {
             Some(context) if is_redirect => {
-                redirect(&context.state.login_url(context.path().as_ref()))
+                redirect(&context.state.login_url(links.return_to.as_ref()))
             }
-            Some(context) => error_page(context, &page, details.reason, return_to.as_ref()),
+            Some(context) => error_page(context, &page, details.reason, links),
             // Without the layer, the paths of the site's pages are unknown.
             None => {
                 let mut response = (page.status, page.text).into_response();
@@ -225,8 +245,9 @@ macro_rules! rejection {
         pub enum $name {
             /// [`Oten::layer`](crate::Oten::layer) is missing: 500. The log says where to add it.
             MissingLayer(ErrorResponse),
-            /// No user is signed in: a page request is redirected to the login route (303), other
-            /// requests get 401.
+            /// No user is signed in, or the user has to sign in again because the tokens cannot be
+            /// refreshed: a page request is redirected to the login route (303), other requests get
+            /// 401.
             NotSignedIn(ErrorResponse),
             /// The session store is down: 503 with `Retry-After`. The session cookie stays as it is.
             StoreUnavailable(ErrorResponse),

@@ -22,25 +22,47 @@ pub(super) fn redirect(to: &str) -> Response {
     response
 }
 
+/// Where the links of an error page lead.
+pub(super) struct Links {
+    /// The page to return to after a sign-in.
+    pub(super) return_to: Option<ReturnTo>,
+    /// Where the user can try again. `None` for a form, whose data a link would lose.
+    pub(super) retry_url: Option<String>,
+}
+
+/// The challenge of a 401 (RFC 9110 section 11.6.1) for a resource that needs the session cookie.
+///
+/// No registered authentication scheme is for cookies. `Bearer` would ask for a token that this crate
+/// does not accept, and `Basic`, `Digest` and `Negotiate` make browsers show a dialog. `Cookie` is the
+/// name that others use, after an expired Internet-Draft (draft-broyer-http-cookie-auth).
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Cookie");
+
 /// Returns an error as a page or as problem details (RFC 9457), by request kind.
 pub(super) fn error_page(
     context: &RequestContext,
     page: &ErrorPage,
     reason: Reason,
-    return_to: Option<&ReturnTo>,
+    links: Links,
 ) -> Response {
     let mut response = match context.kind {
         RequestKind::Api => problem_details(context, page, reason),
         RequestKind::Page | RequestKind::Form => {
             let is_error = page.status != StatusCode::OK;
+            let mut next_steps = page.next_steps.to_vec();
+            next_steps.retain(|step| *step != NextStep::TryAgain || links.retry_url.is_some());
             html(&Page {
-                login_url: context.state.login_url(return_to),
+                login_url: context.state.login_url(links.return_to.as_ref()),
+                retry_url: links.retry_url.unwrap_or_default(),
                 correlation_id: is_error.then(|| context.correlation_id()),
-                ..Page::new(&context.state, page.title, page.text, page.next_step)
+                ..Page::new(&context.state, page.title, page.text, &next_steps)
             })
         }
     };
     *response.status_mut() = page.status;
+    if page.status == StatusCode::UNAUTHORIZED {
+        let headers = response.headers_mut();
+        headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
+    }
     if let Some(retry_after) = page.retry_after {
         let seconds = HeaderValue::from(retry_after.as_secs().max(1));
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
@@ -51,7 +73,7 @@ pub(super) fn error_page(
 /// Returns the page on which a signed-in user confirms signing out.
 pub(super) fn confirm_sign_out_page(state: &Shared) -> Response {
     let text = "You are signed in to this site.";
-    html(&Page::new(state, "Sign out?", text, NextStep::SignOut))
+    html(&Page::new(state, "Sign out?", text, &[NextStep::SignOut]))
 }
 
 /// Returns the page after signing out. `at_provider`: whether the browser returns from the provider's
@@ -62,8 +84,8 @@ pub(super) fn signed_out_page(state: &Shared, at_provider: bool) -> Response {
     } else {
         "You are not signed in to this site in this browser."
     };
-    let next_step = NextStep::SignIn("Sign in");
-    html(&Page::new(state, "You are signed out", text, next_step))
+    let next_steps = [NextStep::SignIn("Sign in")];
+    html(&Page::new(state, "You are signed out", text, &next_steps))
 }
 
 /// Keeps a response that depends on the user out of caches, unless the handler has set
@@ -125,8 +147,9 @@ static PAGE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
 struct Page<'a> {
     title: &'a str,
     text: &'a str,
-    next_step: NextStep,
+    next_steps: &'a [NextStep],
     login_url: String,
+    retry_url: String,
     logout_path: String,
     home: &'a str,
     correlation_id: Option<&'a str>,
@@ -134,12 +157,13 @@ struct Page<'a> {
 }
 
 impl<'a> Page<'a> {
-    fn new(state: &'a Shared, title: &'a str, text: &'a str, next_step: NextStep) -> Self {
+    fn new(state: &'a Shared, title: &'a str, text: &'a str, next_steps: &'a [NextStep]) -> Self {
         Self {
             title,
             text,
-            next_step,
+            next_steps,
             login_url: state.login_url(None),
+            retry_url: String::new(),
             logout_path: state.path(route::LOGOUT),
             home: state.config.home(),
             correlation_id: None,
@@ -168,8 +192,18 @@ fn problem_details(context: &RequestContext, page: &ErrorPage, reason: Reason) -
         "reason": reason,
         "correlation_id": context.correlation_id(),
     });
-    if matches!(page.next_step, NextStep::SignIn(_)) {
-        problem["login_url"] = context.state.path(route::LOGIN).into();
+    let state = &context.state;
+    for step in page.next_steps {
+        match step {
+            NextStep::SignIn(_) => problem["login_url"] = state.path(route::LOGIN).into(),
+            NextStep::SignOut => problem["logout_url"] = state.path(route::LOGOUT).into(),
+            NextStep::GoBack => problem["home_url"] = state.config.home().into(),
+            // Scripts of other origins cannot read the header.
+            NextStep::TryAgain => {
+                problem["retry_after"] =
+                    page.retry_after.map(|pause| pause.as_secs().max(1)).into();
+            }
+        }
     }
     let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
     let mut response = (content_type, problem.to_string()).into_response();

@@ -177,6 +177,12 @@ impl Shared {
         format!("{}{route}", self.config.base_path())
     }
 
+    /// Whether a path is a route of this module that a browser navigates to.
+    pub(super) fn is_own_page(&self, path: &ReturnTo) -> bool {
+        let (login, logout) = (self.path(route::LOGIN), self.path(route::LOGOUT));
+        [&*login, &*logout, self.config.redirect_uri().path()].contains(&path.path())
+    }
+
     /// Returns the URL of the login route that returns to `return_to` after the sign-in.
     pub(super) fn login_url(&self, return_to: Option<&ReturnTo>) -> String {
         let path = self.path(route::LOGIN);

@@ -752,6 +752,13 @@ async fn l5_a_temporary_failure_signs_no_user_out() {
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
         assert!(refused.header(header::RETRY_AFTER).is_some());
         assert!(refused.set_cookies().is_empty());
+        // The page offers what to do next, and so does the answer to an API.
+        assert!(refused.body.contains(r#"href="/profile">Try again"#));
+        let login = r#"href="/login?return_to=%2Fprofile">Sign in again"#;
+        assert!(refused.body.contains(login), "{}", refused.body);
+        let api = browser.fetch(Method::GET, "/profile", "").await.json();
+        assert_eq!(api["login_url"], "/login");
+        assert!(api["retry_after"].is_u64(), "{api}");
         assert_eq!(browser.signed_in_as().await, "user alice");
         site.emulator.clear_faults();
         site.clock.advance(2 * MINUTE);
@@ -784,6 +791,9 @@ async fn d5_the_token_request_budget_is_kept() {
     for browser in &mut browsers {
         assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
     }
+    for _ in 0..2 {
+        site.signed_in("carol").await;
+    }
     assert_eq!(site.emulator.calls(Token), before + 4);
     // The budget is exhausted: a sign-in gets 503 with `Retry-After`.
     let log = Log::start();
@@ -791,9 +801,6 @@ async fn d5_the_token_request_budget_is_kept() {
     let authorization_url = late.start_login("/").await;
     let callback = late.approve(&authorization_url, "carol");
     let answer = late.get(&callback).await;
-    for _ in 0..2 {
-        site.signed_in("carol").await;
-    }
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.header(header::RETRY_AFTER).is_some());
     assert_eq!(site.emulator.calls(Token), before + 4);

@@ -353,6 +353,91 @@ async fn r2_an_invalid_return_path_is_omitted() {
     assert_eq!(answer.location(), "/login");
 }
 
+// A1: challenges
+
+#[tokio::test]
+async fn a1_every_401_has_a_challenge_that_shows_no_dialog() {
+    let site = TestSite::builder()
+        .emulator(axum_oten::emulator::EmulatorBuilder::without_refresh_tokens)
+        .start()
+        .await;
+    let mut guest = site.browser();
+    let mut alice = site.signed_in("alice").await;
+    site.clock.advance(60 * MINUTE);
+    for answer in [
+        guest.fetch(Method::GET, "/profile", "").await,
+        guest.fetch(Method::GET, "/extracted", "").await,
+        guest.fetch(Method::GET, "/token", "").await,
+        guest.post("/profile").await,
+        alice.fetch(Method::GET, "/token", "").await,
+    ] {
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+        // Browsers show a dialog for Basic, Digest, NTLM and Negotiate.
+        assert_eq!(answer.header(header::WWW_AUTHENTICATE), Some("Cookie"));
+    }
+    let page = guest.get("/profile").await;
+    assert_eq!(page.header(header::WWW_AUTHENTICATE), None);
+}
+
+// B1: what the user can do next
+
+#[tokio::test]
+async fn b1_every_error_offers_what_to_do_next() {
+    let (site, store) = TestSite::builder().start_watched().await;
+    let mut bob = site.signed_in("bob").await;
+    let mut cross_site = bob.navigation(Method::POST, "/logout");
+    let from = "cross-site".parse().unwrap();
+    cross_site.headers_mut().insert("sec-fetch-site", from);
+    let sign_out = r#"<form method="post" action="/logout"><button class="button">Sign out"#;
+    for (answer, next) in [
+        (bob.get("/staff").await, sign_out),
+        (bob.send(cross_site).await, sign_out),
+        (bob.post("/login").await, r#"href="/">Back to the site"#),
+        (
+            bob.get("/callback?state=a&state=b").await,
+            r#"class="button" href="/login">Try again"#,
+        ),
+    ] {
+        assert!(answer.body.contains(next), "{next}: {}", answer.body);
+        assert!(answer.body.contains(r#"href="/">Back to the site"#));
+    }
+    let forbidden = bob.fetch(Method::GET, "/staff", "").await.json();
+    assert_eq!(forbidden["logout_url"], "/logout");
+    let wrong_method = bob.fetch(Method::PUT, "/login", "").await.json();
+    assert_eq!(wrong_method["home_url"], "/");
+
+    let url = bob.start_login("/page?a=b").await;
+    let callback = bob.approve(&url, "bob");
+    store.fails(&Operation::ALL);
+    for (path, next) in [
+        (
+            "/profile?a=b",
+            r#"class="button" href="/profile?a=b">Try again"#,
+        ),
+        (&*callback, r#"class="button" href="/login">Try again"#),
+        (
+            "/login?return_to=/a",
+            r#"class="button" href="/login?return_to=%2Fa">Try again"#,
+        ),
+        (
+            "/logout?state=x",
+            r#"class="button" href="/logout">Try again"#,
+        ),
+    ] {
+        let answer = bob.get(path).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert!(answer.body.contains(next), "{next}: {}", answer.body);
+        let api = bob.fetch(Method::GET, path, "").await.json();
+        assert!(api["retry_after"].is_u64(), "{path}: {api}");
+    }
+    // A link would lose the form's data.
+    let form = bob.post("/profile").await;
+    assert_eq!(form.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!form.body.contains("Try again</a>"), "{}", form.body);
+    let again = bob.post("/logout").await;
+    assert!(again.body.contains(r#"href="/logout">Try again"#));
+}
+
 // R3: denied users
 
 #[tokio::test]
