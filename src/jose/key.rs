@@ -192,12 +192,4 @@ impl Ed25519KeyPair {
 }
 
 #[cfg(test)]
-impl VerifyingKey {
-    /// Returns an `HS256` key of any bytes, for test vectors whose key is not text.
-    pub(super) fn hs256_bytes(secret: &[u8]) -> Self {
-        Self {
-            algorithm: Algorithm::Hs256,
-            key: DecodingKey::from_secret(secret),
-        }
-    }
-}
+mod vectors;
