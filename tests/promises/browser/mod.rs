@@ -1,6 +1,7 @@
-//! The demo in a real browser, for each client type.
+//! The demo in a real browser, for each client type, and sites at providers written by others.
 
 mod chromium;
+mod foreign;
 mod gallery;
 
 use crate::program::process::{Running, command};
