@@ -167,8 +167,9 @@ reasons! {
         "The token endpoint cannot be reached.",
         "Check that the provider is up and that this machine can reach it.";
     TokenEndpointBusy = "token_endpoint_busy",
-        "The client has used up its token requests for now.",
-        "Ask for a higher limit, or correct `token_requests_per_minute` and `instances`.";
+        "The client, or one address of its users, has used up its token requests for now.",
+        "See `cause`: ask for a higher limit, or correct `token_requests_per_minute`, `instances` or \
+         `trusted_proxies`.";
     TokenResponse = "token_response",
         "The token endpoint returned an invalid token response.",
         "Check which server answers at the token endpoint; often it is a proxy.";

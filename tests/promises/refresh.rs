@@ -628,6 +628,21 @@ async fn l5_a_definite_refusal_ends_the_sign_in_with_any_status() {
 }
 
 #[tokio::test]
+async fn l5_a_refusal_with_a_byte_order_mark_ends_the_sign_in() {
+    let site = TestSite::start().await;
+    let mut browser = site.signed_in("alice").await;
+    site.clock.advance(HOUR);
+    let refusal = Fault::Body {
+        content_type: "application/json",
+        bytes: "\u{feff}{\"error\": \"invalid_grant\"}".into(),
+    };
+    site.emulator.fault(Token, refusal);
+    let answer = browser.get("/profile").await;
+    assert_eq!(answer.location(), "/login?return_to=%2Fprofile");
+    assert_eq!(browser.signed_in_as().await, "guest");
+}
+
+#[tokio::test]
 async fn l5_an_unusable_answer_leads_to_sign_in_when_the_grace_is_over() {
     for fault in [
         Fault::OAuthError("a_code_of_tomorrow"),
