@@ -373,6 +373,10 @@ mod tests {
             .take_while(|line| line.starts_with('|'))
             .map(|line| line.split('|').map(str::trim).collect())
             .collect();
+        for row in &rows {
+            let title = format!("{:?}", row[1]);
+            assert!(include_str!("error.rs").contains(&title), "no page {title}");
+        }
         let of_users = |reason: &&Reason| !reason.code().starts_with("logout_");
         for reason in Reason::all().iter().filter(of_users) {
             let steps = next_steps(*reason).iter().map(|step| match step {
