@@ -74,6 +74,12 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Issues access tokens that are random values. By default they are JWTs (RFC 9068).
+    pub fn opaque_access_tokens(mut self) -> Self {
+        self.settings.opaque_access_tokens = true;
+        self
+    }
+
     /// Sends `iss` to callbacks and advertises it in discovery (RFC 9207). Off by default, because
     /// Oten does not document it.
     pub fn advertise_iss(self) -> Self {

@@ -12,6 +12,7 @@ use super::{
     server::Server,
     state::{
         Core,
+        grant::Grant,
         session::{SignedIn, USERS, User},
     },
     tokens::{self, LogoutTarget},
@@ -261,6 +262,57 @@ impl Emulator {
         change: impl FnOnce(&mut Map<String, Value>, &mut Map<String, Value>),
     ) -> String {
         tokens::logout_token(&self.core, client_id, target, change)
+    }
+
+    /// Returns an access token of a user for a client, as after a sign-in with these scopes, which are
+    /// separated by spaces. To test an API that accepts Oten's access tokens.
+    ///
+    /// ```
+    /// use axum_oten::emulator::{EmulatedClient, Emulator};
+    ///
+    /// let emulator = Emulator::builder()
+    ///     .client(EmulatedClient::public("spa").redirect_uri("http://127.0.0.1:3000/callback"))
+    ///     .mount("http://127.0.0.1:3000/oten".parse()?)?;
+    ///
+    /// let token = emulator.access_token("spa", "alice", "openid orders")?;
+    /// assert!(emulator.access_token("spa", "mallory", "openid orders").is_err());
+    /// # drop(token);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns [`EmulatorError::UnknownUser`] for a user that does not exist or is disabled.
+    pub fn access_token(
+        &self,
+        client_id: &str,
+        user: &str,
+        scope: &str,
+    ) -> Result<String, EmulatorError> {
+        self.access_token_with(client_id, user, scope, |_, _| ())
+    }
+
+    /// Returns an access token after `change` has modified its header and its claims, in this order.
+    /// The signature is that of [`logout_token_with`](Self::logout_token_with).
+    ///
+    /// # Errors
+    ///
+    /// Returns the same error as [`access_token`](Self::access_token).
+    pub fn access_token_with(
+        &self,
+        client_id: &str,
+        user: &str,
+        scope: &str,
+        change: impl FnOnce(&mut Map<String, Value>, &mut Map<String, Value>),
+    ) -> Result<String, EmulatorError> {
+        let state = &mut *self.core.state();
+        let found = state.find_user(user);
+        let user = found.ok_or_else(|| EmulatorError::UnknownUser(user.to_owned()))?;
+        let session = SignedIn::new(user, self.core.now());
+        let grant = Grant::direct(client_id, scope, session);
+        Ok(tokens::access_token(
+            &self.core, state, &grant, scope, change,
+        ))
     }
 }
 

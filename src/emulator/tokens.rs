@@ -38,20 +38,9 @@ pub enum LogoutTarget<'a> {
 
 /// Issues the tokens of a successful token response (RFC 6749 section 5.1).
 pub(super) fn issue(core: &Core, grant: &Arc<Grant>, scope: &str, is_refresh: bool) -> Value {
-    let now = core.now();
     let settings = &core.settings;
     let state = &mut *core.state();
-
-    let token = AccessToken {
-        grant: Arc::clone(grant),
-        scope: scope.to_owned(),
-        issued_at: now,
-        expires_at: now.saturating_add(settings.access_token_lifetime),
-    };
-    let header = header(core, &state.key, "at+jwt");
-    let mut claims = access_token_claims(core, &token);
-    claims.insert("jti".into(), json!(base64url(*random_bytes::<16>())));
-    let access_token = jws(&header, &claims, |message| state.key.sign(message));
+    let access_token = access_token(core, state, grant, scope, |_, _| ());
     let mut response = object([
         ("access_token", json!(access_token)),
         ("token_type", json!("Bearer")),
@@ -64,7 +53,6 @@ pub(super) fn issue(core: &Core, grant: &Arc<Grant>, scope: &str, is_refresh: bo
         let id_token = id_token(core, state, grant, nonce, &access_token);
         response.extend(id_token.map(|token| ("id_token".to_owned(), json!(token))));
     }
-    state.grants.add_access_token(access_token, token);
     if settings.refresh_tokens && (!is_refresh || settings.rotation) {
         let lifetime = settings.refresh_token_lifetime;
         let token = state.grants.add_refresh_token(grant, lifetime);
@@ -80,6 +68,36 @@ pub(super) fn issue(core: &Core, grant: &Arc<Grant>, scope: &str, is_refresh: bo
         };
     }
     Value::Object(response)
+}
+
+/// Issues an access token after `change`: a JWT (RFC 9068), or a random value.
+pub(super) fn access_token(
+    core: &Core,
+    state: &mut State,
+    grant: &Arc<Grant>,
+    scope: &str,
+    change: impl FnOnce(&mut Map<String, Value>, &mut Map<String, Value>),
+) -> String {
+    let now = core.now();
+    let token = AccessToken {
+        grant: Arc::clone(grant),
+        scope: scope.to_owned(),
+        issued_at: now,
+        expires_at: now.saturating_add(core.settings.access_token_lifetime),
+    };
+    let text = if core.settings.opaque_access_tokens {
+        base64url(*random_bytes::<32>())
+    } else {
+        let mut header = header(core, &state.key, "at+jwt");
+        let mut claims = access_token_claims(core, &token);
+        claims.insert("jti".into(), json!(base64url(*random_bytes::<16>())));
+        change(&mut header, &mut claims);
+        let secret = client_secret(core, &grant.client_id);
+        let signature = signature_of(&header, secret);
+        sign(state, secret, header, &claims, signature)
+    };
+    state.grants.add_access_token(text.clone(), token);
+    text
 }
 
 /// Returns the claims of RFC 9068 section 2.2, except `jti`.
@@ -166,12 +184,17 @@ pub(super) fn logout_token(
     change(&mut header, &mut claims);
 
     let secret = client_secret(core, client_id);
-    let signature = match header.get("alg").and_then(Value::as_str) {
-        Some("none") => Signature::Missing,
-        Some("HS256") => Signature::Hmac(secret.to_owned()),
-        _ => Signature::Valid,
-    };
+    let signature = signature_of(&header, secret);
     sign(&core.state(), secret, header, &claims, signature)
+}
+
+/// Returns the signature for the header's `alg`.
+fn signature_of(header: &Map<String, Value>, client_secret: &str) -> Signature {
+    match header.get("alg").and_then(Value::as_str) {
+        Some("none") => Signature::Missing,
+        Some("HS256") => Signature::Hmac(client_secret.to_owned()),
+        _ => Signature::Valid,
+    }
 }
 
 enum Signature {

@@ -40,6 +40,19 @@ impl Grant {
         })
     }
 
+    /// Returns a grant without an authorization request.
+    pub(crate) fn direct(client_id: &str, scope: &str, session: SignedIn) -> Arc<Self> {
+        Arc::new(Self {
+            client_id: client_id.to_owned(),
+            user: session.user,
+            scope: scope.to_owned(),
+            auth_time: session.auth_time,
+            nonce: None,
+            sid: session.sid,
+            is_revoked: AtomicBool::new(false),
+        })
+    }
+
     fn is_revoked(&self) -> bool {
         self.is_revoked.load(Ordering::SeqCst)
     }

@@ -40,6 +40,10 @@ pub(crate) struct Core {
 }
 
 /// The settings of the builder. Lifetimes are in seconds, the unit of every token.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a setting of its own"
+)]
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) access_token_lifetime: i64,
@@ -48,6 +52,8 @@ pub(crate) struct Settings {
     pub(crate) refresh_tokens: bool,
     /// Whether a refresh token can be used only once and is replaced by a new one.
     pub(crate) rotation: bool,
+    /// Whether access tokens are random values instead of JWTs.
+    pub(crate) opaque_access_tokens: bool,
     /// Whether the response to a refresh contains an ID token.
     pub(crate) id_token_on_refresh: bool,
     pub(crate) extensions: BTreeSet<Extension>,
@@ -250,6 +256,7 @@ impl Default for Settings {
             refresh_token_lifetime: 30 * 24 * 60 * 60,
             refresh_tokens: true,
             rotation: true,
+            opaque_access_tokens: false,
             id_token_on_refresh: true,
             extensions: BTreeSet::new(),
             algorithm_name: "EdDSA",
