@@ -6,6 +6,8 @@
 //! - [`Oten::layer`] adds sessions and the signed-in user to each request.
 //! - [`Oten::routes`] serves `/login`, `/callback`, `/logout` and `/backchannel-logout`.
 //! - [`Oten::require_login`] protects routes.
+//! - [`Oten::bearer`] protects routes of an API that is called with access tokens;
+//!   [`ResourceServer`](web::ResourceServer) does so in an app that signs no user in.
 //! - [`User`], `Option<User>`, [`AccessToken`] and [`UserSession`] are extractors for handlers.
 //! - [`Config`] holds the settings, from a file, the environment or code.
 //! - [`store`] has the session stores: memory, SQLite, PostgreSQL and Redis.
@@ -59,7 +61,7 @@
     feature = "cli",
     doc = "The [`guide`] covers [how it works](guide::how_it_works), \
            [settings](guide::configuration), [sessions](guide::sessions), \
-           [signing out](guide::signing_out), [errors](guide::errors), \
+           [signing out](guide::signing_out), [APIs](guide::apis), [errors](guide::errors), \
            [operations](guide::operations), [going to production](guide::production), \
            [testing](guide::testing), [security](guide::security), \
            [migration](guide::coming_from) and a [glossary](guide::glossary)."

@@ -270,6 +270,51 @@ reasons! {
     LogoutTokenReplayed = "logout_token_replayed",
         "A logout token was used before.",
         "No action needed. If it happens often, logout tokens may be intercepted.";
+    BearerMissing = "bearer_missing",
+        "An API request has no access token.",
+        "No action needed: the client has to send `Authorization: Bearer`.";
+    BearerRequest = "bearer_request",
+        "The `Authorization` header of an API request is malformed, too long or repeated.",
+        "Correct the client, or the proxy that adds a header.";
+    BearerSignature = "bearer_signature",
+        "An access token is malformed, or its signature or algorithm is wrong.",
+        "No action needed, unless the client is the site's own.";
+    BearerUnknownKey = "bearer_unknown_key",
+        "An access token is signed with a key that the provider does not publish.",
+        "Check that the client uses the same environment.";
+    BearerMisshapen = "bearer_misshapen",
+        "A claim of an access token is missing or has the wrong type.",
+        "See `cause` for the claim, and report it to the provider.";
+    BearerKind = "bearer_kind",
+        "The token is not an access token, but an ID token, a logout token or another JWT.",
+        "Correct the client: it must send its access token.";
+    BearerIss = "bearer_iss",
+        "An access token is from another issuer.",
+        "Check that the client uses the same environment.";
+    BearerAud = "bearer_aud",
+        "An access token is for another audience.",
+        "If the token is meant for this API, add its audience to `audiences`.";
+    BearerExp = "bearer_exp",
+        "An access token has expired.",
+        "No action needed: the client has to get a new one. If it happens often, check the clock.";
+    BearerNbf = "bearer_nbf",
+        "An access token is not valid yet.",
+        "Check this machine's clock.";
+    BearerIat = "bearer_iat",
+        "An access token was issued in the future.",
+        "Check this machine's clock.";
+    BearerInactive = "bearer_inactive",
+        "The provider says that an access token is not valid.",
+        "No action needed: the token has expired, was revoked or is forged.";
+    InsufficientScope = "insufficient_scope",
+        "An access token lacks a scope that the route requires.",
+        "No action needed. The client has to request the scope.";
+    ValidationDown = "validation_down",
+        "The provider gave no usable answer on whether an access token is valid.",
+        "See `cause`. `oten health` shows whether the provider responds.";
+    ValidationBusy = "validation_busy",
+        "The limit of token validations is used up.",
+        "Set `token_validation` to `local` or `auto`, or have the limit raised.";
 }
 
 impl fmt::Display for Reason {

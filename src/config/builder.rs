@@ -8,7 +8,8 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    Config, ConfigError, Environment, Origin, Proxy, RefreshPolicy, StoreUrl,
+    ApiConfig, Config, ConfigError, Environment, Origin, Proxy, RefreshPolicy, StoreUrl,
+    TokenValidation,
     keys::{self, Key},
     raw::{Given, Raw},
     sources::{File, sources, unusable},
@@ -48,6 +49,28 @@ impl Config {
     /// Returns a builder for a configuration in code.
     pub fn builder() -> ConfigBuilder {
         ConfigBuilder::default()
+    }
+}
+
+impl ApiConfig {
+    /// Creates a configuration from the `OTEN_*` environment variables.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] with every problem.
+    pub fn from_env() -> Result<Self, ConfigError> {
+        ConfigBuilder::from_env().build_api()
+    }
+
+    /// Creates a configuration from a TOML file and the `OTEN_*` environment variables, which
+    /// override the file.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] with every problem, or only with that of a file that cannot be read
+    /// or is not TOML.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        ConfigBuilder::from_file(path)?.build_api()
     }
 }
 
@@ -174,6 +197,15 @@ impl ConfigBuilder {
     /// Returns [`ConfigError`] with every problem.
     pub fn build(self) -> Result<Config, ConfigError> {
         validate::validate(&self.raw)
+    }
+
+    /// Validates the values that an API needs and creates its configuration.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`ConfigError`] with every problem.
+    pub fn build_api(self) -> Result<ApiConfig, ConfigError> {
+        validate::validate_api(&self.raw)
     }
 
     /// Returns the valid settings and every problem with the others.
@@ -309,6 +341,25 @@ impl ConfigBuilder {
     /// address.
     pub fn scopes<T: AsRef<str>>(self, scopes: impl IntoIterator<Item = T>) -> Self {
         self.set(&keys::SCOPES, Given::words(scopes))
+    }
+
+    /// Sets the audiences that are this app's API. Defaults to the client ID.
+    ///
+    /// An access token is accepted only if it names one of them (RFC 9068 section 4): otherwise a token
+    /// that the user gave to another API would be accepted here.
+    pub fn audiences<T: AsRef<str>>(self, audiences: impl IntoIterator<Item = T>) -> Self {
+        self.set(&keys::AUDIENCES, Given::words(audiences))
+    }
+
+    /// Sets how access tokens of API requests are validated. Defaults to [`TokenValidation::Auto`].
+    pub fn token_validation(self, validation: TokenValidation) -> Self {
+        self.text(&keys::TOKEN_VALIDATION, validation.name())
+    }
+
+    /// Sets the URL of the endpoint that validates tokens, for an issuer other than Oten's. Must be an
+    /// https URL, or http on a loopback host: **the client secret is sent to it.**
+    pub fn token_validation_endpoint(self, url: impl Into<String>) -> Self {
+        self.text(&keys::TOKEN_VALIDATION_ENDPOINT, url)
     }
 
     /// Signs authorization requests with the client secret. This is the default for a confidential

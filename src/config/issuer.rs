@@ -51,6 +51,14 @@ impl Environment {
             Self::Production => 60,
         }
     }
+
+    /// The number of tokens per minute that the environment validates for one client.
+    pub(crate) fn validations_per_minute(self) -> u32 {
+        match self {
+            Self::Sandbox => 2000,
+            Self::Production => 1000,
+        }
+    }
 }
 
 impl fmt::Display for Environment {

@@ -252,6 +252,14 @@ keys! {
          default Oten's limit, 120 in the sandbox and 60 in production.";
     INSTANCES: "instances", Count, "1",
         "The number of processes that share the client's limit on token requests.";
+    AUDIENCES: "audiences", List, _,
+        "The audiences that are this app's API, one of which an access token must name; by default the \
+         client ID.";
+    TOKEN_VALIDATION: "token_validation", Text, "auto",
+        "How access tokens of API requests are validated: `local`, with Oten's keys; `remote`, by Oten; \
+         `auto`, locally if the token is a JWT.";
+    TOKEN_VALIDATION_ENDPOINT: "token_validation_endpoint", Text, _,
+        "The URL of the endpoint that validates tokens, if the issuer is not Oten's.";
     CA_FILE: "ca_file", Path, _,
         "A PEM file of certificates to trust for calls to the provider, in addition to the system's.";
     PROXY: "proxy", Secret, "system",

@@ -36,6 +36,7 @@
 //! # Ok::<_, axum_oten::config::ConfigError>(())
 //! ```
 
+mod api;
 mod builder;
 mod client;
 mod issuer;
@@ -52,6 +53,7 @@ mod tests;
 mod validate;
 
 pub use self::{
+    api::{ApiConfig, TokenValidation},
     builder::ConfigBuilder,
     client::{Client, ClientType, Jar},
     issuer::{Environment, Issuer},
@@ -70,6 +72,7 @@ pub use self::keys::Key;
 pub(crate) use self::issuer::{is_loopback, without_slash};
 #[cfg(any(doc, test))]
 pub(crate) use self::keys::{settings_cells, settings_table};
+pub(crate) use self::{api::ApiSettings, settings::TrustedProxies};
 #[cfg(feature = "check")]
 pub(crate) use self::{settings::MAX_REQUEST_OBJECT_LIFETIME, validate::Partial};
 
@@ -92,6 +95,7 @@ pub struct Config {
     issuer: Issuer,
     client: Client,
     provider: ProviderSettings,
+    api: ApiSettings,
     site: SiteSettings,
     sign_in: SignInSettings,
     session: SessionSettings,
@@ -111,6 +115,23 @@ impl Config {
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The audiences that are this app's API: an access token must name one of them.
+    #[must_use]
+    pub fn audiences(&self) -> &[String] {
+        &self.api.audiences
+    }
+
+    /// How access tokens of API requests are validated.
+    #[must_use]
+    pub fn token_validation(&self) -> TokenValidation {
+        self.api.validation
+    }
+
+    /// The settings for access tokens of API requests.
+    pub(crate) fn api(&self) -> &ApiSettings {
+        &self.api
     }
 
     /// The end-session endpoint of a provider that does not announce it (OpenID Connect
@@ -295,9 +316,11 @@ impl Config {
     /// 8.1). An IPv4-mapped IPv6 address is the same as its IPv4 address.
     #[must_use]
     pub fn is_trusted_proxy(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        let mut trusted = self.network.trusted_proxies.iter();
-        trusted.any(|network| network.contains(&address))
+        self.network.trusted_proxies.contains(address)
+    }
+
+    pub(crate) fn trusted_proxies(&self) -> &TrustedProxies {
+        &self.network.trusted_proxies
     }
 
     /// The address and port to listen on. The layer itself does not listen.

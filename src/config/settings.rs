@@ -1,6 +1,10 @@
 //! The settings of a valid configuration, in groups.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use ipnet::IpNet;
 use url::Url;
@@ -62,10 +66,23 @@ pub(super) struct SessionSettings {
     pub(super) persistent_cookie: bool,
 }
 
+/// The proxies that are trusted to report the client's address.
+#[derive(Clone, Debug)]
+pub(crate) struct TrustedProxies(pub(super) Vec<IpNet>);
+
+impl TrustedProxies {
+    /// Whether the proxy at `address` is one of them. An IPv4-mapped IPv6 address is the same as its
+    /// IPv4 address.
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
 /// The addresses of the program and of the proxies in front of it.
 #[derive(Clone, Debug)]
 pub(super) struct NetworkSettings {
-    pub(super) trusted_proxies: Vec<IpNet>,
+    pub(super) trusted_proxies: TrustedProxies,
     pub(super) listen: SocketAddr,
     pub(super) metrics_listen: Option<SocketAddr>,
 }

@@ -6,13 +6,14 @@
 //! 2. [Configuration](configuration): every setting, its sources and its default.
 //! 3. [Sessions](sessions): records, stores, expiry and token refresh.
 //! 4. [Signing out](signing_out): from the app and from Oten, and back-channel logout.
-//! 5. [Errors](errors): error pages, log entries, and how to fix the cause.
-//! 6. [Operations](operations): commands, container, health, proxies, events and metrics.
-//! 7. [Going to production](production): a checklist.
-//! 8. [Testing](testing): tests with an emulated Oten.
-//! 9. [Security](security): threats, defenses, and the tests for each.
-//! 10. [Migration](coming_from): equivalents of other libraries' settings.
-//! 11. [Glossary](glossary): the terms used here.
+//! 5. [APIs](apis): routes that are called with access tokens.
+//! 6. [Errors](errors): error pages, log entries, and how to fix the cause.
+//! 7. [Operations](operations): commands, container, health, proxies, events and metrics.
+//! 8. [Going to production](production): a checklist.
+//! 9. [Testing](testing): tests with an emulated Oten.
+//! 10. [Security](security): threats, defenses, and the tests for each.
+//! 11. [Migration](coming_from): equivalents of other libraries' settings.
+//! 12. [Glossary](glossary): the terms used here.
 //!
 //! The modules contain documentation only.
 
@@ -28,6 +29,9 @@ pub mod sessions {}
 
 #[doc = include_str!("signing_out.md")]
 pub mod signing_out {}
+
+#[doc = include_str!("apis.md")]
+pub mod apis {}
 
 #[doc = include_str!("errors.md")]
 pub mod errors {}

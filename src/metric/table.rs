@@ -142,7 +142,8 @@ metrics! {
         "Sessions ended by the user or the app, or by the provider's back-channel logout.";
     ProviderRequestDuration = "oten_provider_request_duration_seconds", Histogram,
         ["endpoint": Endpoint {
-            Discovery = "discovery", Jwks = "jwks", Token = "token", Revocation = "revocation"
+            Discovery = "discovery", Jwks = "jwks", Token = "token", Revocation = "revocation",
+            Validation = "validation"
         },
         "outcome": Outcome {
             Success = "success", Failed = "failed", Refused = "refused", Unreachable = "unreachable"

@@ -87,6 +87,40 @@ impl Claims {
         self.date(name)?.ok_or(InvalidClaim(name))
     }
 
+    /// Returns whether `aud`, one string or a list of strings, names one of these audiences.
+    pub(super) fn is_for_any(&self, audiences: &[String]) -> Result<bool, InvalidClaim> {
+        let named = self.strings("aud")?.ok_or(InvalidClaim("aud"))?;
+        Ok(named
+            .iter()
+            .any(|named| audiences.iter().any(|it| it == named)))
+    }
+
+    /// Returns the scopes: words in `scope` (RFC 9068 section 2.2.3), or a list in `scope` or `scp`.
+    pub(super) fn scopes(&self) -> Result<Vec<String>, InvalidClaim> {
+        let name = if self.get("scope").is_some() {
+            "scope"
+        } else {
+            "scp"
+        };
+        let given = self.strings(name)?.unwrap_or_default();
+        let words = given.iter().flat_map(|words| words.split(' '));
+        Ok(words
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect())
+    }
+
+    /// Returns a claim that is one string or a list of strings.
+    fn strings(&self, name: &'static str) -> Result<Option<Vec<&str>>, InvalidClaim> {
+        let strings = self.get(name).map(|value| match value {
+            Value::Array(many) => many.iter().map(Value::as_str).collect::<Option<_>>(),
+            one => one.as_str().map(|one| vec![one]),
+        });
+        strings
+            .map(|strings| strings.ok_or(InvalidClaim(name)))
+            .transpose()
+    }
+
     /// Returns whether `aud`, one string or a list of strings (RFC 7519 section 4.1.3), is this
     /// client and no other.
     pub(super) fn is_for_only(&self, client_id: &str) -> Result<bool, InvalidClaim> {

@@ -8,6 +8,7 @@
 //! assert!(!ErrorCode::from("invalid_grant").is_retryable());
 //! ```
 
+mod access_token;
 mod authorization_request;
 mod callback;
 mod claims;
@@ -17,10 +18,12 @@ mod id_token;
 mod logout_token;
 mod revocation;
 mod token;
+mod token_validation;
 
 pub use self::{authorization_request::sample_authorization_url, error_code::ErrorCode};
 
 pub(crate) use self::{
+    access_token::{AccessTokenClaims, AccessTokenError, ExpectedAccessToken, verify_access_token},
     authorization_request::{AuthorizationRequest, AuthorizationRequests, CodeVerifier},
     callback::{CallbackError, CallbackParameters},
     end_session::LogoutRequest,
@@ -30,4 +33,5 @@ pub(crate) use self::{
     logout_token::{ExpectedLogoutToken, LogoutTokenError, verify_logout_token},
     revocation::revoke_refresh_token,
     token::{TokenEndpoint, TokenError, TokenResponse},
+    token_validation::{ValidationError, validate_token},
 };

@@ -30,6 +30,10 @@ const PER_REQUEST_LEFT: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Budget {
     per_minute: usize,
+    /// How many requests each purpose leaves to the other.
+    reserved: usize,
+    /// Receives the number of requests that are left.
+    report: fn(u32),
     clock: Clock,
     /// The requests of the last minute, oldest first: at most `per_minute`.
     recent: Mutex<VecDeque<Request>>,
@@ -74,8 +78,22 @@ impl Budget {
     /// Returns a budget of `per_minute` requests.
     pub(crate) fn new(per_minute: u32, clock: Clock) -> Self {
         metric::token_budget_left(per_minute);
+        let per_minute = usize::try_from(per_minute).unwrap_or(usize::MAX).max(1);
+        Self {
+            per_minute,
+            reserved: per_minute / RESERVED,
+            report: metric::token_budget_left,
+            clock,
+            recent: Mutex::default(),
+        }
+    }
+
+    /// Returns a budget of `per_minute` requests of one purpose.
+    pub(crate) fn undivided(per_minute: u32, clock: Clock) -> Self {
         Self {
             per_minute: usize::try_from(per_minute).unwrap_or(usize::MAX).max(1),
+            reserved: 0,
+            report: |_| (),
             clock,
             recent: Mutex::default(),
         }
@@ -84,6 +102,11 @@ impl Budget {
     /// Takes one request for a sign-in from `address`. Without an address, only the budget counts.
     pub(crate) fn sign_in(&self, address: Option<IpAddr>) -> Result<(), BudgetExhausted> {
         self.take(Purpose::SignIn(address.map(network)))
+    }
+
+    /// Takes one request to validate a token from `address`.
+    pub(crate) fn validation(&self, address: Option<IpAddr>) -> Result<(), BudgetExhausted> {
+        self.sign_in(address)
     }
 
     /// Takes one request for a refresh.
@@ -103,7 +126,7 @@ impl Budget {
         let is_refresh = |request: &Request| request.purpose == Purpose::Refresh;
         let is_same_kind =
             |request: &&Request| is_refresh(request) == (purpose == Purpose::Refresh);
-        let share = self.per_minute - self.per_minute / RESERVED;
+        let share = self.per_minute - self.reserved;
         let free = (self.per_minute - recent.len())
             .min(share.saturating_sub(recent.iter().filter(is_same_kind).count()));
         let by_address = match purpose {
@@ -130,7 +153,7 @@ impl Budget {
         }
         recent.push_back(Request { at: now, purpose });
         let remaining = self.per_minute - recent.len();
-        metric::token_budget_left(remaining.try_into().unwrap_or(u32::MAX));
+        (self.report)(remaining.try_into().unwrap_or(u32::MAX));
         Ok(())
     }
 }
@@ -229,6 +252,24 @@ mod tests {
         assert_eq!(sign_ins(&budget, ""), 45 - 34 - 5);
         clock.advance(rejected.retry_after());
         assert!(budget.sign_in(ADDRESS.parse().ok()).is_ok());
+    }
+
+    #[test]
+    fn d5_validations_are_shared_between_addresses() {
+        let budget = Budget::undivided(100, Clock::manual());
+        let validations = |address: &str| {
+            let address = address.parse().ok();
+            (0..200)
+                .filter(|_| budget.validation(address).is_ok())
+                .count()
+        };
+        assert_eq!(validations(ADDRESS), 75);
+        assert!(validations("2001:db8::1") > 0);
+        assert_eq!(
+            75 + validations(""),
+            100 - 19,
+            "one of 25 is left to each further address"
+        );
     }
 
     #[test]

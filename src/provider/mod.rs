@@ -37,7 +37,7 @@ use self::{cache::Cache, cooldown::Cooldown};
 use crate::{
     clock::Clock,
     config::{Config, Issuer},
-    http::{HttpClient, HttpError, HttpRequest, HttpResponse},
+    http::{HttpClient, HttpError, HttpOptions, HttpRequest, HttpResponse},
     jose::{Algorithm, JwkSet, VerifyingKey},
     metric::{self, Endpoint, Fetch},
 };
@@ -77,13 +77,24 @@ pub(crate) enum TokenOrigin {
 impl Provider {
     /// Returns the provider without calling it, so that an app starts while the provider is down.
     pub(crate) fn new(config: &Config, clock: Clock) -> Result<Self, HttpError> {
-        let issuer = config.issuer().clone();
-        let http = HttpClient::new(config.http_options())?;
         Ok(Self {
-            issuer,
             end_session_endpoint: config.end_session_endpoint().cloned(),
             revocation_endpoint: config.revocation_endpoint().cloned(),
-            http,
+            ..Self::for_api(config.issuer(), config.http_options(), clock)?
+        })
+    }
+
+    /// Returns the provider of an API, which signs no user out.
+    pub(crate) fn for_api(
+        issuer: &Issuer,
+        http: &HttpOptions,
+        clock: Clock,
+    ) -> Result<Self, HttpError> {
+        Ok(Self {
+            issuer: issuer.clone(),
+            end_session_endpoint: None,
+            revocation_endpoint: None,
+            http: HttpClient::new(http)?,
             metadata: Arc::new(Cache::new(clock.clone())),
             keys: Arc::new(Cache::new(clock.clone())),
             response_cooldown: Arc::new(Cooldown::new(clock.clone())),

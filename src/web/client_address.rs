@@ -9,7 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use axum::extract::ConnectInfo;
 use http::{Extensions, HeaderMap, HeaderName, header};
 
-use crate::config::Config;
+use crate::config::TrustedProxies;
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
@@ -18,12 +18,12 @@ const MAX_HOPS: usize = 16;
 
 /// Returns the client's address, or `None` if the app does not provide the peer's.
 pub(super) fn of_request(
-    config: &Config,
+    trusted_proxies: &TrustedProxies,
     extensions: &Extensions,
     headers: &HeaderMap,
 ) -> Option<IpAddr> {
     let ConnectInfo(peer) = extensions.get::<ConnectInfo<SocketAddr>>()?;
-    let trusts = |address| config.is_trusted_proxy(address);
+    let trusts = |address| trusted_proxies.contains(address);
     Some(client_address(peer.ip(), headers, trusts))
 }
 

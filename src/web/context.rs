@@ -42,7 +42,8 @@ impl RequestContext {
         let (headers, extensions) = (request.headers(), request.extensions());
         let session_cookies = state.cookies.sessions(headers);
         let original_uri = extensions.get::<OriginalUri>().map(|original| &original.0);
-        let client_address = client_address::of_request(&state.config, extensions, headers);
+        let client_address =
+            client_address::of_request(state.config.trusted_proxies(), extensions, headers);
         let origin = EventOrigin::new(client_address);
         Self(Arc::new(Inner {
             session: state.sessions.for_request(session_cookies.only(), origin),

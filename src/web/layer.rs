@@ -14,8 +14,13 @@ use tower::{Layer, Service};
 use tower_sessions::Session;
 
 use super::{
-    access::RequireLogin, context::RequestContext, error::Error, rejection::ErrorResponse,
-    response::forbid_caching, shared::Shared,
+    access::RequireLogin,
+    bearer::{Denied, RequireBearer},
+    context::RequestContext,
+    error::Error,
+    rejection::ErrorResponse,
+    response::forbid_caching,
+    shared::Shared,
 };
 use crate::session::CookieChange;
 
@@ -55,7 +60,18 @@ impl<S> Layer<S> for RequireLogin {
     }
 }
 
-/// Middleware applied by [`OtenLayer`] and [`RequireLogin`].
+impl<S> Layer<S> for RequireBearer {
+    type Service = OtenService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        OtenService {
+            inner,
+            middleware: Middleware::RequireBearer(self.clone()),
+        }
+    }
+}
+
+/// Middleware applied by [`OtenLayer`], [`RequireLogin`] and [`RequireBearer`].
 #[derive(Clone, Debug)]
 pub struct OtenService<S> {
     inner: S,
@@ -66,6 +82,7 @@ pub struct OtenService<S> {
 enum Middleware {
     Session(Arc<Shared>),
     RequireLogin(RequireLogin),
+    RequireBearer(RequireBearer),
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for OtenService<S>
@@ -107,6 +124,22 @@ where
                     match require_login.check(context).await {
                         Ok(()) => Ok(inner.call(request).await?.map(Body::new)),
                         Err(denied) => Ok(denied.into_response()),
+                    }
+                })
+            }
+            Middleware::RequireBearer(require_bearer) => {
+                let clone = self.inner.clone();
+                let mut inner = std::mem::replace(&mut self.inner, clone);
+                let require_bearer = require_bearer.clone();
+                let (mut parts, body) = request.into_parts();
+                Box::pin(async move {
+                    match require_bearer.check(&mut parts).await {
+                        Ok(()) => {
+                            let request = Request::from_parts(parts, body);
+                            Ok(inner.call(request).await?.map(Body::new))
+                        }
+                        Err(Denied::Bearer(denied)) => Ok(denied.into_response()),
+                        Err(Denied::Session(denied)) => Ok(denied.into_response()),
                     }
                 })
             }

@@ -73,6 +73,7 @@
 
 mod access;
 mod back_channel;
+mod bearer;
 mod client_address;
 mod context;
 mod cookies;
@@ -89,6 +90,10 @@ mod shared;
 
 pub use self::{
     access::{AccessToken, RequireLogin},
+    bearer::{
+        BearerClaims, BearerRejection, BearerToken, RequireBearer, ResourceServer,
+        ResourceServerBuilder,
+    },
     layer::{OtenLayer, OtenService},
     logout::UserSession,
     oten::{Oten, OtenBuilder},

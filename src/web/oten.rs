@@ -12,7 +12,9 @@ use tokio::time::timeout;
 
 use super::{
     access::RequireLogin,
-    back_channel, client_address,
+    back_channel,
+    bearer::RequireBearer,
+    client_address,
     context::RequestContext,
     error::Error,
     layer::OtenLayer,
@@ -124,6 +126,48 @@ impl Oten {
         RequireLogin { state, rule: None }
     }
 
+    /// Returns the layer for routes that require an access token, for
+    /// [`Router::route_layer`](axum::Router::route_layer).
+    ///
+    /// See [`RequireBearer`] for the rules.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, http::{Request, StatusCode}, routing::get};
+    /// use axum_oten::{User, web::BearerToken};
+    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+    /// # use tower::ServiceExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = Config::builder()
+    /// #     .environment(Environment::Sandbox)
+    /// #     .client_id("my-site")
+    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+    /// #     .redirect_uri("http://localhost:3000/callback")
+    /// #     .build()?;
+    /// # let oten = Oten::new(config, MemoryStore::default())?;
+    /// async fn orders(token: Option<BearerToken>, user: Option<User>) -> String {
+    ///     let subject = token.as_ref().and_then(BearerToken::subject);
+    ///     format!("orders of {:?}", subject.or(user.as_ref().map(User::subject)))
+    /// }
+    ///
+    /// // For clients with an access token, and for the site's own scripts:
+    /// let orders_layer = oten.bearer().require_scope("orders").or_session(oten.require_login());
+    /// let app: Router = Router::new()
+    ///     .route("/orders", get(orders))
+    ///     .route_layer(orders_layer)
+    ///     .route("/", get(async || "for everyone"))
+    ///     .layer(oten.layer());
+    ///
+    /// let allowed = app.clone().oneshot(Request::get("/").body(Body::empty())?).await?;
+    /// assert_eq!(allowed.status(), StatusCode::OK);
+    /// let denied = app.oneshot(Request::get("/orders").body(Body::empty())?).await?;
+    /// assert_eq!(denied.status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(()) }
+    /// ```
+    pub fn bearer(&self) -> RequireBearer {
+        RequireBearer::new(Arc::clone(&self.0.api))
+    }
+
     /// The path of the login route as the browser sees it: `/login` under the base path.
     #[must_use]
     pub fn login_path(&self) -> String {
@@ -226,7 +270,11 @@ impl Oten {
     /// ```
     #[must_use]
     pub fn client_address<B>(&self, request: &Request<B>) -> Option<IpAddr> {
-        client_address::of_request(self.config(), request.extensions(), request.headers())
+        client_address::of_request(
+            self.config().trusted_proxies(),
+            request.extensions(),
+            request.headers(),
+        )
     }
 
     /// Checks whether the store and the provider are available.

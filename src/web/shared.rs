@@ -3,7 +3,11 @@ use std::{fmt, sync::Arc};
 use tokio_util::task::TaskTracker;
 use url::form_urlencoded;
 
-use super::{cookies::Cookies, readiness::ReadinessCheck};
+use super::{
+    bearer::{Api, Verifier},
+    cookies::Cookies,
+    readiness::ReadinessCheck,
+};
 use crate::{
     audit::{AuditLog, AuditTrail, TARGET},
     clock::Clock,
@@ -29,6 +33,7 @@ pub(super) struct Shared {
     pub(super) refresher: TokenRefresher,
     pub(super) readiness: ReadinessCheck,
     pub(super) trail: AuditTrail,
+    pub(super) api: Arc<Api>,
     /// Token refreshes and revocations in the background.
     pub(super) tasks: TaskTracker,
 }
@@ -156,7 +161,14 @@ impl Shared {
             .token_budget()
             .map(|limit| Arc::new(Budget::new(limit, clock.clone())));
         let refresher = TokenRefresher::new(sessions.clone(), budget.clone());
+        let verifier = Verifier::of_app(&config, Arc::clone(&provider), clock.clone());
+        let api = Arc::new(Api {
+            verifier,
+            trail: trail.clone(),
+            trusted_proxies: config.trusted_proxies().clone(),
+        });
         Ok(Self {
+            api,
             provider,
             sessions,
             readiness: ReadinessCheck::new(records.clone()),

@@ -7,6 +7,7 @@
 
 mod app_session;
 mod bad_input;
+mod bearer;
 mod browser;
 mod check;
 mod common;

@@ -1,5 +1,6 @@
 //! The validation of the given values. It applies every rule once and collects every problem.
 
+mod api;
 mod client;
 mod file;
 mod issuer;
@@ -17,7 +18,7 @@ mod web_url;
 pub(crate) use self::partial::Partial;
 pub(super) use self::{file::unreadable, value::format_duration};
 
-use super::{Config, ConfigError, Problem, keys, raw::Raw};
+use super::{ApiConfig, Config, ConfigError, Problem, keys, raw::Raw};
 use validator::Validator;
 
 /// Returns the configuration, or every problem with it.
@@ -26,6 +27,37 @@ pub(super) fn validate(raw: &Raw) -> Result<Config, ConfigError> {
     partial
         .config
         .ok_or_else(|| ConfigError::new(partial.problems))
+}
+
+/// Returns the configuration of an API, or every problem with it.
+pub(super) fn validate_api(raw: &Raw) -> Result<ApiConfig, ConfigError> {
+    let mut validator = Validator::new(raw);
+    let config = api_config(&mut validator);
+    let Partial {
+        problems, warnings, ..
+    } = validator.partial;
+    match config {
+        Some(config) if problems.is_empty() => Ok(ApiConfig { warnings, ..config }),
+        _ => Err(ConfigError::new(problems)),
+    }
+}
+
+fn api_config(validator: &mut Validator<'_>) -> Option<ApiConfig> {
+    let issuer = issuer::validate(validator);
+    note_inline_secrets(validator);
+    let client = api::client(validator);
+    let http = provider::network_path(validator, issuer.as_ref()).map(|(_, http)| http);
+    let trusted_proxies = network::trusted_proxies(validator);
+    let instances = validator.required(&keys::INSTANCES, value::count(1..=1_000));
+    let settings = api::validate(validator, issuer.as_ref(), client.as_ref(), instances);
+    Some(ApiConfig {
+        issuer: issuer?,
+        client,
+        http: http?,
+        settings: settings?,
+        trusted_proxies: trusted_proxies?,
+        warnings: Vec::new(),
+    })
 }
 
 /// Returns the valid settings and every problem with the others.
@@ -54,6 +86,12 @@ fn config(validator: &mut Validator<'_>) -> Option<Config> {
     note_inline_secrets(validator);
     let client = client::validate(validator);
     let provider = provider::validate(validator, issuer.as_ref());
+    let api = api::validate(
+        validator,
+        issuer.as_ref(),
+        client.as_ref(),
+        provider.as_ref().map(|provider| provider.instances),
+    );
     let site = site::validate(validator);
     let sign_in = sign_in::validate(validator);
     let session = session::validate(validator);
@@ -63,6 +101,7 @@ fn config(validator: &mut Validator<'_>) -> Option<Config> {
         issuer: issuer?,
         client: client?,
         provider: provider?,
+        api: api?,
         site: site?,
         sign_in: sign_in?,
         session: session?,

@@ -6,14 +6,11 @@ use super::validator::Validator;
 use crate::config::{
     keys,
     problem::{Invalid, invalid},
-    settings::NetworkSettings,
+    settings::{NetworkSettings, TrustedProxies},
 };
 
 pub(super) fn validate(validator: &mut Validator<'_>) -> Option<NetworkSettings> {
-    let trusted_proxies = validator.required(&keys::TRUSTED_PROXIES, |text| {
-        let words = text.split(' ').filter(|word| !word.is_empty());
-        words.map(network).collect()
-    });
+    let trusted_proxies = trusted_proxies(validator);
     let listen = validator.required(&keys::LISTEN, address);
     validator.partial.listen = listen;
     let metrics_listen = validator.optional(&keys::METRICS_LISTEN, address);
@@ -30,6 +27,16 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<NetworkSettings>
         trusted_proxies: trusted_proxies?,
         listen: listen?,
         metrics_listen,
+    })
+}
+
+pub(super) fn trusted_proxies(validator: &mut Validator<'_>) -> Option<TrustedProxies> {
+    validator.required(&keys::TRUSTED_PROXIES, |text| {
+        let words = text.split(' ').filter(|word| !word.is_empty());
+        words
+            .map(network)
+            .collect::<Result<_, _>>()
+            .map(TrustedProxies)
     })
 }
 

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use url::Url;
 
 use super::{validator::Validator, value::count, web_url::endpoint};
@@ -22,6 +24,35 @@ pub(super) fn validate(
     let limit = validator.optional(&keys::TOKEN_REQUESTS_PER_MINUTE, count(1..=1_000_000));
     let environment = issuer.and_then(Issuer::environment);
     let limit = limit.or(environment.map(Environment::token_requests_per_minute));
+    let network_path = network_path(validator, issuer);
+    let instances = validator.required(&keys::INSTANCES, count(1..=1_000));
+    if instances
+        .zip(limit)
+        .is_some_and(|(instances, limit)| instances > limit)
+    {
+        validator.warning(
+            &keys::INSTANCES,
+            "is larger than the provider's limit on token requests per minute",
+            "One request per instance already exceeds the limit: run fewer instances, or have the \
+             limit raised and set `token_requests_per_minute`.",
+        );
+    }
+    let (ca_file, http) = network_path?;
+    Some(ProviderSettings {
+        end_session_endpoint,
+        revocation_endpoint,
+        token_requests_per_minute: limit,
+        instances: instances?,
+        ca_file,
+        http,
+    })
+}
+
+/// Returns the file of certificates and the options for calls to the provider.
+pub(super) fn network_path(
+    validator: &mut Validator<'_>,
+    issuer: Option<&Issuer>,
+) -> Option<(Option<PathBuf>, HttpOptions)> {
     let ca_file = match validator.raw.given(&keys::CA_FILE) {
         Some(Given::File(path)) => Some(path.clone()),
         _ => None,
@@ -39,26 +70,7 @@ pub(super) fn validate(
         proxy,
     });
     validator.partial.http.clone_from(&http);
-    let instances = validator.required(&keys::INSTANCES, count(1..=1_000));
-    if instances
-        .zip(limit)
-        .is_some_and(|(instances, limit)| instances > limit)
-    {
-        validator.warning(
-            &keys::INSTANCES,
-            "is larger than the provider's limit on token requests per minute",
-            "One request per instance already exceeds the limit: run fewer instances, or have the \
-             limit raised and set `token_requests_per_minute`.",
-        );
-    }
-    Some(ProviderSettings {
-        end_session_endpoint,
-        revocation_endpoint,
-        token_requests_per_minute: limit,
-        instances: instances?,
-        ca_file,
-        http: http?,
-    })
+    Some((ca_file, http?))
 }
 
 fn certificates(pem: &str) -> Result<CaCertificates, Invalid> {

@@ -1,0 +1,85 @@
+use super::{
+    validator::Validator,
+    value::{choice, distinct_words, visible_ascii},
+    web_url::endpoint,
+};
+use crate::{
+    config::{
+        Client, ClientType, Environment, Issuer, Jar, TokenValidation, api::ApiSettings, keys,
+        problem::invalid,
+    },
+    secret::Secret,
+};
+
+/// `client` is the client that asks the provider to validate tokens, if there is one.
+pub(super) fn validate(
+    validator: &mut Validator<'_>,
+    issuer: Option<&Issuer>,
+    client: Option<&Client>,
+    instances: Option<u32>,
+) -> Option<ApiSettings> {
+    let production = validator.production;
+    let audiences = validator.optional(&keys::AUDIENCES, |text| {
+        let audiences: Vec<String> = distinct_words(text)?
+            .into_iter()
+            .map(visible_ascii)
+            .collect::<Result<_, _>>()?;
+        match audiences[..] {
+            [] => invalid("is empty", "Name at least one audience, or remove it."),
+            _ => Ok(audiences),
+        }
+    });
+    let audiences = if validator.raw.is_set(&keys::AUDIENCES) {
+        audiences
+    } else {
+        client.map(|client| vec![client.id.clone()])
+    };
+    let validation = validator.required(&keys::TOKEN_VALIDATION, |text| {
+        choice(text, TokenValidation::ALL.map(|kind| (kind.name(), kind)))
+    });
+    let validation_endpoint = validator.optional(&keys::TOKEN_VALIDATION_ENDPOINT, |text| {
+        endpoint(text, production)
+    });
+    let can_call = client.is_some_and(|client| !matches!(client.kind, ClientType::Public));
+    if validation == Some(TokenValidation::Remote) && !can_call {
+        validator.problem(
+            &keys::TOKEN_VALIDATION,
+            "is `remote`, but there is no client with a secret to call the provider",
+            "Set `client_id` and `client_secret`, or set it to `local`.",
+        );
+    }
+    let limit = issuer
+        .and_then(Issuer::environment)
+        .map(Environment::validations_per_minute);
+    let instances = instances?;
+    Some(ApiSettings {
+        audiences: audiences?,
+        validation: validation?,
+        validation_endpoint,
+        validations_per_minute: limit.map(|limit| (limit / instances).max(1)),
+    })
+}
+
+/// Returns the client of an API, which needs none to verify tokens itself.
+pub(super) fn client(validator: &mut Validator<'_>) -> Option<Client> {
+    let raw = validator.raw;
+    if !raw.is_set(&keys::AUDIENCES) && !raw.is_set(&keys::CLIENT_ID) {
+        validator.missing(&keys::AUDIENCES);
+    }
+    let id = validator.optional(&keys::CLIENT_ID, visible_ascii);
+    let secret = validator.optional(&keys::CLIENT_SECRET, |text| Ok(Secret::from(text)));
+    if secret.is_some() && !raw.is_set(&keys::CLIENT_ID) {
+        validator.missing(&keys::CLIENT_ID);
+    }
+    Some(Client {
+        id: id?,
+        kind: match secret {
+            Some(secret) => ClientType::Confidential {
+                secret,
+                jar: Jar::Off,
+            },
+            None => ClientType::Public,
+        },
+        published_keys: Vec::new(),
+    })
+}

@@ -1,0 +1,189 @@
+use serde_json::{Map, Value};
+
+use super::claims::{Claims, InvalidClaim, LEEWAY, verify_signature};
+use crate::{
+    audit::Reason,
+    jose::{JoseError, Verified},
+    provider::{Provider, ProviderError, ProviderMetadata, TokenOrigin},
+};
+
+/// The claims that other kinds of tokens have and access tokens do not: ID tokens (OpenID Connect
+/// Core sections 2 and 3.3.2.11) and logout tokens (OpenID Connect Back-Channel Logout section 2.4).
+const CLAIMS_OF_OTHER_TOKENS: [&str; 5] = ["nonce", "at_hash", "c_hash", "s_hash", "events"];
+
+/// The claims that mark an access token without its own `typ` (RFC 9068 sections 2.2 and 2.2.3). An
+/// ID token has none of them.
+const CLAIMS_OF_ACCESS_TOKENS: [&str; 3] = ["scope", "scp", "client_id"];
+
+/// The verified claims of an access token (RFC 9068 section 2.2).
+#[derive(Clone, Debug)]
+pub(crate) struct AccessTokenClaims {
+    pub(crate) subject: Option<String>,
+    pub(crate) client_id: Option<String>,
+    pub(crate) scopes: Vec<String>,
+    /// In seconds since the Unix epoch.
+    pub(crate) expires_at: i64,
+    /// All claims.
+    pub(crate) all: Map<String, Value>,
+}
+
+/// The values that an access token is checked against.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExpectedAccessToken<'a> {
+    pub(crate) issuer: &'a str,
+    /// The token must name one of them.
+    pub(crate) audiences: &'a [String],
+    /// Seconds since the Unix epoch.
+    pub(crate) now: i64,
+}
+
+/// Error returned when an access token is rejected. It names the claim and never quotes its value.
+///
+/// Sections without a document are those of RFC 9068.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AccessTokenError {
+    /// The provider is unreachable, or its keys cannot be read.
+    #[error(transparent)]
+    Provider(ProviderError),
+    /// Section 4; RFC 8725 section 3.1.
+    #[error("the access token is rejected: {0}")]
+    Jose(#[from] JoseError),
+    /// Section 4.
+    #[error("the provider publishes no key for the access token's `kid` and `alg`")]
+    UnknownKey,
+    /// A claim is missing or has the wrong type (section 2.2).
+    #[error("the access token's `{0}` is missing or has the wrong type")]
+    InvalidClaim(&'static str),
+    /// Section 4; RFC 8725 section 3.11.
+    #[error("the token is not an access token: its `typ` or its claims are those of another kind")]
+    Kind,
+    /// Section 4.
+    #[error("the access token's `iss` is not the provider's issuer; check `issuer`")]
+    Iss,
+    /// Section 4.
+    #[error("the access token's `aud` names none of this API's audiences; check `audiences`")]
+    Aud,
+    /// Section 4.
+    #[error("the access token has expired (`exp`)")]
+    Exp,
+    /// RFC 7519 section 4.1.5.
+    #[error("the access token is not valid yet (`nbf`); check this machine's clock")]
+    Nbf,
+    /// RFC 7519 section 4.1.6.
+    #[error("the access token was issued in the future (`iat`); check this machine's clock")]
+    Iat,
+    /// Opaque tokens need the provider to validate them.
+    #[error(
+        "the access token is not a JWT, and the provider is not asked: that takes `client_id`, \
+         `client_secret` and the provider's token validation endpoint"
+    )]
+    NotJwt,
+    /// The verdict of the provider (RFC 7662 section 2.2).
+    #[error("the provider says that the access token is not valid")]
+    Inactive,
+}
+
+impl AccessTokenError {
+    /// Returns the reason that events and error responses name.
+    pub(crate) fn reason(&self) -> Reason {
+        match self {
+            Self::Provider(error) => error.reason(),
+            Self::Jose(_) | Self::NotJwt => Reason::BearerSignature,
+            Self::UnknownKey => Reason::BearerUnknownKey,
+            Self::InvalidClaim(_) => Reason::BearerMisshapen,
+            Self::Kind => Reason::BearerKind,
+            Self::Iss => Reason::BearerIss,
+            Self::Aud => Reason::BearerAud,
+            Self::Exp => Reason::BearerExp,
+            Self::Nbf => Reason::BearerNbf,
+            Self::Iat => Reason::BearerIat,
+            Self::Inactive => Reason::BearerInactive,
+        }
+    }
+}
+
+impl From<InvalidClaim> for AccessTokenError {
+    fn from(InvalidClaim(name): InvalidClaim) -> Self {
+        Self::InvalidClaim(name)
+    }
+}
+
+impl From<ProviderError> for AccessTokenError {
+    fn from(error: ProviderError) -> Self {
+        match error {
+            // An unknown key is a fault of the token, not of the provider.
+            ProviderError::UnknownKey => Self::UnknownKey,
+            error => Self::Provider(error),
+        }
+    }
+}
+
+/// Verifies an access token with the provider's keys (RFC 9068 section 4).
+pub(crate) async fn verify_access_token(
+    provider: &Provider,
+    metadata: &ProviderMetadata,
+    token: &str,
+    expected: &ExpectedAccessToken<'_>,
+) -> Result<AccessTokenClaims, AccessTokenError> {
+    let verified =
+        verify_signature::<AccessTokenError>(provider, metadata, token, TokenOrigin::Request)
+            .await?;
+    check_kind(&verified)?;
+    let claims = verified.into_claims();
+    if claims.required_string("iss")? != expected.issuer {
+        return Err(AccessTokenError::Iss);
+    }
+    claims.required_date("exp")?;
+    check_claims(claims, expected)
+}
+
+/// Checks that the token is none of the provider's other JWTs, with a `typ` or without.
+fn check_kind(verified: &Verified<Claims>) -> Result<(), AccessTokenError> {
+    let claims = verified.claims();
+    if CLAIMS_OF_OTHER_TOKENS.iter().any(|name| claims.has(name)) {
+        return Err(AccessTokenError::Kind);
+    }
+    let typ = verified.typ().map(str::to_ascii_lowercase);
+    let is_access_token = match typ.as_deref() {
+        Some("at+jwt" | "application/at+jwt") => true,
+        None | Some("jwt" | "application/jwt") => {
+            CLAIMS_OF_ACCESS_TOKENS.iter().any(|name| claims.has(name))
+        }
+        Some(_) => false,
+    };
+    is_access_token.then_some(()).ok_or(AccessTokenError::Kind)
+}
+
+/// Checks the claims of an access token whose origin is proven: by its signature, or by the provider's
+/// verdict.
+pub(super) fn check_claims(
+    claims: Claims,
+    expected: &ExpectedAccessToken<'_>,
+) -> Result<AccessTokenClaims, AccessTokenError> {
+    let iss = claims.string("iss")?;
+    if iss.is_some_and(|iss| iss != expected.issuer) {
+        return Err(AccessTokenError::Iss);
+    }
+    if !claims.is_for_any(expected.audiences)? {
+        return Err(AccessTokenError::Aud);
+    }
+    let earliest = expected.now.saturating_sub(LEEWAY);
+    let latest = expected.now.saturating_add(LEEWAY);
+    let expires_at = claims.date("exp")?.unwrap_or(i64::MAX);
+    if expires_at <= earliest {
+        return Err(AccessTokenError::Exp);
+    }
+    if claims.date("nbf")?.is_some_and(|nbf| nbf > latest) {
+        return Err(AccessTokenError::Nbf);
+    }
+    if claims.date("iat")?.is_some_and(|iat| iat > latest) {
+        return Err(AccessTokenError::Iat);
+    }
+    Ok(AccessTokenClaims {
+        subject: claims.string("sub")?.map(str::to_owned),
+        client_id: claims.string("client_id")?.map(str::to_owned),
+        scopes: claims.scopes()?,
+        expires_at,
+        all: claims.into_all_but(&[]),
+    })
+}

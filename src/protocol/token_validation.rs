@@ -1,0 +1,67 @@
+use http::StatusCode;
+use url::Url;
+
+use super::{
+    access_token::{AccessTokenClaims, AccessTokenError, ExpectedAccessToken, check_claims},
+    claims::Claims,
+    error_code::ErrorCode,
+    token::with_credentials,
+};
+use crate::{
+    config::Client,
+    http::{HttpClient, HttpError, HttpRequest, HttpResponse},
+    metric::Endpoint,
+};
+
+/// Error returned when the provider gives no verdict on a token.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ValidationError {
+    #[error("the token validation endpoint is unreachable")]
+    Unreachable(#[source] HttpError),
+    /// RFC 6749 section 5.2.
+    #[error("the token validation endpoint responded with `{0}`; {help}", help = .0.help())]
+    ErrorResponse(ErrorCode),
+    #[error("the token validation endpoint responded with {0}")]
+    Status(StatusCode),
+    #[error(
+        "the response of the token validation endpoint has neither `active` nor `valid`; check that \
+         no proxy or captive portal responds in its place"
+    )]
+    Malformed,
+}
+
+/// Asks the provider whether an access token is valid, and checks the claims in its answer.
+///
+/// Oten has not published the contract of this endpoint. This follows RFC 7662: the form has the
+/// token and the client's credentials, and the answer has the verdict as `active` or `valid`, with
+/// the claims beside it. A 401 without an error code is a verdict, too.
+pub(crate) async fn validate_token(
+    http: &HttpClient,
+    endpoint: &Url,
+    client: &Client,
+    token: &str,
+    expected: &ExpectedAccessToken<'_>,
+) -> Result<Result<AccessTokenClaims, AccessTokenError>, ValidationError> {
+    let form = with_credentials(client, &[("token", token)]);
+    // The question changes nothing, so it may be asked again.
+    let retry_on = HttpResponse::is_transient_failure;
+    let request = HttpRequest::post(Endpoint::Validation, endpoint, &form, retry_on);
+    let response = http.send(&request).await;
+    let response = response.map_err(ValidationError::Unreachable)?;
+    match (response.status, ErrorCode::from_response(&response)) {
+        // The client's credentials are wrong, which says nothing about the token.
+        (status, Some(code)) if !status.is_success() && code.as_str() != "invalid_token" => {
+            return Err(ValidationError::ErrorResponse(code));
+        }
+        (StatusCode::UNAUTHORIZED, _) => return Ok(Err(AccessTokenError::Inactive)),
+        (status, _) if !status.is_success() => return Err(ValidationError::Status(status)),
+        _ => {}
+    }
+    let claims: Claims = response.json().ok_or(ValidationError::Malformed)?;
+    let verdict = claims.get("active").or(claims.get("valid"));
+    match verdict.and_then(serde_json::Value::as_bool) {
+        Some(true) => Ok(check_claims(claims, expected)),
+        Some(false) => Ok(Err(AccessTokenError::Inactive)),
+        None => Err(ValidationError::Malformed),
+    }
+}
