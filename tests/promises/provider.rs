@@ -366,6 +366,27 @@ async fn d3_concurrent_sign_ins_with_an_unknown_key_fetch_keys_once() {
     assert_eq!((rejected, site.emulator.calls(Jwks)), (1, 2));
 }
 
+#[tokio::test]
+async fn l3_a_cooldown_ends_no_session() {
+    let site = TestSite::start().await;
+    let mut alice = site.signed_in("alice").await;
+    site.clock.advance(HOUR);
+    site.emulator.deviate(Deviation::UnknownKey);
+    assert_untrusted(&attempt(&mut site.browser()).await);
+    let calls = site.emulator.calls(Jwks);
+    site.emulator.clear_deviations();
+    site.emulator.rotate_keys();
+    assert_eq!(alice.get("/profile").await.status, StatusCode::OK);
+    assert_eq!(site.emulator.refreshes(), 1);
+    assert_eq!(site.emulator.calls(Jwks), calls);
+    // The next refresh reads its ID token.
+    site.clock.advance(HOUR);
+    site.emulator
+        .deviate(Deviation::Claim("name", json!("Alice II")));
+    let profile = alice.get("/profile").await;
+    assert_eq!(profile.json()["name"], "Alice II");
+}
+
 /// A logout token is a request that any client can send.
 #[tokio::test]
 async fn d3_a_logout_token_with_an_unknown_key_delays_no_sign_in_and_no_refresh() {
