@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use postcard::ser_flavors::Size;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -19,9 +20,6 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The lifetime of a probe record, which is removed earlier unless the process exits.
 const PROBE_LIFETIME: Duration = Duration::from_secs(60);
-
-/// More than most records have.
-const TYPICAL_BYTES: usize = 4 * 1024;
 
 /// The number of times that [`Records::put`] tries to insert and to replace a record.
 const PUT_ATTEMPTS: usize = 3;
@@ -371,7 +369,8 @@ impl Records {
         value: &impl Serialize,
     ) -> Result<Vec<u8>, StoreError> {
         // A buffer that grows leaves copies of the plaintext in memory.
-        let buffer = Vec::with_capacity(TYPICAL_BYTES);
+        let size = postcard::serialize_with_flavor(value, Size::default());
+        let buffer = Vec::with_capacity(size.map_err(StoreError::backend)?);
         let plain = postcard::to_extend(value, buffer).map_err(StoreError::backend)?;
         Ok(match &self.0.sealer {
             Some(sealer) => sealer.seal(id.as_bytes(), &Zeroizing::new(plain)),
@@ -438,4 +437,22 @@ fn parse_members(kind: &'static str, members: &[String]) -> Vec<RecordId> {
         .iter()
         .filter_map(|member| RecordKey::from_hex(kind, member));
     parsed.map(RecordId).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn the_buffer_of_a_record_does_not_grow() {
+        let records = Records::new(Arc::new(MemoryStore::default()), Clock::system());
+        let id = records.id(RecordKind::Tokens, "id");
+        for size in [0, 100, 100_000] {
+            let value = vec![7_u8; size];
+            let encoded = records.encode(&id, &(value, "text", Some(5))).unwrap();
+            assert!(encoded.len() > size);
+            assert_eq!(encoded.capacity(), encoded.len());
+        }
+    }
 }
