@@ -11,8 +11,9 @@ use super::{
 };
 use crate::secret::{append_base64url, base64url, from_base64url};
 
-/// A longer token is rejected unread. Oten's tokens are about 1 KiB long.
-const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// A longer token is rejected unread. Oten's tokens are about 1 KiB long, but claims such as a list of
+/// groups can be large.
+const MAX_TOKEN_BYTES: usize = 64 * 1024;
 
 /// The JOSE header of a new signature. `alg` and `kid` come from the key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,11 +101,11 @@ impl<'a> CompactJws<'a> {
     /// # Errors
     ///
     /// [`JoseError::Malformed`] when the text is not three parts of base64url with a JSON header,
-    /// or longer than 16 KiB; [`JoseError::HeaderNotAllowed`] for `crit`, `b64`, `jku`, `jwk`,
+    /// or longer than 64 KiB; [`JoseError::HeaderNotAllowed`] for `crit`, `b64`, `jku`, `jwk`,
     /// `x5u` and `x5c`.
     pub fn parse(token: &'a str) -> Result<Self, JoseError> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(JoseError::Malformed("it is longer than 16 KiB"));
+            return Err(JoseError::Malformed("it is longer than 64 KiB"));
         }
         let parts = token
             .rsplit_once('.')
@@ -205,9 +206,12 @@ impl<T> Verified<T> {
         self.claims
     }
 
-    /// The `typ` of the signed header.
-    pub fn typ(&self) -> Option<&str> {
-        self.typ.as_deref()
+    /// The `typ` of the signed header for comparison: in lower case and without `application/` (RFC
+    /// 7515 section 4.1.9).
+    pub fn typ(&self) -> Option<String> {
+        let typ = self.typ.as_deref()?.to_ascii_lowercase();
+        let short = typ.strip_prefix("application/").map(str::to_owned);
+        Some(short.unwrap_or(typ))
     }
 }
 
@@ -280,6 +284,32 @@ mod tests {
             base64url("{}"),
             base64url("signature")
         )
+    }
+
+    #[test]
+    fn p2_the_typ_is_compared_without_application_and_case() {
+        let pair = Ed25519KeyPair::generate();
+        let typ_of = |header: &Header| {
+            let token = SigningKey::from(pair.clone()).sign(header, &json!({}));
+            let token = token.unwrap();
+            let jws = CompactJws::parse(&token).unwrap();
+            let verified = jws.verify::<Value>(&pair.verifying_key(), &[Algorithm::EdDsa]);
+            verified.unwrap().typ()
+        };
+        assert_eq!(typ_of(&Header::default()), None);
+        for (sent, typ) in [
+            ("JWT", "jwt"),
+            ("application/JWT", "jwt"),
+            ("Application/Logout+JWT", "logout+jwt"),
+            ("application/application/jwt", "application/jwt"),
+            ("text/jwt", "text/jwt"),
+            ("/jwt", "/jwt"),
+            (" jwt", " jwt"),
+            ("application/", ""),
+            ("", ""),
+        ] {
+            assert_eq!(typ_of(&Header::new(sent)).as_deref(), Some(typ));
+        }
     }
 
     #[test]

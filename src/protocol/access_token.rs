@@ -143,12 +143,9 @@ fn check_kind(verified: &Verified<Claims>) -> Result<(), AccessTokenError> {
     if CLAIMS_OF_OTHER_TOKENS.iter().any(|name| claims.has(name)) {
         return Err(AccessTokenError::Kind);
     }
-    let typ = verified.typ().map(str::to_ascii_lowercase);
-    let is_access_token = match typ.as_deref() {
-        Some("at+jwt" | "application/at+jwt") => true,
-        None | Some("jwt" | "application/jwt") => {
-            CLAIMS_OF_ACCESS_TOKENS.iter().any(|name| claims.has(name))
-        }
+    let is_access_token = match verified.typ().as_deref() {
+        Some("at+jwt") => true,
+        None | Some("jwt") => CLAIMS_OF_ACCESS_TOKENS.iter().any(|name| claims.has(name)),
         Some(_) => false,
     };
     is_access_token.then_some(()).ok_or(AccessTokenError::Kind)

@@ -2,7 +2,8 @@ use url::Url;
 
 use crate::secret::Secret;
 
-/// A longer ID token is omitted: many servers reject URLs of more than 8 KiB.
+/// A longer ID token is omitted: many servers reject URLs of more than 8 KiB. The provider then asks the
+/// user to confirm the sign-out.
 const MAX_HINT_BYTES: usize = 6 * 1024;
 
 /// A logout request (OpenID Connect RP-Initiated Logout section 2).

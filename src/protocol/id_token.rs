@@ -183,8 +183,7 @@ fn check(
     verified: Verified<Claims>,
     expected: &ExpectedIdToken<'_>,
 ) -> Result<IdTokenClaims, IdTokenError> {
-    let typ = verified.typ();
-    if typ.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
+    if verified.typ().is_some_and(|typ| typ != "jwt") {
         return Err(IdTokenError::Typ);
     }
     let claims = verified.into_claims();

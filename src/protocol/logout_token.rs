@@ -147,12 +147,7 @@ fn check(
 ) -> Result<LogoutClaims, LogoutTokenError> {
     // Section 2.4 only recommends `logout+jwt`. The checks of `nonce` and `events` reject other
     // kinds of token.
-    let is_logout_typ = |typ: &str| {
-        ["logout+jwt", "JWT"]
-            .iter()
-            .any(|known| typ.eq_ignore_ascii_case(known))
-    };
-    if verified.typ().is_some_and(|typ| !is_logout_typ(typ)) {
+    if !matches!(verified.typ().as_deref(), None | Some("logout+jwt" | "jwt")) {
         return Err(LogoutTokenError::Typ);
     }
     let claims = verified.into_claims();

@@ -239,6 +239,25 @@ mod tests {
         assert!(matches!(moved, Some(SessionRecord::Moved(next)) if next == id));
     }
 
+    /// The claims are not even JSON.
+    #[test]
+    fn r4_large_claims_are_neither_copied_nor_parsed_with_the_record() {
+        let mut before = session([NOW; 4]);
+        let user = before.user.take().unwrap();
+        before.user = Some(User::new(UserData {
+            claims: Bytes::from(vec![b'x'; 64 * 1024]).into(),
+            ..user.data().clone()
+        }));
+        let record = encode(&before);
+        let Some(SessionRecord::Session(after)) = SessionRecord::parse(&record) else {
+            panic!("the record is valid");
+        };
+        let claims = after.user.as_ref().unwrap().data().claims.json();
+        assert_eq!(claims.len(), 64 * 1024);
+        let (whole, part) = (record.as_ptr_range(), claims.as_ptr_range());
+        assert!(whole.start <= part.start && part.end <= whole.end);
+    }
+
     #[test]
     fn l12_a_truncated_record_is_absent() {
         let id = RecordId::from_bytes(RecordKind::Session, [7; 32]);

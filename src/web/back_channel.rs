@@ -27,7 +27,7 @@ use crate::{
     session::LogoutTarget,
 };
 
-/// Maximum size of the request body. A logout token is at most 16 KiB long.
+/// Maximum size of the request body, and so of a logout token, which has none of the user's claims.
 const MAX_BODY_BYTES: usize = 32 * 1024;
 
 /// `Retry-After` of an error that names no time.

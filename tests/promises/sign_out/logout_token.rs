@@ -180,11 +180,15 @@ async fn o4_rejects_an_id_token() {
 
 #[tokio::test]
 async fn o4_accepts_valid_variations() {
-    let truths: [Change; 9] = [
+    let truths: [Change; 13] = [
         |_, _, _| (),
         |header, _, _| drop(header.insert("typ".into(), json!("JWT"))),
         |header, _, _| drop(header.insert("typ".into(), json!("Logout+JWT"))),
+        |header, _, _| drop(header.insert("typ".into(), json!("application/logout+JWT"))),
         |header, _, _| drop(header.remove("typ")),
+        |_, claims, _| drop(claims.insert("sid".into(), json!(null))),
+        |_, claims, _| drop(claims.insert("exp".into(), json!(null))),
+        |_, claims, _| drop(claims.insert("nbf".into(), json!(null))),
         |_, claims, _| drop(claims.insert("aud".into(), json!(["test-site"]))),
         |_, claims, now| drop(claims.insert("exp".into(), json!(now - 59))),
         |_, claims, _| drop(claims.remove("exp")),
