@@ -5,7 +5,7 @@ use std::{
 };
 
 use axum::{
-    body::Body,
+    body::{Body, to_bytes},
     extract::{Request, State},
     middleware::Next,
     response::{IntoResponse, Response},
@@ -67,6 +67,14 @@ pub(super) async fn count_and_fail(
             let response = next.run(request).await;
             tokio::time::sleep(delay).await;
             response
+        }
+        Fault::Rewrite(change) => {
+            let (mut parts, body) = next.run(request).await.into_parts();
+            let Ok(body) = to_bytes(body, usize::MAX).await else {
+                return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+            };
+            parts.headers.remove(header::CONTENT_LENGTH);
+            Response::from_parts(parts, change(body.into()).into())
         }
         Fault::Hang => pending().await,
         Fault::Close => close(connection).await,

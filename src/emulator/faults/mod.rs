@@ -51,7 +51,7 @@ impl Endpoint {
 /// A failure of an endpoint, planned with [`Emulator::fault`](super::Emulator::fault).
 ///
 /// Delays pass in real time, regardless of the emulator's [`Clock`](crate::Clock).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Fault {
     /// The endpoint handles the request after this delay.
@@ -104,6 +104,17 @@ pub enum Fault {
     /// The endpoint handles the request, and the connection closes without the response, as for
     /// [`Close`](Self::Close). A refresh token is then used and its successor lost.
     CloseAfter,
+    /// The endpoint handles the request, and this function changes the body of the response, for
+    /// unusual JSON that no [`Deviation`] produces.
+    ///
+    /// ```
+    /// use axum_oten::emulator::Fault;
+    ///
+    /// let byte_order_mark = Fault::Rewrite(|body| [b"\xef\xbb\xbf", &*body].concat());
+    /// let member_twice = Fault::Rewrite(|body| [b"{\"scope\": 5,", &body[1..]].concat());
+    /// # assert_ne!(byte_order_mark, member_twice);
+    /// ```
+    Rewrite(fn(Vec<u8>) -> Vec<u8>),
 }
 
 impl Fault {
@@ -125,7 +136,7 @@ impl Fault {
 }
 
 /// A [`Fault`] and how often it happens, for [`Emulator::fault`](super::Emulator::fault).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct PlannedFault {
     fault: Fault,
     /// `None` until cleared.

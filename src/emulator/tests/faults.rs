@@ -58,6 +58,14 @@ async fn produces_each_faulty_response() {
     let html = answer(Fault::Html).await;
     assert_eq!(html.headers()[header::CONTENT_TYPE], "text/html");
     assert_eq!(text_body(answer(Fault::Empty).await).await, "");
+
+    let rewritten = answer(Fault::Rewrite(|body| [b"\xef\xbb\xbf", &*body].concat())).await;
+    assert_eq!(
+        rewritten.headers()[header::CONTENT_TYPE],
+        "application/json"
+    );
+    let text = text_body(rewritten).await;
+    assert!(text.starts_with("\u{feff}{\"keys\":"), "{text}");
     assert!(text_body(answer(Fault::Huge).await).await.len() > 5 * 1024 * 1024);
     let bomb = answer(Fault::GzipBomb).await;
     assert_eq!(bomb.headers()[header::CONTENT_ENCODING], "gzip");
