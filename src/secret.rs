@@ -81,8 +81,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Reads and writes the text of a [`Secret`] in sealed records and token responses:
-/// `#[serde(with = "exposed")]`.
+/// Reads and writes the text of a [`Secret`] in sealed records: `#[serde(with = "exposed")]`.
 pub(crate) mod exposed {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

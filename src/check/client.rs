@@ -95,7 +95,7 @@ fn verdict(error: &TokenError, kind: &ClientType) -> Finding {
             error_line(error),
             CHECK_FOR_PROXY,
         ),
-        TokenError::Malformed => CLIENT_AUTHENTICATION.failed(
+        TokenError::Malformed | TokenError::InvalidMember(_) => CLIENT_AUTHENTICATION.failed(
             "the token endpoint accepts an invalid code and returns no token response (RFC 6749 \
              section 5.1)",
             "Check which server responds at the token endpoint: it may be a captive portal or a \

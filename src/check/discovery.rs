@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use url::Url;
 
 use super::{
-    finding::{DISCOVERY, ENDPOINTS, Finding, ISSUER, REQUIRED_FIELDS, TLS},
+    finding::{DISCOVERY, ENDPOINTS, Finding, ISSUER, OPTIONAL_FIELDS, REQUIRED_FIELDS, TLS},
     report::Reporter,
     text::{list, no_response, unexpected_status},
 };
@@ -117,6 +117,7 @@ pub(super) async fn check(
     report.found(required_fields(&document));
     let metadata = ProviderMetadata::from_discovery(response.body(), &name, issuer.environment());
     report.found(endpoints(&metadata));
+    report.found(optional_fields(&metadata));
     Discovered {
         document: Some(document),
         metadata: metadata.ok(),
@@ -132,7 +133,7 @@ fn without_document(
     report: &mut Reporter<'_>,
 ) -> Discovered {
     report.found(finding);
-    for check in [&ISSUER, &REQUIRED_FIELDS, &ENDPOINTS] {
+    for check in [&ISSUER, &REQUIRED_FIELDS, &ENDPOINTS, &OPTIONAL_FIELDS] {
         report.found(check.skipped(SEE_DISCOVERY));
     }
     Discovered {
@@ -196,6 +197,21 @@ fn endpoints(metadata: &Result<ProviderMetadata, ProviderError>) -> Finding {
         ),
         Err(error) => ENDPOINTS.failed(error.to_string(), INVALID_DOCUMENT_HELP),
     }
+}
+
+fn optional_fields(metadata: &Result<ProviderMetadata, ProviderError>) -> Finding {
+    let Ok(metadata) = metadata else {
+        return OPTIONAL_FIELDS.skipped("the document is rejected, see `issuer` and `endpoints`");
+    };
+    let ignored = metadata.ignored_members().iter();
+    let ignored: Vec<_> = ignored.map(|name| format!("`{name}`")).collect();
+    if ignored.is_empty() {
+        return OPTIONAL_FIELDS.passed("all optional fields are usable or absent");
+    }
+    OPTIONAL_FIELDS.warning(
+        format!("ignored: {}", list(&ignored)),
+        "Report it to the provider: these fields are `null`, empty, or of the wrong type or form.",
+    )
 }
 
 impl Document {

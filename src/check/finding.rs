@@ -172,6 +172,8 @@ checks! {
         "The discovery document has all fields that Oten documents as required.";
     ENDPOINTS = "endpoints",
         "All endpoints are https, or http on this machine if the issuer is, too.";
+    OPTIONAL_FIELDS = "optional_fields",
+        "The optional fields of the discovery document have usable values.";
     CODE_FLOW = "code_flow",
         "The provider supports the authorization code flow.";
     PKCE = "pkce",

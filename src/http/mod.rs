@@ -1,13 +1,17 @@
 //! The only HTTP client for calls to the provider: time-outs, no redirects, a body limit, retries
 //! and TLS errors that say how to fix them.
 
+mod members;
 mod proxy;
 mod tls;
 
 pub use self::proxy::Proxy;
-pub(crate) use self::tls::{CaCertificateError, CaCertificates, TlsError};
+pub(crate) use self::{
+    members::{Members, UnusableMember},
+    tls::{CaCertificateError, CaCertificates, TlsError},
+};
 
-use std::{error::Error, iter, mem, time::Duration};
+use std::{error::Error, iter, mem, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, header};
@@ -17,6 +21,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
+use self::members::Warned;
 use crate::{
     json,
     metric::{self, Endpoint, Outcome},
@@ -47,6 +52,7 @@ pub(crate) struct HttpClient {
     client: reqwest::Client,
     /// Whether the configuration names a proxy.
     through_proxy: bool,
+    warned: Arc<Warned>,
 }
 
 /// The network path to a provider. Defaults to a provider on the open network.
@@ -213,7 +219,13 @@ impl HttpClient {
         Ok(Self {
             client: builder.build().map_err(HttpError::Setup)?,
             through_proxy,
+            warned: Arc::default(),
         })
+    }
+
+    /// Logs that members of a document were ignored, once for each of them.
+    pub(crate) fn warn_ignored(&self, document: &'static str, members: &[&'static str]) {
+        self.warned.warn(document, members);
     }
 
     /// Sends a request, and again where [`HttpRequest`] allows a retry, within [`CALL_TIMEOUT`].

@@ -1,19 +1,19 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use serde::Deserialize;
+use serde_json::Value;
 use url::Url;
 
 use super::{authorization_request::CodeVerifier, error_code::ErrorCode};
 use crate::{
     audit::Reason,
     config::{Client, ClientType},
-    http::{HttpClient, HttpError, HttpRequest, HttpResponse},
+    http::{HttpClient, HttpError, HttpRequest, HttpResponse, Members, UnusableMember},
     metric::Endpoint,
-    secret::{Secret, exposed},
+    secret::Secret,
 };
 
-/// The lifetime of Oten's access tokens, for a response without `expires_in`.
+/// The lifetime of Oten's access tokens, for a response without a usable `expires_in`.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// Longer lifetimes of access tokens are shortened to this one.
@@ -64,40 +64,61 @@ impl TokenEndpoint<'_> {
         if let Some(error) = TokenError::from_response(&response) {
             return Err(error);
         }
-        let tokens: TokenResponse = response.json().ok_or(TokenError::Malformed)?;
-        if !tokens.token_type.eq_ignore_ascii_case("bearer") {
-            return Err(TokenError::NotBearer);
-        }
-        if tokens.access_token.is_empty() {
-            return Err(TokenError::Malformed);
-        }
+        let tokens = TokenResponse::parse(response.body())?;
+        self.http
+            .warn_ignored("the token response", &tokens.ignored);
         Ok(tokens)
     }
 }
 
 /// A token response (RFC 6749 section 5.1). Its ID token is not verified yet.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub(crate) struct TokenResponse {
-    #[serde(with = "exposed")]
     pub(crate) access_token: Secret,
-    token_type: String,
-    #[serde(default)]
-    expires_in: Option<u64>,
-    #[serde(default, deserialize_with = "non_empty")]
+    /// The lifetime of the access token from now on.
+    pub(crate) lifetime: Duration,
     pub(crate) refresh_token: Option<Secret>,
-    #[serde(default, deserialize_with = "non_empty")]
     pub(crate) id_token: Option<Secret>,
-    #[serde(default)]
     pub(crate) scope: Option<String>,
+    /// The optional members that cannot be used.
+    ignored: Vec<&'static str>,
 }
 
 impl TokenResponse {
-    /// The lifetime of the access token from now on.
-    pub(crate) fn lifetime(&self) -> Duration {
-        self.expires_in
-            .map_or(DEFAULT_LIFETIME, Duration::from_secs)
-            .min(MAX_LIFETIME)
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, TokenError> {
+        let mut members = Members::parse(body).ok_or(TokenError::Malformed)?;
+        let required = |name| {
+            let text = members.essential(name, non_empty)?;
+            text.ok_or(UnusableMember(name))
+        };
+        if !required("token_type")?.eq_ignore_ascii_case("bearer") {
+            return Err(TokenError::NotBearer);
+        }
+        Ok(Self {
+            access_token: required("access_token")?.into(),
+            lifetime: members
+                .optional("expires_in", |value: Value| seconds(&value))
+                .unwrap_or(DEFAULT_LIFETIME),
+            refresh_token: members
+                .optional("refresh_token", non_empty)
+                .map(Secret::from),
+            id_token: members.optional("id_token", non_empty).map(Secret::from),
+            scope: members.optional("scope", non_empty),
+            ignored: members.take_ignored(),
+        })
     }
+}
+
+fn non_empty(text: String) -> Option<String> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// Returns the seconds in a number or a string. They are not ignored, because a token that is assumed to
+/// live longer than it does is useless to the app.
+fn seconds(value: &Value) -> Option<Duration> {
+    let number = value.as_f64();
+    let seconds = number.or_else(|| value.as_str()?.parse().ok())?;
+    (seconds >= 0.0).then(|| Duration::from_secs_f64(seconds.min(MAX_LIFETIME.as_secs_f64())))
 }
 
 /// Error returned when a token request yields no tokens.
@@ -119,6 +140,9 @@ pub(crate) enum TokenError {
          captive portal responds in its place"
     )]
     Malformed,
+    /// RFC 6749 section 5.1.
+    #[error("the `{0}` of the token response is missing or has an unusable value")]
+    InvalidMember(&'static str),
     /// RFC 6749 section 7.1.
     #[error("the `token_type` of the token response is not `Bearer`")]
     NotBearer,
@@ -144,7 +168,10 @@ impl TokenError {
     /// configuration. If not, the provider answered, but the client cannot use its answer.
     pub(crate) fn is_temporary(&self) -> bool {
         match self {
-            Self::Unreachable(HttpError::TooLarge) | Self::Malformed | Self::NotBearer => false,
+            Self::Unreachable(HttpError::TooLarge)
+            | Self::Malformed
+            | Self::InvalidMember(_)
+            | Self::NotBearer => false,
             Self::Unreachable(_) | Self::RateLimited { .. } => true,
             Self::ErrorResponse(code, status) => code.is_retryable() || status.is_server_error(),
             Self::Status(status) => status.is_server_error(),
@@ -157,8 +184,16 @@ impl TokenError {
             Self::Unreachable(_) => Reason::TokenEndpointDown,
             Self::RateLimited { .. } => Reason::TokenEndpointBusy,
             Self::ErrorResponse(code, _) => code.reason(),
-            Self::Status(_) | Self::Malformed | Self::NotBearer => Reason::TokenResponse,
+            Self::Status(_) | Self::Malformed | Self::InvalidMember(_) | Self::NotBearer => {
+                Reason::TokenResponse
+            }
         }
+    }
+}
+
+impl From<UnusableMember> for TokenError {
+    fn from(UnusableMember(name): UnusableMember) -> Self {
+        Self::InvalidMember(name)
     }
 }
 
@@ -189,9 +224,93 @@ fn was_not_processed(response: &HttpResponse) -> bool {
     }
 }
 
-fn non_empty<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Secret>, D::Error> {
-    let text = Option::<String>::deserialize(deserializer)?;
-    Ok(text.filter(|text| !text.is_empty()).map(Secret::from))
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn parse_with(name: &str, value: &Value) -> Result<TokenResponse, TokenError> {
+        let mut response = json!({ "access_token": "token", "token_type": "Bearer" });
+        response[name] = value.clone();
+        TokenResponse::parse(response.to_string().as_bytes())
+    }
+
+    #[test]
+    fn p1_the_lifetime_is_read_or_ignored() {
+        for (value, millis) in [
+            (json!(300), 300_000),
+            (json!(0), 0),
+            (json!(59.5), 59_500),
+            (json!("300"), 300_000),
+            (json!("59.5"), 59_500),
+            (json!(86_401), 86_400_000),
+            (json!(u64::MAX), 86_400_000),
+            (json!(1e300), 86_400_000),
+        ] {
+            let response = parse_with("expires_in", &value).unwrap();
+            assert_eq!(response.lifetime.as_millis(), millis, "{value}");
+            assert_eq!(response.ignored, [""; 0], "{value}");
+        }
+        for value in [
+            json!(null),
+            json!(-1),
+            json!(-0.5),
+            json!(""),
+            json!("-1"),
+            json!("soon"),
+            json!("NaN"),
+            json!(true),
+            json!([300]),
+            json!({}),
+        ] {
+            let response = parse_with("expires_in", &value).unwrap();
+            assert_eq!(response.lifetime, DEFAULT_LIFETIME, "{value}");
+            assert_eq!(response.ignored, ["expires_in"], "{value}");
+        }
+        let beyond = br#"{"access_token":"token","token_type":"Bearer","expires_in":1e400}"#;
+        let response = TokenResponse::parse(beyond).unwrap();
+        assert_eq!(response.lifetime, DEFAULT_LIFETIME);
+    }
+
+    #[test]
+    fn p1_unusable_optional_members_are_ignored_and_named() {
+        for name in ["refresh_token", "id_token", "scope"] {
+            for value in [
+                json!(null),
+                json!(""),
+                json!(5),
+                json!(["a", "b"]),
+                json!({}),
+            ] {
+                let response = parse_with(name, &value).unwrap();
+                assert_eq!(response.ignored, [name], "{value}");
+                assert!(response.refresh_token.is_none() && response.id_token.is_none());
+                assert_eq!(response.scope, None);
+            }
+        }
+    }
+
+    #[test]
+    fn p1_unusable_required_members_are_rejected_and_named() {
+        for name in ["access_token", "token_type"] {
+            for value in [
+                json!(null),
+                json!(""),
+                json!(5),
+                json!(["Bearer"]),
+                json!({}),
+            ] {
+                let rejected = parse_with(name, &value);
+                assert!(
+                    matches!(rejected, Err(TokenError::InvalidMember(named)) if named == name),
+                    "{name}: {value}"
+                );
+            }
+        }
+        for (token_type, accepted) in [("bearer", true), ("BEARER", true), ("DPoP", false)] {
+            let response = parse_with("token_type", &json!(token_type));
+            assert_eq!(response.is_ok(), accepted, "{token_type}");
+        }
+    }
 }

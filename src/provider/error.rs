@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     audit::Reason,
     error::with_causes,
-    http::{HttpError, HttpResponse},
+    http::{HttpError, HttpResponse, UnusableMember},
     jose::JoseError,
 };
 
@@ -28,13 +28,16 @@ pub enum ProviderError {
     /// The issuer is not a URL, so it has no discovery document.
     #[error("the issuer is not a URL; write it like `https://account.oten.com`")]
     InvalidIssuer,
-    /// The discovery document is not JSON, or a member has the wrong type (OpenID Connect Discovery
-    /// section 4.2).
+    /// The discovery document is not a JSON object (OpenID Connect Discovery section 4.2).
     #[error(
         "the provider's discovery document is not valid JSON metadata; check that `issuer` is \
          right and no proxy or captive portal responds in its place"
     )]
     InvalidDiscovery,
+    /// A member of the discovery document that sign-in needs has an unusable value (OpenID Connect
+    /// Discovery section 3).
+    #[error("the `{0}` of the provider's discovery document is missing or has an unusable value")]
+    InvalidMember(&'static str),
     /// The discovery document lacks a required endpoint (OpenID Connect Discovery section 3).
     #[error("the provider's discovery document has no `{0}`")]
     MissingEndpoint(&'static str),
@@ -101,6 +104,7 @@ impl ProviderError {
             Self::KeyPending { .. } => Reason::KeyPending,
             Self::InvalidIssuer
             | Self::InvalidDiscovery
+            | Self::InvalidMember(_)
             | Self::MissingEndpoint(_)
             | Self::KeySet(_) => Reason::ProviderDocument,
         }
@@ -122,5 +126,11 @@ impl ProviderError {
             Self::KeyPending { retry_after } => Some(*retry_after),
             _ => None,
         }
+    }
+}
+
+impl From<UnusableMember> for ProviderError {
+    fn from(UnusableMember(name): UnusableMember) -> Self {
+        Self::InvalidMember(name)
     }
 }

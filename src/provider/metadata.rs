@@ -1,12 +1,10 @@
-use serde::Deserialize;
-use serde_json::{Map, Value};
 use url::Url;
 
 use super::error::ProviderError;
 use crate::{
     config::{Environment, is_loopback, without_slash},
     error::quoted,
-    json,
+    http::{Members, UnusableMember},
 };
 
 /// The provider's endpoints and supported features (OpenID Connect Discovery section 3).
@@ -45,11 +43,12 @@ pub struct ProviderMetadata {
     revocation_endpoint: Option<Url>,
     authorization_response_iss_parameter_supported: bool,
     features: Features,
+    /// The optional members of the discovery document that cannot be used.
+    ignored: Vec<&'static str>,
 }
 
 /// Members with a list of names. Those that discovery omits have Oten's documented values.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 // The names are those of the document.
 #[allow(clippy::struct_field_names)]
 struct Features {
@@ -77,19 +76,38 @@ impl Default for Features {
     }
 }
 
-#[derive(Deserialize)]
-struct Document {
-    issuer: String,
-    authorization_endpoint: Option<Url>,
-    token_endpoint: Option<Url>,
-    jwks_uri: Option<Url>,
-    userinfo_endpoint: Option<Url>,
-    end_session_endpoint: Option<Url>,
-    revocation_endpoint: Option<Url>,
-    #[serde(default)]
-    authorization_response_iss_parameter_supported: bool,
-    #[serde(flatten)]
-    features: Features,
+impl Features {
+    fn read(members: &mut Members<'_>) -> Self {
+        let mut features = Self::default();
+        let lists = [
+            ("scopes_supported", &mut features.scopes_supported),
+            (
+                "response_types_supported",
+                &mut features.response_types_supported,
+            ),
+            ("grant_types_supported", &mut features.grant_types_supported),
+            (
+                "code_challenge_methods_supported",
+                &mut features.code_challenge_methods_supported,
+            ),
+            (
+                "token_endpoint_auth_methods_supported",
+                &mut features.token_endpoint_auth_methods_supported,
+            ),
+            ("claims_supported", &mut features.claims_supported),
+            (
+                "id_token_signing_alg_values_supported",
+                &mut features.id_token_signing_alg_values_supported,
+            ),
+        ];
+        let non_empty = |list: Vec<String>| Some(list).filter(|list| !list.is_empty());
+        for (name, list) in lists {
+            if let Some(named) = members.optional(name, non_empty) {
+                *list = named;
+            }
+        }
+        features
+    }
 }
 
 impl ProviderMetadata {
@@ -115,6 +133,7 @@ impl ProviderMetadata {
             revocation_endpoint: None,
             authorization_response_iss_parameter_supported: false,
             features: Features::default(),
+            ignored: Vec::new(),
         }
     }
 
@@ -124,10 +143,14 @@ impl ProviderMetadata {
     /// (RFC 3986 section 6.2), so that one may have capitals in its host or the default port, and may
     /// differ by one trailing slash. [`issuer`](Self::issuer) returns the document's spelling.
     ///
+    /// Members that sign-in can do without are ignored if they are `null`, empty or of an unexpected
+    /// type.
+    ///
     /// # Errors
     ///
-    /// - [`ProviderError::InvalidDiscovery`] when the document is not JSON or a member has the wrong
-    ///   type;
+    /// - [`ProviderError::InvalidDiscovery`] when the document is not a JSON object;
+    /// - [`ProviderError::InvalidMember`] when a member that sign-in needs has an unusable value, or
+    ///   there is no `issuer`;
     /// - [`ProviderError::IssuerMismatch`] when the document is for another issuer;
     /// - [`ProviderError::MissingEndpoint`] when an endpoint is neither in the document nor
     ///   documented for the environment;
@@ -138,56 +161,55 @@ impl ProviderMetadata {
         issuer: &str,
         environment: Option<Environment>,
     ) -> Result<Self, ProviderError> {
-        let document = Document::parse(document).ok_or(ProviderError::InvalidDiscovery)?;
-        if !is_same_issuer(&document.issuer, issuer) {
+        let mut members = Members::parse(document).ok_or(ProviderError::InvalidDiscovery)?;
+        let named = members.essential("issuer", Some::<String>)?;
+        let named = named.ok_or(UnusableMember("issuer"))?;
+        if !is_same_issuer(&named, issuer) {
             return Err(ProviderError::IssuerMismatch {
                 configured: issuer.into(),
-                discovered: quoted(&document.issuer).into(),
+                discovered: quoted(&named).into(),
             });
         }
-        let metadata = Self::complete(document, environment)?;
+        let metadata = Self::complete(&mut members, named, environment)?;
         metadata.require_https(issuer)?;
         Ok(metadata)
     }
 
     fn complete(
-        document: Document,
+        members: &mut Members<'_>,
+        issuer: String,
         environment: Option<Environment>,
     ) -> Result<Self, ProviderError> {
         let documented = environment.map(Self::from_environment);
         let documented = documented.as_ref();
-        let required = |named: Option<Url>, fallback: Option<&Url>, name| {
+        let url = |text: String| Url::parse(&text).ok();
+        let required = |name, fallback: Option<&Url>| {
+            let named = members.essential(name, url)?;
             named
                 .or_else(|| fallback.cloned())
                 .ok_or(ProviderError::MissingEndpoint(name))
         };
         Ok(Self {
-            issuer: document.issuer,
+            issuer,
             authorization_endpoint: required(
-                document.authorization_endpoint,
-                documented.map(Self::authorization_endpoint),
                 "authorization_endpoint",
+                documented.map(Self::authorization_endpoint),
             )?,
-            token_endpoint: required(
-                document.token_endpoint,
-                documented.map(Self::token_endpoint),
-                "token_endpoint",
-            )?,
-            jwks_uri: required(
-                document.jwks_uri,
-                documented.map(Self::jwks_uri),
-                "jwks_uri",
-            )?,
-            userinfo_endpoint: document
-                .userinfo_endpoint
+            token_endpoint: required("token_endpoint", documented.map(Self::token_endpoint))?,
+            jwks_uri: required("jwks_uri", documented.map(Self::jwks_uri))?,
+            // Ignoring the announcement would disable a check of the callback.
+            authorization_response_iss_parameter_supported: members
+                .essential("authorization_response_iss_parameter_supported", Some)?
+                .unwrap_or(false),
+            userinfo_endpoint: members
+                .optional("userinfo_endpoint", url)
                 .or_else(|| documented?.userinfo_endpoint.clone()),
             token_validation_endpoint: documented
                 .and_then(|documented| documented.token_validation_endpoint.clone()),
-            end_session_endpoint: document.end_session_endpoint,
-            revocation_endpoint: document.revocation_endpoint,
-            authorization_response_iss_parameter_supported: document
-                .authorization_response_iss_parameter_supported,
-            features: document.features,
+            end_session_endpoint: members.optional("end_session_endpoint", url),
+            revocation_endpoint: members.optional("revocation_endpoint", url),
+            features: Features::read(members),
+            ignored: members.take_ignored(),
         })
     }
 
@@ -315,14 +337,10 @@ impl ProviderMetadata {
     pub fn id_token_signing_alg_values_supported(&self) -> &[String] {
         &self.features.id_token_signing_alg_values_supported
     }
-}
 
-impl Document {
-    fn parse(document: &[u8]) -> Option<Self> {
-        let mut members: Map<String, Value> = json::parse(document).ok()?;
-        // A member that is `null` counts as absent.
-        members.retain(|_, value| !value.is_null());
-        serde_json::from_value(members.into()).ok()
+    /// The optional members of the discovery document that were ignored.
+    pub(crate) fn ignored_members(&self) -> &[&'static str] {
+        &self.ignored
     }
 }
 
@@ -468,9 +486,102 @@ mod tests {
 
     #[test]
     fn a_document_that_is_not_metadata_is_rejected() {
-        for document in ["", "[]", "<html>", r#"{"issuer": 5}"#] {
+        for document in ["", "[]", "<html>", "null"] {
             let rejected = ProviderMetadata::from_discovery(document.as_bytes(), SANDBOX, None);
             assert_eq!(rejected, Err(ProviderError::InvalidDiscovery), "{document}");
+        }
+    }
+
+    fn discover_with(name: &str, value: &Value) -> Result<ProviderMetadata, ProviderError> {
+        let mut document = json!({
+            "issuer": SANDBOX,
+            "end_session_endpoint": "https://account.sbx.oten.dev/out",
+        });
+        document[name] = value.clone();
+        discover(&document)
+    }
+
+    #[test]
+    fn p1_an_unusable_optional_member_is_ignored_and_named() {
+        let documented = ProviderMetadata::from_environment(Environment::Sandbox);
+        for (names, values) in [
+            (
+                &[
+                    "userinfo_endpoint",
+                    "end_session_endpoint",
+                    "revocation_endpoint",
+                ][..],
+                [
+                    json!(null),
+                    json!(""),
+                    json!("/relative"),
+                    json!(["https://a.example"]),
+                    json!({}),
+                ],
+            ),
+            (
+                &[
+                    "scopes_supported",
+                    "response_types_supported",
+                    "grant_types_supported",
+                    "code_challenge_methods_supported",
+                    "token_endpoint_auth_methods_supported",
+                    "claims_supported",
+                    "id_token_signing_alg_values_supported",
+                ],
+                [
+                    json!(null),
+                    json!([]),
+                    json!("openid"),
+                    json!(["openid", 5]),
+                    json!(true),
+                ],
+            ),
+        ] {
+            for name in names {
+                for value in &values {
+                    let metadata = discover_with(name, value).unwrap();
+                    assert_eq!(metadata.ignored_members(), [*name], "{value}");
+                    assert_eq!(metadata.features, documented.features);
+                    assert_eq!(metadata.userinfo_endpoint, documented.userinfo_endpoint);
+                    let end_session = metadata.end_session_endpoint().is_none();
+                    assert_eq!(end_session, *name == "end_session_endpoint");
+                }
+            }
+        }
+        let usable = discover_with("scopes_supported", &json!(["openid"])).unwrap();
+        assert_eq!(usable.ignored_members(), [""; 0]);
+    }
+
+    #[test]
+    fn p1_an_unusable_member_that_sign_in_needs_is_rejected_and_named() {
+        for (names, values) in [
+            (&["issuer"][..], [json!(5), json!([SANDBOX]), json!(null)]),
+            (
+                &["authorization_endpoint", "token_endpoint", "jwks_uri"],
+                [json!(""), json!("/relative"), json!(["https://a.example"])],
+            ),
+            (
+                &["authorization_response_iss_parameter_supported"],
+                [json!("true"), json!(1), json!([])],
+            ),
+        ] {
+            for name in names {
+                for value in &values {
+                    let rejected = discover_with(name, value);
+                    assert_eq!(rejected, Err(ProviderError::InvalidMember(name)), "{value}");
+                }
+            }
+        }
+        for name in [
+            "authorization_endpoint",
+            "token_endpoint",
+            "jwks_uri",
+            "authorization_response_iss_parameter_supported",
+        ] {
+            let absent = discover_with(name, &Value::Null).unwrap();
+            assert_eq!(absent.ignored_members(), [""; 0]);
+            assert!(!absent.authorization_response_iss_parameter_supported());
         }
     }
 

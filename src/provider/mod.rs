@@ -202,7 +202,9 @@ impl Provider {
             let url = discovery_url(&name)?;
             let response =
                 fetch(&http, Endpoint::Discovery, &url, "the discovery document").await?;
-            ProviderMetadata::from_discovery(response.body(), &name, environment)
+            let metadata = ProviderMetadata::from_discovery(response.body(), &name, environment)?;
+            http.warn_ignored("the discovery document", metadata.ignored_members());
+            Ok(metadata)
         }
     }
 }

@@ -392,25 +392,18 @@ async fn s6_rejects_a_malformed_token_response() {
             Deviation::TokenField("token_type", json!("mac")),
             "`token_type`",
         ),
-        (
-            Deviation::WithoutTokenField("token_type"),
-            "not a token response",
-        ),
+        (Deviation::WithoutTokenField("token_type"), "`token_type`"),
         (
             Deviation::WithoutTokenField("access_token"),
-            "not a token response",
+            "`access_token`",
         ),
         (
             Deviation::TokenField("access_token", json!("")),
-            "not a token response",
+            "`access_token`",
         ),
         (
             Deviation::TokenField("access_token", json!(1)),
-            "not a token response",
-        ),
-        (
-            Deviation::TokenField("expires_in", json!(-1)),
-            "not a token response",
+            "`access_token`",
         ),
     ] {
         assert_rejected(&[deviation], "token_response", rule).await;
@@ -460,7 +453,9 @@ async fn s6_accepts_a_token_without_optional_claims() {
     ] {
         assert_accepted(Deviation::Claim(name, Value::Null)).await;
     }
-    assert_accepted(Deviation::Header("typ", json!("jwt"))).await;
+    for typ in ["jwt", "application/JWT"] {
+        assert_accepted(Deviation::Header("typ", json!(typ))).await;
+    }
     assert_accepted(Deviation::TokenField("token_type", json!("bearer"))).await;
     assert_accepted(Deviation::WithoutTokenField("expires_in")).await;
 }

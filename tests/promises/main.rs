@@ -36,3 +36,4 @@ mod sign_out;
 mod sizes;
 mod stores;
 mod tls;
+mod unusual_answers;

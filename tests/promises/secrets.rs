@@ -295,7 +295,7 @@ async fn b2_failed_sign_ins_leak_nothing() {
         Deviation::Claim("exp", json!("never")),
         Deviation::Header("crit", json!(["x"])),
         Deviation::TokenField("token_type", json!("mac")),
-        Deviation::TokenField("expires_in", json!("soon")),
+        Deviation::TokenField("access_token", json!(["soon"])),
     ] {
         session.site.emulator.clear_deviations();
         session.site.emulator.deviate(deviation.clone());

@@ -176,6 +176,39 @@ async fn missing_discovery_fields_fail() {
 }
 
 #[tokio::test]
+async fn unusable_optional_discovery_fields_warn() {
+    let site = CheckedSite::valid().await;
+    for (name, value) in [
+        ("userinfo_endpoint", json!("/userinfo")),
+        ("end_session_endpoint", json!(null)),
+        ("claims_supported", json!([])),
+    ] {
+        site.emulator.clear_deviations();
+        site.emulator
+            .deviate(Deviation::DiscoveryField(name, value));
+        assert_warns(&site, "optional_fields", &[name]).await;
+    }
+}
+
+#[tokio::test]
+async fn unusable_discovery_fields_that_sign_in_needs_fail() {
+    let site = CheckedSite::valid().await;
+    for (name, value) in [
+        ("token_endpoint", json!("/token")),
+        (
+            "authorization_response_iss_parameter_supported",
+            json!("true"),
+        ),
+    ] {
+        site.emulator.clear_deviations();
+        site.emulator
+            .deviate(Deviation::DiscoveryField(name, value));
+        assert_fails(&site, &["endpoints"], &[name]).await;
+        assert_eq!(site.emulator.calls(Endpoint::Token), 0, "no secret is sent");
+    }
+}
+
+#[tokio::test]
 async fn responses_that_are_no_discovery_document_fail() {
     let site = CheckedSite::valid().await;
     for (fault, words) in [
