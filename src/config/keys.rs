@@ -315,6 +315,8 @@ keys! {
         "The start of the session cookie's name.";
     PERSISTENT_COOKIE: "persistent_cookie", Flag, "true",
         "Whether the session cookie remains when the browser is closed.";
+    CLEAR_CACHE: "clear_cache", Flag, "true",
+        "Whether signing out clears what the browser has cached of the site (`Clear-Site-Data`).";
     LOG_SUBJECTS: "log_subjects", Flag, "false",
         "Whether logs identify users by their subject instead of a keyed hash of it.";
     TRUSTED_PROXIES: "trusted_proxies", List, "",

@@ -306,6 +306,12 @@ impl Config {
         self.session.persistent_cookie
     }
 
+    /// Whether a response that ends the session clears what the browser has cached of the site.
+    #[must_use]
+    pub fn clear_cache(&self) -> bool {
+        self.session.clear_cache
+    }
+
     /// Whether logs identify users by their subject instead of a keyed hash of it.
     #[must_use]
     pub fn log_subjects(&self) -> bool {

@@ -64,6 +64,7 @@ pub(super) struct SessionSettings {
     pub(super) refresh_grace: Duration,
     pub(super) cookie_name: String,
     pub(super) persistent_cookie: bool,
+    pub(super) clear_cache: bool,
 }
 
 /// The proxies that are trusted to report the client's address.

@@ -143,6 +143,7 @@ const INVALID: &[(&str, &[&str])] = &[
     ("guest_session_idle", &["59s", "366d", "1w"]),
     ("sessions_per_user", &["0", "1001", "-1"]),
     ("persistent_cookie", &["yes", "1", "True"]),
+    ("clear_cache", &["no", "cache", "\"cache\""]),
     (
         "session_store",
         &[
@@ -379,6 +380,7 @@ fn a_minimal_configuration_has_the_documented_defaults() {
     );
     assert_eq!(config.sessions_per_user(), 100);
     assert!(config.persistent_cookie());
+    assert!(config.clear_cache());
     assert_eq!(config.session_store(), &StoreUrl::Memory);
     assert!(config.session_keys().is_empty());
     assert_eq!(config.refresh(), RefreshPolicy::Always);
@@ -1654,6 +1656,7 @@ fn the_builder_and_the_environment_create_equal_configurations() {
         ("proxy", "direct"),
         ("cookie_name", "site"),
         ("persistent_cookie", "false"),
+        ("clear_cache", "false"),
         ("log_subjects", "true"),
         ("trusted_proxies", "10.0.0.0/8 ::1"),
         ("listen", "127.0.0.1:0"),
@@ -1691,6 +1694,7 @@ fn the_builder_and_the_environment_create_equal_configurations() {
         .proxy(Proxy::Direct)
         .cookie_name("site")
         .persistent_cookie(false)
+        .clear_cache(false)
         .log_subjects(true)
         .trusted_proxies(["10.0.0.0/8", "::1"])
         .listen("127.0.0.1:0".parse().unwrap())

@@ -9,7 +9,7 @@ use axum::{
     body::{Body, Bytes, HttpBody},
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, Request, StatusCode, header};
+use http::{HeaderValue, Request, header};
 use tower::{Layer, Service};
 use tower_sessions::Session;
 
@@ -19,7 +19,7 @@ use super::{
     context::RequestContext,
     error::Error,
     rejection::ErrorResponse,
-    response::forbid_caching,
+    response::{end_session, forbid_caching},
     shared::Shared,
 };
 use crate::session::CookieChange;
@@ -167,14 +167,11 @@ fn attach_session<B>(state: &Arc<Shared>, request: &mut Request<B>) -> Option<Re
 
 /// Saves the session and sets the response's cookie and cache headers.
 async fn finish_response(context: &RequestContext, mut response: Response) -> Response {
-    if !context.is_session_written() && context.session.is_finish_due() {
-        match Box::pin(save_session(context, response.status())).await {
-            Ok(None) => {}
-            Ok(Some(cookie)) => {
-                response.headers_mut().append(header::SET_COOKIE, cookie);
-            }
-            Err(error) => response = ErrorResponse::new(context, error).into_response(),
-        }
+    if !context.is_session_written()
+        && context.session.is_finish_due()
+        && let Err(error) = Box::pin(save_session(context, &mut response)).await
+    {
+        response = ErrorResponse::new(context, error).into_response();
     }
     let is_session_used = context.session.is_used() || context.is_session_written();
     if is_session_used {
@@ -189,17 +186,19 @@ async fn finish_response(context: &RequestContext, mut response: Response) -> Re
     response
 }
 
-/// Saves what the app changed. Returns the cookie, if it changes.
-async fn save_session(
-    context: &RequestContext,
-    status: StatusCode,
-) -> Result<Option<HeaderValue>, Error> {
+/// Saves what the app changed, and changes the cookie accordingly.
+async fn save_session(context: &RequestContext, response: &mut Response) -> Result<(), Error> {
     // Like tower-sessions, discards what a failed request changed.
-    let discard_changes = status.is_server_error();
-    let (cookies, clock) = (&context.state.cookies, &context.state.clock);
-    Ok(match context.session.finish(discard_changes).await? {
-        CookieChange::None => None,
-        CookieChange::Set(id, expiry) => Some(cookies.session(id, expiry, clock.now())),
-        CookieChange::Removed => Some(cookies.remove_session()),
-    })
+    let discard_changes = response.status().is_server_error();
+    let change = context.session.finish(discard_changes).await?;
+    let (state, headers) = (&context.state, response.headers_mut());
+    match change {
+        CookieChange::None => {}
+        CookieChange::Set(id, expiry) => {
+            let cookie = state.cookies.session(id, expiry, state.clock.now());
+            headers.append(header::SET_COOKIE, cookie);
+        }
+        CookieChange::Removed => end_session(state, headers),
+    }
+    Ok(())
 }

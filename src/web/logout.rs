@@ -14,7 +14,7 @@ use super::{
     context::RequestContext,
     error::Error,
     rejection::ErrorResponse,
-    response::{confirm_sign_out_page, redirect, signed_out_page},
+    response::{confirm_sign_out_page, end_session, redirect, signed_out_page},
 };
 use crate::{config::route, protocol::LogoutRequest, secret::Secret, session::EndedSession};
 
@@ -135,8 +135,7 @@ async fn sign_out(context: &RequestContext, headers: &HeaderMap) -> Result<Respo
             None => redirect(&state.path(route::LOGOUT)),
         },
     };
-    let removed = state.cookies.remove_session();
-    response.headers_mut().append(header::SET_COOKIE, removed);
+    end_session(state, response.headers_mut());
     Ok(response)
 }
 

@@ -88,6 +88,17 @@ pub(super) fn signed_out_page(state: &Shared, at_provider: bool) -> Response {
     html(&Page::new(state, "You are signed out", text, &next_steps))
 }
 
+/// Removes the session cookie and, unless the configuration says otherwise, what the browser has cached
+/// of this site: pages of the app, and those that the back button shows.
+pub(super) fn end_session(state: &Shared, headers: &mut HeaderMap) {
+    headers.append(header::SET_COOKIE, state.cookies.remove_session());
+    if state.config.clear_cache() {
+        headers
+            .entry("clear-site-data")
+            .or_insert(HeaderValue::from_static("\"cache\""));
+    }
+}
+
 /// Keeps a response that depends on the user out of caches, unless the handler has set
 /// `Cache-Control`.
 pub(super) fn forbid_caching(headers: &mut HeaderMap) {

@@ -56,6 +56,7 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<SessionSettings>
     );
     let cookie_name = validator.required(&keys::COOKIE_NAME, cookie_name);
     let persistent_cookie = validator.required(&keys::PERSISTENT_COOKIE, flag);
+    let clear_cache = validator.required(&keys::CLEAR_CACHE, flag);
     Some(SessionSettings {
         idle: idle?,
         lifetime: lifetime?,
@@ -67,6 +68,7 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<SessionSettings>
         refresh_grace: refresh_grace?,
         cookie_name: cookie_name?,
         persistent_cookie: persistent_cookie?,
+        clear_cache: clear_cache?,
     })
 }
 

@@ -372,6 +372,63 @@ async fn o2_a_handler_signs_the_user_out_like_a_flush() {
 }
 
 #[tokio::test]
+async fn o2_every_response_that_ends_the_session_clears_the_cache() {
+    let routes = |oten: &Oten| {
+        let close = async |session: UserSession| session.sign_out().await;
+        let own = async |session: Session| {
+            session.flush().await.unwrap();
+            [("clear-site-data", "\"cookies\"")]
+        };
+        Router::new()
+            .route("/close", post(close))
+            .route("/own", post(own))
+            .layer(oten.layer())
+            .merge(session_app(oten))
+    };
+    let cleared = |answer: &Answer| {
+        let values = answer.headers.get_all("clear-site-data").iter();
+        values.cloned().collect::<Vec<_>>()
+    };
+    for at_provider in [true, false] {
+        let builder = if at_provider {
+            site()
+        } else {
+            TestSite::builder()
+        };
+        let (site, store) = builder.app(routes).start_watched().await;
+        for path in ["/logout", "/close", "/flush", "/delete"] {
+            let mut browser = site.signed_in("alice").await;
+            assert!(cleared(&browser.get("/profile").await).is_empty());
+            assert!(cleared(&browser.get("/logout").await).is_empty());
+            assert_eq!(cleared(&browser.post(path).await), ["\"cache\""], "{path}");
+            assert!(cleared(&browser.get("/").await).is_empty());
+        }
+        let mut browser = site.signed_in("alice").await;
+        assert_eq!(cleared(&browser.post("/own").await), ["\"cookies\""]);
+
+        // Another site cannot clear the cache, and a session that does not end keeps it.
+        let mut browser = site.signed_in("alice").await;
+        let foreign = [("sec-fetch-site", "cross-site")];
+        assert!(cleared(&post_with(&mut browser, &foreign).await).is_empty());
+        assert!(cleared(&browser.post("/cycle_id").await).is_empty());
+        store.fails(&Operation::ALL);
+        for path in ["/logout", "/close"] {
+            assert!(cleared(&browser.post(path).await).is_empty(), "{path}");
+        }
+    }
+    let kept = site()
+        .app(routes)
+        .config(|config| config.clear_cache(false));
+    let kept = kept.start().await;
+    for path in ["/logout", "/close", "/flush"] {
+        let mut browser = kept.signed_in("alice").await;
+        let answer = browser.post(path).await;
+        assert!(answer.set_cookies()[0].contains("Max-Age=0"), "{path}");
+        assert!(cleared(&answer).is_empty(), "{path}");
+    }
+}
+
+#[tokio::test]
 async fn o2_sign_out_does_not_store_the_session_again() {
     let (site, store) = TestSite::builder().start_watched().await;
     let mut browser = site.signed_in("alice").await;

@@ -56,6 +56,7 @@ pub fn assert_done(answer: &Answer) {
     assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
     assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
     assert!(answer.set_cookies().is_empty() && answer.body.is_empty());
+    assert!(!answer.headers.contains_key("clear-site-data"));
 }
 
 /// Returns whether the task reached the pause before it completed.
