@@ -183,6 +183,19 @@ fn is_navigation(headers: &HeaderMap) -> bool {
     headers.get_all(header::ACCEPT).iter().any(accepts_html)
 }
 
+/// Whether the browser requests a page before the user asks for it, by the standard header or those
+/// that browsers sent before it.
+pub(super) fn is_prefetch(headers: &HeaderMap) -> bool {
+    ["sec-purpose", "purpose", "x-purpose", "x-moz"]
+        .iter()
+        .flat_map(|name| headers.get_all(*name))
+        .any(|purpose| {
+            let purpose = purpose.as_bytes().to_ascii_lowercase();
+            // Parameters may follow, as in `prefetch;prerender`.
+            purpose.starts_with(b"prefetch") || purpose == b"preview"
+        })
+}
+
 /// Whether `Accept` names HTML. `*/*` does not count: every program sends it.
 fn accepts_html(accept: &HeaderValue) -> bool {
     let Ok(accept) = accept.to_str() else {

@@ -7,10 +7,10 @@ use http::{HeaderMap, header};
 use tokio::time::timeout;
 
 use super::{
-    context::RequestContext,
+    context::{RequestContext, is_prefetch},
     error::{DEADLINE, Error},
     rejection::ErrorResponse,
-    response::redirect,
+    response::{not_prefetched, redirect},
     shared::Shared,
 };
 use crate::{
@@ -35,6 +35,9 @@ const RESTART: &str = "restart";
 
 /// `GET /login`: starts a login attempt and redirects the browser to the provider.
 pub(super) async fn login(context: RequestContext, headers: HeaderMap) -> Response {
+    if is_prefetch(&headers) {
+        return not_prefetched();
+    }
     let return_to = return_to(&context);
     let is_restart = context.query_parameter(RESTART).is_some();
     let response = if is_restart && !context.state.cookies.is_restarted(&headers) {
@@ -51,6 +54,9 @@ pub(super) async fn login(context: RequestContext, headers: HeaderMap) -> Respon
 
 /// `GET` of the redirect URI: completes a login attempt with the provider's response.
 pub(super) async fn callback(context: RequestContext, headers: HeaderMap) -> Response {
+    if is_prefetch(&headers) {
+        return not_prefetched();
+    }
     let mut return_to = None;
     let response = timeout(
         DEADLINE,

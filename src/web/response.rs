@@ -37,6 +37,16 @@ pub(super) struct Links {
 /// name that others use, after an expired Internet-Draft (draft-broyer-http-cookie-auth).
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Cookie");
 
+/// Returns the response to a prefetch. The browser discards a response with an error status and
+/// requests the URL again when the user follows the link. The status is not 503, so that no proxy and
+/// no monitoring takes the site for down.
+pub(super) fn not_prefetched() -> Response {
+    let mut response = StatusCode::FORBIDDEN.into_response();
+    protect(response.headers_mut());
+    forbid_caching(response.headers_mut());
+    response
+}
+
 /// Returns an error as a page or as problem details (RFC 9457), by request kind.
 pub(super) fn error_page(
     context: &RequestContext,

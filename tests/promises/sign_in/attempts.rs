@@ -23,6 +23,50 @@ async fn s1_every_client_type_signs_in_and_returns() {
     }
 }
 
+/// A browser may request links before the user follows them, and discards such a response if its status
+/// is an error.
+#[tokio::test]
+async fn s1_a_prefetch_starts_no_login_attempt_and_uses_up_no_callback() {
+    let (site, store) = TestSite::builder().start_watched().await;
+    let mut browser = site.browser();
+    let url = browser.start_login("/profile").await;
+    let callback = browser.approve(&url, "alice");
+    let before = browser.cookies.clone();
+    store.take_calls();
+    for (name, value) in [
+        ("sec-purpose", "prefetch"),
+        ("sec-purpose", "prefetch;prerender"),
+        ("sec-purpose", "prefetch;anonymous-client-ip"),
+        ("sec-purpose", "PREFETCH ;prerender"),
+        ("purpose", "prefetch"),
+        ("x-purpose", "preview"),
+        ("x-moz", "prefetch"),
+    ] {
+        for path in ["/login?return_to=/a", &callback, "/callback?state=a&code=b"] {
+            let mut request = browser.navigation(Method::GET, path);
+            let headers = request.headers_mut();
+            headers.insert(name, value.parse().unwrap());
+            let answer = browser.send(request).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
+            assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
+            assert_eq!(answer.body, "");
+            assert_eq!(browser.cookies, before, "{name}: {value} {path}");
+        }
+    }
+    assert_eq!(store.take_calls(), []);
+    assert_eq!(site.emulator.calls(Endpoint::Token), 0);
+    // The user follows the links.
+    assert_eq!(browser.get(&callback).await.location(), "/profile");
+    assert_eq!(browser.signed_in_as().await, "user alice");
+    // Other values of the headers mean nothing.
+    let mut request = browser.navigation(Method::GET, "/login");
+    let headers = request.headers_mut();
+    for name in ["sec-purpose", "purpose", "x-moz"] {
+        headers.insert(name, "navigate".parse().unwrap());
+    }
+    assert_eq!(browser.send(request).await.status, StatusCode::SEE_OTHER);
+}
+
 #[tokio::test]
 async fn s1_five_parallel_logins_complete_in_any_order() {
     for order in [
