@@ -1,15 +1,9 @@
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sqlx::{
-    ConnectOptions, Connection, Executor, PgConnection, Postgres, postgres::PgConnectOptions,
+    ConnectOptions, Connection, Executor, PgConnection, Postgres, error::DatabaseError,
+    postgres::PgConnectOptions,
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -18,7 +12,7 @@ use super::{
     external::{
         max_expiry, random_version, stored_millis, texts, warn_if_unreachable, with_timeout,
     },
-    pool::{Pool, PooledConnection},
+    pool::Pool,
     sql::{self, Sweeper, sql_store, statements},
 };
 use crate::clock::Clock;
@@ -48,7 +42,7 @@ const CONNECTIONS: usize = 10;
 /// A store in a PostgreSQL database, shared by any number of processes.
 ///
 /// Creates the tables `oten_records` and `oten_members` in the first schema of the search path if
-/// they do not exist. Holds at most 10 connections. Clones share them. While the server is down,
+/// they do not exist, also if they are dropped later. Holds at most 10 connections. Clones share them. While the server is down,
 /// each operation returns an error within 2 seconds.
 ///
 /// The `sslmode` of the URL selects TLS and defaults to `prefer`; only `verify-full` verifies the
@@ -70,10 +64,7 @@ pub struct PostgresStore {
     sweeper: Sweeper,
 }
 
-struct Database {
-    pool: Pool<PgConnection>,
-    has_tables: AtomicBool,
-}
+struct Database(Pool<PgConnection>);
 
 impl PostgresStore {
     /// Connects to the database at a URL, `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
@@ -88,47 +79,46 @@ impl PostgresStore {
         let options: PgConnectOptions = url
             .parse()
             .map_err(|error: sqlx::Error| StoreError::Address(error.into()))?;
-        let database = Database {
-            pool: Pool::new(options.disable_statement_logging(), CONNECTIONS),
-            has_tables: AtomicBool::new(false),
-        };
-        let connected =
-            with_timeout(async { database.read().await.map_err(StoreError::backend) }).await;
-        warn_if_unreachable(connected.map(PooledConnection::release));
+        let database = Database(Pool::new(options.disable_statement_logging(), CONNECTIONS));
+        let created = async { database.create_tables().await.map_err(StoreError::backend) };
+        warn_if_unreachable(with_timeout(created).await);
         Ok(Self::new(Arc::new(database), Clock::system()))
     }
 }
 
 impl Database {
-    async fn read(&self) -> Result<PooledConnection<'_, PgConnection>, sqlx::Error> {
-        let mut pooled = self.pool.acquire().await?;
-        if !self.has_tables.load(Ordering::Relaxed) {
-            create_tables(&mut pooled.connection).await?;
-            self.has_tables.store(true, Ordering::Relaxed);
-        }
-        Ok(pooled)
+    fn readers(&self) -> &Pool<PgConnection> {
+        &self.0
     }
 
-    async fn write(&self) -> Result<PooledConnection<'_, PgConnection>, sqlx::Error> {
-        self.read().await
+    fn writer(&self) -> &Pool<PgConnection> {
+        &self.0
+    }
+
+    async fn create_tables(&self) -> Result<(), sqlx::Error> {
+        let mut pooled = self.0.acquire().await?;
+        let (has_tables,): (bool,) = sqlx::query_as(HAS_TABLES)
+            .fetch_one(&mut pooled.connection)
+            .await?;
+        if !has_tables {
+            // `IF NOT EXISTS` alone fails when two processes create a table at the same time.
+            let mut transaction = pooled.connection.begin().await?;
+            sqlx::query("SELECT pg_advisory_xact_lock($1)")
+                .bind(SCHEMA_LOCK)
+                .execute(&mut *transaction)
+                .await?;
+            transaction.execute(SCHEMA).await?;
+            transaction.commit().await?;
+        }
+        pooled.release();
+        Ok(())
     }
 }
 
-async fn create_tables(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let (has_tables,): (bool,) = sqlx::query_as(HAS_TABLES)
-        .fetch_one(&mut *connection)
-        .await?;
-    if has_tables {
-        return Ok(());
-    }
-    // `IF NOT EXISTS` alone fails when two processes create a table at the same time.
-    let mut transaction = connection.begin().await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(SCHEMA_LOCK)
-        .execute(&mut *transaction)
-        .await?;
-    transaction.execute(SCHEMA).await?;
-    transaction.commit().await
+/// Returns whether an error is `undefined_table`.
+fn is_table_missing(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.is_some_and(|code| code == "42P01")
 }
 
 statements! {

@@ -100,13 +100,14 @@ pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 pub(super) type Sweeper = Arc<AbortOnDropHandle<()>>;
 
 /// Implements [`OtenStore`](super::OtenStore) for a store with the fields `database`, `clock` and
-/// `sweeper`. The module must define `Database` with the methods `read` and `write`, which return a
-/// connection of the sqlx driver `$driver`.
+/// `sweeper`. The module must define `Database` with the methods `readers` and `writer`, which return
+/// pools of connections of the sqlx driver `$driver`, and `create_tables`, and the function
+/// `is_table_missing`, which recognizes the error of a statement without its table.
 macro_rules! sql_store {
     ($store:ident, $driver:ty) => {
         type Arguments<'q> = <$driver as sqlx::Database>::Arguments<'q>;
         type Row = <$driver as sqlx::Database>::Row;
-        type Connected<'a> = PooledConnection<'a, <$driver as sqlx::Database>::Connection>;
+        type Connections = Pool<<$driver as sqlx::Database>::Connection>;
 
         impl $store {
             fn new(database: Arc<Database>, clock: Clock) -> Self {
@@ -158,9 +159,11 @@ macro_rules! sql_store {
             let mut removed = 0;
             for statement in SWEEPS {
                 loop {
-                    let sweep = sqlx::query(statement)
-                        .bind(clock.manual_millis())
-                        .bind(sql::SWEEP_BATCH);
+                    let sweep = || {
+                        sqlx::query(statement)
+                            .bind(clock.manual_millis())
+                            .bind(sql::SWEEP_BATCH)
+                    };
                     let batch = execute(database, sweep).await?;
                     removed += batch;
                     if batch < sql::SWEEP_BATCH.unsigned_abs() {
@@ -174,14 +177,13 @@ macro_rules! sql_store {
         /// Executes a write and returns the number of affected rows.
         async fn execute<'q>(
             database: &Database,
-            query: sqlx::query::Query<'q, $driver, Arguments<'q>>,
+            query: impl Fn() -> sqlx::query::Query<'q, $driver, Arguments<'q>>,
         ) -> Result<u64, StoreError> {
-            with_timeout(async {
-                let mut pooled = database.write().await.map_err(StoreError::backend)?;
-                let result = query.execute(&mut pooled.connection).await;
-                let affected = result.map_err(StoreError::backend)?.rows_affected();
+            with_tables(database, || async {
+                let mut pooled = database.writer().acquire().await?;
+                let result = query().execute(&mut pooled.connection).await?;
                 pooled.release();
-                Ok(affected)
+                Ok(result.rows_affected())
             })
             .await
         }
@@ -189,18 +191,41 @@ macro_rules! sql_store {
         /// Returns all rows instead of the first one: once the response is complete, a write is
         /// committed.
         async fn fetch<'q, T>(
-            connection: impl Future<Output = Result<Connected<'_>, sqlx::Error>>,
-            query: sqlx::query::QueryAs<'q, $driver, T, Arguments<'q>>,
+            database: &Database,
+            connections: &Connections,
+            query: impl Fn() -> sqlx::query::QueryAs<'q, $driver, T, Arguments<'q>>,
         ) -> Result<Vec<T>, StoreError>
         where
             T: for<'r> sqlx::FromRow<'r, Row> + Send + Unpin + 'q,
         {
-            with_timeout(async {
-                let mut pooled = connection.await.map_err(StoreError::backend)?;
-                let result = query.fetch_all(&mut pooled.connection).await;
-                let rows = result.map_err(StoreError::backend)?;
+            with_tables(database, || async {
+                let mut pooled = connections.acquire().await?;
+                let rows = query().fetch_all(&mut pooled.connection).await?;
                 pooled.release();
                 Ok(rows)
+            })
+            .await
+        }
+
+        /// Runs an operation. If its table is missing, because the database is new or another program
+        /// has dropped the table, creates the tables and runs the operation again: it has changed
+        /// nothing.
+        async fn with_tables<T, F>(
+            database: &Database,
+            operation: impl Fn() -> F,
+        ) -> Result<T, StoreError>
+        where
+            F: Future<Output = Result<T, sqlx::Error>>,
+        {
+            with_timeout(async {
+                let mut result = operation().await;
+                if result.as_ref().is_err_and(is_table_missing) {
+                    result = match database.create_tables().await {
+                        Ok(()) => operation().await,
+                        Err(error) => Err(error),
+                    };
+                }
+                result.map_err(StoreError::backend)
             })
             .await
         }
@@ -213,20 +238,25 @@ macro_rules! sql_store {
                 value: &[u8],
                 ttl: Duration,
             ) -> Result<bool, StoreError> {
-                let insert = sqlx::query(INSERT)
-                    .bind(self.now())
-                    .bind(&key.as_bytes()[..])
-                    .bind(value)
-                    .bind(random_version().cast_signed())
-                    .bind(stored_millis(ttl));
+                let insert = || {
+                    sqlx::query(INSERT)
+                        .bind(self.now())
+                        .bind(&key.as_bytes()[..])
+                        .bind(value)
+                        .bind(random_version().cast_signed())
+                        .bind(stored_millis(ttl))
+                };
                 Ok(execute(&self.database, insert).await? > 0)
             }
 
             async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
-                let load = sqlx::query_as(LOAD)
-                    .bind(self.now())
-                    .bind(&key.as_bytes()[..]);
-                let found: Vec<(Vec<u8>, i64, i64)> = fetch(self.database.read(), load).await?;
+                let load = || {
+                    sqlx::query_as(LOAD)
+                        .bind(self.now())
+                        .bind(&key.as_bytes()[..])
+                };
+                let found: Vec<(Vec<u8>, i64, i64)> =
+                    fetch(&self.database, self.database.readers(), load).await?;
                 Ok(found
                     .into_iter()
                     .next()
@@ -248,39 +278,49 @@ macro_rules! sql_store {
                     None => REPLACE,
                     Some(_) => REPLACE_VERSION,
                 };
-                let mut replace = sqlx::query(statement)
-                    .bind(self.now())
-                    .bind(&key.as_bytes()[..])
-                    .bind(value)
-                    .bind(random_version().cast_signed())
-                    .bind(stored_millis(ttl));
-                if let Some(version) = version {
-                    replace = replace.bind(version.cast_signed());
-                }
+                let replace = || {
+                    let replace = sqlx::query(statement)
+                        .bind(self.now())
+                        .bind(&key.as_bytes()[..])
+                        .bind(value)
+                        .bind(random_version().cast_signed())
+                        .bind(stored_millis(ttl));
+                    match version {
+                        Some(version) => replace.bind(version.cast_signed()),
+                        None => replace,
+                    }
+                };
                 Ok(execute(&self.database, replace).await? > 0)
             }
 
             async fn touch(&self, key: &RecordKey, ttl: Duration) -> Result<bool, StoreError> {
-                let touch = sqlx::query(TOUCH)
-                    .bind(self.now())
-                    .bind(&key.as_bytes()[..])
-                    .bind(stored_millis(ttl));
+                let touch = || {
+                    sqlx::query(TOUCH)
+                        .bind(self.now())
+                        .bind(&key.as_bytes()[..])
+                        .bind(stored_millis(ttl))
+                };
                 Ok(execute(&self.database, touch).await? > 0)
             }
 
             async fn take(&self, key: &RecordKey) -> Result<Option<Bytes>, StoreError> {
-                let take = sqlx::query_as(TAKE)
-                    .bind(self.now())
-                    .bind(&key.as_bytes()[..]);
-                let taken: Vec<(Vec<u8>,)> = fetch(self.database.write(), take).await?;
+                let take = || {
+                    sqlx::query_as(TAKE)
+                        .bind(self.now())
+                        .bind(&key.as_bytes()[..])
+                };
+                let taken: Vec<(Vec<u8>,)> =
+                    fetch(&self.database, self.database.writer(), take).await?;
                 Ok(taken.into_iter().next().map(|(value,)| value.into()))
             }
 
             async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
-                let remove = sqlx::query(REMOVE_IF)
-                    .bind(self.now())
-                    .bind(&key.as_bytes()[..])
-                    .bind(value);
+                let remove = || {
+                    sqlx::query(REMOVE_IF)
+                        .bind(self.now())
+                        .bind(&key.as_bytes()[..])
+                        .bind(value)
+                };
                 Ok(execute(&self.database, remove).await? > 0)
             }
 
@@ -291,38 +331,48 @@ macro_rules! sql_store {
                 ttl: Duration,
                 limit: usize,
             ) -> Result<Vec<String>, StoreError> {
-                let add = sqlx::query(ADD_MEMBER)
-                    .bind(self.now())
-                    .bind(&set.as_bytes()[..])
-                    .bind(member.as_bytes())
-                    .bind(stored_millis(ttl));
+                let add = || {
+                    sqlx::query(ADD_MEMBER)
+                        .bind(self.now())
+                        .bind(&set.as_bytes()[..])
+                        .bind(member.as_bytes())
+                        .bind(stored_millis(ttl))
+                };
                 execute(&self.database, add).await?;
                 // The member that was added counts, but is not returned.
                 let Ok(others) = i64::try_from(limit.saturating_sub(1)) else {
                     return Ok(Vec::new());
                 };
-                let excess = sqlx::query_as(EXCESS_MEMBERS)
-                    .bind(self.now())
-                    .bind(&set.as_bytes()[..])
-                    .bind(member.as_bytes())
-                    .bind(others)
-                    .bind(i64::try_from(MAX_EXCESS).unwrap_or(i64::MAX));
-                let found: Vec<(Vec<u8>,)> = fetch(self.database.read(), excess).await?;
+                let excess = || {
+                    sqlx::query_as(EXCESS_MEMBERS)
+                        .bind(self.now())
+                        .bind(&set.as_bytes()[..])
+                        .bind(member.as_bytes())
+                        .bind(others)
+                        .bind(i64::try_from(MAX_EXCESS).unwrap_or(i64::MAX))
+                };
+                let found: Vec<(Vec<u8>,)> =
+                    fetch(&self.database, self.database.readers(), excess).await?;
                 Ok(texts(found.into_iter().map(|(member,)| member)))
             }
 
             async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
-                let members = sqlx::query_as(MEMBERS)
-                    .bind(self.now())
-                    .bind(&set.as_bytes()[..]);
-                let found: Vec<(Vec<u8>,)> = fetch(self.database.read(), members).await?;
+                let members = || {
+                    sqlx::query_as(MEMBERS)
+                        .bind(self.now())
+                        .bind(&set.as_bytes()[..])
+                };
+                let found: Vec<(Vec<u8>,)> =
+                    fetch(&self.database, self.database.readers(), members).await?;
                 Ok(texts(found.into_iter().map(|(member,)| member)))
             }
 
             async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {
-                let remove = sqlx::query(REMOVE_MEMBER)
-                    .bind(&set.as_bytes()[..])
-                    .bind(member.as_bytes());
+                let remove = || {
+                    sqlx::query(REMOVE_MEMBER)
+                        .bind(&set.as_bytes()[..])
+                        .bind(member.as_bytes())
+                };
                 execute(&self.database, remove).await.map(drop)
             }
         }

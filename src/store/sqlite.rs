@@ -18,7 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     Bytes, MAX_EXCESS, OtenStore, RecordKey, StoreError, StoredRecord,
     external::{max_expiry, random_version, stored_millis, texts, with_timeout},
-    pool::{Pool, PooledConnection},
+    pool::Pool,
     sql::{self, Sweeper, sql_store, statements},
 };
 use crate::clock::Clock;
@@ -127,7 +127,7 @@ impl Database {
     }
 
     async fn create_tables(&self) -> Result<(), sqlx::Error> {
-        let mut pooled = self.write().await?;
+        let mut pooled = self.writer.acquire().await?;
         let mut transaction = pooled.connection.begin_with("BEGIN IMMEDIATE").await?;
         transaction.execute(SCHEMA).await?;
         transaction.commit().await?;
@@ -135,12 +135,12 @@ impl Database {
         Ok(())
     }
 
-    async fn read(&self) -> Result<PooledConnection<'_, SqliteConnection>, sqlx::Error> {
-        self.readers.acquire().await
+    fn readers(&self) -> &Pool<SqliteConnection> {
+        &self.readers
     }
 
-    async fn write(&self) -> Result<PooledConnection<'_, SqliteConnection>, sqlx::Error> {
-        self.writer.acquire().await
+    fn writer(&self) -> &Pool<SqliteConnection> {
+        &self.writer
     }
 }
 
@@ -149,6 +149,13 @@ fn is_busy(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(DatabaseError::code);
     code.and_then(|code| code.parse::<u32>().ok())
         .is_some_and(|code| code & 0xff == 5)
+}
+
+/// Returns whether an error is that of a statement whose table does not exist. It has no code of its
+/// own.
+fn is_table_missing(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    error.is_some_and(|error| error.message().starts_with("no such table"))
 }
 
 /// Creates the file and its directory for the current user only. SQLite gives the files that it

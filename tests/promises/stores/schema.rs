@@ -1,6 +1,6 @@
 //! The tables and files of the SQL stores: creation, permissions and removal of expired records.
 
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, sync::Arc, time::Duration};
 
 use axum_oten::{
     Clock,
@@ -47,6 +47,89 @@ async fn many_stores_can_create_the_tables_at_the_same_time() {
         }
     }
     stores.join_all().await;
+}
+
+/// An operator resets the database or restores a backup while the site runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l8_tables_that_were_dropped_are_created_again() {
+    let dir = TempDir::new();
+    let path = dir.path().join("sessions.db");
+    let store = SqliteStore::open(&path).await.unwrap();
+    let mut file = SqliteConnection::connect(path.to_str().unwrap())
+        .await
+        .unwrap();
+    use_dropped_tables(Arc::new(store), async |sql| {
+        file.execute(sql).await.unwrap();
+    })
+    .await;
+
+    let url = new_database().await;
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let mut server = PgConnection::connect(&url).await.unwrap();
+    let mut execute = async |sql: &'static str| {
+        server.execute(sql).await.unwrap();
+    };
+    use_dropped_tables(Arc::new(store.clone()), &mut execute).await;
+
+    // The connections find the table of a backup.
+    let (key, ttl) = (key(), Duration::from_secs(60));
+    assert!(store.insert(&key, b"a", ttl).await.unwrap());
+    execute("CREATE TABLE backup (LIKE oten_records INCLUDING ALL)").await;
+    execute("INSERT INTO backup SELECT * FROM oten_records").await;
+    execute("DROP TABLE oten_records").await;
+    assert!(store.load(&key).await.unwrap().is_none());
+    execute("DROP TABLE oten_records; ALTER TABLE backup RENAME TO oten_records").await;
+    assert!(store.load(&key).await.unwrap().is_some());
+
+    // If they cannot be created, every operation fails until they are restored.
+    execute("ALTER SCHEMA public RENAME TO hidden").await;
+    store.load(&key).await.unwrap_err();
+    execute("ALTER SCHEMA hidden RENAME TO public").await;
+    assert!(store.load(&key).await.unwrap().is_some());
+}
+
+/// Drops the tables before each operation, and before many at once.
+async fn use_dropped_tables(store: Arc<dyn OtenStore>, mut execute: impl AsyncFnMut(&'static str)) {
+    const DROPS: [&str; 3] = [
+        "DROP TABLE IF EXISTS oten_records",
+        "DROP TABLE IF EXISTS oten_members",
+        "DROP TABLE IF EXISTS oten_records; DROP TABLE IF EXISTS oten_members",
+    ];
+    let (key, ttl) = (key(), Duration::from_secs(60));
+    for drop in DROPS {
+        execute(drop).await;
+        assert!(store.insert(&key, b"a", ttl).await.unwrap());
+        assert!(
+            store
+                .add_member(&key, "a", ttl, 9)
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        for operation in 0..8 {
+            execute(DROPS[2]).await;
+            match operation {
+                0 => assert!(store.insert(&key, b"a", ttl).await.unwrap()),
+                1 => assert_eq!(store.load(&key).await.unwrap(), None),
+                2 => assert!(!store.replace(&key, None, b"a", ttl).await.unwrap()),
+                3 => assert!(!store.touch(&key, ttl).await.unwrap()),
+                4 => assert_eq!(store.take(&key).await.unwrap(), None),
+                5 => assert!(!store.remove_if(&key, b"a").await.unwrap()),
+                6 => assert!(store.members(&key).await.unwrap().is_empty()),
+                _ => store.remove_member(&key, "a").await.unwrap(),
+            }
+        }
+        assert!(store.insert(&key, b"a", ttl).await.unwrap());
+        execute(drop).await;
+        let mut inserts = JoinSet::new();
+        for _ in 0..30 {
+            let store = Arc::clone(&store);
+            inserts.spawn(async move { store.insert(&super::store_pair::key(), b"a", ttl).await });
+        }
+        assert!(inserts.join_all().await.into_iter().all(Result::unwrap));
+        execute(DROPS[2]).await;
+        store.members(&key).await.unwrap();
+    }
 }
 
 #[tokio::test]
