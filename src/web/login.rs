@@ -76,8 +76,8 @@ fn failure(context: &RequestContext, error: Error, return_to: Option<ReturnTo>) 
     response.into_response()
 }
 
-/// Returns the path to return to after the sign-in: local, given once, and not a route of this
-/// module, which would start over.
+/// Returns the path to return to after the sign-in: local, given once, and in no spelling one of the
+/// crate's own routes, which would start over.
 fn return_to(context: &RequestContext) -> Option<ReturnTo> {
     let return_to = ReturnTo::parse(&context.query_parameter("return_to")?)?;
     (!context.state.is_own_page(&return_to)).then_some(return_to)

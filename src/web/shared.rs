@@ -189,10 +189,12 @@ impl Shared {
         format!("{}{route}", self.config.base_path())
     }
 
-    /// Whether a path is a route of this module that a browser navigates to.
+    /// Whether a path leads to a route of this module, in any spelling.
     pub(super) fn is_own_page(&self, path: &ReturnTo) -> bool {
-        let (login, logout) = (self.path(route::LOGIN), self.path(route::LOGOUT));
-        [&*login, &*logout, self.config.redirect_uri().path()].contains(&path.path())
+        [route::LOGIN, route::LOGOUT, route::BACK_CHANNEL_LOGOUT]
+            .iter()
+            .any(|route| path.leads_to(&self.path(route)))
+            || path.leads_to(self.config.redirect_uri().path())
     }
 
     /// Returns the URL of the login route that returns to `return_to` after the sign-in.

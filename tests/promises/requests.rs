@@ -340,8 +340,9 @@ async fn r2_an_invalid_return_path_is_omitted() {
         .await;
     for (path, expected) in [
         ("/a/b", "/login?return_to=%2Fa%2Fb"),
-        ("/a//b", "/login"),
+        ("/a//b", "/login?return_to=%2Fa%2F%2Fb"),
         ("//evil.example", "/login"),
+        ("/%2Fevil.example", "/login"),
         ("/a/%2e%2e/b", "/login"),
         ("/%5Cevil.example", "/login"),
     ] {
