@@ -320,7 +320,8 @@ impl ConfigBuilder {
         self.text(&keys::POST_LOGOUT_REDIRECT_URI, url)
     }
 
-    /// Sets the path under which browsers see the app, such as `/app`. Defaults to the empty path.
+    /// Sets the path under which browsers see the app, such as `/app`, with or without a trailing
+    /// slash. Defaults to the empty path.
     ///
     /// Behind a proxy that removes the path, set the one that browsers see: cookies are bound to it.
     pub fn base_path(self, path: impl Into<String>) -> Self {

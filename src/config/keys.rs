@@ -271,7 +271,7 @@ keys! {
         "The absolute URL to return to after signing out at Oten, exactly as registered; preferably \
          the logout route.";
     BASE_PATH: "base_path", Text, "",
-        "The path under which browsers see the app, without a trailing slash.";
+        "The path under which browsers see the app, with or without a trailing slash.";
     HOME: "home", Text, _,
         "The local path to go to after sign-in if no page was requested; by default the app's root.";
     SCOPES: "scopes", List, "openid profile email",

@@ -92,7 +92,8 @@ const INVALID: &[(&str, &[&str])] = &[
     (
         "base_path",
         &[
-            "/", "app", "/app/", "//app", "/a//b", "/a/../b", "/.", "/a b", "/a%20b", "/{a}",
+            "//", "app", "app/", "/app//", "//app", "/a//b", "/a/../b", "/.", "/./", "/a b",
+            "/a%20b", "/{a}",
         ],
     ),
     (
@@ -447,6 +448,8 @@ fn every_valid_value_is_accepted() {
         ("guest_session_idle", &["60", "365d"]),
         ("sessions_per_user", &["1", "1000"]),
         ("persistent_cookie", &["true", "false"]),
+        ("clear_cache", &["true", "false"]),
+        ("base_path", &["", "/"]),
         ("session_key", &KEYS),
         ("refresh", &["always", "on-demand"]),
         ("refresh_grace", &["0", "1h"]),
@@ -500,7 +503,7 @@ fn every_valid_value_is_accepted() {
 #[test]
 fn b3_all_problems_are_listed_with_their_help() {
     let error = from_both(
-        "environment = \"sandbx\"\nsession_idel = 60\nbase_path = \"/app/\"\nscopes = \"email\"",
+        "environment = \"sandbx\"\nsession_idel = 60\nbase_path = \"app\"\nscopes = \"email\"",
         &[("OTEN_LISTEN", "here"), ("OTEN_CLIENT_SECERT", SECRET)],
     )
     .unwrap_err();
@@ -1530,6 +1533,9 @@ fn the_callback_path_begins_with_the_base_path() {
     let rejected = || Err("redirect_uri".to_owned());
     assert_eq!(at("/app", "/app/callback"), found("/callback", "/app"));
     assert_eq!(at("/a/b", "/a/b/c/d"), found("/c/d", "/a/b"));
+    // A trailing slash makes no difference.
+    assert_eq!(at("/app/", "/app/callback"), found("/callback", "/app"));
+    assert_eq!(at("/", "/app/callback"), found("/app/callback", "/"));
     assert_eq!(at("", "/app/callback"), found("/app/callback", "/"));
     for path in [
         "/callback",

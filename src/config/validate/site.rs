@@ -46,15 +46,17 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<SiteSettings> {
     })
 }
 
+/// Returns the path without a trailing slash, which makes no difference.
 fn base_path(text: &str) -> Result<String, Invalid> {
-    if !text.is_empty() && !is_plain(text) {
+    let path = text.strip_suffix('/').unwrap_or(text);
+    if !path.is_empty() && !is_plain(path) {
         return invalid(
             "is not a plain path",
-            "Remove it, or write it like `/app`: with a slash at the beginning and none at the \
-             end, and only letters, digits, `-`, `.`, `_` and `~` between slashes.",
+            "Remove it, or write it like `/app`: with a slash at the beginning, and only letters, \
+             digits, `-`, `.`, `_` and `~` between slashes.",
         );
     }
-    Ok(text.to_owned())
+    Ok(path.to_owned())
 }
 
 /// Returns the path of the callback route as the app's router sees it.

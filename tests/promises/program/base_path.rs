@@ -12,9 +12,13 @@ use super::{
 const UNDER_APP: &str = "http://127.0.0.1:1/app/callback";
 
 async fn under_app() -> (Emulator, Running, Client) {
+    under("/app").await
+}
+
+async fn under(base_path: &str) -> (Emulator, Running, Client) {
     let emulator = emulator_for(UNDER_APP, EmulatorBuilder::advertise_back_channel_logout).await;
     let mut serve = serve(&emulator);
-    serve.env("OTEN_BASE_PATH", "/app");
+    serve.env("OTEN_BASE_PATH", base_path);
     serve.env("OTEN_REDIRECT_URI", UNDER_APP);
     let site = Running::start(&mut serve).await;
     (emulator, site, client())
@@ -116,7 +120,7 @@ async fn every_route_is_below_the_base_path_and_the_probes_are_at_the_root_too()
         ),
         ("/api/me", StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND),
         ("/nowhere", StatusCode::NOT_FOUND, StatusCode::NOT_FOUND),
-        ("/", StatusCode::NOT_FOUND, StatusCode::NOT_FOUND),
+        ("/", StatusCode::OK, StatusCode::NOT_FOUND),
     ] {
         for (base, expected) in [("/app", under_base), ("", at_root)] {
             let url = site.at(&format!("{base}{path}"));
@@ -137,6 +141,29 @@ async fn every_route_is_below_the_base_path_and_the_probes_are_at_the_root_too()
         .await
         .unwrap();
     assert_eq!(form.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn b3_a_base_path_with_a_trailing_slash_is_the_same() {
+    let (emulator, site, client) = under("/app/").await;
+    let session = sign_in(&site, "/app", &emulator, &client).await;
+    for (path, status) in [
+        ("/app", StatusCode::OK),
+        ("/app/", StatusCode::OK),
+        ("/app/?a=b", StatusCode::OK),
+        ("/app/profile", StatusCode::OK),
+        ("/app/healthz", StatusCode::OK),
+        ("/app//", StatusCode::NOT_FOUND),
+        ("/app//profile", StatusCode::NOT_FOUND),
+    ] {
+        let page = client.get(site.at(path)).header(header::COOKIE, &session);
+        let page = page.header("accept", "text/html").send().await.unwrap();
+        assert_eq!(page.status(), status, "{path}");
+        if path.starts_with("/app/?") {
+            // The home page under its other name knows the user, too.
+            assert!(page.text().await.unwrap().contains("Sign out"));
+        }
+    }
 }
 
 /// The callback must not replace a page of the site.

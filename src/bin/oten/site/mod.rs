@@ -68,10 +68,11 @@ pub(crate) fn routes(site: &Arc<Site>, stopping: CancellationToken) -> Router {
         .route_layer(oten.require_login());
     let readyz = get(probes::readyz).with_state((oten.clone(), stopping));
     let probes = [(HEALTHZ, get(probes::healthz)), (READYZ, readyz)];
+    let home = get(pages::home).with_state(Arc::clone(site));
     let mut app = Router::new()
-        .route("/", get(pages::home))
         .merge(protected)
         .with_state(Arc::clone(site))
+        .route("/", home.clone())
         .merge(oten.routes())
         .layer(oten.layer())
         .route(STYLESHEET, get(pages::stylesheet))
@@ -87,7 +88,10 @@ pub(crate) fn routes(site: &Arc<Site>, stopping: CancellationToken) -> Router {
     if base.is_empty() {
         return app;
     }
-    let mut app = Router::new().nest(base, app);
+    // A router nested at `/app` answers `/app`, and some proxies append a slash to it.
+    let mut app = Router::new()
+        .nest(base, app)
+        .route(&format!("{base}/"), home.layer(oten.layer()));
     for (path, probe) in probes {
         // Supervisors bypass the proxy and need not know the base path.
         if path != base {
