@@ -60,8 +60,9 @@
 #![cfg_attr(
     feature = "cli",
     doc = "The [`guide`] covers [how it works](guide::how_it_works), \
-           [settings](guide::configuration), [sessions](guide::sessions), \
-           [signing out](guide::signing_out), [APIs](guide::apis), [errors](guide::errors), \
+           [settings](guide::configuration), [composition](guide::composition), \
+           [sessions](guide::sessions), [signing out](guide::signing_out), \
+           [APIs](guide::apis), [errors](guide::errors), \
            [operations](guide::operations), [going to production](guide::production), \
            [testing](guide::testing), [security](guide::security), \
            [migration](guide::coming_from) and a [glossary](guide::glossary)."

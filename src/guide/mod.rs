@@ -4,16 +4,17 @@
 //!
 //! 1. [How it works](how_it_works): the steps of a sign-in.
 //! 2. [Configuration](configuration): every setting, its sources and its default.
-//! 3. [Sessions](sessions): records, stores, expiry and token refresh.
-//! 4. [Signing out](signing_out): from the app and from Oten, and back-channel logout.
-//! 5. [APIs](apis): routes that are called with access tokens.
-//! 6. [Errors](errors): error pages, log entries, and how to fix the cause.
-//! 7. [Operations](operations): commands, container, health, proxies, events and metrics.
-//! 8. [Going to production](production): a checklist.
-//! 9. [Testing](testing): tests with an emulated Oten.
-//! 10. [Security](security): threats, defenses, and the tests for each.
-//! 11. [Migration](coming_from): equivalents of other libraries' settings.
-//! 12. [Glossary](glossary): the terms used here.
+//! 3. [Composition](composition): the order of layers, fallbacks, nested routers, static files and CORS.
+//! 4. [Sessions](sessions): records, stores, expiry and token refresh.
+//! 5. [Signing out](signing_out): from the app and from Oten, and back-channel logout.
+//! 6. [APIs](apis): routes that are called with access tokens.
+//! 7. [Errors](errors): error pages, log entries, and how to fix the cause.
+//! 8. [Operations](operations): commands, container, health, proxies, events and metrics.
+//! 9. [Going to production](production): a checklist.
+//! 10. [Testing](testing): tests with an emulated Oten.
+//! 11. [Security](security): threats, defenses, and the tests for each.
+//! 12. [Migration](coming_from): equivalents of other libraries' settings.
+//! 13. [Glossary](glossary): the terms used here.
 //!
 //! The modules contain documentation only.
 
@@ -23,6 +24,9 @@ pub mod how_it_works {}
 #[doc = include_str!("configuration.md")]
 #[doc = crate::config::settings_table!()]
 pub mod configuration {}
+
+#[doc = include_str!("composition.md")]
+pub mod composition {}
 
 #[doc = include_str!("sessions.md")]
 pub mod sessions {}
