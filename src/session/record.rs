@@ -16,8 +16,8 @@ const MAX_TIME: i64 = 253_402_300_799;
 
 /// The content of a session record.
 #[derive(Debug)]
-pub(super) enum SessionRecord {
-    Session(SessionData),
+pub(super) enum SessionRecord<S = SessionData> {
+    Session(S),
     /// The session has moved to this ID, and possibly on from there.
     Moved(RecordId),
 }

@@ -17,9 +17,9 @@ use tower_sessions::{
 
 use super::{
     Sessions, Tokens, User,
-    record::SessionData,
+    record::{SessionData, SessionRecord},
     refresh::RefreshRequest,
-    sessions::{AppChanges, Found, StoredSession},
+    sessions::{AppChanges, StoredSession},
 };
 use crate::{
     audit::{EventOrigin, TARGET},
@@ -247,6 +247,11 @@ enum EndedBy {
 }
 
 impl RequestState {
+    /// Returns the session that gets a new ID when it is written.
+    fn pending_move(&self) -> Option<&(Id, StoredSession)> {
+        self.current.as_ref().filter(|_| self.is_move_pending)
+    }
+
     fn set_current(&mut self, current: Option<(Id, StoredSession)>) {
         self.is_used = true;
         self.progress = Progress::Loaded;
@@ -296,11 +301,13 @@ impl RequestStore {
         state.is_used = true;
         state.store_failed = found.is_err();
         match found? {
-            Some(Found::Session(session)) if !self.sessions.ttl(&session.data).is_zero() => {
+            Some(SessionRecord::Session(session))
+                if !self.sessions.ttl(&session.data).is_zero() =>
+            {
                 state.set_current(Some((id, session)));
             }
             // The browser has a newer cookie, which the session of a guest must not replace.
-            Some(Found::Moved(_)) => state.set_ended(EndedBy::AnotherRequest),
+            Some(SessionRecord::Moved(_)) => state.set_ended(EndedBy::AnotherRequest),
             _ => state.set_current(None),
         }
         Ok(())
@@ -366,13 +373,13 @@ impl RequestStore {
             if state.ended_by == Some(EndedBy::AnotherRequest) {
                 return Ok(());
             }
-            let current = state.current.as_ref().filter(|_| state.is_move_pending);
-            if current.is_some_and(|(id, current)| current.id != self.sessions.record_id(*id)) {
+            let pending = state.pending_move();
+            if pending.is_some_and(|(id, current)| current.id != self.sessions.record_id(*id)) {
                 // Another request has changed the ID, and the browser keeps the cookie of that one.
                 state.set_ended(EndedBy::AnotherRequest);
                 return Ok(());
             }
-            current.map(|(_, current)| current.clone())
+            pending.map(|(_, current)| current.clone())
         };
         let changes = self.changes(record)?;
         let stored = match moved {
@@ -460,11 +467,7 @@ impl RequestStore {
 
     /// Ends a session that the app flushed after `cycle_id`.
     async fn end_pending_move(&self) -> Result<(), StoreError> {
-        let pending = {
-            let state = self.state();
-            let current = state.current.as_ref().filter(|_| state.is_move_pending);
-            current.map(|(id, _)| *id)
-        };
+        let pending = self.state().pending_move().map(|(id, _)| *id);
         match pending {
             Some(id) => self.end(id).await,
             None => Ok(()),

@@ -85,12 +85,6 @@ impl StoredSession {
     }
 }
 
-/// What a session ID leads to.
-pub(super) enum Found {
-    Session(StoredSession),
-    Moved(RecordId),
-}
-
 /// What the app changes in a session.
 #[derive(Debug)]
 pub(super) struct AppChanges {
@@ -533,8 +527,8 @@ impl Sessions {
     /// Loads the session of an ID, but not one that has moved.
     pub(super) async fn load(&self, id: RecordId) -> Result<Option<StoredSession>, StoreError> {
         Ok(match self.read(id).await? {
-            Some(Found::Session(session)) => Some(session),
-            Some(Found::Moved(_)) | None => None,
+            Some(SessionRecord::Session(session)) => Some(session),
+            Some(SessionRecord::Moved(_)) | None => None,
         })
     }
 
@@ -544,18 +538,21 @@ impl Sessions {
         for _ in 0..MAX_MOVES {
             id = match self.read(id).await? {
                 None => return Ok(None),
-                Some(Found::Session(session)) => return Ok(Some(session)),
-                Some(Found::Moved(next)) => next,
+                Some(SessionRecord::Session(session)) => return Ok(Some(session)),
+                Some(SessionRecord::Moved(next)) => next,
             };
         }
         Err(changes_too_often())
     }
 
-    pub(super) async fn read(&self, id: RecordId) -> Result<Option<Found>, StoreError> {
+    pub(super) async fn read(
+        &self,
+        id: RecordId,
+    ) -> Result<Option<SessionRecord<StoredSession>>, StoreError> {
         let loaded = self.records.load_with(&id, SessionRecord::parse).await?;
         Ok(loaded.map(|loaded| match loaded.value {
-            SessionRecord::Moved(next) => Found::Moved(next),
-            SessionRecord::Session(data) => Found::Session(StoredSession {
+            SessionRecord::Moved(next) => SessionRecord::Moved(next),
+            SessionRecord::Session(data) => SessionRecord::Session(StoredSession {
                 id: in_group_of(id, &data),
                 data: Arc::new(data),
                 version: Some(loaded.version),
