@@ -90,6 +90,9 @@ reasons! {
     CrossSite = "cross_site",
         "A page of another site sent a sign-out request.",
         "No action needed. If the page is the site's own, correct the origin in `redirect_uri`.";
+    ForeignOrigin = "foreign_origin",
+        "A page of another site opened a WebSocket.",
+        "No action needed. If the page is the site's own, correct the origin in `redirect_uri`.";
     MethodNotAllowed = "method_not_allowed",
         "A request used a method that the login, callback or logout route does not support.",
         "No action needed. If the link or form is the site's own, correct it.";

@@ -8,11 +8,13 @@ mod record;
 mod refresh;
 mod request_session;
 mod return_to;
+mod session_watch;
 mod sessions;
 #[cfg(test)]
 mod testing;
 mod tokens;
 mod user;
+mod waiting;
 
 pub use self::user::User;
 
@@ -22,6 +24,7 @@ pub(crate) use self::{
     refresh::{LEASE_LIFETIME, RefreshOutcome, TokenRefresher},
     request_session::{CookieChange, RequestSession, SignedIn},
     return_to::ReturnTo,
+    session_watch::SessionWatch,
     sessions::{EndedSession, Identity, Lifetimes, Sessions},
     tokens::{Revoker, Tokens},
 };

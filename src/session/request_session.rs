@@ -16,7 +16,7 @@ use tower_sessions::{
 };
 
 use super::{
-    Sessions, Tokens, User,
+    SessionWatch, Sessions, Tokens, User,
     record::{SessionData, SessionRecord},
     refresh::RefreshRequest,
     sessions::{AppChanges, StoredSession},
@@ -164,6 +164,15 @@ impl RequestSession {
             user: signed_in.user().clone(),
             origin: self.store.origin.clone(),
         })
+    }
+
+    /// Returns a value that waits for the end of the session of a signed-in user.
+    pub(crate) async fn watch(&self) -> Result<Option<SessionWatch>, StoreError> {
+        self.signed_in().await?;
+        let state = self.store.state();
+        let current = state.current.as_ref().map(|(_, session)| session);
+        let signed_in = current.filter(|session| session.data.user.is_some());
+        Ok(signed_in.map(|session| SessionWatch::new(&self.store.sessions, session)))
     }
 
     /// Returns whether [`finish`](Self::finish) has something to do.

@@ -9,6 +9,7 @@ use super::{
     Revoker, Tokens, User,
     record::{Family, Moved, SessionData, SessionRecord},
     user::UserData,
+    waiting::Waiting,
 };
 use crate::{
     audit::{EventKind, EventOrigin, TARGET},
@@ -57,6 +58,7 @@ pub(crate) struct Inner {
     /// The maximum number of sessions of a user.
     pub(super) max_per_user: usize,
     pub(super) revoker: Revoker,
+    pub(super) waiting: Waiting,
 }
 
 impl Deref for Sessions {
@@ -143,6 +145,7 @@ impl Sessions {
             lifetimes,
             max_per_user,
             revoker,
+            waiting: Waiting::default(),
         }))
     }
 
@@ -574,6 +577,7 @@ impl Sessions {
             None
         });
         self.remove_from_index(id, &data).await;
+        self.waiting.wake(data.family);
         EndedSession { data, tokens }
     }
 

@@ -16,7 +16,7 @@ use crate::{
     audit::{Event, EventKind, EventOrigin},
     iter::exactly_one,
     metric,
-    session::{RequestSession, ReturnTo, SignedIn},
+    session::{RequestSession, ReturnTo, SessionWatch, SignedIn},
 };
 
 /// A request in the layer, with its session, its cookies and its kind. An extension of the request.
@@ -29,6 +29,8 @@ pub(super) struct Inner {
     /// The sessions that the browser's cookies name, whether they exist or not.
     pub(super) session_cookies: SessionCookies,
     pub(super) kind: RequestKind,
+    /// Whether a page of another site opens a WebSocket.
+    is_foreign_handshake: bool,
     /// The URI outside of `nest`.
     pub(super) uri: Uri,
     /// Whether the response depends on whether a user is signed in.
@@ -49,6 +51,8 @@ impl RequestContext {
             session: state.sessions.for_request(session_cookies.only(), origin),
             session_cookies,
             kind: RequestKind::of(request.method(), headers),
+            is_foreign_handshake: is_websocket_handshake(request.method(), headers)
+                && !is_same_origin(headers, &state.config.origin()),
             uri: original_uri.unwrap_or(request.uri()).clone(),
             state: Arc::clone(state),
             depends_on_user: AtomicBool::new(false),
@@ -90,8 +94,17 @@ impl RequestContext {
 
     /// Reads the session and returns the signed-in user.
     pub(super) async fn signed_in(&self) -> Result<Option<SignedIn>, Error> {
+        if self.is_foreign_handshake {
+            return Err(Error::ForeignOrigin);
+        }
         self.depends_on_user.store(true, Ordering::Relaxed);
         Ok(self.session.signed_in().await?)
+    }
+
+    /// Reads the session and returns a value that waits for its end.
+    pub(super) async fn watch(&self) -> Result<Option<SessionWatch>, Error> {
+        self.signed_in().await?;
+        Ok(self.session.watch().await?)
     }
 
     /// Counts that the request continues in the grace period, once even if a layer and a handler
@@ -140,6 +153,26 @@ impl fmt::Debug for RequestContext {
             .field("path", &self.path())
             .finish_non_exhaustive()
     }
+}
+
+/// Whether the request's headers say that it comes from a page of this site: `Sec-Fetch-Site`, or
+/// `Origin` if the browser does not send Fetch Metadata.
+pub(super) fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
+    match headers.get("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => headers
+            .get(header::ORIGIN)
+            .is_some_and(|sent| sent == origin),
+    }
+}
+
+/// Whether a request asks for a WebSocket (RFC 6455 section 4.1; RFC 8441 section 4 for HTTP/2), which
+/// pages of other sites can open with the user's cookies.
+fn is_websocket_handshake(method: &Method, headers: &HeaderMap) -> bool {
+    let upgrade = headers.get(header::UPGRADE);
+    let upgrade = upgrade.and_then(|protocol| protocol.to_str().ok());
+    *method == Method::CONNECT
+        || upgrade.is_some_and(|protocol| protocol.to_ascii_lowercase().contains("websocket"))
 }
 
 /// What the response must look like.
@@ -259,6 +292,40 @@ mod tests {
                 request_kind(&method, headers),
                 expected,
                 "{method} {headers:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn o1_only_a_page_of_this_site_has_the_same_origin() {
+        for (headers, expected) in [
+            (&[("sec-fetch-site", "same-origin")][..], true),
+            (&[("sec-fetch-site", "same-site")], false),
+            (&[("sec-fetch-site", "cross-site")], false),
+            (&[("sec-fetch-site", "none")], false),
+            (&[("sec-fetch-site", "")], false),
+            (&[("origin", "https://app.example")], true),
+            (&[("origin", "https://app.example:8443")], false),
+            (&[("origin", "http://app.example")], false),
+            (&[("origin", "https://evil.example")], false),
+            (&[("origin", "null")], false),
+            (&[], false),
+            (
+                &[
+                    ("sec-fetch-site", "cross-site"),
+                    ("origin", "https://app.example"),
+                ],
+                false,
+            ),
+        ] {
+            let map = headers
+                .iter()
+                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+                .collect();
+            assert_eq!(
+                is_same_origin(&map, "https://app.example"),
+                expected,
+                "{headers:?}"
             );
         }
     }

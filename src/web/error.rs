@@ -33,6 +33,8 @@ pub(super) enum Error {
     Forbidden,
     #[error("the sign-out request does not come from a page of this site")]
     CrossSite,
+    #[error("the WebSocket handshake does not come from a page of this site")]
+    ForeignOrigin,
     #[error("the route does not support the request's method")]
     MethodNotAllowed,
     #[error("the session store failed")]
@@ -125,7 +127,9 @@ fn next_steps(reason: Reason) -> &'static [NextStep] {
         R::NotRefreshed => &[NextStep::TryAgain, NextStep::SignIn("Sign in again")],
         R::StoreDown => &[NextStep::TryAgain],
         R::Forbidden | R::CrossSite => &[NextStep::SignOut],
-        R::Setup | R::AccessTokenUseless | R::MethodNotAllowed => &[NextStep::GoBack],
+        R::Setup | R::AccessTokenUseless | R::ForeignOrigin | R::MethodNotAllowed => {
+            &[NextStep::GoBack]
+        }
         // A sign-in failed.
         _ => &[NextStep::SignIn("Try again")],
     }
@@ -164,6 +168,7 @@ impl Error {
             Self::AccessTokenUseless => Reason::AccessTokenUseless,
             Self::Forbidden => Reason::Forbidden,
             Self::CrossSite => Reason::CrossSite,
+            Self::ForeignOrigin => Reason::ForeignOrigin,
             Self::MethodNotAllowed => Reason::MethodNotAllowed,
             Self::Store(_) => Reason::StoreDown,
             Self::NotRefreshed { .. } => Reason::NotRefreshed,
@@ -230,6 +235,11 @@ impl Error {
                 "Sign out?",
                 "Another site asked to sign you out, so you are still signed in. To sign out, use \
                  the button below.",
+            ),
+            Self::ForeignOrigin => (
+                StatusCode::FORBIDDEN,
+                "Not allowed",
+                "The connection was requested by a page of another site.",
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,

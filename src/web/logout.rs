@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::{
-    context::RequestContext,
+    context::{RequestContext, is_same_origin},
     error::Error,
     rejection::ErrorResponse,
     response::{confirm_sign_out_page, end_session, redirect, signed_out_page},
@@ -139,17 +139,6 @@ async fn sign_out(context: &RequestContext, headers: &HeaderMap) -> Result<Respo
     Ok(response)
 }
 
-/// Whether the request's headers say that it comes from a page of this site: `Sec-Fetch-Site`, or
-/// `Origin` if the browser does not send Fetch Metadata.
-fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
-    match headers.get("sec-fetch-site") {
-        Some(site) => site == "same-origin",
-        None => headers
-            .get(header::ORIGIN)
-            .is_some_and(|sent| sent == origin),
-    }
-}
-
 async fn end_session_endpoint(context: &RequestContext) -> Option<Url> {
     let endpoint = context.state.provider.end_session_endpoint();
     timeout(DISCOVERY_TIMEOUT, endpoint).await.ok().flatten()
@@ -183,43 +172,4 @@ fn redirect_to_provider(
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn o1_only_a_page_of_this_site_has_the_same_origin() {
-        for (headers, expected) in [
-            (&[("sec-fetch-site", "same-origin")][..], true),
-            (&[("sec-fetch-site", "same-site")], false),
-            (&[("sec-fetch-site", "cross-site")], false),
-            (&[("sec-fetch-site", "none")], false),
-            (&[("sec-fetch-site", "")], false),
-            (&[("origin", "https://app.example")], true),
-            (&[("origin", "https://app.example:8443")], false),
-            (&[("origin", "http://app.example")], false),
-            (&[("origin", "https://evil.example")], false),
-            (&[("origin", "null")], false),
-            (&[], false),
-            (
-                &[
-                    ("sec-fetch-site", "cross-site"),
-                    ("origin", "https://app.example"),
-                ],
-                false,
-            ),
-        ] {
-            let map = headers
-                .iter()
-                .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-                .collect();
-            assert_eq!(
-                is_same_origin(&map, "https://app.example"),
-                expected,
-                "{headers:?}"
-            );
-        }
-    }
 }

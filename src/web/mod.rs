@@ -86,6 +86,7 @@ mod readiness;
 mod redacted_uri;
 mod rejection;
 mod response;
+mod session_end;
 mod shared;
 
 pub use self::{
@@ -100,5 +101,6 @@ pub use self::{
     readiness::{DependencyStatus, Readiness},
     redacted_uri::RedactedUri,
     rejection::{AccessTokenRejection, ErrorDetails, ErrorResponse, UserRejection},
+    session_end::SessionEnd,
     shared::SetupError,
 };

@@ -20,6 +20,7 @@ mod http2;
 mod id_token;
 mod keys;
 mod layering;
+mod long_lived;
 mod malformed_records;
 mod observability;
 
