@@ -869,7 +869,14 @@ async fn l3_tokens_are_kept_if_the_key_of_the_id_token_is_unavailable() {
     site.clock.advance(HOUR);
     site.emulator.rotate_keys();
     site.emulator.fault(Jwks, Fault::Status(404));
-    assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+    let name = Deviation::Claim("name", json!("Mallory"));
+    site.emulator.deviate(name);
+    for _ in 0..2 {
+        let profile = browser.get("/profile").await;
+        assert_eq!(profile.status, StatusCode::OK);
+        assert_eq!(profile.json()["name"], "Alice Adams", "not verified");
+    }
+    site.emulator.clear_deviations();
     site.emulator.clear_faults();
     site.clock.advance(HOUR);
     assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
