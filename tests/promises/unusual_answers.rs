@@ -7,7 +7,7 @@ use axum_oten::{
     Clock, MemoryStore,
     emulator::{
         Deviation, EmulatorBuilder,
-        Endpoint::{Discovery, Token},
+        Endpoint::{Discovery, Jwks, Token},
         Fault, LogoutTarget,
     },
 };
@@ -111,7 +111,7 @@ async fn p1_an_unusable_member_of_a_refresh_keeps_the_earlier_value() {
 
 #[tokio::test]
 async fn p1_unusual_json_is_read() {
-    for endpoint in [Discovery, Token] {
+    for endpoint in [Discovery, Jwks, Token] {
         let changes: [fn(Vec<u8>) -> Vec<u8>; 4] = [
             // A byte order mark.
             |body| [b"\xef\xbb\xbf", &*body].concat(),
