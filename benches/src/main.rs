@@ -4,6 +4,7 @@
 //! from this process on core 1. One round measures every variant once, so that a machine that slows
 //! down slows all of them; the ratios are medians over the rounds.
 
+mod bearer;
 mod chart;
 mod client;
 mod load;
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
             .parse()
             .map_err(Bad::from)
             .and_then(|rounds| check(rounds, Duration::from_millis(400))),
+        ["bearer"] => bearer::check(),
         ["instructions"] => instructions(&["axum", "sessions-memory", "axum-login", "oten-memory"]),
         ["instructions", ref variants @ ..] => instructions(variants),
         ["load", ref words @ ..] => {
@@ -84,7 +86,7 @@ fn main() -> ExitCode {
         }
         ["chart"] => chart::write().map(|()| true),
         _ => Err(
-            "usage: axum-oten-benches check [ROUNDS] | instructions [VARIANT...] | \
+            "usage: axum-oten-benches check [ROUNDS] | bearer | instructions [VARIANT...] | \
                   load [--minutes M] [SCENARIO...] | chart | serve VARIANT [REQUESTS]"
                 .into(),
         ),
