@@ -108,11 +108,13 @@ pub enum Fault {
     /// unusual JSON that no [`Deviation`] produces.
     ///
     /// ```
-    /// use axum_oten::emulator::Fault;
-    ///
+    /// # use axum_oten::emulator::{Emulator, Endpoint, Fault};
+    /// # fn test(emulator: Emulator) {
     /// let byte_order_mark = Fault::Rewrite(|body| [b"\xef\xbb\xbf", &*body].concat());
+    /// emulator.fault(Endpoint::Discovery, byte_order_mark);
     /// let member_twice = Fault::Rewrite(|body| [b"{\"scope\": 5,", &body[1..]].concat());
-    /// # assert_ne!(byte_order_mark, member_twice);
+    /// emulator.fault(Endpoint::Token, member_twice.times(1));
+    /// # }
     /// ```
     Rewrite(fn(Vec<u8>) -> Vec<u8>),
 }
