@@ -209,10 +209,15 @@ impl<T> Verified<T> {
     /// The `typ` of the signed header for comparison: in lower case and without `application/` (RFC
     /// 7515 section 4.1.9).
     pub fn typ(&self) -> Option<String> {
-        let typ = self.typ.as_deref()?.to_ascii_lowercase();
-        let short = typ.strip_prefix("application/").map(str::to_owned);
-        Some(short.unwrap_or(typ))
+        self.typ.as_deref().map(comparable_typ)
     }
+}
+
+/// Returns a `typ` in lower case and without `application/` (RFC 7515 section 4.1.9).
+pub(crate) fn comparable_typ(typ: &str) -> String {
+    let typ = typ.to_ascii_lowercase();
+    let short = typ.strip_prefix("application/").map(str::to_owned);
+    short.unwrap_or(typ)
 }
 
 impl<T> fmt::Debug for Verified<T> {

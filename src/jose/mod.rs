@@ -33,6 +33,8 @@ pub use self::{
     pem::PemError,
 };
 
+pub(crate) use self::jws::comparable_typ;
+
 // For the emulator, `oten check` and their tests; not part of the documented API.
 #[doc(hidden)]
 pub use self::{

@@ -3,7 +3,7 @@ use serde_json::{Map, Value};
 use super::claims::{Claims, InvalidClaim, LEEWAY, verify_signature};
 use crate::{
     audit::Reason,
-    jose::{JoseError, Verified},
+    jose::{CompactJws, JoseError, Verified, comparable_typ},
     provider::{Provider, ProviderError, ProviderMetadata, TokenOrigin},
 };
 
@@ -149,6 +149,19 @@ fn check_kind(verified: &Verified<Claims>) -> Result<(), AccessTokenError> {
         Some(_) => false,
     };
     is_access_token.then_some(()).ok_or(AccessTokenError::Kind)
+}
+
+/// Rejects a JWT that says that it is of another kind. The provider validates the others, and might call
+/// its ID tokens and refresh tokens valid, too. Nothing is verified here.
+pub(crate) fn reject_other_kinds(token: &str) -> Result<(), AccessTokenError> {
+    let jws = CompactJws::parse(token).ok();
+    let (Some(jws), Some(claims)) = (jws, Claims::unverified(token)) else {
+        return Ok(());
+    };
+    let typ = jws.typ().map(comparable_typ);
+    let is_other = !matches!(typ.as_deref(), None | Some("at+jwt" | "jwt"))
+        || CLAIMS_OF_OTHER_TOKENS.iter().any(|name| claims.has(name));
+    (!is_other).then_some(()).ok_or(AccessTokenError::Kind)
 }
 
 /// Checks the claims of an access token whose origin is proven: by its signature, or by the provider's

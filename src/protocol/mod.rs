@@ -23,7 +23,10 @@ mod token_validation;
 pub use self::{authorization_request::sample_authorization_url, error_code::ErrorCode};
 
 pub(crate) use self::{
-    access_token::{AccessTokenClaims, AccessTokenError, ExpectedAccessToken, verify_access_token},
+    access_token::{
+        AccessTokenClaims, AccessTokenError, ExpectedAccessToken, reject_other_kinds,
+        verify_access_token,
+    },
     authorization_request::{AuthorizationRequest, AuthorizationRequests, CodeVerifier},
     callback::{CallbackError, CallbackParameters},
     end_session::LogoutRequest,

@@ -38,6 +38,23 @@ struct Claims {
     scope: String,
 }
 
+#[derive(Deserialize)]
+#[expect(dead_code, reason = "no token fits")]
+struct TypedClaims {
+    #[serde(default)]
+    email: u32,
+    #[serde(default)]
+    role: Role,
+    plan: String,
+}
+
+#[derive(Default, Deserialize)]
+enum Role {
+    #[default]
+    #[serde(rename = "reader")]
+    Reader,
+}
+
 impl TestApi {
     /// An API that verifies tokens of the client.
     async fn start() -> Self {
@@ -123,6 +140,10 @@ fn routes(bearer: &RequireBearer) -> Router {
         .route(
             "/misfit",
             get(async |_: BearerClaims<Vec<u8>>| "unreachable"),
+        )
+        .route(
+            "/typed",
+            get(async |_: BearerClaims<TypedClaims>| "unreachable"),
         )
         .route_layer(bearer.clone());
     let refunds = Router::new()
@@ -679,4 +700,61 @@ async fn d1_a_token_of_an_api_is_in_no_log_and_no_answer() {
     assert!(!api.get("/orders", forged).await.body.contains(forged));
     assert!(!log.contains(&token) && !log.contains(forged) && !log.contains(SECRET));
     assert!(log.contains("bearer_inactive"));
+}
+
+#[tokio::test]
+async fn b2_claims_that_do_not_fit_a_type_are_in_no_log() {
+    let log = Log::start();
+    let api = TestApi::start().await;
+    for (name, value, cause) in [
+        ("email", json!("alice@private.example"), "expected u32"),
+        ("email", json!("x, expected u32 private"), "expected u32"),
+        ("role", json!("private\n"), "expected `reader`"),
+        ("other", json!("private"), "missing field `plan`"),
+    ] {
+        let token = api.token_with(|_, claims| {
+            claims.insert(name.into(), value.clone());
+        });
+        let answer = api.get("/typed", &token).await;
+        assert_eq!(answer.json()["reason"], "bearer_misshapen", "{value}");
+        assert!(log.contains(cause), "{value}: {}", log.text());
+    }
+    assert!(!log.contains("private"), "{}", log.text());
+}
+
+#[tokio::test]
+async fn a2_a_jwt_of_another_kind_is_rejected_although_the_provider_calls_it_valid() {
+    let api = TestApi::with(
+        |config| {
+            let config = config.client_id(CLIENT).client_secret(SECRET);
+            config.token_validation(TokenValidation::Remote)
+        },
+        |emulator| emulator,
+    )
+    .await;
+    let verdict = json!({"active": true, "aud": CLIENT});
+    api.emulator.fault(
+        Endpoint::Validation,
+        Fault::Body {
+            content_type: "application/json",
+            bytes: verdict.to_string().into(),
+        },
+    );
+    let id_token = api.token_with(|header, claims| {
+        header.insert("typ".into(), "JWT".into());
+        claims.insert("nonce".into(), json!("n"));
+    });
+    let refresh_token = api.token_with(|header, _| {
+        header.insert("typ".into(), "application/rt+jwt".into());
+    });
+    let logout = api
+        .emulator
+        .logout_token(CLIENT, LogoutTarget::Subject("alice"));
+    for token in [id_token, refresh_token, logout] {
+        let answer = api.get("/orders", &token).await;
+        assert_eq!(answer.json()["reason"], "bearer_kind", "{}", answer.body);
+    }
+    for token in [&*api.token(), "opaque", "a.b.c"] {
+        assert_eq!(api.get("/orders", token).await.status, StatusCode::OK);
+    }
 }

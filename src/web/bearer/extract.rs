@@ -83,9 +83,27 @@ impl<S: Sync, T: DeserializeOwned> OptionalFromRequestParts<S> for BearerClaims<
             .map(Self)
             .map(Some)
             .map_err(|error| {
-                // serde's message may quote a claim, which only the log gets.
-                let error = BearerError::Claims(error.to_string().into());
+                let error = BearerError::Claims(without_values(&error).into());
                 BearerRejection::new(Some(api), parts, error)
             })
+    }
+}
+
+/// Returns serde's message without the value of a claim, which it quotes. Messages of the app's own types
+/// may quote one anywhere.
+fn without_values(error: &serde_json::Error) -> String {
+    const WITH_EXPECTED: [&str; 5] = [
+        "invalid type: ",
+        "invalid value: ",
+        "invalid length ",
+        "unknown variant ",
+        "unknown field ",
+    ];
+    let text = error.to_string();
+    let has_expected = WITH_EXPECTED.iter().any(|start| text.starts_with(start));
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) if has_expected => format!("expected {expected}"),
+        _ if text.starts_with("missing field ") => text,
+        _ => "a claim has an unusable value".to_owned(),
     }
 }

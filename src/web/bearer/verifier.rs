@@ -10,8 +10,8 @@ use crate::{
     config::{ApiConfig, ApiSettings, Client, ClientType, Config, TokenValidation},
     http::HttpError,
     protocol::{
-        AccessTokenClaims, AccessTokenError, ExpectedAccessToken, validate_token,
-        verify_access_token,
+        AccessTokenClaims, AccessTokenError, ExpectedAccessToken, reject_other_kinds,
+        validate_token, verify_access_token,
     },
     provider::{Budget, Provider, ProviderMetadata},
 };
@@ -95,7 +95,10 @@ impl Verifier {
             TokenValidation::Auto => !looks_like_jwt(token),
         };
         match &self.client {
-            Some(client) if asks_provider => self.ask(client, token, address).await,
+            Some(client) if asks_provider => {
+                reject_other_kinds(token)?;
+                self.ask(client, token, address).await
+            }
             _ => {
                 let metadata = self.metadata().await?;
                 let expected = self.expected(&metadata);
