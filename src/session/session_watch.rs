@@ -13,6 +13,8 @@ pub(crate) struct SessionWatch {
     sessions: Sessions,
     family: Family,
     record: RecordId,
+    /// When the session expires at the latest, in seconds since the Unix epoch.
+    ends_at: i64,
     /// `None` only while this value is dropped.
     ended: Option<watch::Receiver<()>>,
 }
@@ -25,11 +27,12 @@ impl SessionWatch {
             sessions: sessions.clone(),
             family,
             record: session.id,
+            ends_at: sessions.lifetimes.ends_at(&session.data),
         }
     }
 
     /// Returns when the session has ended: at once if this process ends it, otherwise when the store is
-    /// read next. A failure of the store does not count as an end.
+    /// read next. While the store fails, the session counts as alive until the end of its lifetime.
     pub(crate) async fn ended(mut self) {
         while self.is_alive().await {
             let Some(ended) = &mut self.ended else { return };
@@ -45,10 +48,11 @@ impl SessionWatch {
         match self.sessions.find(self.record).await {
             Ok(Some(found)) => {
                 self.record = found.id;
+                self.ends_at = self.sessions.lifetimes.ends_at(&found.data);
                 found.data.family == self.family && !self.sessions.ttl(&found.data).is_zero()
             }
             Ok(None) => false,
-            Err(_) => true,
+            Err(_) => self.sessions.records.clock().unix_now() < self.ends_at,
         }
     }
 }

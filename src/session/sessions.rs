@@ -706,11 +706,16 @@ impl Lifetimes {
         created_at.saturating_add(absolute)
     }
 
-    /// Returns the time until the session expires even if it is used. The configured lifetime may have
-    /// been shortened since the session was created.
+    /// Returns when the session expires even if it is used. The configured lifetime may have been
+    /// shortened since the session was created.
+    pub(super) fn ends_at(self, data: &SessionData) -> i64 {
+        data.ends_at.min(self.absolute_expiry(data.created_at))
+    }
+
+    /// Returns the time until [`ends_at`](Self::ends_at).
     pub(super) fn rest(self, data: &SessionData, now: i64) -> Duration {
-        let ends_at = data.ends_at.min(self.absolute_expiry(data.created_at));
-        Duration::from_secs(ends_at.saturating_sub(now).try_into().unwrap_or(0))
+        let rest = self.ends_at(data).saturating_sub(now);
+        Duration::from_secs(rest.try_into().unwrap_or(0))
     }
 
     /// Returns the lifetime of a session that is used at `now`.

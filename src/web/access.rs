@@ -143,7 +143,7 @@ const RECENT_SIGN_IN: time::Duration = time::Duration::minutes(1);
 impl RequestContext {
     /// Returns the signed-in user. Refreshes tokens that are due, so that a user whom the provider
     /// has signed out is denied.
-    async fn require_user(&self) -> Result<SignedIn, Error> {
+    pub(super) async fn require_user(&self) -> Result<SignedIn, Error> {
         let signed_in = self.require_session().await?;
         let state = &self.state;
         if state.config.refresh() != RefreshPolicy::Always

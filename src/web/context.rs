@@ -101,10 +101,10 @@ impl RequestContext {
         Ok(self.session.signed_in().await?)
     }
 
-    /// Reads the session and returns a value that waits for its end.
-    pub(super) async fn watch(&self) -> Result<Option<SessionWatch>, Error> {
-        self.signed_in().await?;
-        Ok(self.session.watch().await?)
+    /// Returns a value that waits for the end of the signed-in user's session.
+    pub(super) async fn watch(&self) -> Result<SessionWatch, Error> {
+        self.require_user().await?;
+        self.session.watch().await?.ok_or(Error::NotSignedIn)
     }
 
     /// Counts that the request continues in the grace period, once even if a layer and a handler

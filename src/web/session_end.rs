@@ -3,7 +3,6 @@ use http::request::Parts;
 
 use super::{
     context::RequestContext,
-    error::Error,
     rejection::{ErrorResponse, UserRejection},
 };
 use crate::session::SessionWatch;
@@ -37,7 +36,8 @@ use crate::session::SessionWatch;
 pub struct SessionEnd(SessionWatch);
 
 impl SessionEnd {
-    /// Returns when the session has ended. While the store fails, the session counts as alive.
+    /// Returns when the session has ended. While the store fails, the session counts as alive until the
+    /// end of its lifetime.
     pub fn ended(self) -> impl Future<Output = ()> + Send + 'static {
         self.0.ended()
     }
@@ -49,7 +49,6 @@ impl<S: Send + Sync> FromRequestParts<S> for SessionEnd {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, UserRejection> {
         let context = RequestContext::from_request_parts(parts, state).await?;
         let watch = context.watch().await;
-        let watch = watch.and_then(|watch| watch.ok_or(Error::NotSignedIn));
         let rejected = |error| ErrorResponse::new(&context, error).into();
         watch.map(Self).map_err(rejected)
     }

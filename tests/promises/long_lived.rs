@@ -36,6 +36,7 @@ fn app(oten: &Oten, started: Arc<Notify>) -> Router {
         .route_layer(oten.require_login());
     Router::new()
         .merge(feed)
+        .route("/alone", get(async |_: SessionEnd| "open"))
         .route("/optional", get(async |_: Option<User>| "open"))
         .route("/public", get(async || "open"))
         .merge(crate::common::app(oten))
@@ -148,6 +149,32 @@ async fn a7_a_failure_of_the_store_is_no_end() {
     tokio::time::sleep(Duration::from_secs(100)).await;
     assert!(!waiting.is_finished());
     waiting.abort();
+}
+
+#[tokio::test]
+async fn a7_a_session_that_expires_during_a_failure_of_the_store_ends() {
+    let (builder, started) = site();
+    let (site, store) = builder.start_watched().await;
+    let browser = site.signed_in("alice").await;
+    let waiting = open(&browser, &started).await;
+    store.fails(&[Operation::Load]);
+    tokio::time::pause();
+    site.clock.advance(site.oten.config().session_lifetime());
+    assert_ends_within(Duration::from_secs(30), waiting).await;
+}
+
+#[tokio::test]
+async fn a7_a_user_whom_the_provider_has_signed_out_gets_no_long_lived_response() {
+    let (site, _) = site();
+    let site = site.start().await;
+    let mut browser = site.signed_in("alice").await;
+    let answer = browser.get("/alone").await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "open"));
+    site.emulator.disable_user("alice");
+    site.clock.advance(Duration::from_secs(3600));
+    let answer = browser.get("/alone").await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    assert_eq!(browser.signed_in_as().await, "guest");
 }
 
 #[tokio::test]
