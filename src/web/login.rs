@@ -39,17 +39,21 @@ pub(super) async fn login(context: RequestContext, headers: HeaderMap) -> Respon
         return not_prefetched();
     }
     let return_to = return_to(&context);
-    let is_restart = context.query_parameter(RESTART).is_some();
-    let response = if is_restart && !context.state.cookies.is_restarted(&headers) {
+    let cookies = &context.state.cookies;
+    if context.query_parameter(RESTART).is_some() && !cookies.is_restarted(&headers) {
         // The browser keeps no cookies, so the next callback would match no login attempt either.
-        Err(Error::UnknownAttempt { has_cookie: false })
-    } else {
-        let attempt = LoginAttempt::new(return_to.clone());
-        timeout(DEADLINE, redirect_to_provider(&context, &headers, attempt))
-            .await
-            .unwrap_or(Err(Error::TooSlow))
-    };
-    response.unwrap_or_else(|error| failure(&context, error, return_to))
+        let error = Error::UnknownAttempt { has_cookie: false };
+        let mut response = failure(&context, error, return_to);
+        // In a browser that keeps cookies now, a reload of this page starts the sign-in.
+        let headers = response.headers_mut();
+        headers.append(header::SET_COOKIE, cookies.restart());
+        return response;
+    }
+    let attempt = LoginAttempt::new(return_to.clone());
+    timeout(DEADLINE, redirect_to_provider(&context, &headers, attempt))
+        .await
+        .unwrap_or(Err(Error::TooSlow))
+        .unwrap_or_else(|error| failure(&context, error, return_to))
 }
 
 /// `GET` of the redirect URI: completes a login attempt with the provider's response.

@@ -147,6 +147,9 @@ async fn s5_a_browser_without_cookies_is_not_redirected_to_the_provider_again() 
             let refusal = log.refusal();
             assert_eq!(refusal["reason"], "unknown_sign_in");
             assert!(refusal["cause"].contains("did not keep the cookie"));
+            // The browser has kept the cookie of this page: a reload starts the sign-in.
+            let again = browser.get(restarted.location()).await;
+            assert_eq!(again.status, StatusCode::SEE_OTHER);
         }
     }
     assert_eq!(site.emulator.calls(Endpoint::Token), 0);
