@@ -596,6 +596,7 @@ async fn an_upgrade_passes_through() {
             .header(header::CONNECTION, "upgrade")
             .header(header::UPGRADE, "websocket")
             .header("sec-fetch-mode", "websocket")
+            .header(header::ORIGIN, "http://127.0.0.1:3000")
             .header(header::COOKIE, cookie)
             .extension(Connection(7));
         request.body(Body::empty()).unwrap()
