@@ -309,13 +309,13 @@ reasons! {
     BearerInactive = "bearer_inactive",
         "The provider says that an access token is not valid.",
         "No action needed: the token has expired, was revoked or is forged.";
-    InsufficientScope = "insufficient_scope",
+    BearerScope = "bearer_scope",
         "An access token lacks a scope that the route requires.",
         "No action needed. The client has to request the scope.";
-    ValidationDown = "validation_down",
+    BearerValidationDown = "bearer_validation_down",
         "The provider gave no usable answer on whether an access token is valid.",
         "See `cause`. `oten health` shows whether the provider responds.";
-    ValidationBusy = "validation_busy",
+    BearerValidationBusy = "bearer_validation_busy",
         "The limit of token validations is used up.",
         "Set `token_validation` to `local` or `auto`, or have the limit raised.";
 }

@@ -114,8 +114,8 @@ pub(super) enum NextStep {
     GoBack,
 }
 
-/// Returns what the user can do next, the most useful first. Reasons of back-channel logout are not
-/// considered: the provider gets those responses.
+/// Returns what the user can do next, the most useful first. Reasons of back-channel logout and of
+/// bearer tokens are not considered: the provider and programs get those responses.
 fn next_steps(reason: Reason) -> &'static [NextStep] {
     use Reason as R;
     match reason {
@@ -387,7 +387,10 @@ mod tests {
             let title = format!("{:?}", row[1]);
             assert!(include_str!("error.rs").contains(&title), "no page {title}");
         }
-        let of_users = |reason: &&Reason| !reason.code().starts_with("logout_");
+        let of_users = |reason: &&Reason| {
+            let code = reason.code();
+            !code.starts_with("logout_") && !code.starts_with("bearer_")
+        };
         for reason in Reason::all().iter().filter(of_users) {
             let steps = next_steps(*reason).iter().map(|step| match step {
                 NextStep::SignIn(text) => *text,

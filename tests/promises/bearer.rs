@@ -637,7 +637,7 @@ async fn a2_a_provider_without_a_verdict_is_503_and_asked_again() {
         let answer = api.get("/orders", &token).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{fault:?}");
         assert!(answer.header(header::RETRY_AFTER).is_some());
-        assert_eq!(answer.json()["reason"], "validation_down");
+        assert_eq!(answer.json()["reason"], "bearer_validation_down");
         api.emulator.clear_faults();
     }
     assert_eq!(api.get("/orders", &token).await.status, StatusCode::OK);

@@ -91,10 +91,10 @@ impl BearerError {
             Self::Missing => Reason::BearerMissing,
             Self::Request(_) => Reason::BearerRequest,
             Self::Token(error) => error.reason(),
-            Self::Scope(_) => Reason::InsufficientScope,
+            Self::Scope(_) => Reason::BearerScope,
             Self::Claims(_) => Reason::BearerMisshapen,
-            Self::Validation(_) => Reason::ValidationDown,
-            Self::Busy(_) => Reason::ValidationBusy,
+            Self::Validation(_) => Reason::BearerValidationDown,
+            Self::Busy(_) => Reason::BearerValidationBusy,
         }
     }
 
