@@ -6,6 +6,7 @@ use super::{
     client::EmulatedClient,
     error::EmulatorError,
     handle::Emulator,
+    rate_limits::RateLimits,
     server::Server,
     state::{Core, Extension, Settings},
 };
@@ -109,6 +110,27 @@ impl EmulatorBuilder {
     /// [`Emulator::logout_token`].
     pub fn advertise_back_channel_logout(self) -> Self {
         self.with(Extension::BackChannelLogout)
+    }
+
+    /// Advertises `userinfo_endpoint` in discovery. Off by default, because Oten documents the endpoint,
+    /// `/v1/userinfo`, but not in its discovery document.
+    pub fn advertise_userinfo(self) -> Self {
+        self.with(Extension::Userinfo)
+    }
+
+    /// Signs userinfo responses (OpenID Connect Core section 5.3.2). By default they are JSON.
+    pub fn signed_userinfo(mut self) -> Self {
+        self.settings.signed_userinfo = true;
+        self
+    }
+
+    /// Responds with 429 and `Retry-After` to calls beyond the limits of an Oten environment. Off by
+    /// default, because the calls of a test suite come from one client.
+    ///
+    /// Each limit counts from the first call of a client, token or address for a minute.
+    pub fn rate_limits(mut self, limits: RateLimits) -> Self {
+        self.settings.rate_limits = Some(limits);
+        self
     }
 
     /// Names the signature algorithm `Ed25519` (RFC 9864) in tokens, keys and discovery. Defaults to

@@ -1,4 +1,4 @@
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use serde_json::{Value, json};
@@ -30,6 +30,8 @@ pub struct EmulatedClient {
     pub(super) back_channel_logout_uri: Option<String>,
     request_object_keys: Vec<Value>,
     without_request_object: bool,
+    is_service: bool,
+    pub(super) allowed_addresses: Vec<IpAddr>,
 }
 
 impl EmulatedClient {
@@ -57,10 +59,33 @@ impl EmulatedClient {
             back_channel_logout_uri: None,
             request_object_keys: Vec::new(),
             without_request_object: false,
+            is_service: false,
+            allowed_addresses: Vec::new(),
         }
     }
 
-    /// Registers a redirect URI. May be called several times; every client needs at least one.
+    /// Creates a confidential client that signs no user in and needs no redirect URI. Its only grant is
+    /// that of client credentials (RFC 6749 section 4.4), which every confidential client may use.
+    pub fn service(client_id: impl Into<String>, secret: impl Into<String>) -> Self {
+        Self {
+            is_service: true,
+            ..Self::confidential(client_id, secret)
+        }
+    }
+
+    /// Allows calls of the token endpoint from this address, and from no other but those of further
+    /// calls of this method. By default every address is allowed. Others get `invalid_client`.
+    ///
+    /// An emulator without a listener of its own knows the address only if the app provides
+    /// [`ConnectInfo<SocketAddr>`](axum::extract::ConnectInfo).
+    #[must_use]
+    pub fn allow_address(mut self, address: IpAddr) -> Self {
+        self.allowed_addresses.push(address);
+        self
+    }
+
+    /// Registers a redirect URI. May be called several times; every client needs at least one, except a
+    /// [`service`](Self::service).
     ///
     /// The URI must be `https`, or `http` on a loopback host, and must not have a fragment.
     /// Requests must repeat it exactly.
@@ -135,7 +160,7 @@ impl EmulatedClient {
         if self.secret.as_ref().is_some_and(Secret::is_empty) {
             return Err("the client secret must not be empty");
         }
-        if self.redirect_uris.is_empty() {
+        if self.redirect_uris.is_empty() && !self.is_service {
             return Err("a client needs a redirect URI: call `redirect_uri`");
         }
         if !self.redirect_uris.iter().all(|uri| is_acceptable(uri)) {

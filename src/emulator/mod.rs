@@ -79,6 +79,7 @@ mod faults;
 mod handle;
 mod keys;
 mod messages;
+mod rate_limits;
 mod server;
 mod state;
 mod tokens;
@@ -92,5 +93,6 @@ pub use self::{
     error::{EmulatorError, Rejection},
     faults::{Deviation, Endpoint, Fault, PlannedFault, hold::HoldGuard},
     handle::Emulator,
+    rate_limits::RateLimits,
     tokens::LogoutTarget,
 };

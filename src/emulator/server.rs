@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Extension, Router, serve::Listener};
+use axum::{Extension, Router, extract::ConnectInfo, serve::Listener};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -114,9 +114,12 @@ async fn accept(
     tasks: TaskTracker,
 ) {
     loop {
-        let (stream, _) = Listener::accept(&mut listener).await;
+        let (stream, peer) = Listener::accept(&mut listener).await;
         let token = stop.child_token();
-        let app = app.clone().layer(Extension(Connection(token.clone())));
+        let app = app
+            .clone()
+            .layer(Extension(Connection(token.clone())))
+            .layer(Extension(ConnectInfo(peer)));
         tasks.spawn(async move {
             let service = TowerToHyperService::new(app);
             let server = auto::Builder::new(TokioExecutor::new());

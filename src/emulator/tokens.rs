@@ -53,7 +53,9 @@ pub(super) fn issue(core: &Core, grant: &Arc<Grant>, scope: &str, is_refresh: bo
         let id_token = id_token(core, state, grant, nonce, &access_token);
         response.extend(id_token.map(|token| ("id_token".to_owned(), json!(token))));
     }
-    if settings.refresh_tokens && (!is_refresh || settings.rotation) {
+    // RFC 6749 section 4.4.3: a client needs no refresh token for a token of its own.
+    let has_refresh_token = settings.refresh_tokens && grant.user.is_some();
+    if has_refresh_token && (!is_refresh || settings.rotation) {
         let lifetime = settings.refresh_token_lifetime;
         let token = state.grants.add_refresh_token(grant, lifetime);
         response.insert("refresh_token".into(), json!(token));
@@ -104,7 +106,7 @@ pub(super) fn access_token(
 pub(super) fn access_token_claims(core: &Core, token: &AccessToken) -> Map<String, Value> {
     object([
         ("iss", json!(core.issuer)),
-        ("sub", json!(token.grant.user.sub)),
+        ("sub", json!(token.grant.subject())),
         ("aud", json!(token.grant.client_id)),
         ("client_id", json!(token.grant.client_id)),
         ("iat", json!(token.issued_at)),
@@ -125,7 +127,8 @@ fn id_token(
     let now = core.now();
     // OpenID Connect Core section 3.1.3.6: Ed25519 uses SHA-512, so the hash does, too.
     let at_hash = base64url(&Sha512::digest(access_token)[..32]);
-    let mut claims = grant.user.claims(&grant.scope);
+    let user = grant.user?;
+    let mut claims = user.claims(&grant.scope);
     claims.extend(object([
         ("iss", json!(core.issuer)),
         ("aud", json!(grant.client_id)),
@@ -151,6 +154,27 @@ fn id_token(
     }
     let secret = client_secret(core, &grant.client_id);
     Some(sign(state, secret, header, &claims, Signature::Valid))
+}
+
+/// Returns the claims of a token's user as a signed JWT (OpenID Connect Core section 5.3.2).
+pub(super) fn signed_userinfo(
+    core: &Core,
+    state: &State,
+    client_id: &str,
+    mut claims: Map<String, Value>,
+) -> String {
+    // A deviation of these claims applies.
+    for (name, value) in [("iss", &*core.issuer), ("aud", client_id)] {
+        claims.entry(name).or_insert_with(|| json!(value));
+    }
+    for deviation in &state.deviations {
+        if let Deviation::WithoutUserinfoClaim(name) = deviation {
+            claims.remove(*name);
+        }
+    }
+    let header = header(core, &state.key, "JWT");
+    let secret = client_secret(core, client_id);
+    sign(state, secret, header, &claims, Signature::Valid)
 }
 
 /// Returns a logout token (OpenID Connect Back-Channel Logout section 2.4) after `change`.

@@ -1,16 +1,17 @@
-use std::sync::Arc;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::{
     Extension,
-    extract::{RawQuery, State},
+    extract::{ConnectInfo, RawQuery, State},
     response::Response,
 };
 use http::HeaderMap;
 
-use super::sign_in;
+use super::{response::limited, sign_in};
 use crate::emulator::{
     client::RegisteredClient,
     error::Rejection,
+    faults::Endpoint,
     messages::{
         Form,
         authorization::{AuthorizationRequest, Callback},
@@ -29,8 +30,13 @@ pub(super) async fn authorize(
     core: State<Arc<Core>>,
     RawQuery(query): RawQuery,
     planned: Option<Extension<PlannedError>>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
 ) -> Response {
+    let address = peer.map_or_else(String::new, |Extension(peer)| peer.ip().to_string());
+    if let Some(limited) = limited(&core, Endpoint::Authorization, &address) {
+        return limited;
+    }
     let query = query.unwrap_or_default();
     let next = read_request(&core, &query).and_then(|request| {
         if let Some(Extension(PlannedError(error))) = planned {

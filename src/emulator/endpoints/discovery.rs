@@ -29,6 +29,9 @@ pub(super) async fn discovery(core: State<Arc<Core>>) -> Response {
     for extension in &core.settings.extensions {
         match extension {
             Extension::IssuerInCapitals => {}
+            Extension::Userinfo => {
+                document["userinfo_endpoint"] = json!(core.url(Endpoint::Userinfo));
+            }
             Extension::Iss => {
                 document["authorization_response_iss_parameter_supported"] = json!(true);
             }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::emulator::{
     error::Rejection,
+    faults::Endpoint,
     messages::authorization::AuthorizationRequest,
     state::{
         Core,
@@ -140,6 +141,13 @@ pub(super) fn json_response(status: StatusCode, body: &Value) -> Response {
         (header::CACHE_CONTROL, "no-store"),
     ];
     (status, headers, body.to_string()).into_response()
+}
+
+/// Counts a call and returns the response if it exceeds the limit (RFC 6585 section 4).
+pub(super) fn limited(core: &Core, endpoint: Endpoint, caller: &str) -> Option<Response> {
+    let seconds = core.check_limit(endpoint, caller).err()?;
+    let retry_after = [(header::RETRY_AFTER, HeaderValue::from(seconds))];
+    Some((StatusCode::TOO_MANY_REQUESTS, retry_after).into_response())
 }
 
 /// Returns JSON that may be cached for 5 minutes.

@@ -1,21 +1,25 @@
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::{
+    Extension,
     body::Bytes,
-    extract::State,
+    extract::{ConnectInfo, State},
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Value, json};
 
-use super::response::{OAuthError, json_response};
+use super::response::{OAuthError, json_response, limited};
 use crate::{
     emulator::{
         client::RegisteredClient,
-        faults::Deviation,
+        faults::{Deviation, Endpoint},
         messages::Form,
-        state::Core,
-        tokens::{access_token_claims, issue},
+        state::{Core, grant::Grant},
+        tokens::{access_token_claims, issue, signed_userinfo},
     },
     secret::Secret,
 };
@@ -23,30 +27,40 @@ use crate::{
 /// The token endpoint (RFC 6749 section 3.2).
 pub(super) async fn token(
     core: State<Arc<Core>>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, OAuthError> {
     let form = read_form(&headers, &body)?;
     let client = find_client(&core, &headers, &form)?;
+    if let Some(limited) = limited(&core, Endpoint::Token, client.id()) {
+        return Ok(limited);
+    }
     let grant_type = form.get("grant_type");
     // The client's type is checked before its credentials.
     match grant_type {
-        Some("authorization_code" | "refresh_token") => {}
         Some("client_credentials") if client.is_public() => {
             let description = "client_credentials requires a confidential client";
             return Err(OAuthError::new("unauthorized_client", description));
         }
+        Some("authorization_code" | "refresh_token" | "client_credentials") => {}
         Some(_) => {
-            let description = "grant_type must be authorization_code or refresh_token";
+            let description =
+                "grant_type must be authorization_code, refresh_token or client_credentials";
             return Err(OAuthError::new("unsupported_grant_type", description));
         }
         None => return Err(OAuthError::new("invalid_request", "grant_type is missing")),
     }
     authenticate(client, &form)?;
-    let response = if grant_type == Some("refresh_token") {
-        refresh(&core, client, &form)?
-    } else {
-        redeem_code(&core, client, &form)?
+    check_address(client, peer.map(|Extension(ConnectInfo(peer))| peer.ip()))?;
+    let response = match grant_type {
+        Some("refresh_token") => refresh(&core, client, &form)?,
+        Some("client_credentials") => {
+            let scope = form.get("scope").unwrap_or_default();
+            let grant = Grant::to_client(client.id(), scope, core.now());
+            issue(&core, &grant, scope, false)
+        }
+        _ => redeem_code(&core, client, &form)?,
     };
     Ok(json_response(StatusCode::OK, &response))
 }
@@ -69,7 +83,7 @@ fn refresh(core: &Core, client: &RegisteredClient, form: &Form) -> Result<Value,
         let state = &mut *core.state();
         let grant = state.grants.refresh(token, client.id());
         let grant = grant.map_err(invalid_grant)?;
-        if !state.is_enabled(grant.user) {
+        if !grant.user.is_some_and(|user| state.is_enabled(user)) {
             return Err(invalid_grant("Invalid refresh token: the user is disabled"));
         }
         let is_granted = |value: &str| grant.scope.split(' ').any(|granted| granted == value);
@@ -111,7 +125,11 @@ pub(super) async fn validate(
     body: Bytes,
 ) -> Result<Response, OAuthError> {
     let form = read_form(&headers, &body)?;
-    authenticate(find_client(&core, &headers, &form)?, &form)?;
+    let client = find_client(&core, &headers, &form)?;
+    if let Some(limited) = limited(&core, Endpoint::Validation, client.id()) {
+        return Ok(limited);
+    }
+    authenticate(client, &form)?;
     let jwt = required(&form, "token")?;
     let state = core.state();
     let Some(token) = state.access_token(jwt) else {
@@ -130,14 +148,28 @@ pub(super) async fn userinfo(core: State<Arc<Core>>, headers: HeaderMap) -> Resp
     let Some(token) = bearer(&headers) else {
         return unauthorized(r#"Bearer realm="oten""#);
     };
+    if let Some(limited) = limited(&core, Endpoint::Userinfo, token) {
+        return limited;
+    }
     let state = core.state();
-    let Some(token) = state.access_token(token) else {
+    let token = state.access_token(token);
+    let user = token.and_then(|token| Some((token, token.grant.user?)));
+    let Some((token, user)) = user else {
         return unauthorized(r#"Bearer realm="oten", error="invalid_token""#);
     };
-    let mut claims = token.grant.user.claims(&token.scope);
+    let mut claims = user.claims(&token.scope);
     for deviation in &state.deviations {
         if let Deviation::UserinfoClaim(name, value) = deviation {
             claims.insert((*name).to_owned(), value.clone());
+        }
+    }
+    if core.settings.signed_userinfo {
+        let jwt = signed_userinfo(&core, &state, &token.grant.client_id, claims);
+        return ([(header::CONTENT_TYPE, "application/jwt")], jwt).into_response();
+    }
+    for deviation in &state.deviations {
+        if let Deviation::WithoutUserinfoClaim(name) = deviation {
+            claims.remove(*name);
         }
     }
     json_response(StatusCode::OK, &Value::Object(claims))
@@ -170,6 +202,16 @@ fn find_client<'a>(
     }
     let client = form.get("client_id").and_then(|id| core.clients.get(id));
     client.ok_or_else(|| OAuthError::new("invalid_client", "client_id is not registered"))
+}
+
+/// Checks the client's list of allowed addresses.
+fn check_address(client: &RegisteredClient, address: Option<IpAddr>) -> Result<(), OAuthError> {
+    let allowed = &client.registration.allowed_addresses;
+    if allowed.is_empty() || address.is_some_and(|address| allowed.contains(&address)) {
+        return Ok(());
+    }
+    let description = "The address is not on the client's list of allowed addresses";
+    Err(OAuthError::new("invalid_client", description))
 }
 
 /// Checks `client_secret_post` for a confidential client, and that a public client sends no secret.

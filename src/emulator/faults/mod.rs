@@ -227,6 +227,8 @@ pub enum Deviation {
     WithoutCallbackParameter(&'static str),
     /// Userinfo responses have this claim.
     UserinfoClaim(&'static str, Value),
+    /// Userinfo responses lack this claim.
+    WithoutUserinfoClaim(&'static str),
     /// The discovery document names another issuer.
     IssuerMismatch,
     /// The endpoints in the discovery document are `http` URLs on another host.

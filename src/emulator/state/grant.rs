@@ -18,7 +18,8 @@ const CODE_LIFETIME: i64 = 10 * 60;
 /// A user's grant to a client. All tokens of a sign-in share it and are revoked with it.
 pub(crate) struct Grant {
     pub(crate) client_id: String,
-    pub(crate) user: &'static User,
+    /// `None` for a grant to the client itself (RFC 6749 section 4.4).
+    pub(crate) user: Option<&'static User>,
     pub(crate) scope: String,
     pub(crate) auth_time: i64,
     pub(crate) nonce: Option<String>,
@@ -31,7 +32,7 @@ impl Grant {
     fn new(request: &AuthorizationRequest, session: SignedIn) -> Arc<Self> {
         Arc::new(Self {
             client_id: request.client_id.clone(),
-            user: session.user,
+            user: Some(session.user),
             scope: request.scope.clone(),
             auth_time: session.auth_time,
             nonce: request.nonce.clone(),
@@ -44,13 +45,31 @@ impl Grant {
     pub(crate) fn direct(client_id: &str, scope: &str, session: SignedIn) -> Arc<Self> {
         Arc::new(Self {
             client_id: client_id.to_owned(),
-            user: session.user,
+            user: Some(session.user),
             scope: scope.to_owned(),
             auth_time: session.auth_time,
             nonce: None,
             sid: session.sid,
             is_revoked: AtomicBool::new(false),
         })
+    }
+
+    /// Returns a grant to the client itself.
+    pub(crate) fn to_client(client_id: &str, scope: &str, now: i64) -> Arc<Self> {
+        Arc::new(Self {
+            client_id: client_id.to_owned(),
+            user: None,
+            scope: scope.to_owned(),
+            auth_time: now,
+            nonce: None,
+            sid: Arc::default(),
+            is_revoked: AtomicBool::new(false),
+        })
+    }
+
+    /// The subject of the grant's tokens (RFC 9068 section 2.2).
+    pub(crate) fn subject(&self) -> &str {
+        self.user.map_or(&self.client_id, |user| user.sub)
     }
 
     fn is_revoked(&self) -> bool {

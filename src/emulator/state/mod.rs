@@ -17,6 +17,7 @@ use super::{
     faults::{Deviation, Endpoint, Faults, hold::Holds},
     keys::ProviderKey,
     messages::authorization::AuthorizationRequest,
+    rate_limits::RateLimits,
 };
 use crate::clock::Clock;
 use grant::{AccessToken, Grants};
@@ -56,6 +57,9 @@ pub(crate) struct Settings {
     pub(crate) opaque_access_tokens: bool,
     /// Whether the response to a refresh contains an ID token.
     pub(crate) id_token_on_refresh: bool,
+    /// Whether userinfo responses are signed.
+    pub(crate) signed_userinfo: bool,
+    pub(crate) rate_limits: Option<RateLimits>,
     pub(crate) extensions: BTreeSet<Extension>,
     pub(crate) algorithm_name: &'static str,
 }
@@ -69,6 +73,7 @@ pub(crate) enum Extension {
     /// Also adds `sid` to ID tokens.
     BackChannelLogout,
     IssuerInCapitals,
+    Userinfo,
 }
 
 /// The part that changes while the emulator runs.
@@ -91,6 +96,14 @@ pub(crate) struct State {
     consents: Expiring<()>,
     pub(crate) grants: Grants,
     pub(crate) disabled_users: BTreeSet<&'static str>,
+    /// The calls of the minute, by endpoint and caller.
+    windows: Expiring<Window>,
+}
+
+/// A minute in which calls are counted.
+struct Window {
+    ends_at: i64,
+    calls: u32,
 }
 
 /// An authorization request that waits for the user.
@@ -131,6 +144,7 @@ impl Core {
             consents: Expiring::new(&clock),
             grants: Grants::new(&clock),
             disabled_users: BTreeSet::new(),
+            windows: Expiring::new(&clock),
         };
         let address = issuer.as_str().trim_end_matches('/').to_owned();
         let path = issuer.path().trim_end_matches('/').to_owned();
@@ -178,6 +192,31 @@ impl Core {
 
     pub(crate) fn count_call(&self, endpoint: Endpoint) {
         *self.state().calls.entry(endpoint).or_default() += 1;
+    }
+
+    /// Counts a call of `caller`: a client, a token or an address. Returns the time to wait, in seconds,
+    /// if it exceeds the limit.
+    pub(crate) fn check_limit(&self, endpoint: Endpoint, caller: &str) -> Result<(), i64> {
+        let limit = self
+            .settings
+            .rate_limits
+            .and_then(|limits| limits.of(endpoint));
+        let Some(limit) = limit else {
+            return Ok(());
+        };
+        let key = format!("{}\n{caller}", endpoint.path());
+        let (now, state) = (self.now(), &mut *self.state());
+        let Some(window) = state.windows.get_mut(&key) else {
+            let ends_at = now.saturating_add(60);
+            let window = Window { ends_at, calls: 1 };
+            state.windows.insert(key, window, ends_at);
+            return Ok(());
+        };
+        if window.calls == limit {
+            return Err(window.ends_at - now);
+        }
+        window.calls += 1;
+        Ok(())
     }
 
     /// Returns the `iss` parameter of authorization responses (RFC 9207), if enabled.
@@ -235,10 +274,10 @@ impl State {
         User::find(sub).filter(|user| self.is_enabled(user))
     }
 
-    /// Returns a valid access token of a user that is not disabled.
+    /// Returns a valid access token, unless its user is disabled.
     pub(crate) fn access_token(&self, jwt: &str) -> Option<&AccessToken> {
         let token = self.grants.access_token(jwt);
-        token.filter(|token| self.is_enabled(token.grant.user))
+        token.filter(|token| token.grant.user.is_none_or(|user| self.is_enabled(user)))
     }
 }
 
@@ -258,6 +297,8 @@ impl Default for Settings {
             rotation: true,
             opaque_access_tokens: false,
             id_token_on_refresh: true,
+            signed_userinfo: false,
+            rate_limits: None,
             extensions: BTreeSet::new(),
             algorithm_name: "EdDSA",
         }

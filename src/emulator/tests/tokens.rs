@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::{StatusCode, header};
 
 use super::support::*;
-use crate::emulator::EmulatorBuilder;
+use crate::emulator::{EmulatorBuilder, RateLimits};
 
 #[tokio::test]
 async fn exchanges_a_code_for_tokens() {
@@ -57,11 +57,6 @@ async fn rejects_an_invalid_token_request() {
     for (name, value, expected) in [
         ("grant_type", "", (400, "invalid_request")),
         ("grant_type", "password", (400, "unsupported_grant_type")),
-        (
-            "grant_type",
-            "client_credentials",
-            (400, "unsupported_grant_type"),
-        ),
         ("code", "", (400, "invalid_request")),
         ("code", "unknown", (400, "invalid_grant")),
         ("redirect_uri", "", (400, "invalid_grant")),
@@ -127,6 +122,61 @@ async fn accepts_only_forms_without_basic_authentication() {
         )
         .await;
     assert_eq!(basic.status(), StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
+async fn issues_a_token_to_a_confidential_client_itself() {
+    let provider = provider();
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("scope", "orders"),
+        ("client_id", "shop"),
+        ("client_secret", SECRET),
+    ];
+    let (status, answer) = provider.token(&form).await;
+    assert_eq!(
+        (status, &answer["scope"]),
+        (StatusCode::OK, &"orders".into())
+    );
+    assert_eq!(
+        (answer.get("id_token"), answer.get("refresh_token")),
+        (None, None)
+    );
+    let token = answer["access_token"].as_str().unwrap();
+    let access = verified(&provider, token, "at+jwt").await;
+    assert_eq!(
+        (&access["sub"], &access["client_id"]),
+        (&"shop".into(), &"shop".into())
+    );
+    let userinfo = provider.userinfo(token).await;
+    assert_eq!(
+        userinfo.status(),
+        StatusCode::UNAUTHORIZED,
+        "it has no user"
+    );
+}
+
+#[tokio::test]
+async fn limits_the_calls_of_a_minute() {
+    for (limits, allowed) in [(RateLimits::Production, 60), (RateLimits::Sandbox, 120)] {
+        let provider = provider_with(|emulator| emulator.rate_limits(limits));
+        let form = |client| [("grant_type", "x"), ("client_id", client)];
+        for _ in 0..allowed {
+            let answer = provider.token(&form("shop")).await;
+            assert_eq!(error(&answer), (400, "unsupported_grant_type"));
+        }
+        provider.clock.advance(Duration::from_secs(20));
+        let request = async || provider.post("/v1/oauth/token", &form("shop")).await;
+        let limited = request().await;
+        assert_eq!(limited.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(limited.headers()[header::RETRY_AFTER], "40");
+        assert_eq!(
+            provider.token(&form("other")).await.0,
+            StatusCode::BAD_REQUEST
+        );
+        provider.clock.advance(Duration::from_secs(40));
+        assert_eq!(request().await.status(), StatusCode::BAD_REQUEST);
+    }
 }
 
 #[tokio::test]
