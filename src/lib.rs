@@ -8,6 +8,8 @@
 //! - [`Oten::require_login`] protects routes.
 //! - [`Oten::bearer`] protects routes of an API that is called with access tokens;
 //!   [`ResourceServer`](web::ResourceServer) does so in an app that signs no user in.
+//! - [`Oten::api_client`] calls APIs with the token of the user, or with one of the client itself from
+//!   [`Oten::client_credentials`].
 //! - [`User`], `Option<User>`, [`AccessToken`] and [`UserSession`] are extractors for handlers.
 //! - [`Config`] holds the settings, from a file, the environment or code.
 //! - [`store`] has the session stores: memory, SQLite, PostgreSQL and Redis.
@@ -113,14 +115,17 @@
 //! |---|---|
 //! | [`async_trait` 0.1](https://docs.rs/async-trait/0.1) | the attribute on implementations of [`OtenStore`](store::OtenStore) |
 //! | [`axum` 0.8](https://docs.rs/axum/0.8) | `Router`, `Response`, extractor traits |
-//! | [`bytes` 1](https://docs.rs/bytes/1), [`http-body` 1](https://docs.rs/http-body/1) | `Bytes`, `Body` as bounds of the layers |
-//! | [`http` 1](https://docs.rs/http/1) | `Request`, `Uri` |
+//! | [`bytes` 1](https://docs.rs/bytes/1), [`http-body` 1](https://docs.rs/http-body/1) | `Bytes`, `Body` as bounds of the layers, and of calls to APIs |
+//! | [`http` 1](https://docs.rs/http/1) | `Request`, `Response`, `StatusCode`, `Uri` |
 //! | [`serde` 1](https://docs.rs/serde/1), [`serde_json` 1](https://docs.rs/serde_json/1) | `Serialize`, `Deserialize`, `Value`, `Map` |
 //! | [`time` 0.3](https://docs.rs/time/0.3) | `OffsetDateTime` |
 //! | [`tower` 0.5](https://docs.rs/tower/0.5) | `Layer`, `Service` |
 //! | [`tower-sessions` 0.14](https://docs.rs/tower-sessions/0.14) | re-exported as [`tower_sessions`] |
 //! | [`url` 2](https://docs.rs/url/2) | `Url` |
 //! | [`zeroize` 1](https://docs.rs/zeroize/1) | `Zeroizing` |
+//!
+//! The HTTP client, `reqwest`, is not among them: [`ApiClient`](web::ApiClient) has requests and responses
+//! of `http`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod audit;

@@ -40,11 +40,11 @@ pub(crate) struct ApiSettings {
     pub(crate) validations_per_minute: Option<u32>,
 }
 
-/// A valid configuration of an API that accepts access tokens and signs no user in.
+/// A valid configuration of an API or a service that signs no user in.
 ///
 /// It uses the settings `environment` or `issuer`, `audiences`, `token_validation`,
-/// `token_validation_endpoint`, `client_id`, `client_secret`, `instances`, `trusted_proxies`, `ca_file`
-/// and `proxy`, and ignores all others.
+/// `token_validation_endpoint`, `client_id`, `client_secret`, `token_requests_per_minute`, `instances`,
+/// `trusted_proxies`, `ca_file` and `proxy`, and ignores all others.
 ///
 /// ```
 /// use axum_oten::config::{ApiConfig, Config, Environment};
@@ -63,9 +63,11 @@ pub(crate) struct ApiSettings {
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
     pub(crate) issuer: Issuer,
-    /// The client that asks the provider to validate tokens.
+    /// The client that has tokens of its own and asks the provider to validate others.
     pub(crate) client: Option<Client>,
     pub(crate) http: HttpOptions,
+    /// The token requests per minute of this process; `None` if no limit is known.
+    pub(crate) token_budget: Option<u32>,
     pub(crate) settings: ApiSettings,
     pub(crate) trusted_proxies: TrustedProxies,
     pub(super) warnings: Vec<Problem>,

@@ -7,7 +7,7 @@
 //! 3. [Composition](composition): the order of layers, fallbacks, nested routers, static files and CORS.
 //! 4. [Sessions](sessions): records, stores, expiry and token refresh.
 //! 5. [Signing out](signing_out): from the app and from Oten, and back-channel logout.
-//! 6. [APIs](apis): routes that are called with access tokens.
+//! 6. [APIs](apis): routes that are called with access tokens, and calls to other APIs.
 //! 7. [Errors](errors): error pages, log entries, and how to fix the cause.
 //! 8. [Operations](operations): commands, container, health, proxies, events and metrics.
 //! 9. [Going to production](production): a checklist.

@@ -1,5 +1,5 @@
-//! The only HTTP client for calls to the provider: time-outs, no redirects, a body limit, retries
-//! and TLS errors that say how to fix them.
+//! The only HTTP client: time-outs, no redirects and TLS errors that say how to fix them. Calls to the
+//! provider also have a body limit and retries.
 
 mod members;
 mod proxy;
@@ -15,6 +15,7 @@ use std::{error::Error, iter, mem, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode, header};
+use reqwest::ClientBuilder;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -25,14 +26,20 @@ use self::members::Warned;
 use crate::{
     json,
     metric::{self, Endpoint, Outcome},
-    secret::random_bytes,
+    secret::{Secret, random_bytes},
 };
+
+/// The body of a request to an API, or of its response.
+pub(crate) use reqwest::Body as OutgoingBody;
 
 /// Limit for establishing a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Limit for a call: a request and all its retries.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Limit for the time without a part of an API's response.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Limit for a response body, counted after decompression.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -66,6 +73,13 @@ pub(crate) struct HttpOptions {
     pub(crate) proxy: Proxy,
 }
 
+impl HttpOptions {
+    /// Whether the configuration names a proxy.
+    fn has_proxy(&self) -> bool {
+        matches!(self.proxy, Proxy::Url(_))
+    }
+}
+
 /// A request and the rules for retrying it.
 pub(crate) struct HttpRequest<'a> {
     method: Method,
@@ -73,6 +87,8 @@ pub(crate) struct HttpRequest<'a> {
     endpoint: Option<Endpoint>,
     url: &'a Url,
     form: Option<Zeroizing<String>>,
+    /// An access token.
+    bearer: Option<&'a Secret>,
     /// Whether a response shows that the provider did not act on the request, so that a retry is
     /// safe.
     retry_on: fn(&HttpResponse) -> bool,
@@ -88,8 +104,19 @@ impl<'a> HttpRequest<'a> {
             endpoint: Some(endpoint),
             url,
             form: None,
+            bearer: None,
             retry_on: HttpResponse::is_transient_failure,
             idempotent: true,
+        }
+    }
+
+    /// Returns a request for a document with an access token, whose requests the provider counts: a 429
+    /// is not retried.
+    pub(crate) fn get_with_token(endpoint: Endpoint, url: &'a Url, token: &'a Secret) -> Self {
+        Self {
+            bearer: Some(token),
+            retry_on: |response| response.status.is_server_error(),
+            ..Self::get(endpoint, url)
         }
     }
 
@@ -110,6 +137,7 @@ impl<'a> HttpRequest<'a> {
             endpoint: Some(endpoint),
             url,
             form: Some(form.into()),
+            bearer: None,
             retry_on,
             idempotent: false,
         }
@@ -124,6 +152,7 @@ impl<'a> HttpRequest<'a> {
             endpoint: None,
             url,
             form: None,
+            bearer: None,
             retry_on: |_| false,
             idempotent: false,
         }
@@ -148,6 +177,14 @@ impl HttpResponse {
 
     pub(crate) fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// Whether `Content-Type` is this media type, regardless of its parameters.
+    pub(crate) fn is_media_type(&self, media_type: &str) -> bool {
+        let value = self.headers.get(header::CONTENT_TYPE);
+        let text = value.and_then(|value| value.to_str().ok());
+        let essence = text.and_then(|text| text.split(';').next());
+        essence.is_some_and(|essence| essence.trim().eq_ignore_ascii_case(media_type))
     }
 
     /// Whether a retry may succeed: any 5xx, or 429.
@@ -196,7 +233,27 @@ pub(crate) enum HttpError {
 impl HttpClient {
     /// Returns a client that takes the given network path.
     pub(crate) fn new(options: &HttpOptions) -> Result<Self, HttpError> {
-        let through_proxy = matches!(options.proxy, Proxy::Url(_));
+        // A proxy can read plain http.
+        let https_only = !options.loopback || options.has_proxy();
+        let builder = Self::builder(options)?.https_only(https_only);
+        Self::build(builder, options)
+    }
+
+    /// Returns a client for calls to APIs. The caller decides which URLs may be plain http.
+    pub(crate) fn for_apis(options: &HttpOptions) -> Result<Self, HttpError> {
+        let builder = Self::builder(options)?.https_only(options.has_proxy());
+        Self::build(builder.read_timeout(READ_TIMEOUT), options)
+    }
+
+    fn build(builder: ClientBuilder, options: &HttpOptions) -> Result<Self, HttpError> {
+        Ok(Self {
+            client: builder.build().map_err(HttpError::Setup)?,
+            through_proxy: options.has_proxy(),
+            warned: Arc::default(),
+        })
+    }
+
+    fn builder(options: &HttpOptions) -> Result<ClientBuilder, HttpError> {
         let certificates = options.ca_certificates.to_reqwest();
         let builder = reqwest::Client::builder()
             .user_agent(concat!("axum-oten/", env!("CARGO_PKG_VERSION")))
@@ -204,10 +261,8 @@ impl HttpClient {
             .connect_timeout(CONNECT_TIMEOUT)
             // `send` retries: reqwest does not know which requests are safe to repeat.
             .retry(reqwest::retry::never())
-            .tls_certs_merge(certificates.map_err(HttpError::Setup)?)
-            // A proxy can read plain http.
-            .https_only(!options.loopback || through_proxy);
-        let builder = match &options.proxy {
+            .tls_certs_merge(certificates.map_err(HttpError::Setup)?);
+        Ok(match &options.proxy {
             Proxy::System if !options.loopback => builder,
             Proxy::System | Proxy::Direct => builder.no_proxy(),
             Proxy::Url(url) => {
@@ -215,17 +270,25 @@ impl HttpClient {
                 // The error may quote the URL, which may contain a password.
                 builder.proxy(proxy.map_err(|error| HttpError::Setup(error.without_url()))?)
             }
-        };
-        Ok(Self {
-            client: builder.build().map_err(HttpError::Setup)?,
-            through_proxy,
-            warned: Arc::default(),
         })
     }
 
     /// Logs that members of a document were ignored, once for each of them.
     pub(crate) fn warn_ignored(&self, document: &'static str, members: &[&'static str]) {
         self.warned.warn(document, members);
+    }
+
+    /// Sends a request to an API once and returns the response when its headers have arrived.
+    pub(crate) async fn forward(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        body: OutgoingBody,
+    ) -> Result<http::Response<OutgoingBody>, HttpError> {
+        let request = self.client.request(method, url).headers(headers).body(body);
+        let response = request.send().await.map_err(|error| self.classify(error))?;
+        Ok(response.into())
     }
 
     /// Sends a request, and again where [`HttpRequest`] allows a retry, within [`CALL_TIMEOUT`].
@@ -271,6 +334,9 @@ impl HttpClient {
             .client
             .request(request.method.clone(), request.url.clone())
             .header(header::ACCEPT, "application/json");
+        if let Some(token) = request.bearer {
+            builder = builder.bearer_auth(token.expose());
+        }
         if let Some(form) = &request.form {
             builder = builder
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")

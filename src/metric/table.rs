@@ -143,7 +143,7 @@ metrics! {
     ProviderRequestDuration = "oten_provider_request_duration_seconds", Histogram,
         ["endpoint": Endpoint {
             Discovery = "discovery", Jwks = "jwks", Token = "token", Revocation = "revocation",
-            Validation = "validation"
+            Validation = "validation", Userinfo = "userinfo"
         },
         "outcome": Outcome {
             Success = "success", Failed = "failed", Refused = "refused", Unreachable = "unreachable"

@@ -19,8 +19,11 @@ mod logout_token;
 mod revocation;
 mod token;
 mod token_validation;
+mod userinfo;
 
-pub use self::{authorization_request::sample_authorization_url, error_code::ErrorCode};
+pub use self::{
+    authorization_request::sample_authorization_url, error_code::ErrorCode, userinfo::UserInfoError,
+};
 
 pub(crate) use self::{
     access_token::{
@@ -37,4 +40,5 @@ pub(crate) use self::{
     revocation::revoke_refresh_token,
     token::{TokenEndpoint, TokenError, TokenResponse},
     token_validation::{ValidationError, validate_token},
+    userinfo::fetch_userinfo,
 };

@@ -56,6 +56,17 @@ impl TokenEndpoint<'_> {
         .await
     }
 
+    /// Requests an access token for the client itself (RFC 6749 section 4.4.2).
+    pub(crate) async fn client_credentials(
+        &self,
+        scope: &str,
+    ) -> Result<TokenResponse, TokenError> {
+        let mut grant = vec![("grant_type", "client_credentials")];
+        // An empty parameter counts as omitted (RFC 6749 section 3.2).
+        grant.extend((!scope.is_empty()).then_some(("scope", scope)));
+        self.request_tokens(&grant).await
+    }
+
     async fn request_tokens(&self, grant: &[(&str, &str)]) -> Result<TokenResponse, TokenError> {
         let form = with_credentials(self.client, grant);
         let request = HttpRequest::post(Endpoint::Token, self.url, &form, was_not_processed);

@@ -114,6 +114,11 @@ impl Budget {
         self.take(Purpose::Refresh)
     }
 
+    /// Takes one request for a token of the client itself, from the share of refreshes.
+    pub(crate) fn client_credentials(&self) -> Result<(), BudgetExhausted> {
+        self.take(Purpose::Refresh)
+    }
+
     fn take(&self, purpose: Purpose) -> Result<(), BudgetExhausted> {
         let now = self.clock.unix_millis();
         // A request in the future was sent before the clock was set back.

@@ -14,6 +14,7 @@ mod sessions;
 mod testing;
 mod tokens;
 mod user;
+mod userinfo;
 mod waiting;
 
 pub use self::user::User;
@@ -26,5 +27,6 @@ pub(crate) use self::{
     return_to::ReturnTo,
     session_watch::SessionWatch,
     sessions::{EndedSession, Identity, Lifetimes, Sessions},
-    tokens::{Revoker, Tokens},
+    tokens::{MIN_REPLACEABLE_AGE, MIN_TOKEN_LIFETIME, Revoker, Tokens, refresh_after},
+    userinfo::UserInfos,
 };

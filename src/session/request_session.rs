@@ -24,6 +24,7 @@ use super::{
 use crate::{
     audit::{EventOrigin, TARGET},
     error::with_causes,
+    secret::Secret,
     store::StoreError,
 };
 
@@ -155,13 +156,18 @@ impl RequestSession {
     }
 
     /// Returns a request to refresh the tokens.
-    pub(crate) fn refresh_request(&self, signed_in: &SignedIn) -> Option<RefreshRequest> {
+    pub(crate) fn refresh_request(
+        &self,
+        signed_in: &SignedIn,
+        rejected: Option<&Secret>,
+    ) -> Option<RefreshRequest> {
         let state = self.store.state();
         let (_, current) = state.current.as_ref()?;
         Some(RefreshRequest {
             session: current.id,
             family: signed_in.0.family,
             user: signed_in.user().clone(),
+            rejected: rejected.cloned(),
             origin: self.store.origin.clone(),
         })
     }

@@ -72,6 +72,7 @@ pub(super) fn tokens() -> Tokens {
     Tokens {
         access_token: Secret::random(),
         access_token_expires_at: expires_at,
+        issued_at: Clock::system().now(),
         refresh_token: None,
         id_token: None,
         scope: None,

@@ -22,6 +22,12 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// The maximum random time by which refreshes are spread before [`MARGIN`].
 const MAX_SPREAD: Duration = Duration::from_secs(300);
 
+/// A token that expires earlier may not survive the call it is for.
+pub(crate) const MIN_TOKEN_LIFETIME: time::Duration = time::Duration::seconds(10);
+
+/// If an API rejects a token that is newer, another one would not help.
+pub(crate) const MIN_REPLACEABLE_AGE: time::Duration = time::Duration::minutes(1);
+
 /// The tokens of a session, in a versioned record beside the session that only a refresh writes. Every
 /// request that changes the session replaces the whole session record.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +36,8 @@ pub(crate) struct Tokens {
     pub(crate) access_token: Secret,
     #[serde(with = "time::serde::timestamp")]
     pub(crate) access_token_expires_at: OffsetDateTime,
+    #[serde(with = "time::serde::timestamp")]
+    pub(super) issued_at: OffsetDateTime,
     pub(crate) refresh_token: Option<StoredSecret>,
     /// The last ID token: the hint for the provider's end-session endpoint.
     pub(crate) id_token: Option<StoredSecret>,
@@ -64,6 +72,7 @@ impl Tokens {
         Self {
             access_token: response.access_token,
             access_token_expires_at: now + lifetime,
+            issued_at: now,
             refresh_token: response.refresh_token.map(StoredSecret),
             id_token: response.id_token.map(StoredSecret),
             scope: response.scope,
@@ -97,6 +106,16 @@ impl Tokens {
     /// Returns whether no refresh is due.
     pub(crate) fn are_fresh(&self, now: OffsetDateTime) -> bool {
         now < self.refresh_at
+    }
+
+    /// Returns whether the access token will survive a call.
+    pub(crate) fn is_usable(&self, now: OffsetDateTime) -> bool {
+        self.access_token_expires_at > now + MIN_TOKEN_LIFETIME
+    }
+
+    /// Returns whether an API has rejected the access token and another one may help.
+    pub(super) fn are_rejected(&self, rejected: Option<&Secret>, now: OffsetDateTime) -> bool {
+        rejected == Some(&self.access_token) && (now - self.issued_at).abs() >= MIN_REPLACEABLE_AGE
     }
 
     /// Returns when a refresh is due. Without a refresh token, none ever is.
@@ -174,7 +193,7 @@ fn record_id(records: &Records, family: Family) -> RecordId {
 
 /// Returns the age at which an access token is due for a refresh: [`MARGIN`] before it expires or a
 /// random time earlier, but not in the first half of its lifetime.
-fn refresh_after(lifetime: Duration) -> Duration {
+pub(crate) fn refresh_after(lifetime: Duration) -> Duration {
     let [random] = *random_bytes::<1>();
     let spread = (lifetime / 10).min(MAX_SPREAD) * u32::from(random) / 255;
     lifetime

@@ -82,6 +82,7 @@ mod layer;
 mod login;
 mod logout;
 mod oten;
+mod outgoing;
 mod readiness;
 mod redacted_uri;
 mod rejection;
@@ -90,7 +91,7 @@ mod session_end;
 mod shared;
 
 pub use self::{
-    access::{AccessToken, RequireLogin},
+    access::{AccessToken, RequireLogin, UserInfo},
     bearer::{
         BearerClaims, BearerRejection, BearerToken, RequireBearer, ResourceServer,
         ResourceServerBuilder,
@@ -98,9 +99,12 @@ pub use self::{
     layer::{OtenLayer, OtenService},
     logout::UserSession,
     oten::{Oten, OtenBuilder},
+    outgoing::{ApiCallError, ApiClient, ClientCredentials, ClientCredentialsError, Credentials},
     readiness::{DependencyStatus, Readiness},
     redacted_uri::RedactedUri,
     rejection::{AccessTokenRejection, ErrorDetails, ErrorResponse, UserRejection},
     session_end::SessionEnd,
     shared::SetupError,
 };
+
+pub use crate::protocol::UserInfoError;

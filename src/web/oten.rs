@@ -19,6 +19,7 @@ use super::{
     error::Error,
     layer::OtenLayer,
     login, logout,
+    outgoing::{ApiClient, ClientCredentials},
     readiness::Readiness,
     rejection::ErrorResponse,
     shared::{SetupError, Shared},
@@ -167,6 +168,33 @@ impl Oten {
     /// ```
     pub fn bearer(&self) -> RequireBearer {
         RequireBearer::new(Arc::clone(&self.0.api))
+    }
+
+    /// Returns the source of this client's own access tokens (RFC 6749 section 4.4), to call APIs in the
+    /// app's own name. Without scopes, the provider grants the client's default ones.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SetupError::NoClientSecret`] if the client is public.
+    pub fn client_credentials<S: Into<String>>(
+        &self,
+        scopes: impl IntoIterator<Item = S>,
+    ) -> Result<ClientCredentials, SetupError> {
+        ClientCredentials::new(&self.0.outgoing, scopes)
+    }
+
+    /// Returns a client for calls to the APIs at these origins, such as `https://orders.example`, with
+    /// a token of the signed-in user or of the client itself.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SetupError::ApiOrigin`] if a text is not an https origin, or http on a loopback host, and
+    /// [`SetupError::HttpClient`] if the HTTP client cannot be set up.
+    pub fn api_client<S: AsRef<str>>(
+        &self,
+        origins: impl IntoIterator<Item = S>,
+    ) -> Result<ApiClient, SetupError> {
+        ApiClient::new(&self.0.outgoing, origins)
     }
 
     /// The path of the login route as the browser sees it: `/login` under the base path.

@@ -6,6 +6,7 @@ use url::form_urlencoded;
 use super::{
     bearer::{Api, Verifier},
     cookies::Cookies,
+    outgoing::Outgoing,
     readiness::ReadinessCheck,
 };
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
     protocol::AuthorizationRequests,
     provider::{Budget, Provider},
     seal::Sealer,
-    session::{Lifetimes, LoginAttempts, ReturnTo, Revoker, Sessions, TokenRefresher},
+    session::{Lifetimes, LoginAttempts, ReturnTo, Revoker, Sessions, TokenRefresher, UserInfos},
     store::{OtenStore, Realm, Records},
 };
 
@@ -30,6 +31,8 @@ pub(super) struct Shared {
     pub(super) attempts: LoginAttempts,
     pub(super) cookies: Cookies,
     pub(super) budget: Option<Arc<Budget>>,
+    pub(super) outgoing: Outgoing,
+    pub(super) userinfo: UserInfos,
     pub(super) refresher: TokenRefresher,
     pub(super) readiness: ReadinessCheck,
     pub(super) trail: AuditTrail,
@@ -38,7 +41,8 @@ pub(super) struct Shared {
     pub(super) tasks: TaskTracker,
 }
 
-/// Error returned when [`Oten`](crate::Oten) cannot be set up.
+/// Error returned when [`Oten`](crate::Oten), [`ResourceServer`](super::ResourceServer) or what they
+/// create cannot be set up.
 ///
 /// ```
 /// use axum_oten::{Config, MemoryStore, Oten, config::Environment};
@@ -110,6 +114,18 @@ pub enum SetupError {
          `store::open`, such as `sqlite:PATH`, `postgres://…` or `redis://…`"
     )]
     StoreInProcess,
+    /// The client is public or has no secret, so it has no tokens of its own (RFC 6749 section 4.4).
+    #[error(
+        "tokens of the client itself require a confidential client; set `client_id` and \
+         `client_secret`, and do not set `client_type` to `public`"
+    )]
+    NoClientSecret,
+    /// The text is not an origin to which access tokens may be sent.
+    #[error(
+        "`{0}` is not an origin for access tokens; write `https://HOST`, without a path, or \
+         `http://` with a loopback host"
+    )]
+    ApiOrigin(String),
 }
 
 impl Shared {
@@ -161,6 +177,15 @@ impl Shared {
             .token_budget()
             .map(|limit| Arc::new(Budget::new(limit, clock.clone())));
         let refresher = TokenRefresher::new(sessions.clone(), budget.clone());
+        let outgoing = Outgoing {
+            provider: Arc::clone(&provider),
+            client: Some(config.client().clone()),
+            budget: budget.clone(),
+            clock: clock.clone(),
+            http: config.http_options().clone(),
+        };
+        let client_id = config.client().id();
+        let userinfo = UserInfos::new(Arc::clone(&provider), client_id, clock.clone());
         let verifier = Verifier::of_app(&config, Arc::clone(&provider), clock.clone());
         let api = Arc::new(Api {
             verifier,
@@ -169,6 +194,8 @@ impl Shared {
         });
         Ok(Self {
             api,
+            outgoing,
+            userinfo,
             provider,
             sessions,
             readiness: ReadinessCheck::new(records.clone()),

@@ -32,6 +32,7 @@ mod requests;
 mod responses;
 mod sealing;
 mod secrets;
+mod services;
 mod sign_in;
 mod sign_out;
 mod sizes;

@@ -21,9 +21,7 @@ pub(super) fn validate(
     let endpoint = |text: &str| endpoint(text, production);
     let end_session_endpoint = validator.optional(&keys::END_SESSION_ENDPOINT, endpoint);
     let revocation_endpoint = validator.optional(&keys::REVOCATION_ENDPOINT, endpoint);
-    let limit = validator.optional(&keys::TOKEN_REQUESTS_PER_MINUTE, count(1..=1_000_000));
-    let environment = issuer.and_then(Issuer::environment);
-    let limit = limit.or(environment.map(Environment::token_requests_per_minute));
+    let limit = token_limit(validator, issuer);
     let network_path = network_path(validator, issuer);
     let instances = validator.required(&keys::INSTANCES, count(1..=1_000));
     if instances
@@ -46,6 +44,14 @@ pub(super) fn validate(
         ca_file,
         http,
     })
+}
+
+/// Returns the number of token requests per minute that the provider accepts from the client, if it is
+/// known.
+pub(super) fn token_limit(validator: &mut Validator<'_>, issuer: Option<&Issuer>) -> Option<u32> {
+    let limit = validator.optional(&keys::TOKEN_REQUESTS_PER_MINUTE, count(1..=1_000_000));
+    let environment = issuer.and_then(Issuer::environment);
+    limit.or(environment.map(Environment::token_requests_per_minute))
 }
 
 /// Returns the file of certificates and the options for calls to the provider.

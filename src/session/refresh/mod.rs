@@ -187,9 +187,10 @@ impl Refresh {
     fn outcome_without_call(&self, tokens: &Tokens) -> Option<RefreshOutcome> {
         let now = self.now();
         let shared = || Arc::new(tokens.clone());
+        let are_rejected = tokens.are_rejected(self.request.rejected.as_ref(), now);
         if tokens.refresh_token.is_none() {
             Some(RefreshOutcome::NotRefreshable(shared()))
-        } else if tokens.are_fresh(now) {
+        } else if tokens.are_fresh(now) && !are_rejected {
             Some(RefreshOutcome::Fresh(shared()))
         } else {
             let retry_at = tokens.retry_at.filter(|retry_at| now < *retry_at)?;

@@ -2,6 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     audit::EventOrigin,
+    secret::Secret,
     session::{Tokens, User, record::Family},
     store::{RecordId, StoreError},
 };
@@ -12,6 +13,8 @@ pub(crate) struct RefreshRequest {
     pub(in crate::session) session: RecordId,
     pub(in crate::session) family: Family,
     pub(in crate::session) user: User,
+    /// The access token that an API has rejected, which is refreshed before it is due.
+    pub(in crate::session) rejected: Option<Secret>,
     /// The HTTP request that needs the tokens.
     pub(in crate::session) origin: EventOrigin,
 }

@@ -6,12 +6,17 @@ use crate::{
     clock::Clock,
     config::ApiConfig,
     metric,
-    web::shared::SetupError,
+    provider::{Budget, Provider},
+    web::{
+        outgoing::{ApiClient, ClientCredentials, Outgoing},
+        shared::SetupError,
+    },
 };
 
-/// An API that accepts Oten's access tokens and signs no user in (RFC 6749 section 1.1).
+/// An API that accepts Oten's access tokens, or a service that calls other APIs, in a program that signs
+/// no user in (RFC 6749 section 1.1).
 ///
-/// It needs no redirect URI, no store and, if the access tokens are JWTs, no client secret. An app
+/// An API needs no redirect URI, no store and, if the access tokens are JWTs, no client secret. An app
 /// that also signs users in calls [`Oten::bearer`](crate::Oten::bearer) instead.
 ///
 /// ```
@@ -38,7 +43,10 @@ use crate::{
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
-pub struct ResourceServer(Arc<Api>);
+pub struct ResourceServer {
+    api: Arc<Api>,
+    outgoing: Outgoing,
+}
 
 impl ResourceServer {
     /// Creates the HTTP client. Makes no calls to the provider, so the API starts even if the provider
@@ -63,7 +71,34 @@ impl ResourceServer {
     /// Returns the layer for routes that require an access token, for
     /// [`Router::route_layer`](axum::Router::route_layer).
     pub fn bearer(&self) -> RequireBearer {
-        RequireBearer::new(Arc::clone(&self.0))
+        RequireBearer::new(Arc::clone(&self.api))
+    }
+
+    /// Returns the source of this client's own access tokens (RFC 6749 section 4.4), to call APIs in the
+    /// app's own name. Without scopes, the provider grants the client's default ones.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SetupError::NoClientSecret`] if there is no client secret.
+    pub fn client_credentials<S: Into<String>>(
+        &self,
+        scopes: impl IntoIterator<Item = S>,
+    ) -> Result<ClientCredentials, SetupError> {
+        ClientCredentials::new(&self.outgoing, scopes)
+    }
+
+    /// Returns a client for calls to the APIs at these origins, such as `https://orders.example`, with
+    /// a token of the client itself.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SetupError::ApiOrigin`] if a text is not an https origin, or http on a loopback host, and
+    /// [`SetupError::HttpClient`] if the HTTP client cannot be set up.
+    pub fn api_client<S: AsRef<str>>(
+        &self,
+        origins: impl IntoIterator<Item = S>,
+    ) -> Result<ApiClient, SetupError> {
+        ApiClient::new(&self.outgoing, origins)
     }
 }
 
@@ -102,16 +137,27 @@ impl ResourceServerBuilder {
             clock,
             audit,
         } = self;
-        let verifier = Verifier::of_api(&config, clock.clone())
+        let provider = Provider::for_api(&config.issuer, &config.http, clock.clone())
+            .map(Arc::new)
             .map_err(|error| SetupError::HttpClient(error.into()))?;
+        let verifier = Verifier::of_api(&config, Arc::clone(&provider), clock.clone());
+        let budget = config.token_budget;
+        let outgoing = Outgoing {
+            provider,
+            client: config.client,
+            budget: budget.map(|limit| Arc::new(Budget::new(limit, clock.clone()))),
+            clock: clock.clone(),
+            http: config.http,
+        };
         metric::describe();
         let trail = AuditTrail::new(clock, metric::count_event).with_audit_log(audit);
         let trusted_proxies = config.trusted_proxies;
-        Ok(ResourceServer(Arc::new(Api {
+        let api = Arc::new(Api {
             verifier,
             trail,
             trusted_proxies,
-        })))
+        });
+        Ok(ResourceServer { api, outgoing })
     }
 }
 

@@ -8,7 +8,6 @@ use super::error::BearerError;
 use crate::{
     clock::Clock,
     config::{ApiConfig, ApiSettings, Client, ClientType, Config, TokenValidation},
-    http::HttpError,
     protocol::{
         AccessTokenClaims, AccessTokenError, ExpectedAccessToken, reject_other_kinds,
         validate_token, verify_access_token,
@@ -53,14 +52,13 @@ impl Verifier {
         )
     }
 
-    pub(super) fn of_api(config: &ApiConfig, clock: Clock) -> Result<Self, HttpError> {
-        let provider = Provider::for_api(&config.issuer, &config.http, clock.clone())?;
-        Ok(Self::new(
-            Arc::new(provider),
+    pub(super) fn of_api(config: &ApiConfig, provider: Arc<Provider>, clock: Clock) -> Self {
+        Self::new(
+            provider,
             config.settings.clone(),
             config.client.clone(),
             clock,
-        ))
+        )
     }
 
     fn new(
