@@ -1,5 +1,5 @@
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque, hash_map::Entry},
     net::{IpAddr, Ipv6Addr},
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -35,15 +35,53 @@ pub(crate) struct Budget {
     /// Receives the number of requests that are left.
     report: fn(u32),
     clock: Clock,
-    /// The requests of the last minute, oldest first: at most `per_minute`.
-    recent: Mutex<VecDeque<Request>>,
+    /// At most `per_minute` requests.
+    recent: Mutex<Recent>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Request {
-    /// Milliseconds since the Unix epoch.
-    at: i64,
-    purpose: Purpose,
+/// The requests of the last minute, oldest first. Times are in milliseconds since the Unix epoch.
+#[derive(Debug, Default)]
+struct Recent {
+    refreshes: VecDeque<i64>,
+    sign_ins: VecDeque<(i64, Option<IpAddr>)>,
+    /// The sign-ins of each address that has any, so that none has to be searched for.
+    by_address: HashMap<IpAddr, VecDeque<i64>>,
+}
+
+impl Recent {
+    fn len(&self) -> usize {
+        self.refreshes.len() + self.sign_ins.len()
+    }
+
+    fn push(&mut self, at: i64, purpose: Purpose) {
+        let Purpose::SignIn(address) = purpose else {
+            self.refreshes.push_back(at);
+            return;
+        };
+        self.sign_ins.push_back((at, address));
+        if let Some(address) = address {
+            self.by_address.entry(address).or_default().push_back(at);
+        }
+    }
+
+    fn remove_old(&mut self, is_old: impl Fn(i64) -> bool) {
+        while self.refreshes.front().is_some_and(|at| is_old(*at)) {
+            self.refreshes.pop_front();
+        }
+        while let Some((at, address)) = self.sign_ins.front().copied()
+            && is_old(at)
+        {
+            self.sign_ins.pop_front();
+            if let Some(address) = address
+                && let Entry::Occupied(mut of_address) = self.by_address.entry(address)
+            {
+                of_address.get_mut().pop_front();
+                if of_address.get().is_empty() {
+                    of_address.remove();
+                }
+            }
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,41 +160,39 @@ impl Budget {
     fn take(&self, purpose: Purpose) -> Result<(), BudgetExhausted> {
         let now = self.clock.unix_millis();
         // A request in the future was sent before the clock was set back.
-        let age = |request: &Request| Duration::from_millis(now.abs_diff(request.at));
+        let age = |at: i64| Duration::from_millis(now.abs_diff(at));
+        let retry_after = |at: Option<i64>| PERIOD.saturating_sub(at.map_or(PERIOD, age));
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        while recent.front().is_some_and(|oldest| age(oldest) >= PERIOD) {
-            recent.pop_front();
-        }
+        recent.remove_old(|at| age(at) >= PERIOD);
 
-        let is_refresh = |request: &Request| request.purpose == Purpose::Refresh;
-        let is_same_kind =
-            |request: &&Request| is_refresh(request) == (purpose == Purpose::Refresh);
+        let oldest_refresh = recent.refreshes.front().copied();
+        let oldest_sign_in = recent.sign_ins.front().map(|(at, _)| *at);
+        let (same_kind, oldest_of_kind, of_address) = match purpose {
+            Purpose::Refresh => (recent.refreshes.len(), oldest_refresh, None),
+            Purpose::SignIn(address) => (
+                recent.sign_ins.len(),
+                oldest_sign_in,
+                address.and_then(|address| recent.by_address.get(&address)),
+            ),
+        };
         let share = self.per_minute - self.reserved;
-        let free = (self.per_minute - recent.len())
-            .min(share.saturating_sub(recent.iter().filter(is_same_kind).count()));
-        let by_address = match purpose {
-            Purpose::SignIn(Some(_)) => {
-                let same = recent.iter().filter(|request| request.purpose == purpose);
-                same.count()
-            }
-            _ => 0,
-        };
+        let free = (self.per_minute - recent.len()).min(share.saturating_sub(same_kind));
         let Some(left) = free.checked_sub(1) else {
-            let is_full = recent.len() == self.per_minute;
-            let next = recent
-                .iter()
-                .find(|request| is_full || is_same_kind(request));
-            return Err(BudgetExhausted::Process {
-                retry_after: PERIOD.saturating_sub(next.map_or(PERIOD, age)),
-            });
+            let next = if recent.len() == self.per_minute {
+                let oldest = [oldest_refresh, oldest_sign_in].into_iter().flatten();
+                oldest.max_by_key(|at| age(*at))
+            } else {
+                oldest_of_kind
+            };
+            let retry_after = retry_after(next);
+            return Err(BudgetExhausted::Process { retry_after });
         };
-        if by_address > PER_REQUEST_LEFT * left {
-            let next = recent.iter().find(|request| request.purpose == purpose);
-            return Err(BudgetExhausted::Address {
-                retry_after: PERIOD.saturating_sub(next.map_or(PERIOD, age)),
-            });
+        if of_address.map_or(0, VecDeque::len) > PER_REQUEST_LEFT * left {
+            let next = of_address.and_then(|requests| requests.front().copied());
+            let retry_after = retry_after(next);
+            return Err(BudgetExhausted::Address { retry_after });
         }
-        recent.push_back(Request { at: now, purpose });
+        recent.push(now, purpose);
         let remaining = self.per_minute - recent.len();
         (self.report)(remaining.try_into().unwrap_or(u32::MAX));
         Ok(())
@@ -302,14 +338,23 @@ mod tests {
     }
 
     #[test]
+    fn d5_a_large_budget_costs_no_more_per_request() {
+        let (budget, _) = budget(1_000_000);
+        let begin = std::time::Instant::now();
+        for number in 0..50_000_u32 {
+            let address = std::net::Ipv4Addr::from_bits(number);
+            budget.sign_in(Some(address.into())).unwrap();
+        }
+        assert!(begin.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
     fn d5_a_clock_that_was_set_back_does_not_block_requests() {
         let (budget, clock) = budget(1);
         let tomorrow = clock.unix_millis() + 86_400_000;
-        let purpose = Purpose::Refresh;
-        budget.recent.lock().unwrap().push_back(Request {
-            at: tomorrow,
-            purpose,
-        });
+        let mut recent = budget.recent.lock().unwrap();
+        recent.push(tomorrow, Purpose::Refresh);
+        drop(recent);
         assert!(budget.refresh().is_ok());
     }
 }
