@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use http::StatusCode;
 use url::Url;
 
@@ -21,13 +23,26 @@ pub(crate) enum ValidationError {
     /// RFC 6749 section 5.2.
     #[error("the token validation endpoint responded with `{0}`; {help}", help = .0.help())]
     ErrorResponse(ErrorCode),
-    #[error("the token validation endpoint responded with {0}")]
-    Status(StatusCode),
+    #[error("the token validation endpoint responded with {status}")]
+    Status {
+        status: StatusCode,
+        retry_after: Option<Duration>,
+    },
     #[error(
         "the response of the token validation endpoint has neither `active` nor `valid`; check that \
          no proxy or captive portal responds in its place"
     )]
     Malformed,
+}
+
+impl ValidationError {
+    /// How long the provider asks to wait.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Status { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
 }
 
 /// Asks the provider whether an access token is valid, and checks the claims in its answer.
@@ -54,7 +69,13 @@ pub(crate) async fn validate_token(
             return Err(ValidationError::ErrorResponse(code));
         }
         (StatusCode::UNAUTHORIZED, _) => return Ok(Err(AccessTokenError::Inactive)),
-        (status, _) if !status.is_success() => return Err(ValidationError::Status(status)),
+        (status, _) if !status.is_success() => {
+            let retry_after = response.retry_after();
+            return Err(ValidationError::Status {
+                status,
+                retry_after,
+            });
+        }
         _ => {}
     }
     let claims: Claims = response.json().ok_or(ValidationError::Malformed)?;

@@ -644,6 +644,17 @@ async fn a2_a_provider_without_a_verdict_is_503_and_asked_again() {
 }
 
 #[tokio::test]
+async fn d5_the_pause_that_the_validation_endpoint_asks_for_is_passed_on() {
+    let api = TestApi::remote().await;
+    let retry_after = Some(std::time::Duration::from_secs(30));
+    let fault = Fault::TooManyRequests { retry_after };
+    api.emulator.fault(Endpoint::Validation, fault);
+    let answer = api.get("/orders", &api.token()).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.header(header::RETRY_AFTER), Some("30"));
+}
+
+#[tokio::test]
 async fn a2_the_claims_in_the_providers_verdict_are_checked() {
     let api = TestApi::remote().await;
     let now = api.clock.unix_now();

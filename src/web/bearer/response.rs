@@ -152,6 +152,7 @@ impl BearerError {
         match self {
             Self::Busy(exhausted) => Some(exhausted.retry_after()),
             Self::Token(AccessTokenError::Provider(error)) => error.retry_after(),
+            Self::Validation(error) => error.retry_after(),
             _ => None,
         }
     }
