@@ -247,7 +247,7 @@ macro_rules! rejection {
             MissingLayer(ErrorResponse),
             /// No user is signed in, or the user has to sign in again because the tokens cannot be
             /// refreshed: a page request is redirected to the login route (303), other requests get
-            /// 401.
+            /// 401. A WebSocket handshake from a page of another site gets 403.
             NotSignedIn(ErrorResponse),
             /// The session store is down: 503 with `Retry-After`. The session cookie stays as it is.
             StoreUnavailable(ErrorResponse),
