@@ -1057,11 +1057,48 @@ fn s3_a_public_client_has_no_secret_and_no_signature() {
         ("jar", "HS256"),
         ("jar_key_file", "k.pem"),
         ("jar_key_id", "k"),
+        ("request_object_lifetime", "2m"),
+        ("token_validation", "remote"),
+        (
+            "token_validation_endpoint",
+            "https://id.example.com/validate",
+        ),
     ]);
     assert_eq!(
         keys_of(&from_environment(&settings)),
-        ["client_secret", "jar", "jar_key_file", "jar_key_id"]
+        [
+            "client_secret",
+            "jar",
+            "jar_key_file",
+            "jar_key_id",
+            "request_object_lifetime",
+            "token_validation",
+            "token_validation_endpoint",
+        ]
     );
+}
+
+#[test]
+fn s3_settings_for_signed_requests_are_rejected_without_them() {
+    let off = changed(&[("jar", "off"), ("request_object_lifetime", "2m")]);
+    assert_eq!(
+        keys_of(&from_environment(&off)),
+        ["request_object_lifetime"]
+    );
+    let key = Ed25519KeyPair::generate().public_key();
+    let builder = Config::builder()
+        .environment(Environment::Sandbox)
+        .client_id("my-site")
+        .redirect_uri("https://app.example.com/callback")
+        .jar_published_key(key);
+    for builder in [
+        builder.clone().public_client(),
+        builder.clone().client_secret(Secret::random()),
+        builder.client_secret(Secret::random()).jar_off(),
+    ] {
+        let error = builder.build().unwrap_err();
+        assert_eq!(error.problems()[0].key(), "jar_key_file", "{error}");
+    }
 }
 
 #[test]

@@ -48,6 +48,14 @@ pub(super) fn validate(
             "Set `client_id` and `client_secret`, or set it to `local`.",
         );
     }
+    let is_public = client.is_some_and(|client| matches!(client.kind, ClientType::Public));
+    if is_public && validator.raw.is_set(&keys::TOKEN_VALIDATION_ENDPOINT) {
+        validator.problem(
+            &keys::TOKEN_VALIDATION_ENDPOINT,
+            "is set, but a public client has no secret to call it with",
+            "Remove it, or set `client_secret`.",
+        );
+    }
     let limit = issuer
         .and_then(Issuer::environment)
         .map(Environment::validations_per_minute);

@@ -39,6 +39,7 @@ fn validate_public(validator: &mut Validator<'_>) {
         (&keys::JAR, NO_SIGNATURE),
         (&keys::JAR_KEY_FILE, NO_SIGNATURE),
         (&keys::JAR_KEY_ID, NO_SIGNATURE),
+        (&keys::REQUEST_OBJECT_LIFETIME, NO_SIGNATURE),
     ] {
         if validator.raw.is_set(key) {
             validator.problem(
@@ -47,6 +48,18 @@ fn validate_public(validator: &mut Validator<'_>) {
                 "Remove it, or set `client_type` to `confidential`.",
             );
         }
+    }
+    check_published_keys(validator, NO_SIGNATURE);
+}
+
+/// A key from code that is never published.
+fn check_published_keys(validator: &mut Validator<'_>, reason: &str) {
+    if !validator.raw.published_keys.is_empty() {
+        validator.problem(
+            &keys::JAR_KEY_FILE,
+            &format!("has keys to publish from code, but {reason}"),
+            "Remove `jar_published_key`, or sign with `jar_eddsa`.",
+        );
     }
 }
 
@@ -74,6 +87,14 @@ fn validate_confidential(validator: &mut Validator<'_>, may_be_public: bool) -> 
                 );
             }
         }
+        check_published_keys(validator, &format!("`jar` is `{signature}`"));
+    }
+    if signature == "off" && validator.raw.is_set(&keys::REQUEST_OBJECT_LIFETIME) {
+        validator.problem(
+            &keys::REQUEST_OBJECT_LIFETIME,
+            "is set, but `jar` is `off`",
+            "Remove it, or sign the requests.",
+        );
     }
     let jar = match signature {
         "EdDSA" => jar_keys::validate(validator).map(Jar::EdDsa),
