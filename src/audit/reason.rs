@@ -123,6 +123,9 @@ reasons! {
     UnknownSignIn = "unknown_sign_in",
         "A callback matches no login attempt of its browser, and the sign-in is not restarted again.",
         "See `cause`. Look for a layer or proxy that rewrites cookies or queries.";
+    LoginRequest = "login_request",
+        "A request to sign in names another provider, or the app started it with an invalid option.",
+        "See `cause`. If it names an option, correct the app.";
     SeveralSessionCookies = "several_session_cookies",
         "A callback came with two session cookies.",
         "Serve the site at the root of its own host, or set a different `cookie_name`.";
@@ -219,8 +222,8 @@ reasons! {
         "The `at_hash` of an ID token does not match the access token.",
         "Report it to the provider: the connection may be intercepted.";
     IdTokenAuthTime = "id_token_auth_time",
-        "The `auth_time` of an ID token is missing, in the future, older than `max_age`, or differs from \
-         the one at sign-in.",
+        "The `auth_time` of an ID token is missing, in the future, older than `max_age` or `prompt=login` \
+         allows, or differs from the one at sign-in.",
         "No action needed. If every sign-in fails, report it to the provider.";
     IdTokenSessionExpiry = "id_token_session_expiry",
         "The `session_expiry` of an ID token has passed: the provider allows no further session.",

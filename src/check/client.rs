@@ -166,6 +166,7 @@ fn sign(config: &Config, issuer: &str, clock: &Clock) -> Result<String, String> 
             state: &Secret::random(),
             nonce: &Secret::random(),
             code_verifier: &CodeVerifier::random(),
+            options: config.login_defaults(),
             now: clock.unix_now(),
         })
         .map_err(|error| format!("the request object cannot be signed: {error}"))?;

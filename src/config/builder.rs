@@ -379,7 +379,7 @@ impl ConfigBuilder {
     }
 
     /// Adds a key to publish in addition to the signing key and the other keys of `jar_key_file`.
-    /// Has no effect unless requests are signed with an Ed25519 key. Defaults to none.
+    /// Rejected unless requests are signed with an Ed25519 key. Defaults to none.
     ///
     /// To rotate keys without an interruption, publish the new key first. Sign with it and publish
     /// the old key once the provider has fetched the new one. Remove the old key when no request that
@@ -422,7 +422,8 @@ impl ConfigBuilder {
     /// Sets the prompts that Oten must show at sign-in: `login`, `consent` and `select_account`,
     /// separated by spaces, or `none` alone. By default Oten decides.
     ///
-    /// With `none`, only users who are already signed in at Oten can sign in.
+    /// With `none`, only users who are already signed in at Oten can sign in. With `login`, the ID token
+    /// must prove it by its `auth_time`.
     pub fn prompt(self, prompt: impl Into<String>) -> Self {
         self.text(&keys::PROMPT, prompt)
     }
@@ -437,6 +438,16 @@ impl ConfigBuilder {
     /// `de-CH de en`. By default Oten uses the browser's languages.
     pub fn ui_locales(self, locales: impl Into<String>) -> Self {
         self.text(&keys::UI_LOCALES, locales)
+    }
+
+    /// Sets the login options that the query of the login route may set, such as `login_hint`,
+    /// `ui_locales`, `max_age`, `prompt` and `acr_values`, or parameters of your own. Defaults to none.
+    ///
+    /// **Any site can link to the login route** with such a query. Invalid and repeated values are
+    /// ignored, and a `max_age` cannot exceed the configured one. `prompt` cannot be combined with
+    /// [`prompt`](Self::prompt). See [`LoginOptions`](crate::web::LoginOptions).
+    pub fn login_parameters<T: AsRef<str>>(self, names: impl IntoIterator<Item = T>) -> Self {
+        self.set(&keys::LOGIN_PARAMETERS, Given::words(names))
     }
 
     /// Sets the lifetime of a signed authorization request, 10 to 300 seconds. Defaults to 120

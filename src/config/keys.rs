@@ -290,6 +290,9 @@ keys! {
         "The maximum time since the user last signed in at Oten.";
     UI_LOCALES: "ui_locales", Text, _,
         "The preferred languages for Oten's pages, best first, separated by spaces (BCP 47).";
+    LOGIN_PARAMETERS: "login_parameters", List, "",
+        "The login options that the query of `/login` may set, such as `login_hint` and `ui_locales`, or \
+         parameters of your own.";
     REQUEST_OBJECT_LIFETIME: "request_object_lifetime", Seconds, "2m",
         "The lifetime of a signed authorization request, from 10 s to 300 s.";
     SESSION_IDLE: "session_idle", Seconds, "12h",

@@ -41,6 +41,7 @@ mod builder;
 mod client;
 mod issuer;
 mod keys;
+mod login_options;
 mod problem;
 mod raw;
 mod refresh_policy;
@@ -57,6 +58,7 @@ pub use self::{
     builder::ConfigBuilder,
     client::{Client, ClientType, Jar},
     issuer::{Environment, Issuer},
+    login_options::{InvalidLoginOption, LoginOptions},
     problem::{ConfigError, Origin, Problem},
     refresh_policy::RefreshPolicy,
     store_url::StoreUrl,
@@ -69,10 +71,13 @@ pub use crate::{http::Proxy, seal::SealingKey};
 #[doc(hidden)]
 pub use self::keys::Key;
 
-pub(crate) use self::issuer::{is_loopback, without_slash};
 #[cfg(any(doc, test))]
 pub(crate) use self::keys::{settings_cells, settings_table};
 pub(crate) use self::{api::ApiSettings, settings::TrustedProxies};
+pub(crate) use self::{
+    issuer::{is_loopback, without_slash},
+    login_options::LOGIN_HINT,
+};
 #[cfg(feature = "check")]
 pub(crate) use self::{settings::MAX_REQUEST_OBJECT_LIFETIME, validate::Partial};
 
@@ -222,19 +227,30 @@ impl Config {
     /// The prompts that Oten must show at sign-in, separated by spaces.
     #[must_use]
     pub fn prompt(&self) -> Option<&str> {
-        self.sign_in.prompt.as_deref()
+        self.sign_in.defaults.get(login_options::PROMPT)
     }
 
     /// The maximum time since the user last signed in at Oten, in whole seconds.
     #[must_use]
     pub fn max_age(&self) -> Option<Duration> {
-        self.sign_in.max_age
+        self.sign_in.defaults.given_max_age()
     }
 
     /// The preferred languages for Oten's pages, best first, separated by spaces.
     #[must_use]
     pub fn ui_locales(&self) -> Option<&str> {
-        self.sign_in.ui_locales.as_deref()
+        self.sign_in.defaults.get(login_options::UI_LOCALES)
+    }
+
+    /// The options of every sign-in.
+    pub(crate) fn login_defaults(&self) -> &LoginOptions {
+        &self.sign_in.defaults
+    }
+
+    /// The login options that the query of the login route may set.
+    #[must_use]
+    pub fn login_parameters(&self) -> &[String] {
+        &self.sign_in.login_parameters
     }
 
     /// The lifetime of a signed authorization request, 10 to 300 seconds.

@@ -9,7 +9,7 @@ use std::{
 use ipnet::IpNet;
 use url::Url;
 
-use super::{refresh_policy::RefreshPolicy, store_url::StoreUrl};
+use super::{login_options::LoginOptions, refresh_policy::RefreshPolicy, store_url::StoreUrl};
 use crate::{http::HttpOptions, seal::SealingKey};
 
 /// Oten rejects request objects with a longer lifetime.
@@ -45,9 +45,9 @@ pub(super) struct SiteSettings {
 #[derive(Clone, Debug)]
 pub(super) struct SignInSettings {
     pub(super) scopes: Vec<String>,
-    pub(super) prompt: Option<String>,
-    pub(super) max_age: Option<Duration>,
-    pub(super) ui_locales: Option<String>,
+    pub(super) defaults: LoginOptions,
+    /// The options that the query of the login route may set.
+    pub(super) login_parameters: Vec<String>,
     pub(super) request_object_lifetime: Duration,
 }
 

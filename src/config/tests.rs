@@ -1102,6 +1102,38 @@ fn s3_settings_for_signed_requests_are_rejected_without_them() {
 }
 
 #[test]
+fn s10_the_query_may_set_known_options_and_parameters_of_the_app_only() {
+    let with = |names| from_environment(&changed(&[("login_parameters", names)]));
+    let config = with("login_hint ui_locales workspace").unwrap();
+    assert_eq!(
+        config.login_parameters(),
+        ["login_hint", "ui_locales", "workspace"]
+    );
+    assert!(with("").unwrap().login_parameters().is_empty());
+    for names in [
+        "state",
+        "login_hint NONCE",
+        "return_to",
+        "a=b",
+        "iss",
+        "prompt prompt",
+    ] {
+        assert_eq!(
+            only_problem(with(names)).key(),
+            "login_parameters",
+            "{names}"
+        );
+    }
+    let both = changed(&[("login_parameters", "prompt"), ("prompt", "login")]);
+    let problem = only_problem(from_environment(&both));
+    assert_eq!(problem.key(), "login_parameters");
+    // A default that is too long for a request is not dropped.
+    let long = "de-AAAAAAAA-".repeat(200) + "x";
+    let long = only_problem(from_environment(&changed(&[("ui_locales", &long)])));
+    assert_eq!(long.key(), "ui_locales");
+}
+
+#[test]
 fn exactly_one_issuer_is_required() {
     let neither = only_problem(from_environment(&changed(&[("environment", "")])));
     assert_eq!(neither.key(), "environment");

@@ -5,7 +5,7 @@ use url::{Position, Url, form_urlencoded::Serializer};
 
 use crate::{
     clock::Clock,
-    config::{ClientType, Config, Jar},
+    config::{ClientType, Config, Jar, LoginOptions},
     jose::{Header, JoseError, SigningKey},
     provider::ProviderMetadata,
     secret::{Secret, base64url, exposed},
@@ -56,6 +56,7 @@ pub fn sample_authorization_url(
         state: &format!("{THROWAWAY}{}", Secret::random().expose()).into(),
         nonce: &Secret::random(),
         code_verifier: &CodeVerifier::random(),
+        options: config.login_defaults(),
         now: clock.unix_now(),
     })?;
     Ok(url.parse().expect("an endpoint with a query is a URL"))
@@ -71,6 +72,8 @@ pub(crate) struct AuthorizationRequest<'a> {
     pub(crate) state: &'a Secret,
     pub(crate) nonce: &'a Secret,
     pub(crate) code_verifier: &'a CodeVerifier,
+    /// The options of this sign-in, completed with those of the configuration.
+    pub(crate) options: &'a LoginOptions,
     /// Seconds since the Unix epoch.
     pub(crate) now: i64,
 }
@@ -130,7 +133,10 @@ impl AuthorizationRequests {
                 ("nonce", request.nonce.expose()),
                 ("code_challenge", code_challenge),
             ];
-            return Ok(Serializer::new(url).extend_pairs(parameters).finish());
+            let mut query = Serializer::new(url);
+            query.extend_pairs(parameters);
+            query.extend_pairs(request.options.parameters());
+            return Ok(query.finish());
         };
         url.push_str("&request=");
         request_objects.append(&mut url, request, code_challenge)?;
@@ -158,10 +164,6 @@ impl RequestObjects {
             .map(|(name, value)| (name.to_owned(), value.into()))
             .collect();
         claims.insert("iss".to_owned(), config.client().id().into());
-        if let Some(max_age) = config.max_age() {
-            // The only parameter that is a number in a request object (RFC 9101 section 4).
-            claims.insert("max_age".to_owned(), max_age.as_secs().into());
-        }
         let lifetime = config.request_object_lifetime().as_secs();
         Self {
             header: key.protected_header(&Header::new("JWT")),
@@ -187,6 +189,9 @@ impl RequestObjects {
             state: &'a str,
             nonce: &'a str,
             code_challenge: &'a str,
+            // None of them has the name of another claim.
+            #[serde(flatten)]
+            options: Map<String, Value>,
         }
         let jti = Secret::random();
         let claims = Claims {
@@ -198,6 +203,7 @@ impl RequestObjects {
             state: request.state.expose(),
             nonce: request.nonce.expose(),
             code_challenge,
+            options: request.options.claims(),
         };
         let mut json = Vec::with_capacity(self.claims.len() + 512);
         serde_json::to_writer(&mut json, &claims)
@@ -213,25 +219,13 @@ impl RequestObjects {
 /// Returns the parameters that all requests of a client have in common, of RFC 6749 section 4.1.1,
 /// RFC 7636 section 4.3 and OpenID Connect Core section 3.1.2.1.
 fn common_parameters(config: &Config) -> Vec<(&'static str, String)> {
-    let mut parameters = vec![
+    vec![
         ("client_id", config.client().id().to_owned()),
         ("redirect_uri", config.redirect_uri().to_string()),
         ("response_type", "code".to_owned()),
         ("scope", config.scopes().join(" ")),
         ("code_challenge_method", "S256".to_owned()),
-    ];
-    let optional = [
-        ("prompt", config.prompt().map(str::to_owned)),
-        (
-            "max_age",
-            config.max_age().map(|age| age.as_secs().to_string()),
-        ),
-        ("ui_locales", config.ui_locales().map(str::to_owned)),
-    ];
-    for (name, value) in optional {
-        parameters.extend(value.map(|value| (name, value)));
-    }
-    parameters
+    ]
 }
 
 /// A PKCE code verifier (RFC 7636 section 4.1). The method is always `S256`, because `plain` would
@@ -285,7 +279,6 @@ mod tests {
             .prompt("login")
             .max_age(Duration::from_secs(600))
             .ui_locales("de en")
-            .request_object_lifetime(Duration::from_secs(120))
     }
 
     fn confidential() -> ConfigBuilder {
@@ -299,13 +292,14 @@ mod tests {
     }
 
     fn url_at(endpoint: &Url, config: ConfigBuilder, code_verifier: &CodeVerifier) -> Url {
-        let requests = AuthorizationRequests::new(&config.build().unwrap());
-        let url = requests.url(&AuthorizationRequest {
+        let config = config.build().unwrap();
+        let url = AuthorizationRequests::new(&config).url(&AuthorizationRequest {
             issuer: ISSUER,
             endpoint,
             state: &"the-state".into(),
             nonce: &"the-nonce".into(),
             code_verifier,
+            options: config.login_defaults(),
             now: NOW,
         });
         url.unwrap().parse().unwrap()

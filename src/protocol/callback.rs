@@ -101,6 +101,12 @@ impl CallbackParameters {
             .ok_or_else(|| CallbackError::MissingState(self.error.clone()))
     }
 
+    /// Whether the error is one of those that only a silent request gets.
+    pub(crate) fn requires_interaction(&self) -> bool {
+        let reason = self.error.as_ref().map(ErrorCode::reason);
+        reason == Some(Reason::InteractionRequired)
+    }
+
     /// Checks `iss`, then `error`, then returns `code`. The caller has compared `state`.
     pub(crate) fn into_code(
         self,

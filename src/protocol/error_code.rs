@@ -151,6 +151,11 @@ error_codes! {
     InteractionRequired: "interaction_required",
         "Oten needs more information from you. Open Oten, then try again.",
         "expected with OTEN_PROMPT=none; unset it to let users act";
+    /// The request had `prompt=none` and the user has to select an account (OpenID Connect Core section
+    /// 3.1.2.6).
+    AccountSelectionRequired: "account_selection_required",
+        "Oten needs to know which account to use. Open Oten, then try again.",
+        "expected with OTEN_PROMPT=none; unset it to let users select an account";
 }
 
 impl ErrorCode {
@@ -187,9 +192,10 @@ impl ErrorCode {
     pub(crate) fn reason(&self) -> Reason {
         match self {
             Self::AccessDenied => Reason::Cancelled,
-            Self::LoginRequired | Self::ConsentRequired | Self::InteractionRequired => {
-                Reason::InteractionRequired
-            }
+            Self::LoginRequired
+            | Self::ConsentRequired
+            | Self::InteractionRequired
+            | Self::AccountSelectionRequired => Reason::InteractionRequired,
             Self::InvalidGrant => Reason::InvalidGrant,
             Self::ServerError | Self::TemporarilyUnavailable => Reason::ProviderError,
             Self::Other(_) => Reason::ProviderRefused,

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha512};
 
@@ -56,8 +54,8 @@ pub(crate) struct ExpectedIdToken<'a> {
     /// The `auth_time` of the sign-in, for the ID token of a refresh (section 12.2).
     pub(crate) auth_time: Option<i64>,
     pub(crate) access_token: &'a Secret,
-    /// The `max_age` of the authorization request.
-    pub(crate) max_age: Option<Duration>,
+    /// The earliest `auth_time`, which is then required, in seconds since the Unix epoch.
+    pub(crate) authenticated_since: Option<i64>,
     /// Seconds since the Unix epoch.
     pub(crate) now: i64,
 }
@@ -126,7 +124,7 @@ pub(crate) enum IdTokenError {
     #[error("the ID token's `at_hash` does not match the access token")]
     AtHash,
     /// Section 3.1.3.7, number 13.
-    #[error("the ID token's `auth_time` is missing, in the future or older than `max_age`")]
+    #[error("the ID token's `auth_time` is missing, in the future or older than requested")]
     AuthTime,
     /// Section 12.2.
     #[error("the `auth_time` of the refreshed ID token is not that of the sign-in")]
@@ -252,12 +250,11 @@ fn check_times(
         return Err(IdTokenError::Nbf);
     }
     let auth_time = claims.date("auth_time")?;
-    let max_age = expected.max_age.map(|max_age| max_age.as_secs());
-    let max_age = max_age.map(|seconds| i64::try_from(seconds).unwrap_or(i64::MAX));
-    let is_good = match (auth_time, max_age) {
-        (None, max_age) => max_age.is_none(),
-        (Some(at), None) => at <= latest,
-        (Some(at), Some(max_age)) => at <= latest && at.saturating_add(max_age) >= earliest,
+    let is_good = match (auth_time, expected.authenticated_since) {
+        (None, since) => since.is_none(),
+        (Some(at), since) => {
+            at <= latest && since.is_none_or(|since| at >= since.saturating_sub(LEEWAY))
+        }
     };
     if !is_good {
         return Err(IdTokenError::AuthTime);
@@ -330,7 +327,7 @@ mod tests {
             nonce: ExpectedNonce::Required(&NONCE),
             auth_time: None,
             access_token: &ACCESS_TOKEN,
-            max_age: Some(Duration::from_secs(300)),
+            authenticated_since: Some(NOW - 300),
             now: NOW,
         }
     }
@@ -340,7 +337,7 @@ mod tests {
             subject: Some("alice"),
             nonce: ExpectedNonce::IfPresent(Some(&NONCE)),
             auth_time: Some(NOW - 10),
-            max_age: None,
+            authenticated_since: None,
             ..at_sign_in()
         }
     }
@@ -461,7 +458,7 @@ mod tests {
             "sid",
         ] {
             let expected = ExpectedIdToken {
-                max_age: None,
+                authenticated_since: None,
                 ..at_sign_in()
             };
             let claims = with(name, Some(Value::Null), &expected).unwrap();

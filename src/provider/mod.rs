@@ -21,11 +21,9 @@ mod metadata;
 
 pub use self::{error::ProviderError, metadata::ProviderMetadata};
 
-#[cfg(feature = "check")]
-pub(crate) use self::metadata::is_same_issuer;
 pub(crate) use self::{
     budget::{Budget, BudgetExhausted},
-    metadata::discovery_url,
+    metadata::{discovery_url, is_same_issuer},
 };
 
 use std::sync::Arc;

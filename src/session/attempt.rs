@@ -22,6 +22,10 @@ pub(crate) struct LoginAttempt {
     pub(crate) nonce: Secret,
     pub(crate) code_verifier: CodeVerifier,
     pub(crate) return_to: Option<ReturnTo>,
+    /// The maximum time from the user's authentication to the start of the attempt, in seconds.
+    pub(crate) max_age: Option<u64>,
+    /// Whether the provider was asked to show no page, for this sign-in alone.
+    pub(crate) is_silent: bool,
 }
 
 impl LoginAttempt {
@@ -32,16 +36,25 @@ impl LoginAttempt {
             nonce,
             code_verifier: CodeVerifier::from_random(code_verifier),
             return_to,
+            max_age: None,
+            is_silent: false,
         }
     }
 }
 
-/// The record of an attempt. Once the attempt is used, only the return path remains.
+/// The record of an attempt. Once the attempt is used, only what its browser needs remains.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Record {
     Open(LoginAttempt),
-    Used { return_to: Option<ReturnTo> },
+    Used(UsedAttempt),
+}
+
+/// What remains of a used attempt.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct UsedAttempt {
+    pub(crate) return_to: Option<ReturnTo>,
+    pub(crate) is_silent: bool,
 }
 
 /// The state of a login attempt when its callback arrives.
@@ -54,7 +67,7 @@ pub(crate) enum AttemptState {
         age: Duration,
     },
     /// The attempt was used before.
-    Used { return_to: Option<ReturnTo> },
+    Used(UsedAttempt),
     /// The attempt never existed, has expired or belongs to another browser.
     Unknown,
 }
@@ -95,17 +108,18 @@ impl LoginAttempts {
             return Ok(AttemptState::Unknown);
         };
         let attempt = match value {
-            Record::Used { return_to } => return Ok(AttemptState::Used { return_to }),
+            Record::Used(used) => return Ok(AttemptState::Used(used)),
             Record::Open(attempt) if attempt.state == *state => attempt,
             Record::Open(_) => return Ok(AttemptState::Unknown),
         };
-        let return_to = attempt.return_to.clone();
-        let used = Record::Used {
-            return_to: return_to.clone(),
+        let used = UsedAttempt {
+            return_to: attempt.return_to.clone(),
+            is_silent: attempt.is_silent,
         };
+        let record = Record::Used(used.clone());
         let is_first = self
             .0
-            .replace(&id, Some(version), &used, ATTEMPT_LIFETIME)
+            .replace(&id, Some(version), &record, ATTEMPT_LIFETIME)
             .await?;
         Ok(if is_first {
             AttemptState::Taken {
@@ -113,7 +127,7 @@ impl LoginAttempts {
                 age: ATTEMPT_LIFETIME.saturating_sub(ttl),
             }
         } else {
-            AttemptState::Used { return_to }
+            AttemptState::Used(used)
         })
     }
 
@@ -155,7 +169,7 @@ mod tests {
         assert_eq!(taken, 1);
         let again = attempts.take(&id, &state).await.unwrap();
         assert!(
-            matches!(again, AttemptState::Used { return_to: Some(path) } if path.as_str() == "/a")
+            matches!(again, AttemptState::Used(UsedAttempt { return_to: Some(path), .. }) if path.as_str() == "/a")
         );
     }
 

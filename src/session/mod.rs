@@ -20,7 +20,7 @@ mod waiting;
 pub use self::user::User;
 
 pub(crate) use self::{
-    attempt::{ATTEMPT_LIFETIME, AttemptState, LoginAttempt, LoginAttempts},
+    attempt::{ATTEMPT_LIFETIME, AttemptState, LoginAttempt, LoginAttempts, UsedAttempt},
     back_channel::LogoutTarget,
     refresh::{LEASE_LIFETIME, RefreshOutcome, TokenRefresher},
     request_session::{CookieChange, RequestSession, SignedIn},

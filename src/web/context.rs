@@ -87,6 +87,11 @@ impl RequestContext {
         exactly_one(named).map(|(_, value)| value.into_owned())
     }
 
+    pub(super) fn has_query_parameter(&self, name: &str) -> bool {
+        let query = self.uri.query().unwrap_or_default();
+        form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == name)
+    }
+
     /// The ID that ties an error page to its events.
     pub(super) fn correlation_id(&self) -> &str {
         self.session.origin().correlation_id()

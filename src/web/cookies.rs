@@ -16,7 +16,7 @@ const MAX_COOKIES: usize = 200;
 /// The length of the tag in a login cookie's name: 96 bits of a hash.
 const TAG_CHARS: usize = 16;
 
-/// Time during which a login is not restarted again.
+/// Time during which a login is not restarted again, and a silent one not started again.
 const RESTART_LIFETIME: Duration = Duration::minutes(1);
 
 /// Time that the user has to sign out at the provider.
@@ -33,6 +33,7 @@ pub(super) struct Cookies {
     /// A login cookie's name without the tag of its `state`.
     login_prefix: String,
     restart_name: String,
+    silent_name: String,
     logout_name: String,
     /// The attributes that all cookies have, with a semicolon before each.
     attributes: String,
@@ -90,6 +91,7 @@ impl Cookies {
             session_name: config.session_cookie_name(),
             login_prefix: format!("{name}_login_"),
             restart_name: format!("{name}_restart"),
+            silent_name: format!("{name}_silent"),
             logout_name: format!("{name}_logout"),
             attributes: format!("; HttpOnly; SameSite=Lax{secure}; Path={path}"),
             session_lifetime: config
@@ -163,6 +165,16 @@ impl Cookies {
 
     pub(super) fn is_restarted(&self, headers: &HeaderMap) -> bool {
         pairs(headers).any(|(name, _)| name == self.restart_name)
+    }
+
+    /// The cookie that marks the browser after a silent sign-in that signed no user in. It needs no value
+    /// and no proof: a site that sets it delays the next silent sign-in.
+    pub(super) fn silent(&self) -> HeaderValue {
+        self.header(&self.silent_name, "1", Some(RESTART_LIFETIME))
+    }
+
+    pub(super) fn is_silent_in_vain(&self, headers: &HeaderMap) -> bool {
+        pairs(headers).any(|(name, _)| name == self.silent_name)
     }
 
     pub(super) fn logout(&self, state: &Secret) -> HeaderValue {

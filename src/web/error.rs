@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use crate::{
     audit::Reason,
+    config::InvalidLoginOption,
     jose::JoseError,
     protocol::{CallbackError, ErrorCode, IdTokenError, LogoutTokenError, TokenError},
     provider::{BudgetExhausted, ProviderError},
@@ -43,6 +44,10 @@ pub(super) enum Error {
     Provider(#[from] ProviderError),
     #[error("the request object cannot be signed")]
     RequestObject(#[source] JoseError),
+    #[error("the login request has an `iss` that is not the configured issuer")]
+    ForeignLoginRequest,
+    #[error(transparent)]
+    LoginOptions(#[from] InvalidLoginOption),
     #[error("the callback is rejected")]
     Callback(#[from] CallbackError),
     #[error(
@@ -122,6 +127,7 @@ fn next_steps(reason: Reason) -> &'static [NextStep] {
         R::NotSignedIn
         | R::AccessTokenEnded
         | R::UnknownSignIn
+        | R::LoginRequest
         | R::SeveralSessionCookies
         | R::SignedOutMeanwhile => &[NextStep::SignIn("Sign in")],
         R::NotRefreshed => &[NextStep::TryAgain, NextStep::SignIn("Sign in again")],
@@ -173,6 +179,7 @@ impl Error {
             Self::Store(_) => Reason::StoreDown,
             Self::NotRefreshed { .. } => Reason::NotRefreshed,
             Self::UnknownAttempt { .. } => Reason::UnknownSignIn,
+            Self::ForeignLoginRequest | Self::LoginOptions(_) => Reason::LoginRequest,
             Self::SeveralSessionCookies => Reason::SeveralSessionCookies,
             Self::Budget(_) => Reason::TokenEndpointBusy,
             Self::Provider(error) => error.reason(),
@@ -306,6 +313,11 @@ impl Error {
             Self::Callback(CallbackError::MissingState(Some(code))) => {
                 (StatusCode::BAD_REQUEST, "Sign-in failed", code.sentence())
             }
+            Self::ForeignLoginRequest | Self::LoginOptions(_) => (
+                StatusCode::BAD_REQUEST,
+                "Sign-in failed",
+                "The request to sign in is invalid. Please sign in from this site.",
+            ),
             Self::Callback(CallbackError::Iss) => (
                 StatusCode::BAD_REQUEST,
                 "Sign-in failed",
@@ -357,7 +369,7 @@ fn error_code_texts(code: &ErrorCode) -> (StatusCode, &'static str, &'static str
     let (status, title) = match code {
         // The user cancelled the sign-in, which is not an error.
         ErrorCode::AccessDenied => (StatusCode::OK, "Sign-in cancelled"),
-        ErrorCode::LoginRequired | ErrorCode::ConsentRequired | ErrorCode::InteractionRequired => {
+        code if code.reason() == Reason::InteractionRequired => {
             (StatusCode::FORBIDDEN, "Please sign in")
         }
         ErrorCode::InvalidGrant => (StatusCode::BAD_REQUEST, "Please sign in again"),

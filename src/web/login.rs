@@ -1,10 +1,14 @@
 //! The login route and the callback (OpenID Connect Core 1.0 section 3.1).
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
-use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, header};
+use axum::{
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, header, request::Parts};
 use tokio::time::timeout;
+use url::{Position, Url};
 
 use super::{
     context::{RequestContext, is_prefetch},
@@ -15,13 +19,14 @@ use super::{
 };
 use crate::{
     audit::{EventKind, Reason},
-    metric::{self, Login},
+    config::{LOGIN_HINT, LoginOptions},
+    metric,
     protocol::{
-        AuthorizationRequest, CallbackParameters, ExpectedIdToken, ExpectedNonce, TokenEndpoint,
-        TokenResponse, verify_id_token,
+        AuthorizationRequest, CallbackError, CallbackParameters, ExpectedIdToken, ExpectedNonce,
+        TokenEndpoint, TokenResponse, verify_id_token,
     },
-    provider::ProviderMetadata,
-    session::{AttemptState, Identity, LoginAttempt, ReturnTo, Tokens},
+    provider::{ProviderMetadata, is_same_issuer},
+    session::{AttemptState, Identity, LoginAttempt, ReturnTo, Tokens, UsedAttempt},
 };
 
 /// Maximum number of open login attempts per browser. A new attempt replaces the oldest.
@@ -33,12 +38,105 @@ const MAX_REMOVALS: usize = 16;
 /// The query parameter of the login route that says that a callback restarted the login.
 const RESTART: &str = "restart";
 
+/// The query parameter of the login route that says that another site starts the sign-in.
+const ISS: &str = "iss";
+
+/// The query parameter of the return path that says that a silent sign-in signed no user in.
+const LOGIN_REQUIRED: &str = "login_required=1";
+
+/// Extractor for handlers that start a sign-in with options of their own.
+///
+/// ```
+/// use axum::response::Response;
+/// use axum_oten::web::{ErrorResponse, Login, LoginOptions};
+/// use std::time::Duration;
+///
+/// /// Asks the user to authenticate again, whatever sign-in exists.
+/// async fn confirm(login: Login) -> Result<Response, ErrorResponse> {
+///     let options = LoginOptions::new().max_age(Duration::ZERO);
+///     login.start(options, "/payments/new").await
+/// }
+/// ```
+///
+/// # Silent sign-in
+///
+/// With `prompt=none` the provider shows no page. If it would have to, the browser returns to the return
+/// path without a sign-in and without an error page, and the path gets the parameter `login_required=1`.
+/// A page that starts a silent sign-in must not do so again if it has this parameter. For the next minute,
+/// another silent sign-in of the same browser ends in the same way without asking the provider:
+///
+/// ```
+/// use axum::{http::Uri, response::{IntoResponse, Response}};
+/// use axum_oten::{User, web::{ErrorResponse, Login, LoginOptions}};
+///
+/// /// Signs in users who are signed in at the provider, and shows the page to all others.
+/// async fn home(user: Option<User>, login: Login, uri: Uri) -> Result<Response, ErrorResponse> {
+///     let was_silent = uri.query().is_some_and(|query| query.contains("login_required=1"));
+///     if user.is_none() && !was_silent {
+///         return login.start(LoginOptions::new().prompt("none"), "/").await;
+///     }
+///     Ok("the page".into_response())
+/// }
+/// ```
+pub struct Login {
+    context: RequestContext,
+    headers: HeaderMap,
+}
+
+impl Login {
+    /// Starts a sign-in, and returns the redirect to the provider. Afterwards the browser returns to the
+    /// local path `return_to`, or to the configured home if it is not local or one of this crate's routes.
+    ///
+    /// A prefetch gets 403 and starts nothing.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error page if an option is invalid or the provider or the store is down.
+    pub async fn start(
+        self,
+        options: LoginOptions,
+        return_to: &str,
+    ) -> Result<Response, ErrorResponse> {
+        let Self { context, headers } = self;
+        if is_prefetch(&headers) {
+            return Ok(not_prefetched());
+        }
+        let return_to = allowed(&context, ReturnTo::parse(return_to));
+        let started = timeout(
+            DEADLINE,
+            start_login(&context, &headers, options, return_to.clone()),
+        );
+        let started = started.await.unwrap_or(Err(Error::TooSlow));
+        started.map_err(|error| refusal(&context, error, return_to))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Login {
+    type Rejection = ErrorResponse;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ErrorResponse> {
+        Ok(Self {
+            context: RequestContext::from_request_parts(parts, state).await?,
+            headers: parts.headers.clone(),
+        })
+    }
+}
+
+/// Prints nothing of the headers.
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login")
+            .field("context", &self.context)
+            .finish_non_exhaustive()
+    }
+}
+
 /// `GET /login`: starts a login attempt and redirects the browser to the provider.
 pub(super) async fn login(context: RequestContext, headers: HeaderMap) -> Response {
     if is_prefetch(&headers) {
         return not_prefetched();
     }
-    let return_to = return_to(&context);
+    let return_to = requested_path(&context);
     let cookies = &context.state.cookies;
     if context.query_parameter(RESTART).is_some() && !cookies.is_restarted(&headers) {
         // The browser keeps no cookies, so the next callback would match no login attempt either.
@@ -49,11 +147,52 @@ pub(super) async fn login(context: RequestContext, headers: HeaderMap) -> Respon
         headers.append(header::SET_COOKIE, cookies.restart());
         return response;
     }
-    let attempt = LoginAttempt::new(return_to.clone());
-    timeout(DEADLINE, redirect_to_provider(&context, &headers, attempt))
+    let login = handle_login(&context, &headers, return_to.clone());
+    timeout(DEADLINE, login)
         .await
         .unwrap_or(Err(Error::TooSlow))
         .unwrap_or_else(|error| failure(&context, error, return_to))
+}
+
+async fn handle_login(
+    context: &RequestContext,
+    headers: &HeaderMap,
+    return_to: Option<ReturnTo>,
+) -> Result<Response, Error> {
+    let is_third_party = is_third_party(context)?;
+    let options = options_in_query(context, is_third_party);
+    // Another site can send the browser here: it must not replace the user's session.
+    let keeps_user = is_third_party || options.is_silent();
+    if keeps_user && context.signed_in().await?.is_some() {
+        return Ok(redirect_back(context, return_to.as_ref()));
+    }
+    start_login(context, headers, options, return_to).await
+}
+
+/// Whether another site starts the sign-in (OpenID Connect Core section 4): the request names an issuer,
+/// which is compared and never contacted.
+fn is_third_party(context: &RequestContext) -> Result<bool, Error> {
+    if !context.has_query_parameter(ISS) {
+        return Ok(false);
+    }
+    let configured = context.state.config.issuer().to_string();
+    match context.query_parameter(ISS) {
+        Some(iss) if is_same_issuer(&iss, &configured) => Ok(true),
+        _ => Err(Error::ForeignLoginRequest),
+    }
+}
+
+/// Returns the options that the query may set.
+fn options_in_query(context: &RequestContext, is_third_party: bool) -> LoginOptions {
+    let mut options = LoginOptions::new();
+    let names = context.state.config.login_parameters().iter();
+    let hint = is_third_party.then_some(LOGIN_HINT);
+    for name in names.map(String::as_str).chain(hint) {
+        if let Some(value) = context.query_parameter(name) {
+            options.set_if_valid(name, &value);
+        }
+    }
+    options
 }
 
 /// `GET` of the redirect URI: completes a login attempt with the provider's response.
@@ -72,28 +211,57 @@ pub(super) async fn callback(context: RequestContext, headers: HeaderMap) -> Res
 }
 
 fn failure(context: &RequestContext, error: Error, return_to: Option<ReturnTo>) -> Response {
+    refusal(context, error, return_to).into_response()
+}
+
+fn refusal(context: &RequestContext, error: Error, return_to: Option<ReturnTo>) -> ErrorResponse {
     let response = ErrorResponse::new(context, error).of_sign_in(&context.state, return_to);
     metric::login(match response.reason() {
-        Reason::Cancelled => Login::Cancelled,
-        _ => Login::Refused,
+        Reason::Cancelled => metric::Login::Cancelled,
+        _ => metric::Login::Refused,
     });
-    response.into_response()
+    response
 }
 
-/// Returns the path to return to after the sign-in: local, given once, and in no spelling one of the
-/// crate's own routes, which would start over.
-fn return_to(context: &RequestContext) -> Option<ReturnTo> {
-    let return_to = ReturnTo::parse(&context.query_parameter("return_to")?)?;
-    (!context.state.is_own_page(&return_to)).then_some(return_to)
+/// Returns the path that the query names: as `return_to`, or as the `target_link_uri` of another site,
+/// which must be a page of this site.
+fn requested_path(context: &RequestContext) -> Option<ReturnTo> {
+    let path = if context.has_query_parameter(ISS) {
+        let target: Url = context.query_parameter("target_link_uri")?.parse().ok()?;
+        let site = context.state.config.redirect_uri();
+        let is_own = target.origin() == site.origin()
+            && target.username().is_empty()
+            && target.password().is_none();
+        is_own.then(|| target[Position::BeforePath..].to_owned())?
+    } else {
+        context.query_parameter("return_to")?
+    };
+    allowed(context, ReturnTo::parse(&path))
 }
 
-/// Stores the attempt, binds it to the browser by a cookie and redirects the browser to the provider.
-async fn redirect_to_provider(
+/// Rejects, in any spelling, the crate's own routes, which would start over.
+fn allowed(context: &RequestContext, return_to: Option<ReturnTo>) -> Option<ReturnTo> {
+    return_to.filter(|path| !context.state.is_own_page(path))
+}
+
+/// Stores a login attempt, binds it to the browser by a cookie and redirects the browser to the provider.
+async fn start_login(
     context: &RequestContext,
     headers: &HeaderMap,
-    attempt: LoginAttempt,
+    options: LoginOptions,
+    return_to: Option<ReturnTo>,
 ) -> Result<Response, Error> {
     let state = &context.state;
+    let is_silent = options.is_silent();
+    let options = options.over(state.config.login_defaults())?;
+    if is_silent && state.cookies.is_silent_in_vain(headers) {
+        return Ok(redirect_guest(context, return_to.as_ref()));
+    }
+    let attempt = LoginAttempt {
+        max_age: options.verified_max_age().map(|age| age.as_secs()),
+        is_silent,
+        ..LoginAttempt::new(return_to)
+    };
     let metadata = state.provider.metadata().await?;
     let now = state.clock.now();
     let url = state.authorization_requests.url(&AuthorizationRequest {
@@ -102,6 +270,7 @@ async fn redirect_to_provider(
         state: &attempt.state,
         nonce: &attempt.nonce,
         code_verifier: &attempt.code_verifier,
+        options: &options,
         now: now.unix_timestamp(),
     });
     let url = url.map_err(Error::RequestObject)?;
@@ -143,19 +312,36 @@ async fn handle_callback(
     match found {
         AttemptState::Taken { attempt, age } => {
             return_to.clone_from(&attempt.return_to);
-            exchange_code(context, parameters, &attempt, age).await
+            match exchange_code(context, parameters, &attempt, age).await {
+                Err(Error::Callback(CallbackError::ErrorResponse(code)))
+                    if attempt.is_silent && code.reason() == Reason::InteractionRequired =>
+                {
+                    Ok(redirect_guest(context, attempt.return_to.as_ref()))
+                }
+                result => result,
+            }
         }
-        AttemptState::Used { return_to: path } => {
-            return_to.clone_from(&path);
-            restart_login(context, headers, path).await
+        AttemptState::Used(used) => {
+            return_to.clone_from(&used.return_to);
+            restart_login(context, headers, used).await
         }
-        AttemptState::Unknown => restart_login(context, headers, None).await,
+        AttemptState::Unknown => {
+            // Most likely the silent sign-in of a browser that keeps no cookies. The error is not proven,
+            // but a guest may as well open the home page.
+            let is_silent = parameters.requires_interaction()
+                && !context.state.config.login_defaults().is_silent();
+            let used = UsedAttempt {
+                return_to: None,
+                is_silent,
+            };
+            restart_login(context, headers, used).await
+        }
     }
 }
 
 /// Handles a callback that matches no open login attempt of this browser: repeated, reached with the
 /// back button, too late, without cookies, or forged. It never signs a user in or out. A signed-in
-/// user continues to the page; for a guest the login restarts, at most once a minute.
+/// user continues to the page; for a guest the login restarts, at most once a minute, unless it was silent.
 ///
 /// A cookie marks the browser, because the provider or a proxy may change `state`. The redirect leads
 /// to the login route, which finds out whether the browser has kept the cookie: a browser that keeps
@@ -163,10 +349,14 @@ async fn handle_callback(
 async fn restart_login(
     context: &RequestContext,
     headers: &HeaderMap,
-    return_to: Option<ReturnTo>,
+    used: UsedAttempt,
 ) -> Result<Response, Error> {
+    let return_to = used.return_to;
     if context.signed_in().await?.is_some() {
         return Ok(redirect_back(context, return_to.as_ref()));
+    }
+    if used.is_silent {
+        return Ok(redirect_guest(context, return_to.as_ref()));
     }
     let state = &context.state;
     if state.cookies.is_restarted(headers) {
@@ -206,7 +396,7 @@ async fn exchange_code(
     let tokens = endpoint
         .exchange_code(state.config.redirect_uri(), &code, &attempt.code_verifier)
         .await?;
-    let identity = verify(state, &metadata, &tokens, attempt).await?;
+    let identity = verify(state, &metadata, &tokens, attempt, attempt_age).await?;
     let tokens = Tokens::new(tokens, attempt.nonce.clone(), state.clock.now());
     let previous = context.session_cookies.only();
     let origin = context.session.origin().clone();
@@ -227,7 +417,13 @@ async fn verify(
     metadata: &ProviderMetadata,
     tokens: &TokenResponse,
     attempt: &LoginAttempt,
+    attempt_age: Duration,
 ) -> Result<Identity, Error> {
+    let now = state.clock.unix_now();
+    let since = |max_age: u64| {
+        let seconds = attempt_age.as_secs().saturating_add(max_age);
+        now.saturating_sub(i64::try_from(seconds).unwrap_or(i64::MAX))
+    };
     let expected = ExpectedIdToken {
         issuer: metadata.issuer(),
         client_id: state.config.client().id(),
@@ -235,8 +431,8 @@ async fn verify(
         nonce: ExpectedNonce::Required(&attempt.nonce),
         auth_time: None,
         access_token: &tokens.access_token,
-        max_age: state.config.max_age(),
-        now: state.clock.unix_now(),
+        authenticated_since: attempt.max_age.map(since),
+        now,
     };
     let id_token = tokens.id_token.as_ref();
     let claims = verify_id_token(&state.provider, metadata, id_token, &expected).await?;
@@ -252,4 +448,23 @@ async fn verify(
 
 fn redirect_back(context: &RequestContext, return_to: Option<&ReturnTo>) -> Response {
     redirect(return_to.map_or(context.state.config.home(), ReturnTo::as_str))
+}
+
+/// Returns a guest to the page after a silent sign-in, and marks the path and the browser, so that neither
+/// the page nor the login route starts another one at once.
+fn redirect_guest(context: &RequestContext, return_to: Option<&ReturnTo>) -> Response {
+    let state = &context.state;
+    let page = return_to.map_or(state.config.home(), ReturnTo::as_str);
+    let (page, fragment) = page.split_at(page.find('#').unwrap_or(page.len()));
+    let query = page.split_once('?').map(|(_, query)| query);
+    let mut response = redirect(&match query {
+        Some(query) if query.split('&').any(|part| part == LOGIN_REQUIRED) => {
+            format!("{page}{fragment}")
+        }
+        Some(_) => format!("{page}&{LOGIN_REQUIRED}{fragment}"),
+        None => format!("{page}?{LOGIN_REQUIRED}{fragment}"),
+    });
+    let cookie = state.cookies.silent();
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    response
 }

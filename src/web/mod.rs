@@ -97,6 +97,7 @@ pub use self::{
         ResourceServerBuilder,
     },
     layer::{OtenLayer, OtenService},
+    login::Login,
     logout::UserSession,
     oten::{Oten, OtenBuilder},
     outgoing::{ApiCallError, ApiClient, ClientCredentials, ClientCredentialsError, Credentials},
@@ -107,4 +108,8 @@ pub use self::{
     shared::SetupError,
 };
 
-pub use crate::protocol::UserInfoError;
+#[doc(inline)]
+pub use crate::{
+    config::{InvalidLoginOption, LoginOptions},
+    protocol::UserInfoError,
+};

@@ -81,7 +81,9 @@ impl Oten {
     ///
     /// - `GET /login?return_to=/path` starts the sign-in. Afterwards the browser returns to the local
     ///   path, or to the configured home if `return_to` is missing, repeated, not local or one of these
-    ///   routes. A prefetch gets 403 and starts nothing.
+    ///   routes. A prefetch gets 403 and starts nothing. The query can set
+    ///   [options](crate::config::ConfigBuilder::login_parameters), and another site can start the sign-in
+    ///   with `iss` and `target_link_uri` (OpenID Connect Core section 4).
     /// - `POST /logout` signs the user out, here and at the provider if it has an end-session endpoint
     ///   (OpenID Connect RP-Initiated Logout 1.0). The request must come from a page of this site:
     ///   it is denied with 403 unless `Sec-Fetch-Site` is `same-origin` or, if the browser does not

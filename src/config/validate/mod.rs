@@ -16,7 +16,10 @@ mod value;
 mod web_url;
 
 pub(crate) use self::partial::Partial;
-pub(super) use self::{file::unreadable, value::format_duration};
+pub(super) use self::{
+    file::unreadable,
+    value::{distinct_words, format_duration, one_of},
+};
 
 use super::{ApiConfig, Config, ConfigError, Problem, keys, raw::Raw};
 use validator::Validator;

@@ -2,35 +2,54 @@ use std::time::Duration;
 
 use super::{
     validator::Validator,
-    value::{distinct_words, duration, one_of},
+    value::{distinct_words, duration},
 };
 use crate::config::{
     keys,
+    login_options::{self, LoginOptions, MAX_MAX_AGE},
     problem::{Invalid, invalid},
     settings::{MAX_REQUEST_OBJECT_LIFETIME, SignInSettings},
 };
 
 const MIN_REQUEST_OBJECT_LIFETIME: Duration = Duration::from_secs(10);
-const MAX_MAX_AGE: Duration = Duration::from_secs(365 * 86_400);
-
-/// The prompts that can be combined (OpenID Connect Core 1.0 section 3.1.2.1).
-const PROMPTS: [&str; 3] = ["login", "consent", "select_account"];
 
 pub(super) fn validate(validator: &mut Validator<'_>) -> Option<SignInSettings> {
     let scopes = validator.required(&keys::SCOPES, scopes);
     validator.partial.scopes.clone_from(&scopes);
-    let prompt = validator.optional(&keys::PROMPT, prompt);
+    let prompt = validator.optional(&keys::PROMPT, login_options::prompt);
     let max_age = validator.optional(&keys::MAX_AGE, duration(Duration::ZERO..=MAX_MAX_AGE));
-    let ui_locales = validator.optional(&keys::UI_LOCALES, ui_locales);
+    let ui_locales = validator.optional(&keys::UI_LOCALES, login_options::ui_locales);
+    let mut defaults = LoginOptions::new();
+    if let Some(max_age) = max_age {
+        defaults = defaults.max_age(max_age);
+    }
+    let defaults = defaults
+        .prompt(prompt.unwrap_or_default())
+        .ui_locales(ui_locales.unwrap_or_default());
+    if let Err(error) = defaults.check() {
+        validator.problem(&keys::UI_LOCALES, &error.message, &error.help);
+    }
+    let login_parameters = validator.required(&keys::LOGIN_PARAMETERS, login_parameters);
+    if validator.raw.is_set(&keys::PROMPT)
+        && login_parameters
+            .iter()
+            .flatten()
+            .any(|name| name == login_options::PROMPT)
+    {
+        validator.problem(
+            &keys::LOGIN_PARAMETERS,
+            "names `prompt`, but `prompt` is set: a link could replace it",
+            "Remove one of the two.",
+        );
+    }
     let request_object_lifetime = validator.required(
         &keys::REQUEST_OBJECT_LIFETIME,
         duration(MIN_REQUEST_OBJECT_LIFETIME..=MAX_REQUEST_OBJECT_LIFETIME),
     );
     Some(SignInSettings {
         scopes: scopes?,
-        prompt,
-        max_age,
-        ui_locales,
+        defaults,
+        login_parameters: login_parameters?,
         request_object_lifetime: request_object_lifetime?,
     })
 }
@@ -54,32 +73,10 @@ fn scopes(text: &str) -> Result<Vec<String>, Invalid> {
     Ok(scopes.into_iter().map(str::to_owned).collect())
 }
 
-fn prompt(text: &str) -> Result<String, Invalid> {
-    let prompts = distinct_words(text)?;
-    if prompts != ["none"] && !prompts.iter().all(|prompt| PROMPTS.contains(prompt)) {
-        return invalid(
-            "is not a prompt",
-            format!(
-                "Write {}, several of them, or `none` alone.",
-                one_of(&PROMPTS)
-            ),
-        );
-    }
-    Ok(prompts.join(" "))
-}
-
-fn ui_locales(text: &str) -> Result<String, Invalid> {
-    let locales = distinct_words(text)?;
-    let is_subtag =
-        |tag: &str| (1..=8).contains(&tag.len()) && tag.bytes().all(|b| b.is_ascii_alphanumeric());
-    if !locales
+fn login_parameters(text: &str) -> Result<Vec<String>, Invalid> {
+    let names = distinct_words(text)?;
+    names
         .iter()
-        .all(|locale| locale.split('-').all(is_subtag))
-    {
-        return invalid(
-            "is not a list of language tags",
-            "Write tags like `de-CH de en`, separated by spaces.",
-        );
-    }
-    Ok(locales.join(" "))
+        .try_for_each(|name| login_options::check_name(name))?;
+    Ok(names.into_iter().map(str::to_owned).collect())
 }

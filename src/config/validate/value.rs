@@ -20,7 +20,7 @@ pub(super) fn choice<T, const N: usize>(text: &str, choices: [(&str, T); N]) -> 
 }
 
 /// "`a`, `b` or `c`".
-pub(super) fn one_of(names: &[&str]) -> String {
+pub(in crate::config) fn one_of(names: &[&str]) -> String {
     let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     match names.split_last() {
         Some((last, others)) if !others.is_empty() => format!("{} or {last}", others.join(", ")),
@@ -98,7 +98,7 @@ fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// Splits a text into words, none of which may occur twice.
-pub(super) fn distinct_words(text: &str) -> Result<Vec<&str>, Invalid> {
+pub(in crate::config) fn distinct_words(text: &str) -> Result<Vec<&str>, Invalid> {
     let words: Vec<&str> = text.split(' ').filter(|word| !word.is_empty()).collect();
     let mut seen = HashSet::new();
     if !words.iter().all(|word| seen.insert(*word)) {

@@ -266,7 +266,7 @@ impl Refresh {
             nonce: ExpectedNonce::IfPresent(Some(&current.nonce.0)),
             auth_time: self.request.user.auth_time(),
             access_token: &response.access_token,
-            max_age: None,
+            authenticated_since: None,
             now: self.records().clock().unix_now(),
         };
         let id_token = response.id_token.as_ref();

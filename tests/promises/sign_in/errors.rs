@@ -6,7 +6,7 @@ use axum_oten::{emulator::Endpoint, protocol::ErrorCode};
 use crate::common::{Answer, Browser, Log, TestSite, path_and_query, with_parameter};
 
 /// Every error code of the profile with its page.
-const CODES: [(&str, u16, &str, &str); 18] = [
+const CODES: [(&str, u16, &str, &str); 19] = [
     (
         "invalid_request",
         500,
@@ -103,6 +103,12 @@ const CODES: [(&str, u16, &str, &str); 18] = [
         403,
         "interaction_required",
         "needs more information from you",
+    ),
+    (
+        "account_selection_required",
+        403,
+        "interaction_required",
+        "which account to use",
     ),
     (
         "a_code_of_tomorrow",

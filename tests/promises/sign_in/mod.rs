@@ -1,7 +1,8 @@
-//! Promises S1 to S5 and S7 to S9: signing in. For S6 see `id_token`.
+//! Promises S1 to S5 and S7 to S12: signing in. For S6 see `id_token`.
 
 mod attempts;
 mod errors;
+mod options;
 mod order;
 mod replay;
 mod requests;
