@@ -145,7 +145,10 @@ fn check_kind(verified: &Verified<Claims>) -> Result<(), AccessTokenError> {
     }
     let is_access_token = match verified.typ().as_deref() {
         Some("at+jwt") => true,
-        None | Some("jwt") => CLAIMS_OF_ACCESS_TOKENS.iter().any(|name| claims.has(name)),
+        None | Some("jwt") => {
+            let mut marks = CLAIMS_OF_ACCESS_TOKENS.iter();
+            marks.any(|name| claims.get(name).is_some())
+        }
         Some(_) => false,
     };
     is_access_token.then_some(()).ok_or(AccessTokenError::Kind)

@@ -246,7 +246,7 @@ async fn a2_a_token_that_breaks_a_rule_is_rejected_by_its_reason() {
             "bearer_kind",
             Box::new(|header, claims| {
                 header.insert("typ".into(), "JWT".into());
-                claims.remove("scope");
+                claims.insert("scope".into(), Value::Null);
                 claims.remove("client_id");
             }),
         ),
