@@ -92,7 +92,7 @@ const RESERVED: [&str; 30] = [
 /// authenticated at most that long before the sign-in started, or after it started. With `prompt=login`
 /// alone, the request also has `max_age=0`, because the provider need not send `auth_time` otherwise.
 ///
-/// The other options are wishes, which the provider may ignore. In particular, `acr_values` requests a
+/// The provider may ignore all other options. In particular, `acr_values` requests a
 /// voluntary claim (OpenID Connect Core section 5.5.1.1): an ID token with another `acr` or with none is
 /// accepted.
 ///

@@ -91,7 +91,7 @@ impl Login {
     ///
     /// # Errors
     ///
-    /// Returns an error page if an option is invalid or the provider or the store is down.
+    /// Returns an error page if an option is invalid (400) or the provider or the store is down (503).
     pub async fn start(
         self,
         options: LoginOptions,
