@@ -91,11 +91,21 @@ reasons! {
         "A page of another site sent a sign-out request.",
         "No action needed. If the page is the site's own, correct the origin in `redirect_uri`.";
     ForeignOrigin = "foreign_origin",
-        "A page of another site opened a WebSocket.",
-        "No action needed. If the page is the site's own, correct the origin in `redirect_uri`.";
+        "A page of another site opened a WebSocket, or sent a request that changes state.",
+        "No action needed. If the page is the site's own, correct the origin in `redirect_uri`. Programs \
+         without a browser have to send `Origin`.";
     MethodNotAllowed = "method_not_allowed",
         "A request used a method that the login, callback or logout route does not support.",
         "No action needed. If the link or form is the site's own, correct it.";
+    ApiRequest = "api_request",
+        "A request cannot be forwarded to the API.",
+        "See `cause`. No action needed, unless the request is from the site's own page.";
+    ApiDown = "api_down",
+        "The API to which requests are forwarded cannot be reached, or its response is invalid.",
+        "See `cause`, and check that the API is up and that this machine can reach it.";
+    ApiSlow = "api_slow",
+        "The API to which requests are forwarded took too long to respond.",
+        "Check the API's response times and the network in between.";
     StoreDown = "store_down",
         "The session store failed or did not answer in time.",
         "Check the store that `session_store` names.";

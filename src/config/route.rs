@@ -12,5 +12,8 @@ pub(crate) const BACK_CHANNEL_LOGOUT: &str = "/backchannel-logout";
 /// The route that publishes the client's public keys.
 pub(crate) const JWKS: &str = "/.well-known/jwks.json";
 
+/// The route that describes the session to scripts.
+pub(crate) const SESSION: &str = "/session";
+
 /// The paths that the redirect URI must not have.
 pub(super) const RESERVED: [&str; 5] = ["/", LOGIN, LOGOUT, BACK_CHANNEL_LOGOUT, JWKS];

@@ -8,13 +8,14 @@
 //! 4. [Sessions](sessions): records, stores, expiry and token refresh.
 //! 5. [Signing out](signing_out): from the app and from Oten, and back-channel logout.
 //! 6. [APIs](apis): routes that are called with access tokens, and calls to other APIs.
-//! 7. [Errors](errors): error pages, log entries, and how to fix the cause.
-//! 8. [Operations](operations): commands, container, health, proxies, events and metrics.
-//! 9. [Going to production](production): a checklist.
-//! 10. [Testing](testing): tests with an emulated Oten.
-//! 11. [Security](security): threats, defenses, and the tests for each.
-//! 12. [Migration](coming_from): equivalents of other libraries' settings.
-//! 13. [Glossary](glossary): the terms used here.
+//! 7. [Single-page apps](single_page_apps): session state and API calls for scripts.
+//! 8. [Errors](errors): error pages, log entries, and how to fix the cause.
+//! 9. [Operations](operations): commands, container, health, proxies, events and metrics.
+//! 10. [Going to production](production): a checklist.
+//! 11. [Testing](testing): tests with an emulated Oten.
+//! 12. [Security](security): threats, defenses, and the tests for each.
+//! 13. [Migration](coming_from): equivalents of other libraries' settings.
+//! 14. [Glossary](glossary): the terms used here.
 //!
 //! The modules contain documentation only.
 
@@ -36,6 +37,9 @@ pub mod signing_out {}
 
 #[doc = include_str!("apis.md")]
 pub mod apis {}
+
+#[doc = include_str!("single_page_apps.md")]
+pub mod single_page_apps {}
 
 #[doc = include_str!("errors.md")]
 pub mod errors {}

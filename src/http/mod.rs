@@ -1,12 +1,14 @@
 //! The only HTTP client: time-outs, no redirects and TLS errors that say how to fix them. Calls to the
 //! provider also have a body limit and retries.
 
+mod forward;
 mod members;
 mod proxy;
 mod tls;
 
 pub use self::proxy::Proxy;
 pub(crate) use self::{
+    forward::ForwardError,
     members::{Members, UnusableMember},
     tls::{CaCertificateError, CaCertificates, TlsError},
 };
@@ -243,6 +245,13 @@ impl HttpClient {
     pub(crate) fn for_apis(options: &HttpOptions) -> Result<Self, HttpError> {
         let builder = Self::builder(options)?.https_only(options.has_proxy());
         Self::build(builder.read_timeout(READ_TIMEOUT), options)
+    }
+
+    /// Returns a client that forwards requests to an API, and passes compressed bodies on as they are.
+    pub(crate) fn for_forwarding(options: &HttpOptions) -> Result<Self, HttpError> {
+        let https_only = !options.loopback || options.has_proxy();
+        let builder = Self::builder(options)?.https_only(https_only);
+        Self::build(builder.no_gzip(), options)
     }
 
     fn build(builder: ClientBuilder, options: &HttpOptions) -> Result<Self, HttpError> {

@@ -134,6 +134,18 @@ impl RequestSession {
         Ok(())
     }
 
+    /// Returns how long the session of a signed-in user lasts without further requests.
+    pub(crate) fn expires_in(&self) -> Option<Duration> {
+        let state = self.store.state();
+        let (_, current) = state.current.as_ref()?;
+        Some(current.ttl.min(self.store.sessions.ttl(&current.data)))
+    }
+
+    /// Does not count this request as activity: its end does not extend the expiry of the session.
+    pub(crate) fn keep_expiry(&self) {
+        self.store.state().keeps_expiry = true;
+    }
+
     /// Signs the user out. The session of a guest stays.
     pub(crate) async fn sign_out(&self) -> Result<(), StoreError> {
         let data = self.store.data().await?;
@@ -241,6 +253,7 @@ struct RequestState {
     /// The app has called `cycle_id`. The session gets its new ID when it is written.
     is_move_pending: bool,
     ended_by: Option<EndedBy>,
+    keeps_expiry: bool,
     /// The store failed, and is not called again for this session.
     store_failed: bool,
 }
@@ -344,6 +357,9 @@ impl RequestStore {
     /// Returns the session's new lifetime if it is due to be extended.
     fn extension(&self) -> Option<(StoredSession, Duration)> {
         let state = self.state();
+        if state.keeps_expiry {
+            return None;
+        }
         let (_, current) = state.current.as_ref()?;
         let ttl = self.sessions.extended(&current.data, current.ttl)?;
         Some((current.clone(), ttl))

@@ -29,8 +29,11 @@ pub(super) struct Inner {
     /// The sessions that the browser's cookies name, whether they exist or not.
     pub(super) session_cookies: SessionCookies,
     pub(super) kind: RequestKind,
-    /// Whether a page of another site opens a WebSocket.
-    is_foreign_handshake: bool,
+    /// Whether the request asks for a WebSocket.
+    pub(super) is_handshake: bool,
+    /// Whether a page of another site may have caused the request, and it changes state or opens a
+    /// WebSocket.
+    is_foreign: bool,
     /// The URI outside of `nest`.
     pub(super) uri: Uri,
     /// Whether the response depends on whether a user is signed in.
@@ -47,12 +50,14 @@ impl RequestContext {
         let client_address =
             client_address::of_request(state.config.trusted_proxies(), extensions, headers);
         let origin = EventOrigin::new(client_address);
+        let is_handshake = is_websocket_handshake(request.method(), headers);
+        let needs_proof = is_handshake || changes_state(request.method());
         Self(Arc::new(Inner {
             session: state.sessions.for_request(session_cookies.only(), origin),
             session_cookies,
             kind: RequestKind::of(request.method(), headers),
-            is_foreign_handshake: is_websocket_handshake(request.method(), headers)
-                && !is_same_origin(headers, &state.config.origin()),
+            is_handshake,
+            is_foreign: needs_proof && !is_same_origin(headers, &state.config.origin()),
             uri: original_uri.unwrap_or(request.uri()).clone(),
             state: Arc::clone(state),
             depends_on_user: AtomicBool::new(false),
@@ -99,11 +104,19 @@ impl RequestContext {
 
     /// Reads the session and returns the signed-in user.
     pub(super) async fn signed_in(&self) -> Result<Option<SignedIn>, Error> {
-        if self.is_foreign_handshake {
-            return Err(Error::ForeignOrigin);
+        if self.is_handshake {
+            self.require_same_origin()?;
         }
         self.depends_on_user.store(true, Ordering::Relaxed);
         Ok(self.session.signed_in().await?)
+    }
+
+    /// Requires that a request that changes state, or opens a WebSocket, comes from a page of this site.
+    pub(super) fn require_same_origin(&self) -> Result<(), Error> {
+        if self.is_foreign {
+            return Err(Error::ForeignOrigin);
+        }
+        Ok(())
     }
 
     /// Returns a value that waits for the end of the signed-in user's session.
@@ -162,13 +175,18 @@ impl fmt::Debug for RequestContext {
 
 /// Whether the request's headers say that it comes from a page of this site: `Sec-Fetch-Site`, or
 /// `Origin` if the browser does not send Fetch Metadata.
-pub(super) fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
+fn is_same_origin(headers: &HeaderMap, origin: &str) -> bool {
     match headers.get("sec-fetch-site") {
         Some(site) => site == "same-origin",
         None => headers
             .get(header::ORIGIN)
             .is_some_and(|sent| sent == origin),
     }
+}
+
+/// Whether a request is expected to change state, by its method (RFC 9110 section 9.2.1).
+fn changes_state(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 /// Whether a request asks for a WebSocket (RFC 6455 section 4.1; RFC 8441 section 4 for HTTP/2), which

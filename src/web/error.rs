@@ -7,6 +7,7 @@ use http::StatusCode;
 use crate::{
     audit::Reason,
     config::InvalidLoginOption,
+    http::ForwardError,
     jose::JoseError,
     protocol::{CallbackError, ErrorCode, IdTokenError, LogoutTokenError, TokenError},
     provider::{BudgetExhausted, ProviderError},
@@ -34,10 +35,16 @@ pub(super) enum Error {
     Forbidden,
     #[error("the sign-out request does not come from a page of this site")]
     CrossSite,
-    #[error("the WebSocket handshake does not come from a page of this site")]
+    #[error(
+        "the request changes state or opens a WebSocket, and does not come from a page of this site"
+    )]
     ForeignOrigin,
     #[error("the route does not support the request's method")]
     MethodNotAllowed,
+    #[error("the request is not forwarded to the API: {0}")]
+    ApiRequest(&'static str),
+    #[error("the API gave no response")]
+    Api(#[source] ForwardError),
     #[error("the session store failed")]
     Store(#[source] Arc<StoreError>),
     #[error("the provider is not usable")]
@@ -131,11 +138,13 @@ fn next_steps(reason: Reason) -> &'static [NextStep] {
         | R::SeveralSessionCookies
         | R::SignedOutMeanwhile => &[NextStep::SignIn("Sign in")],
         R::NotRefreshed => &[NextStep::TryAgain, NextStep::SignIn("Sign in again")],
-        R::StoreDown => &[NextStep::TryAgain],
+        R::StoreDown | R::ApiDown | R::ApiSlow => &[NextStep::TryAgain],
         R::Forbidden | R::CrossSite => &[NextStep::SignOut],
-        R::Setup | R::AccessTokenUseless | R::ForeignOrigin | R::MethodNotAllowed => {
-            &[NextStep::GoBack]
-        }
+        R::Setup
+        | R::AccessTokenUseless
+        | R::ForeignOrigin
+        | R::MethodNotAllowed
+        | R::ApiRequest => &[NextStep::GoBack],
         // A sign-in failed.
         _ => &[NextStep::SignIn("Try again")],
     }
@@ -176,6 +185,9 @@ impl Error {
             Self::CrossSite => Reason::CrossSite,
             Self::ForeignOrigin => Reason::ForeignOrigin,
             Self::MethodNotAllowed => Reason::MethodNotAllowed,
+            Self::ApiRequest(_) => Reason::ApiRequest,
+            Self::Api(ForwardError::Stalled) => Reason::ApiSlow,
+            Self::Api(_) => Reason::ApiDown,
             Self::Store(_) => Reason::StoreDown,
             Self::NotRefreshed { .. } => Reason::NotRefreshed,
             Self::UnknownAttempt { .. } => Reason::UnknownSignIn,
@@ -246,12 +258,25 @@ impl Error {
             Self::ForeignOrigin => (
                 StatusCode::FORBIDDEN,
                 "Not allowed",
-                "The connection was requested by a page of another site.",
+                "The request may come from a page of another site. Go back to the site and try again.",
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "Page not available",
                 "This page cannot be opened this way. Please go back to the site.",
+            ),
+            Self::ApiRequest(_) => (
+                StatusCode::BAD_REQUEST,
+                "Page not available",
+                "This page cannot be opened this way. Please go back to the site.",
+            ),
+            Self::Api(error) => (
+                match error {
+                    ForwardError::Stalled => StatusCode::GATEWAY_TIMEOUT,
+                    _ => StatusCode::BAD_GATEWAY,
+                },
+                "Please try again soon",
+                "A service that this site needs is not responding. Please try again in a moment.",
             ),
             Self::Store(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,

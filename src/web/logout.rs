@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::{
-    context::{RequestContext, is_same_origin},
+    context::RequestContext,
     error::Error,
     rejection::ErrorResponse,
     response::{confirm_sign_out_page, end_session, redirect, signed_out_page},
@@ -107,8 +107,8 @@ pub(super) async fn get(context: RequestContext, headers: HeaderMap) -> Response
 }
 
 /// `POST /logout`: ends the session in the store, then in the browser, then at the provider.
-pub(super) async fn post(context: RequestContext, headers: HeaderMap) -> Response {
-    sign_out(&context, &headers)
+pub(super) async fn post(context: RequestContext) -> Response {
+    sign_out(&context)
         .await
         .unwrap_or_else(|error| failure(&context, error))
 }
@@ -118,11 +118,10 @@ fn failure(context: &RequestContext, error: Error) -> Response {
     response.of_sign_out(&context.state).into_response()
 }
 
-async fn sign_out(context: &RequestContext, headers: &HeaderMap) -> Result<Response, Error> {
+async fn sign_out(context: &RequestContext) -> Result<Response, Error> {
     let state = &context.state;
-    if !is_same_origin(headers, &state.config.origin()) {
-        return Err(Error::CrossSite);
-    }
+    let proof = context.require_same_origin();
+    proof.map_err(|_| Error::CrossSite)?;
     // Ends all sessions that the browser names, so that none is left if a neighboring site set one.
     let named = context.session_cookies.all();
     let origin = context.session.origin().clone();

@@ -72,6 +72,7 @@
 //! provider's page, and browsers do not send `SameSite=Lax` cookies there.
 
 mod access;
+mod api_proxy;
 mod back_channel;
 mod bearer;
 mod client_address;
@@ -88,6 +89,7 @@ mod redacted_uri;
 mod rejection;
 mod response;
 mod session_end;
+mod session_state;
 mod shared;
 
 pub use self::{

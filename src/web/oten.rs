@@ -4,7 +4,7 @@ use axum::{
     Router,
     body::Bytes,
     response::{IntoResponse, Response},
-    routing::{MethodRouter, get, post},
+    routing::{MethodRouter, any, get, post},
 };
 use http::{Request, header};
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use super::{
     access::RequireLogin,
+    api_proxy::ApiProxy,
     back_channel,
     bearer::RequireBearer,
     client_address,
@@ -22,6 +23,7 @@ use super::{
     outgoing::{ApiClient, ClientCredentials},
     readiness::Readiness,
     rejection::ErrorResponse,
+    session_state,
     shared::{SetupError, Shared},
 };
 use crate::{
@@ -127,7 +129,11 @@ impl Oten {
     /// See [`RequireLogin`] for an example.
     pub fn require_login(&self) -> RequireLogin {
         let state = Arc::clone(&self.0);
-        RequireLogin { state, rule: None }
+        RequireLogin {
+            state,
+            rule: None,
+            same_origin: false,
+        }
     }
 
     /// Returns the layer for routes that require an access token, for
@@ -197,6 +203,112 @@ impl Oten {
         origins: impl IntoIterator<Item = S>,
     ) -> Result<ApiClient, SetupError> {
         ApiClient::new(&self.0.outgoing, origins)
+    }
+
+    /// Returns the route `GET /session`, which tells a script on a page whether a user is signed in.
+    ///
+    /// For a user it responds with JSON: the listed claims of the user, `sub` included if it is listed, the
+    /// seconds until the session expires unless the user becomes active, and the paths to sign in and out.
+    /// For a guest it responds with 401 and problem details with the `login_url`. The response contains
+    /// no token and is not cached. A script may poll it: it neither extends the session nor refreshes
+    /// tokens, so a user who was disabled at the provider stays visible until another request refreshes
+    /// them. Mount it inside of [`layer`](Self::layer).
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, http::{Request, StatusCode}};
+    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+    /// # use tower::ServiceExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = Config::builder()
+    /// #     .environment(Environment::Sandbox)
+    /// #     .client_id("my-site")
+    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+    /// #     .redirect_uri("http://localhost:3000/callback")
+    /// #     .build()?;
+    /// # let oten = Oten::new(config, MemoryStore::default())?;
+    /// let app: Router = oten
+    ///     .routes()
+    ///     .merge(oten.session_route(["name", "picture"]))
+    ///     .layer(oten.layer());
+    ///
+    /// // {"user":{"name":"Alice"},"expires_in":3600,"login_url":"/login","logout_url":"/logout"}
+    /// let request = Request::get("/session").body(Body::empty())?;
+    /// let guest = app.oneshot(request).await?;
+    /// assert_eq!(guest.status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(()) }
+    /// ```
+    pub fn session_route<S>(&self, claims: impl IntoIterator<Item = impl Into<String>>) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let claims: Arc<[String]> = claims.into_iter().map(Into::into).collect();
+        let get = get(async move |context| session_state::get(&context, &claims).await);
+        Router::new().route(route::SESSION, only(get, "GET"))
+    }
+
+    /// Returns routes that forward every request below `prefix` to an API, with the user's access token, so
+    /// that the scripts of a page can call the API and never see the token.
+    ///
+    /// A request to `/api/orders?page=2` is forwarded to `https://orders.example/v1/orders?page=2` if
+    /// `prefix` is `/api` and `url` is `https://orders.example/v1`. Mount the routes inside of
+    /// [`layer`](Self::layer).
+    ///
+    /// - The token is that of [`AccessToken`](crate::AccessToken): refreshed if necessary, sent to this URL
+    ///   only. The rejections are the same, too. Redirects are not followed: the browser gets them.
+    /// - A request that changes state must come from a page of this site, as with
+    ///   [`require_same_origin`](RequireLogin::require_same_origin).
+    /// - Cookies, `Authorization`, `Forwarded`, `X-Forwarded-…` and hop-by-hop headers of the request are
+    ///   removed. So are `Set-Cookie`, `Access-Control-…`, `Cache-Control` and other headers of the
+    ///   response that act on the whole site. The response is not cached, and a document in it cannot run
+    ///   scripts.
+    /// - Bodies are streamed both ways, without trailers. Interim responses (1xx) end at this site.
+    ///   WebSocket handshakes, `CONNECT` and `TRACE`, and paths that could leave the prefix, such as
+    ///   `/api/%2e%2e/admin`, get 400.
+    /// - If the API cannot be reached within 3 seconds or sends no valid response, the response is 502. If
+    ///   nothing is transferred for 60 seconds, it is 504 or, if the response has begun, the connection
+    ///   is closed.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SetupError::ApiUrl`] unless `url` is an https URL, or http on a loopback host, and
+    /// [`SetupError::HttpClient`] if the HTTP client cannot be set up.
+    ///
+    /// # Panics
+    ///
+    /// Like [`Router::nest_service`], if `prefix` is empty, `/` or does not begin with `/`.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, http::{Request, StatusCode}};
+    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+    /// # use tower::ServiceExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = Config::builder()
+    /// #     .environment(Environment::Sandbox)
+    /// #     .client_id("my-site")
+    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+    /// #     .redirect_uri("http://localhost:3000/callback")
+    /// #     .build()?;
+    /// # let oten = Oten::new(config, MemoryStore::default())?;
+    /// let app: Router = oten
+    ///     .routes()
+    ///     .merge(oten.api_proxy("/api", "https://orders.example/v1")?)
+    ///     .layer(oten.layer());
+    ///
+    /// let guest = Request::get("/api/orders").body(Body::empty())?;
+    /// assert_eq!(app.oneshot(guest).await?.status(), StatusCode::UNAUTHORIZED);
+    /// assert!(oten.api_proxy::<()>("/api", "http://orders.example").is_err());
+    /// # Ok(()) }
+    /// ```
+    pub fn api_proxy<S>(&self, prefix: &str, url: &str) -> Result<Router<S>, SetupError>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let proxy = ApiProxy::new(self.config(), url)?;
+        let forward =
+            async move |context: RequestContext, request| proxy.forward(&context, request).await;
+        Ok(Router::new().nest_service(prefix, any(forward).with_state(())))
     }
 
     /// The path of the login route as the browser sees it: `/login` under the base path.

@@ -128,7 +128,7 @@ pub(super) fn protect_page(headers: &mut HeaderMap) {
 
 /// Sets the security headers of a response without content. Omits `Cross-Origin-Opener-Policy`, so
 /// that an app can open the sign-in in a popup.
-fn protect(headers: &mut HeaderMap) {
+pub(super) fn protect(headers: &mut HeaderMap) {
     const SECURITY_HEADERS: [(HeaderName, HeaderValue); 2] = [
         (
             header::X_CONTENT_TYPE_OPTIONS,
@@ -221,8 +221,9 @@ fn problem_details(context: &RequestContext, page: &ErrorPage, reason: Reason) -
             NextStep::GoBack => problem["home_url"] = state.config.home().into(),
             // Scripts of other origins cannot read the header.
             NextStep::TryAgain => {
-                problem["retry_after"] =
-                    page.retry_after.map(|pause| pause.as_secs().max(1)).into();
+                if let Some(pause) = page.retry_after {
+                    problem["retry_after"] = pause.as_secs().max(1).into();
+                }
             }
         }
     }

@@ -99,6 +99,12 @@ pub enum SetupError {
          certificates are readable"
     )]
     HttpClient(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The URL of [`Oten::api_proxy`](crate::Oten::api_proxy) is not usable.
+    #[error(
+        "the URL of the API must be an absolute https URL without user name, query and fragment; \
+         plain http is only for `localhost`, `127.0.0.1` and `[::1]`"
+    )]
+    ApiUrl,
     /// The store is external and no
     /// [`session_key`](crate::config::ConfigBuilder::session_key) encrypts the tokens in it.
     #[error(

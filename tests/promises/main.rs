@@ -36,6 +36,7 @@ mod services;
 mod sign_in;
 mod sign_out;
 mod sizes;
+mod spa;
 mod stores;
 mod tls;
 mod unusual_answers;

@@ -63,8 +63,12 @@ impl RequireBearer {
     /// The scopes are those of access tokens; `login` has the rule for users. Handlers extract
     /// `Option<BearerToken>` and `Option<User>`. [`Oten::layer`](crate::Oten::layer) must be outside of
     /// this layer.
+    ///
+    /// A request without an access token that changes state must come from a page of this site, as with
+    /// [`require_same_origin`](RequireLogin::require_same_origin): browsers send the cookie by themselves,
+    /// and an access token never.
     pub fn or_session(self, login: RequireLogin) -> Self {
-        let without_token = WithoutToken::RequireSession(login);
+        let without_token = WithoutToken::RequireSession(login.require_same_origin());
         Self {
             without_token,
             ..self

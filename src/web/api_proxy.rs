@@ -1,0 +1,278 @@
+//! Forwarding of requests to an API with the user's access token.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use percent_encoding::percent_decode;
+use url::Url;
+
+use super::{
+    context::RequestContext, error::Error, rejection::ErrorResponse, response::protect,
+    shared::SetupError,
+};
+use crate::{
+    config::{Config, is_loopback},
+    http::{HttpClient, HttpOptions},
+};
+
+/// Headers of one connection (RFC 9110 section 7.6.1), in addition to those that `Connection` names.
+const HOP_BY_HOP: [&str; 9] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Headers of a request that are for this site, or with which the client could make the API believe in
+/// another user, address or path. The length is that of the body.
+const OF_THIS_SITE: [&str; 9] = [
+    "authorization",
+    "content-length",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+];
+
+/// Headers of a response that act on the whole site, its cookies, its caches or the proxy before it.
+const OF_THE_API: [&str; 10] = [
+    "alt-svc",
+    "cache-control",
+    "cdn-cache-control",
+    "clear-site-data",
+    "content-security-policy",
+    "service-worker-allowed",
+    "set-cookie",
+    "set-cookie2",
+    "strict-transport-security",
+    "surrogate-control",
+];
+
+/// An API to which requests are forwarded.
+#[derive(Debug)]
+pub(super) struct ApiProxy {
+    client: HttpClient,
+    url: Url,
+}
+
+impl ApiProxy {
+    pub(super) fn new(config: &Config, url: &str) -> Result<Arc<Self>, SetupError> {
+        let is_valid = |url: &Url| {
+            let is_secure = url.scheme() == "https" || url.scheme() == "http" && is_loopback(url);
+            let has_user = !url.username().is_empty() || url.password().is_some();
+            is_secure && !has_user && url.query().is_none() && url.fragment().is_none()
+        };
+        let url = Url::parse(url).ok().filter(is_valid);
+        let url = url.ok_or(SetupError::ApiUrl)?;
+        let client = HttpClient::for_forwarding(&HttpOptions {
+            loopback: is_loopback(&url),
+            ..config.http_options().clone()
+        });
+        let client = client.map_err(|error| SetupError::HttpClient(error.into()))?;
+        Ok(Arc::new(Self { client, url }))
+    }
+
+    /// Forwards a request whose path is below the prefix, and returns the API's response.
+    pub(super) async fn forward(&self, context: &RequestContext, request: Request) -> Response {
+        let response = self.response(context, request).await;
+        response.unwrap_or_else(|error| ErrorResponse::new(context, error).into_response())
+    }
+
+    async fn response(
+        &self,
+        context: &RequestContext,
+        request: Request,
+    ) -> Result<Response, Error> {
+        let token = context.require_access_token().await?;
+        context.require_same_origin()?;
+        let (parts, body) = request.into_parts();
+        // The response to `TRACE` would show the token.
+        if context.is_handshake || matches!(parts.method, Method::CONNECT | Method::TRACE) {
+            return Err(Error::ApiRequest("its method or protocol is not supported"));
+        }
+        let url = self.target(&parts.uri);
+        let url = url.ok_or(Error::ApiRequest("its path could leave the prefix"))?;
+
+        let mut headers = parts.headers;
+        remove_hop_by_hop(&mut headers);
+        remove(&mut headers, &OF_THIS_SITE, "x-forwarded-");
+        let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
+        let mut bearer = bearer.map_err(|_| Error::AccessTokenUseless)?;
+        bearer.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, bearer);
+        // RFC 9110 section 7.6.3.
+        headers.append(header::VIA, HeaderValue::from_static("1.1 axum-oten"));
+
+        let forwarded = self
+            .client
+            .forward_streaming(parts.method, url, headers, body)
+            .await;
+        let mut response = forwarded.map_err(Error::Api)?.map(Body::new);
+        let headers = response.headers_mut();
+        remove_hop_by_hop(headers);
+        remove(headers, &OF_THE_API, "access-control-");
+        remove(headers, &[], "x-accel-");
+        // To a cache, a request with a cookie is none with `Authorization` (RFC 9111 section 3.5).
+        let no_store = HeaderValue::from_static("no-store");
+        headers.insert(header::CACHE_CONTROL, no_store);
+        // The API's documents must not run as pages of this site.
+        protect(headers);
+        Ok(response)
+    }
+
+    /// Returns the URL at the API, or `None` if a server could take its path for one outside of the
+    /// configured URL.
+    fn target(&self, uri: &Uri) -> Option<Url> {
+        if !stays_below(uri.path()) {
+            return None;
+        }
+        let mut url = self.url.clone();
+        let base = self.url.path().trim_end_matches('/');
+        url.set_path(&format!("{base}{}", uri.path()));
+        url.set_query(uri.query());
+        let is_below = url.path().strip_prefix(base)?.starts_with('/');
+        (is_below && url.origin() == self.url.origin()).then_some(url)
+    }
+}
+
+/// How often a server may decode a path.
+const MAX_DECODINGS: usize = 4;
+
+/// Whether no part of a path is `.` or `..`, however often it is percent-decoded.
+fn stays_below(path: &str) -> bool {
+    let mut path = path.as_bytes().to_vec();
+    for _ in 0..=MAX_DECODINGS {
+        if path.iter().any(u8::is_ascii_control) || has_dot_segment(&path) {
+            return false;
+        }
+        let decoded: Vec<u8> = percent_decode(&path).collect();
+        if decoded == path {
+            return true;
+        }
+        path = decoded;
+    }
+    false
+}
+
+/// Some servers take `\` for `/`, and remove parameters such as `;a=b` from a segment.
+fn has_dot_segment(path: &[u8]) -> bool {
+    path.split(|byte| matches!(byte, b'/' | b'\\'))
+        .any(|segment| {
+            let mut parts = segment.split(|byte| matches!(byte, b';' | b'?' | b'#'));
+            matches!(parts.next(), Some(b"." | b".."))
+        })
+}
+
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let connection = headers.get_all(header::CONNECTION).iter();
+    let named = connection.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let named = named.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
+    for name in named.collect::<Vec<_>>() {
+        headers.remove(name);
+    }
+    remove(headers, &HOP_BY_HOP, "proxy-auth");
+}
+
+/// Removes headers by name and by prefix. Servers that pass headers as variables take `_` for `-`.
+fn remove(headers: &mut HeaderMap, names: &[&str], prefix: &str) {
+    let is_removed = |name: &&HeaderName| {
+        let name = name.as_str().replace('_', "-");
+        names.contains(&&*name) || name.starts_with(prefix)
+    };
+    for name in headers
+        .keys()
+        .filter(is_removed)
+        .cloned()
+        .collect::<Vec<_>>()
+    {
+        headers.remove(name);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a4_no_spelling_of_a_path_leaves_the_prefix() {
+        for path in [
+            "/..",
+            "/../admin",
+            "/a/../../admin",
+            "/.",
+            "/./a",
+            "/%2e%2e/admin",
+            "/.%2E/admin",
+            "/%2e/a",
+            "/a/..%2fadmin",
+            "/a%2f..%2f..%2fadmin",
+            "/..%5cadmin",
+            "/..\\admin",
+            "/a\\..\\..\\admin",
+            "/%252e%252e/admin",
+            "/%25252e%25252e%25252fadmin",
+            "/..;/admin",
+            "/..;a=b/admin",
+            "/%2e%2e%3b/admin",
+            "/..%3fadmin",
+            "/..%23admin",
+            "/a%00b",
+            "/..%09/admin",
+            "/%0d%0aa",
+            "/%25252525252525252e",
+        ] {
+            assert!(!stays_below(path), "{path}");
+        }
+        for path in [
+            "/",
+            "/orders/7",
+            "//orders",
+            "/a%2Fb",
+            "/...",
+            "/..a/.b/c.",
+            "/a;v=1/b",
+            "/%E2%82%AC",
+            "/100%25",
+            "/%",
+            "/%zz",
+            "/a%20b",
+        ] {
+            assert!(stays_below(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a4_connection_cannot_keep_a_header() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("connection", "close, X-Hop"),
+            ("connection", " keep-alive ,,=,"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-authorization", "Basic YTpi"),
+            ("proxy-authentication-info", "a"),
+            ("te", "trailers"),
+            ("trailer", "x"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("x-kept", "1"),
+        ] {
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-kept"]);
+    }
+}
