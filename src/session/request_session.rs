@@ -1,7 +1,10 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -83,6 +86,7 @@ impl Sessions {
             sessions: self.clone(),
             cookie,
             origin,
+            keeps_expiry: AtomicBool::new(false),
             state: Mutex::default(),
             app_session: Mutex::default(),
         });
@@ -143,7 +147,7 @@ impl RequestSession {
 
     /// Does not count this request as activity: its end does not extend the expiry of the session.
     pub(crate) fn keep_expiry(&self) {
-        self.store.state().keeps_expiry = true;
+        self.store.keeps_expiry.store(true, Ordering::Relaxed);
     }
 
     /// Signs the user out. The session of a guest stays.
@@ -230,6 +234,7 @@ struct RequestStore {
     sessions: Sessions,
     cookie: Option<Id>,
     origin: EventOrigin,
+    keeps_expiry: AtomicBool,
     state: Mutex<RequestState>,
     /// The app's session, which shows whether a deletion ends the session or changes its ID. The two
     /// refer to each other until [`RequestSession`] is dropped.
@@ -253,7 +258,6 @@ struct RequestState {
     /// The app has called `cycle_id`. The session gets its new ID when it is written.
     is_move_pending: bool,
     ended_by: Option<EndedBy>,
-    keeps_expiry: bool,
     /// The store failed, and is not called again for this session.
     store_failed: bool,
 }
@@ -356,10 +360,10 @@ impl RequestStore {
 
     /// Returns the session's new lifetime if it is due to be extended.
     fn extension(&self) -> Option<(StoredSession, Duration)> {
-        let state = self.state();
-        if state.keeps_expiry {
+        if self.keeps_expiry.load(Ordering::Relaxed) {
             return None;
         }
+        let state = self.state();
         let (_, current) = state.current.as_ref()?;
         let ttl = self.sessions.extended(&current.data, current.ttl)?;
         Some((current.clone(), ttl))

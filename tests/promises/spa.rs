@@ -425,7 +425,7 @@ async fn a4_an_api_that_fails_gets_a_bad_gateway() {
         format!("http://{}", listener.local_addr().unwrap())
     };
     let flood: &[u8] = Box::leak(
-        [b"HTTP/1.1 200 OK\r\nx: ", &[b'a'; 2_000_000][..]]
+        [&b"HTTP/1.1 200 OK\r\nx: "[..], &vec![b'a'; 2_000_000]]
             .concat()
             .into(),
     );
