@@ -30,7 +30,7 @@ pub(crate) enum CallbackError {
     #[error("the callback has more than one `{0}`; look for a proxy that rewrites queries")]
     Repeated(&'static str),
     /// RFC 6749 section 4.1.2. A provider that cannot read the signed request cannot return its
-    /// `state`, and sends the error alone. The error is not proven: anyone can send it.
+    /// `state`, and sends the error alone. The error is not proven: any client can send it.
     #[error("{}", without_state(.0.as_ref()))]
     MissingState(Option<ErrorCode>),
     /// RFC 6749 section 4.1.2.

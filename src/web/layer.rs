@@ -115,9 +115,7 @@ where
                 })
             }
             Middleware::RequireLogin(require_login) => {
-                // `poll_ready` made this service ready, not its clone.
-                let clone = self.inner.clone();
-                let mut inner = std::mem::replace(&mut self.inner, clone);
+                let mut inner = take_ready(&mut self.inner);
                 let require_login = require_login.clone();
                 let context = require_login.context(request.extensions());
                 Box::pin(async move {
@@ -128,8 +126,7 @@ where
                 })
             }
             Middleware::RequireBearer(require_bearer) => {
-                let clone = self.inner.clone();
-                let mut inner = std::mem::replace(&mut self.inner, clone);
+                let mut inner = take_ready(&mut self.inner);
                 let require_bearer = require_bearer.clone();
                 let (mut parts, body) = request.into_parts();
                 Box::pin(async move {
@@ -145,6 +142,12 @@ where
             }
         }
     }
+}
+
+/// Returns the service that `poll_ready` made ready, and leaves its clone, which is not.
+fn take_ready<S: Clone>(inner: &mut S) -> S {
+    let clone = inner.clone();
+    std::mem::replace(inner, clone)
 }
 
 /// Adds the context and the session to a request, unless an outer layer of the same `Oten` did.

@@ -70,6 +70,18 @@ impl TestApi {
         .await
     }
 
+    /// An API that asks the emulator about tokens, which are JWTs.
+    async fn asking_about_jwts() -> Self {
+        Self::with(
+            |config| {
+                let config = config.client_id(CLIENT).client_secret(SECRET);
+                config.token_validation(TokenValidation::Remote)
+            },
+            |emulator| emulator,
+        )
+        .await
+    }
+
     async fn with(
         configure: impl FnOnce(ConfigBuilder) -> ConfigBuilder,
         emulate: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder,
@@ -601,14 +613,7 @@ async fn a2_a_jwt_that_is_rejected_locally_is_not_sent_to_the_provider() {
 
 #[tokio::test]
 async fn a2_remote_validation_finds_revoked_jwts() {
-    let api = TestApi::with(
-        |config| {
-            let config = config.client_id(CLIENT).client_secret(SECRET);
-            config.token_validation(TokenValidation::Remote)
-        },
-        |emulator| emulator,
-    )
-    .await;
+    let api = TestApi::asking_about_jwts().await;
     let token = api.token();
     assert_eq!(api.get("/orders", &token).await.status, StatusCode::OK);
     api.emulator.disable_user("alice");
@@ -735,14 +740,7 @@ async fn b2_claims_that_do_not_fit_a_type_are_in_no_log() {
 
 #[tokio::test]
 async fn a2_a_jwt_of_another_kind_is_rejected_although_the_provider_calls_it_valid() {
-    let api = TestApi::with(
-        |config| {
-            let config = config.client_id(CLIENT).client_secret(SECRET);
-            config.token_validation(TokenValidation::Remote)
-        },
-        |emulator| emulator,
-    )
-    .await;
+    let api = TestApi::asking_about_jwts().await;
     let verdict = json!({"active": true, "aud": CLIENT});
     api.emulator.fault(
         Endpoint::Validation,

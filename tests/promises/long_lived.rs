@@ -60,6 +60,15 @@ async fn open(browser: &Browser, started: &Notify) -> JoinHandle<Answer> {
     waiting
 }
 
+/// A site with a recorded store, and a page of a signed-in user that waits.
+async fn start_waiting() -> (TestSite, WatchedStore, JoinHandle<Answer>) {
+    let (builder, started) = site();
+    let (site, store) = builder.start_watched().await;
+    let browser = site.signed_in("alice").await;
+    let waiting = open(&browser, &started).await;
+    (site, store, waiting)
+}
+
 async fn assert_ends_within(limit: Duration, waiting: JoinHandle<Answer>) {
     let answer = timeout(limit, waiting).await.expect("in time").unwrap();
     assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "ended"));
@@ -98,10 +107,7 @@ async fn a7_a_response_ends_at_once_with_a_logout_token() {
 
 #[tokio::test]
 async fn a7_a_response_ends_within_30_seconds_when_another_process_ends_the_session() {
-    let (builder, started) = site();
-    let (site, store) = builder.start_watched().await;
-    let browser = site.signed_in("alice").await;
-    let waiting = open(&browser, &started).await;
+    let (site, store, waiting) = start_waiting().await;
     let elsewhere = another_process(&site, &store);
     let token = site
         .emulator
@@ -122,10 +128,7 @@ fn another_process(site: &TestSite, store: &WatchedStore) -> Router {
 
 #[tokio::test]
 async fn a7_an_open_response_ends_when_the_session_expires_and_does_not_extend_it() {
-    let (builder, started) = site();
-    let (site, store) = builder.start_watched().await;
-    let browser = site.signed_in("alice").await;
-    let waiting = open(&browser, &started).await;
+    let (site, store, waiting) = start_waiting().await;
     store.take_calls();
     tokio::time::pause();
     for _ in 0..10 {
@@ -140,10 +143,7 @@ async fn a7_an_open_response_ends_when_the_session_expires_and_does_not_extend_i
 
 #[tokio::test]
 async fn a7_a_failure_of_the_store_is_no_end() {
-    let (builder, started) = site();
-    let (site, store) = builder.start_watched().await;
-    let browser = site.signed_in("alice").await;
-    let waiting = open(&browser, &started).await;
+    let (_site, store, waiting) = start_waiting().await;
     store.fails(&[Operation::Load]);
     tokio::time::pause();
     tokio::time::sleep(Duration::from_secs(100)).await;
@@ -153,10 +153,7 @@ async fn a7_a_failure_of_the_store_is_no_end() {
 
 #[tokio::test]
 async fn a7_a_session_that_expires_during_a_failure_of_the_store_ends() {
-    let (builder, started) = site();
-    let (site, store) = builder.start_watched().await;
-    let browser = site.signed_in("alice").await;
-    let waiting = open(&browser, &started).await;
+    let (site, store, waiting) = start_waiting().await;
     store.fails(&[Operation::Load]);
     tokio::time::pause();
     site.clock.advance(site.oten.config().session_lifetime());

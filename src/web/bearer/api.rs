@@ -31,9 +31,7 @@ impl Api {
         let claims = self.verifier.verify(token, address).await?;
         Ok(Some(BearerToken::new(token, claims)))
     }
-}
 
-impl Api {
     pub(super) fn client_address(&self, parts: &Parts) -> Option<IpAddr> {
         client_address::of_request(&self.trusted_proxies, &parts.extensions, &parts.headers)
     }
