@@ -406,20 +406,3 @@ impl<S: fmt::Debug> fmt::Debug for CustomStore<S> {
             .finish()
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_record_can_be_taken_once() {
-        let store = CustomStore::new(AppStore::default());
-        assert!(store.is_external());
-        let key = RecordKey::new("example", "1");
-        let ttl = Duration::from_secs(3600);
-        assert!(store.insert(&key, b"a", ttl).await.unwrap());
-        assert!(!store.insert(&key, b"b", ttl).await.unwrap());
-        assert_eq!(store.take(&key).await.unwrap().as_deref(), Some(&b"a"[..]));
-        assert_eq!(store.take(&key).await.unwrap(), None);
-    }
-}

@@ -77,37 +77,3 @@ impl SessionStore for AppStore {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use axum::{
-        body::Body,
-        http::{Request, header},
-    };
-    use axum_oten::config::Environment;
-    use http_body_util::BodyExt;
-    use tower::ServiceExt;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn the_app_keeps_its_own_sessions() {
-        let config = Config::builder()
-            .environment(Environment::Sandbox)
-            .client_id("my-site")
-            .public_client()
-            .redirect_uri("http://localhost:3000/callback");
-        let oten = Oten::new(config.build().unwrap(), MemoryStore::default()).unwrap();
-        let app = app(&oten, AppStore::default());
-        let mut cookie = String::new();
-        for expected in ["guest: 1", "guest: 2", "guest: 3"] {
-            let request = Request::get("/").header(header::COOKIE, &cookie);
-            let request = request.body(Body::empty()).unwrap();
-            let response = app.clone().oneshot(request).await.unwrap();
-            let set = response.headers()[header::SET_COOKIE].to_str().unwrap();
-            cookie = set.split(';').next().unwrap().to_owned();
-            let body = response.into_body().collect().await.unwrap().to_bytes();
-            assert_eq!(body, expected);
-        }
-    }
-}

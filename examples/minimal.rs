@@ -46,39 +46,3 @@ async fn home(user: Option<User>) -> Html<&'static str> {
 async fn members(user: User) -> String {
     format!("Hello {}", user.name().unwrap_or(user.subject()))
 }
-
-#[cfg(test)]
-mod tests {
-    use axum::{
-        body::Body,
-        http::{Request, StatusCode, header},
-    };
-    use axum_oten::config::Environment;
-    use tower::ServiceExt;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn guests_see_the_home_page_and_are_redirected_from_members() {
-        // Needs no network: the app calls Oten when a user signs in.
-        let config = Config::builder()
-            .environment(Environment::Sandbox)
-            .client_id("my-site")
-            .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
-            .redirect_uri("http://localhost:3000/callback")
-            .build()
-            .unwrap();
-        let app = app(&Oten::new(config, MemoryStore::default()).unwrap());
-        let page = |path| Request::get(path).header(header::ACCEPT, "text/html");
-
-        let home = page("/").body(Body::empty()).unwrap();
-        let home = app.clone().oneshot(home).await.unwrap();
-        assert_eq!(home.status(), StatusCode::OK);
-
-        let members = page("/members").body(Body::empty()).unwrap();
-        let members = app.oneshot(members).await.unwrap();
-        assert_eq!(members.status(), StatusCode::SEE_OTHER);
-        let location = &members.headers()[header::LOCATION];
-        assert_eq!(location, "/login?return_to=%2Fmembers");
-    }
-}

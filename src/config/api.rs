@@ -1,3 +1,5 @@
+use std::net::SocketAddr;
+
 use url::Url;
 
 use super::{Client, Issuer, Problem, TrustedProxies};
@@ -44,7 +46,7 @@ pub(crate) struct ApiSettings {
 ///
 /// It uses the settings `environment` or `issuer`, `audiences`, `token_validation`,
 /// `token_validation_endpoint`, `client_id`, `client_secret`, `token_requests_per_minute`, `instances`,
-/// `trusted_proxies`, `ca_file` and `proxy`, and ignores all others.
+/// `trusted_proxies`, `listen`, `ca_file` and `proxy`, and ignores all others.
 ///
 /// ```
 /// use axum_oten::config::{ApiConfig, Config, Environment};
@@ -70,6 +72,7 @@ pub struct ApiConfig {
     pub(crate) token_budget: Option<u32>,
     pub(crate) settings: ApiSettings,
     pub(crate) trusted_proxies: TrustedProxies,
+    pub(super) listen: SocketAddr,
     pub(super) warnings: Vec<Problem>,
 }
 
@@ -90,6 +93,12 @@ impl ApiConfig {
     #[must_use]
     pub fn token_validation(&self) -> TokenValidation {
         self.settings.validation
+    }
+
+    /// The address and port to listen on. The layer itself does not listen.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
     }
 
     /// The settings that work but should be changed, to be logged at start.

@@ -92,12 +92,12 @@ impl Issuer {
     }
 }
 
-/// The issuer's URL.
+/// The issuer's URL without a trailing slash, so that a path can follow.
 impl fmt::Display for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Environment(environment) => environment.issuer(),
-            Self::Custom(url) => url.as_str(),
+            Self::Custom(url) => without_slash(url.as_str()),
         })
     }
 }

@@ -3,7 +3,7 @@ use std::{fmt, path::PathBuf};
 /// Error returned when a configuration is invalid. It lists every problem, each with its help.
 ///
 /// It never contains the value of a setting, so it is safe to log and to print.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<Problem>,
 }
@@ -29,6 +29,13 @@ impl fmt::Display for ConfigError {
         self.problems
             .iter()
             .try_for_each(|problem| write!(f, "\n  {problem}"))
+    }
+}
+
+/// The same text: a `main` that returns the error prints it with `Debug`.
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

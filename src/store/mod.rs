@@ -80,10 +80,7 @@ use std::{
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use crate::{
-    config::{Config, without_slash},
-    secret::hex,
-};
+use crate::{config::Config, secret::hex};
 
 /// A store of small, versioned records that expire.
 ///
@@ -256,7 +253,7 @@ impl Realm {
     pub(crate) fn new(config: &Config) -> Self {
         let issuer = config.issuer().to_string();
         let mut hash = Sha256::new();
-        for part in [without_slash(&issuer), config.client().id()] {
+        for part in [&*issuer, config.client().id()] {
             // The length separates the parts.
             hash.update(part.len().to_be_bytes());
             hash.update(part);

@@ -15,6 +15,7 @@ mod composition;
 mod config_files;
 mod cookies;
 mod events;
+mod examples;
 mod guide;
 mod http2;
 mod id_token;

@@ -51,6 +51,7 @@ fn api_config(validator: &mut Validator<'_>) -> Option<ApiConfig> {
     let client = api::client(validator);
     let http = provider::network_path(validator, issuer.as_ref()).map(|(_, http)| http);
     let trusted_proxies = network::trusted_proxies(validator);
+    let listen = network::listen(validator);
     let token_limit = provider::token_limit(validator, issuer.as_ref());
     let instances = validator.required(&keys::INSTANCES, value::count(1..=1_000));
     let settings = api::validate(validator, issuer.as_ref(), client.as_ref(), instances);
@@ -63,6 +64,7 @@ fn api_config(validator: &mut Validator<'_>) -> Option<ApiConfig> {
             .map(|(limit, instances)| (limit / instances).max(1)),
         settings: settings?,
         trusted_proxies: trusted_proxies?,
+        listen: listen?,
         warnings: Vec::new(),
     })
 }

@@ -11,7 +11,7 @@ use crate::config::{
 
 pub(super) fn validate(validator: &mut Validator<'_>) -> Option<NetworkSettings> {
     let trusted_proxies = trusted_proxies(validator);
-    let listen = validator.required(&keys::LISTEN, address);
+    let listen = listen(validator);
     validator.partial.listen = listen;
     let metrics_listen = validator.optional(&keys::METRICS_LISTEN, address);
     if let Some((listen, metrics)) = listen.zip(metrics_listen)
@@ -28,6 +28,10 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<NetworkSettings>
         listen: listen?,
         metrics_listen,
     })
+}
+
+pub(super) fn listen(validator: &mut Validator<'_>) -> Option<SocketAddr> {
+    validator.required(&keys::LISTEN, address)
 }
 
 pub(super) fn trusted_proxies(validator: &mut Validator<'_>) -> Option<TrustedProxies> {

@@ -5,10 +5,12 @@ mod browser;
 mod ca;
 mod connect_proxy;
 mod external_store;
+mod free_port;
 mod log;
 mod query;
 mod recorder;
 mod site;
+mod visitor;
 mod watched_store;
 mod yielding_store;
 
@@ -17,10 +19,12 @@ pub use self::{
     ca::TestCa,
     connect_proxy::ConnectProxy,
     external_store::ExternalStore,
+    free_port::free_port,
     log::Log,
     query::{jws_part, parameters, with_parameter, without_parameter},
     recorder::{Recorder, TokenCall},
     site::{ClientKind, SECRET, TestSite, TestSiteBuilder, app},
+    visitor::Visitor,
     watched_store::{Operation, Pause, WatchedStore},
     yielding_store::YieldingStore,
 };

@@ -1,7 +1,7 @@
 //! The program as a child process.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
@@ -19,9 +19,37 @@ const HANG_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The program without the `OTEN_` variables and `RUST_LOG` of this environment.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_oten"));
+    let mut command = without_settings(env!("CARGO_BIN_EXE_oten").as_ref());
+    command.args(arguments);
     command
-        .args(arguments)
+}
+
+/// A program of `examples/`, without these variables either. `cargo test` builds it, but not for a
+/// single test target.
+pub(crate) fn example(name: &str) -> Command {
+    let folder = Path::new(env!("CARGO_BIN_EXE_oten")).with_file_name("examples");
+    let program = folder.join(name);
+    assert!(
+        is_current(&program),
+        "{name} is not built, or was changed; build it: cargo build --examples --all-features"
+    );
+    without_settings(&program)
+}
+
+/// Whether a program is newer than the sources that cargo lists beside it.
+fn is_current(program: &Path) -> bool {
+    let written = |path: &Path| std::fs::metadata(path)?.modified();
+    let sources = std::fs::read_to_string(program.with_extension("d"));
+    let (Ok(built), Ok(sources)) = (written(program), sources) else {
+        return false;
+    };
+    let mut sources = sources.split_whitespace().skip(1);
+    sources.all(|source| written(source.as_ref()).is_ok_and(|source| source <= built))
+}
+
+fn without_settings(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command
         .current_dir(folder())
         .env_remove("RUST_LOG")
         .kill_on_drop(true);

@@ -10,11 +10,11 @@ mod malformed;
 mod outage;
 mod race;
 mod schema;
-mod servers;
+pub(crate) mod servers;
 mod site;
 mod store_pair;
 mod tcp_proxy;
-mod temp_dir;
+pub(crate) mod temp_dir;
 
 use store_pair::StorePair;
 

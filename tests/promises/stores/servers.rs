@@ -3,17 +3,15 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{SocketAddr, TcpStream},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU16, Ordering},
-    },
+    sync::OnceLock,
     time::{Duration, Instant},
 };
 
 use super::temp_dir::TempDir;
+use crate::common::free_port;
 
 /// The hint for a missing server.
 const HELP: &str = "install it: apt-get install --no-install-recommends redis-server postgresql";
@@ -35,14 +33,14 @@ wait $!
 "#;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ServerKind {
+pub(crate) enum ServerKind {
     Redis,
     Postgres,
 }
 
 /// A server that one test owns or several tests share.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     kind: ServerKind,
     dir: PathBuf,
     port: u16,
@@ -57,7 +55,7 @@ struct Supervisor {
 }
 
 /// Returns the server that is shared by all tests that do not stop it.
-pub(super) fn shared(kind: ServerKind) -> &'static Server {
+pub(crate) fn shared(kind: ServerKind) -> &'static Server {
     static REDIS: OnceLock<Server> = OnceLock::new();
     static POSTGRES: OnceLock<Server> = OnceLock::new();
     let server = match kind {
@@ -95,7 +93,7 @@ impl Server {
     }
 
     /// Returns the URL of the server for `session_store`.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         self.url_by(self.port)
     }
 
@@ -244,19 +242,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.release(false);
         let _ = fs::remove_dir_all(&self.dir);
-    }
-}
-
-/// Returns a free port below the range of ephemeral ports, which other sockets could take.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let from = std::process::id() % 8_000;
-    loop {
-        let offset = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 20_000 + (u16::try_from(from).unwrap() + offset) % 10_000;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }
 

@@ -5,10 +5,10 @@ use std::{
 };
 
 /// A temporary directory that is removed when it is dropped.
-pub(super) struct TempDir(PathBuf);
+pub(crate) struct TempDir(PathBuf);
 
 impl TempDir {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = Self::unused();
         fs::create_dir(&dir).unwrap();
         Self(dir)
@@ -25,7 +25,7 @@ impl TempDir {
         std::env::temp_dir().join(name)
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }

@@ -1,18 +1,15 @@
 //! Several `oten serve` processes that share a store.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use axum_oten::emulator::{Deviation, EmulatedClient, Emulator, Endpoint::Token, Fault};
-use reqwest::{Client, Method, StatusCode, header, redirect::Policy};
+use reqwest::StatusCode;
 use serde_json::json;
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{KEY, StoreLocation};
 use crate::{
-    common::eventually,
+    common::{Answer, Visitor, eventually},
     program::process::{Running, command},
 };
 
@@ -62,12 +59,10 @@ async fn o2_a_sign_out_applies_to_all_processes(location: StoreLocation) {
     // The sign-in starts in one process and completes in the other.
     let mut visitor = Visitor::default();
     let login = visitor.get(&first.at("/login?return_to=/profile")).await;
-    let callback = emulator.approve(&login.location, "alice").unwrap();
+    let callback = emulator.approve(login.location(), "alice").unwrap();
     let callback = format!("/callback?{}", callback.query().unwrap());
-    assert_eq!(
-        visitor.get(&second.at(&callback)).await.location,
-        "/profile"
-    );
+    let signed_in = visitor.get(&second.at(&callback)).await;
+    assert_eq!(signed_in.location(), "/profile");
     let mut old = visitor.clone();
     for process in [&first, &second] {
         let page = visitor.get(&process.at("/profile")).await;
@@ -178,10 +173,10 @@ async fn serve(location: &StoreLocation, emulator: &Emulator) -> Running {
 async fn sign_in(emulator: &Emulator, process: &Running) -> Visitor {
     let mut visitor = Visitor::default();
     let login = visitor.get(&process.at("/login?return_to=/profile")).await;
-    let callback = emulator.approve(&login.location, "alice").unwrap();
+    let callback = emulator.approve(login.location(), "alice").unwrap();
     let callback = format!("/callback?{}", callback.query().unwrap());
     let answer = visitor.get(&process.at(&callback)).await;
-    assert_eq!(answer.location, "/profile", "{answer:?}");
+    assert_eq!(answer.location(), "/profile");
     visitor
 }
 
@@ -194,73 +189,5 @@ async fn due(emulator: &Emulator, process: &Running) -> Visitor {
 }
 
 fn assert_sent_to_login(answer: &Answer) {
-    assert_eq!(answer.status, StatusCode::SEE_OTHER, "{answer:?}");
-    assert_eq!(answer.location, "/login?return_to=%2Fprofile");
-}
-
-/// A browser that stores cookies and does not follow redirects.
-#[derive(Clone)]
-struct Visitor {
-    client: Client,
-    cookies: BTreeMap<String, String>,
-}
-
-#[derive(Debug)]
-struct Answer {
-    status: StatusCode,
-    location: String,
-    body: String,
-}
-
-impl Default for Visitor {
-    fn default() -> Self {
-        let client = Client::builder().no_proxy().redirect(Policy::none());
-        Self {
-            client: client.build().unwrap(),
-            cookies: BTreeMap::new(),
-        }
-    }
-}
-
-impl Visitor {
-    async fn get(&mut self, url: &str) -> Answer {
-        self.try_get(url).await.unwrap()
-    }
-
-    async fn try_get(&mut self, url: &str) -> reqwest::Result<Answer> {
-        self.send(Method::GET, url).await
-    }
-
-    async fn post(&mut self, url: &str) -> Answer {
-        self.send(Method::POST, url).await.unwrap()
-    }
-
-    async fn send(&mut self, method: Method, url: &str) -> reqwest::Result<Answer> {
-        let pairs = self.cookies.iter();
-        let pairs = pairs.map(|(name, value)| format!("{name}={value}"));
-        let request = self
-            .client
-            .request(method, url)
-            .header(header::COOKIE, pairs.collect::<Vec<_>>().join("; "))
-            .header(header::ACCEPT, "text/html")
-            .header("sec-fetch-site", "same-origin")
-            .header("sec-fetch-mode", "navigate")
-            .header("sec-fetch-dest", "document");
-        let response = request.send().await?;
-        for cookie in response.headers().get_all(header::SET_COOKIE) {
-            let (pair, attributes) = cookie.to_str().unwrap().split_once(';').unwrap();
-            let (name, value) = pair.split_once('=').unwrap();
-            if attributes.contains("Max-Age=0") {
-                self.cookies.remove(name);
-            } else {
-                self.cookies.insert(name.to_owned(), value.to_owned());
-            }
-        }
-        let location = response.headers().get(header::LOCATION);
-        Ok(Answer {
-            status: response.status(),
-            location: location.map_or_else(String::new, |to| to.to_str().unwrap().to_owned()),
-            body: response.text().await?,
-        })
-    }
+    assert_eq!(answer.location(), "/login?return_to=%2Fprofile");
 }
