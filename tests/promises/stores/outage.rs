@@ -18,8 +18,9 @@ use super::{
     tcp_proxy::TcpProxy,
 };
 
-/// The time limit of every operation, regardless of the state of the server.
-const LIMIT: Duration = Duration::from_millis(2_500);
+/// The time limit of every operation, regardless of the state of the server: two seconds, with a
+/// margin for a busy machine that is shorter than a second attempt.
+pub(super) const LIMIT: Duration = Duration::from_millis(3_800);
 
 const TTL: Duration = Duration::from_secs(3_600);
 
@@ -116,7 +117,14 @@ async fn restarts_while_idle(kind: ServerKind) {
     // A connection is assumed to be alive within a second after its last use, and may return an error.
     // The other half second is for the store's own work.
     tokio::time::sleep(Duration::from_millis(1_500).saturating_sub(used.elapsed())).await;
-    assert!(timed(store.load(&key)).await.unwrap().is_some());
+    // A new connection to a busy server can time out, unlike a dead one, which returns an error.
+    let mut found = timed(store.load(&key)).await;
+    for _ in 0..4 {
+        if matches!(found, Err(StoreError::TimedOut)) {
+            found = timed(store.load(&key)).await;
+        }
+    }
+    assert!(found.unwrap().is_some());
     assert!(timed(store.take(&key)).await.unwrap().is_some());
 }
 
@@ -248,7 +256,7 @@ impl Load {
     /// Waits until a counter has increased by `more`.
     async fn reaches(&self, count: &AtomicUsize, more: usize) {
         let goal = count.load(Ordering::SeqCst) + more;
-        let limit = Instant::now() + Duration::from_secs(30);
+        let limit = Instant::now() + Duration::from_secs(60);
         while count.load(Ordering::SeqCst) < goal {
             assert!(Instant::now() < limit, "fewer than {more} more operations");
             tokio::time::sleep(Duration::from_millis(5)).await;

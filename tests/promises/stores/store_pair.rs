@@ -17,6 +17,7 @@ use tower_sessions::{
 
 use super::{
     custom_store::CustomStore,
+    schema::new_database,
     servers::{ServerKind, shared},
     temp_dir::TempDir,
 };
@@ -71,7 +72,8 @@ impl StorePair {
     }
 
     pub(super) async fn postgres() -> Self {
-        let (clock, url) = (Clock::manual(), shared(ServerKind::Postgres).url());
+        // Of its own: a store whose clock is ahead removes the records of the others.
+        let (clock, url) = (Clock::manual(), new_database().await);
         let [system, store, other] = [(); 3].map(|()| PostgresStore::connect(&url));
         Self::new(
             clock.clone(),

@@ -20,6 +20,7 @@ use axum_oten::{
 use serde_json::json;
 
 use super::{
+    outage,
     servers::{self, ServerKind},
     temp_dir::TempDir,
 };
