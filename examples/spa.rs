@@ -6,6 +6,8 @@
 //! $ export OTEN_REDIRECT_URI=http://localhost:3000/callback
 //! $ cargo run --example spa
 //! ```
+//!
+//! The page is `spa.html`.
 
 use std::error::Error;
 
@@ -14,32 +16,7 @@ use axum_oten::{Config, MemoryStore, Oten, web::SetupError};
 use tokio::net::TcpListener;
 
 /// In an app of your own, `ServeDir` serves the files that the bundler writes.
-const PAGE: &str = r#"<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>Single-page app</title>
-<h1 id="greeting">Loading</h1>
-<a id="login" hidden>Sign in</a>
-<form id="logout" method="post" hidden><button>Sign out</button></form>
-<pre id="answer"></pre>
-<script type="module">
-const element = (id) => document.getElementById(id);
-const response = await fetch("/session");
-const session = await response.json();
-if (response.ok) {
-  element("greeting").textContent = `Hello ${session.user.name ?? session.user.sub}`;
-  element("logout").action = session.logout_url;
-  element("logout").hidden = false;
-  const answer = await fetch("/api/userinfo");
-  element("answer").textContent = await answer.text();
-} else {
-  const back = encodeURIComponent(location.pathname + location.search);
-  element("greeting").textContent = "Hello guest";
-  element("login").href = `${session.login_url}?return_to=${back}`;
-  element("login").hidden = false;
-}
-</script>
-"#;
+const PAGE: &str = include_str!("spa.html");
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

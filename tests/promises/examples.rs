@@ -18,7 +18,7 @@ use axum_oten::{
 use tokio::{net::TcpListener, process::Command};
 
 use crate::{
-    common::{Answer, ClientKind, SECRET, Visitor, free_port, path_and_query},
+    common::{Answer, ClientKind, Recorder, SECRET, Visitor, free_port, path_and_query},
     program::process::{self, Running},
     stores::{
         servers::{self, ServerKind},
@@ -256,15 +256,17 @@ async fn start_service(
 }
 
 /// An example, and the emulator at which its client is registered.
-struct Site {
-    emulator: Emulator,
+pub(crate) struct Site {
+    pub(crate) emulator: Emulator,
+    /// The calls of the token endpoint.
+    pub(crate) calls: Recorder,
     program: Running,
     origin: String,
     _key: Option<TempDir>,
 }
 
 impl Site {
-    async fn start(example: &str, kind: ClientKind, settings: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start(example: &str, kind: ClientKind, settings: &[(&str, &str)]) -> Self {
         let port = free_port();
         let pair = Ed25519KeyPair::generate();
         let client = match kind {
@@ -310,6 +312,7 @@ impl Site {
 
     async fn run(emulator: Emulator, mut program: Command, port: u16) -> Self {
         Self {
+            calls: Recorder::before(&emulator).await,
             emulator,
             program: Running::start(&mut program).await,
             origin: format!("http://127.0.0.1:{port}"),
@@ -317,7 +320,7 @@ impl Site {
         }
     }
 
-    fn at(&self, path: &str) -> String {
+    pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.origin)
     }
 
@@ -395,6 +398,9 @@ fn every_example_is_run() {
     let manifest = fs::read_to_string("Cargo.toml").unwrap();
     for entry in fs::read_dir("examples").unwrap() {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "rs") {
+            continue;
+        }
         let name = path.file_stem().unwrap().to_str().unwrap();
         let here = include_str!("examples.rs").contains(&format!("\"{name}\""));
         let as_test = manifest.contains(&format!("name = \"{name}\"\ntest = true\n"));

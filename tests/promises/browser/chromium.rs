@@ -160,11 +160,30 @@ impl Chromium {
         .await;
     }
 
+    /// Runs a script in the page and returns its result, once a promise is resolved.
+    pub(super) async fn run(&self, script: &str) -> Value {
+        match self.client.execute(script, Vec::new()).await {
+            Ok(result) => result,
+            Err(error) => panic!("a script fails on {}: {error}", self.here().await),
+        }
+    }
+
+    /// The rules of axe-core (WCAG 2.2 AA and best practices) that the page breaks, each with the elements
+    /// that break it.
+    pub(super) async fn accessibility_problems(&self) -> Vec<String> {
+        let axe = super::installed("axe").join("node_modules/axe-core/axe.min.js");
+        let axe = std::fs::read_to_string(axe).unwrap();
+        let script = format!(
+            "{axe}; return axe.run().then(({{ violations }}) => violations.map(({{ id, nodes }}) =>
+                `${{id}}: ${{nodes.map((node) => node.html).join(' ')}}`))"
+        );
+        serde_json::from_value(self.run(&script).await).unwrap()
+    }
+
     /// The width of the page. If it exceeds the screen, users must scroll sideways.
     pub(super) async fn page_width(&self) -> u64 {
-        let script = "return document.documentElement.scrollWidth";
-        let width = self.client.execute(script, Vec::new()).await.unwrap();
-        width.as_u64().unwrap()
+        let width = self.run("return document.documentElement.scrollWidth");
+        width.await.as_u64().unwrap()
     }
 
     /// Violations of a content security policy that the browser reported.

@@ -42,11 +42,7 @@ impl Foreign {
         };
         let (sources, installed) = (
             root.join("tests/foreign").join(name),
-            root.join("target/foreign").join(name),
-        );
-        assert!(
-            installed.join("installed").exists(),
-            "{name} is not installed; install it: tests/foreign/install"
+            super::installed(name),
         );
         let clients = Value::from(clients).to_string();
         let mut command = match self {

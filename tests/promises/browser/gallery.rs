@@ -9,7 +9,7 @@ use super::{
 };
 
 /// The narrowest screen in use has 320 points.
-const SCREENS: [Screen; 4] = [
+pub(super) const SCREENS: [Screen; 4] = [
     Screen::new("desktop", 1280, 800, "light"),
     Screen::new("desktop-dark", 1280, 800, "dark"),
     Screen::new("phone", 390, 844, "light"),
@@ -48,7 +48,7 @@ async fn every_page_fits_every_screen() {
     .await;
 }
 
-async fn look_at(browser: &Chromium, page: &str) {
+pub(super) async fn look_at(browser: &Chromium, page: &str) {
     let here = browser.here().await;
     for screen in &SCREENS {
         browser.look_through(screen).await;

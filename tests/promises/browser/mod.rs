@@ -1,8 +1,12 @@
-//! The demo in a real browser, for each client type, and sites at providers written by others.
+//! The demo and the single-page app in a real browser, for each client type, and sites at providers written
+//! by others.
 
 mod chromium;
 mod foreign;
 mod gallery;
+mod spa;
+
+use std::path::{Path, PathBuf};
 
 use crate::program::process::{Running, command};
 use chromium::{Chromium, browse};
@@ -50,6 +54,17 @@ async fn a_browser_at_localhost_signs_in() {
         assert_eq!(browser.here().await.as_str(), demo.at("/profile"));
     })
     .await;
+}
+
+/// The folder of a program written by others.
+fn installed(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join("target/foreign").join(name);
+    assert!(
+        folder.join("installed").exists(),
+        "{name} is not installed; install it: tests/foreign/install"
+    );
+    folder
 }
 
 /// A demo on a free port.
