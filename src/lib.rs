@@ -64,7 +64,8 @@
     doc = "The [`guide`] covers [how it works](guide::how_it_works), \
            [settings](guide::configuration), [composition](guide::composition), \
            [sessions](guide::sessions), [signing out](guide::signing_out), \
-           [APIs](guide::apis), [single-page apps](guide::single_page_apps), [errors](guide::errors), \
+           [APIs](guide::apis), [services](guide::services), \
+           [single-page apps](guide::single_page_apps), [errors](guide::errors), \
            [operations](guide::operations), [going to production](guide::production), \
            [testing](guide::testing), [security](guide::security), \
            [migration](guide::coming_from) and a [glossary](guide::glossary)."

@@ -1,21 +1,33 @@
 //! A guide to the crate, from the first sign-in to production.
 //!
-//! The [crate documentation](crate) has the quick start. These pages go into detail:
+//! The [crate documentation](crate) has the quick start. Each kind of app has a page with a picture of its
+//! requests, and a program to copy in the folder `examples`:
+//!
+//! | your app | page | program |
+//! |---|---|---|
+//! | a site with pages | [How it works](how_it_works) | `minimal.rs` |
+//! | a site without a client secret | [Public clients](how_it_works#public-clients) | `minimal.rs` |
+//! | a single-page app | [Single-page apps](single_page_apps) | `spa.rs` |
+//! | an API for other programs | [APIs](apis) | `bearer_api.rs` |
+//! | a service without users, or calls to an API | [Services](services) | `service.rs`, `api.rs` |
+//!
+//! All pages:
 //!
 //! 1. [How it works](how_it_works): the steps of a sign-in.
 //! 2. [Configuration](configuration): every setting, its sources and its default.
 //! 3. [Composition](composition): the order of layers, fallbacks, nested routers, static files and CORS.
 //! 4. [Sessions](sessions): records, stores, expiry and token refresh.
 //! 5. [Signing out](signing_out): from the app and from Oten, and back-channel logout.
-//! 6. [APIs](apis): routes that are called with access tokens, and calls to other APIs.
-//! 7. [Single-page apps](single_page_apps): session state and API calls for scripts.
-//! 8. [Errors](errors): error pages, log entries, and how to fix the cause.
-//! 9. [Operations](operations): commands, container, health, proxies, events and metrics.
-//! 10. [Going to production](production): a checklist.
-//! 11. [Testing](testing): tests with an emulated Oten.
-//! 12. [Security](security): threats, defenses, and the tests for each.
-//! 13. [Migration](coming_from): equivalents of other libraries' settings.
-//! 14. [Glossary](glossary): the terms used here.
+//! 6. [APIs](apis): routes that are called with access tokens.
+//! 7. [Services](services): calls to APIs, in the app's own name or on behalf of the user.
+//! 8. [Single-page apps](single_page_apps): session state and API calls for scripts.
+//! 9. [Errors](errors): error pages, log entries, and how to fix the cause.
+//! 10. [Operations](operations): commands, container, health, proxies, events and metrics.
+//! 11. [Going to production](production): a checklist.
+//! 12. [Testing](testing): tests with an emulated Oten.
+//! 13. [Security](security): threats, defenses, and the tests for each.
+//! 14. [Migration](coming_from): equivalents of other libraries' settings.
+//! 15. [Glossary](glossary): the terms used here.
 //!
 //! The modules contain documentation only.
 
@@ -37,6 +49,9 @@ pub mod signing_out {}
 
 #[doc = include_str!("apis.md")]
 pub mod apis {}
+
+#[doc = include_str!("services.md")]
+pub mod services {}
 
 #[doc = include_str!("single_page_apps.md")]
 pub mod single_page_apps {}

@@ -116,3 +116,50 @@ fn rows<'a>(page: &'a str, title: &str) -> Vec<&'a str> {
 fn page(name: &str) -> String {
     fs::read_to_string(format!("src/guide/{name}.md")).unwrap()
 }
+
+#[test]
+fn links_lead_to_files_pages_and_sections_that_exist() {
+    let guide = fs::read_dir("src/guide").unwrap();
+    let guide = guide.map(|entry| entry.unwrap().path().to_str().unwrap().to_owned());
+    let mut count = 0;
+    for document in ["README.md".to_owned(), "CONTRIBUTING.md".to_owned()]
+        .into_iter()
+        .chain(guide)
+    {
+        let text = fs::read_to_string(&document).unwrap();
+        let links = text.split("](").skip(1);
+        let links = links.filter_map(|link| link.split([')', ' ']).next());
+        let examples = text.split('`').filter(|code| code.starts_with("examples/"));
+        for link in links.chain(examples) {
+            assert!(is_valid(link, &document), "{document}: {link}");
+            count += 1;
+        }
+    }
+    assert!(count > 100, "{count} links");
+}
+
+/// Leaves other sites and the code to rustdoc, which checks no sections.
+fn is_valid(link: &str, document: &str) -> bool {
+    const GUIDE: &str = "https://docs.rs/axum-oten/latest/axum_oten/guide/";
+    let (target, section) = link.split_once('#').unwrap_or((link, ""));
+    let this = document.strip_prefix("src/guide/");
+    let name = if let Some(page) = target.strip_prefix(GUIDE) {
+        page.trim_end_matches('/')
+    } else if let Some(page) = target.strip_prefix("crate::guide::") {
+        page
+    } else if let (Some(this), "") = (this, target) {
+        this.trim_end_matches(".md")
+    } else if target.starts_with("https://") || target.starts_with("crate::") {
+        return true;
+    } else if this == Some("mod.rs") {
+        target
+    } else {
+        return Path::new(target).exists();
+    };
+    let Ok(page) = fs::read_to_string(format!("src/guide/{name}.md")) else {
+        return name.is_empty() || name == "crate";
+    };
+    let titles = page.lines().filter_map(|line| line.strip_prefix("# "));
+    let mut anchors = titles.map(|title| title.to_lowercase().replace(' ', "-"));
+    section.is_empty() || anchors.any(|anchor| anchor.replace('`', "") == section)
+}
