@@ -3,45 +3,39 @@
 //! ```console
 //! $ export OTEN_ENVIRONMENT=sandbox OTEN_CLIENT_ID=... OTEN_CLIENT_SECRET=...
 //! $ export OTEN_REDIRECT_URI=http://localhost:3000/callback
-//! $ ADMINS=your-subject cargo run --example admin_panel
+//! $ export OTEN_ACCESS='{"admin": {"subjects": ["your-subject"]}}'
+//! $ cargo run --example admin_panel
 //! ```
+//!
+//! The operator decides who is an admin: a subject always identifies the same user, and a claim or a verified
+//! email address would do as well.
 
-use std::{collections::HashSet, env, error::Error};
+use std::error::Error;
 
 use axum::{Router, routing::get};
-use axum_oten::{Config, MemoryStore, Oten, User};
+use axum_oten::{Config, MemoryStore, Oten, User, web::SetupError};
 use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt::init();
     let oten = Oten::new(Config::from_env()?, MemoryStore::default())?;
-    let admins = env::var("ADMINS").unwrap_or_default();
     let listener = TcpListener::bind(oten.config().listen()).await?;
     println!("{}/admin", oten.config().origin());
-    axum::serve(listener, app(&oten, &admins)).await?;
+    axum::serve(listener, app(&oten)?).await?;
     Ok(())
 }
 
-/// `admins` is a comma-separated list of subjects. Unlike a name or an email address, a subject always
-/// identifies the same user.
-fn app(oten: &Oten, admins: &str) -> Router {
-    let admins: HashSet<String> = admins
-        .split(',')
-        .map(|subject| subject.trim().to_owned())
-        .collect();
+fn app(oten: &Oten) -> Result<Router, SetupError> {
     let admin = Router::new()
         .route("/admin", get(panel))
         .route("/admin/users", get(async || "The users"))
-        .route_layer(
-            oten.require_login()
-                .authorize(move |user| admins.contains(user.subject())),
-        );
-    Router::new()
+        .route_layer(oten.require(oten.rule("admin")?));
+    Ok(Router::new()
         .route("/", get(async || "Welcome"))
         .merge(admin)
         .merge(oten.routes())
-        .layer(oten.layer())
+        .layer(oten.layer()))
 }
 
 async fn panel(user: User) -> String {

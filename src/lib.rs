@@ -65,7 +65,7 @@
            [settings](guide::configuration), [composition](guide::composition), \
            [sessions](guide::sessions), [signing out](guide::signing_out), \
            [APIs](guide::apis), [services](guide::services), \
-           [single-page apps](guide::single_page_apps), [errors](guide::errors), \
+           [single-page apps](guide::single_page_apps), [access](guide::access), [errors](guide::errors), \
            [operations](guide::operations), [going to production](guide::production), \
            [testing](guide::testing), [security](guide::security), \
            [migration](guide::coming_from) and a [glossary](guide::glossary)."
@@ -164,7 +164,7 @@ pub use self::error::with_causes;
 #[doc(inline)]
 pub use self::{
     clock::Clock,
-    config::Config,
+    config::{Config, Rule},
     secret::Secret,
     session::User,
     store::MemoryStore,

@@ -334,10 +334,10 @@ events! {
         "the provider signed a user out",
         "The provider sent a logout token. `sessions` is the number of sessions that it ended, which \
          can be 0. `subject` is absent if the logout token names an unknown session.";
-    Refused = "refused", [Debug, Warn, Error], ["correlation_id", "reason", "status", "cause"],
+    Refused = "refused", [Debug, Warn, Error], ["correlation_id", "subject", "reason", "status", "cause"],
         "a request was rejected",
         "A request was rejected or denied. `reason` is a code of `Reason`, `cause` the error with its \
-         causes. The level is `Debug` for an API request without a session, and `Error` if the app or \
+         causes, `subject` the user whom an access rule denies. The level is `Debug` for an API request without a session, and `Error` if the app or \
          the provider is at fault. A request that did not pass through the layer has no \
          `correlation_id` and is only logged.";
     FreshStart = "fresh_start", [Warn], ["correlation_id"],

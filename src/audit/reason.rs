@@ -86,7 +86,10 @@ reasons! {
         "Look for the cause in earlier `refresh_failed` events. `refresh_grace` sets the period.";
     Forbidden = "forbidden",
         "The user is not allowed to make this request.",
-        "No action needed, unless the app's access rule is wrong.";
+        "See `cause` for the conditions. No action needed, unless the app's access rule is wrong.";
+    AccessCheck = "access_check",
+        "The app could not find out whether a user may have access.",
+        "See `cause` for the error of the app's function, and check what it depends on, such as a database.";
     CrossSite = "cross_site",
         "A page of another site sent a sign-out request.",
         "No action needed. If the page is the site's own, correct the origin in `redirect_uri`.";

@@ -563,6 +563,22 @@ impl ConfigBuilder {
         self.text(&keys::CLEAR_CACHE, clear.to_string())
     }
 
+    /// Sets the access rules that [`Oten::rule`](crate::Oten::rule) returns, as JSON text. Defaults to none.
+    ///
+    /// The form is that of the table `access` in a configuration file. In code, create a
+    /// [`Rule`](crate::Rule) instead.
+    pub fn access(self, rules: impl Into<String>) -> Self {
+        self.text(&keys::ACCESS, rules)
+    }
+
+    /// Sets whether access rules accept email addresses without `email_verified`. Defaults to `false`.
+    ///
+    /// **Only if the provider verifies every address itself**: with any other, a user can claim the
+    /// address of an admin. An address with `email_verified: false` is never accepted.
+    pub fn trust_emails(self, trust: bool) -> Self {
+        self.text(&keys::TRUST_EMAILS, trust.to_string())
+    }
+
     /// Sets whether logs identify users by their subject instead of a keyed hash of it. Defaults to
     /// `false`.
     ///

@@ -41,6 +41,8 @@ pub(super) enum ValueType {
     Path,
     /// Paths of key files separated by commas, or a TOML array of strings.
     Paths,
+    /// A TOML table, or JSON text.
+    Table,
     /// Text that must never be shown, or the path of a file with it under the name with `_file`.
     Secret,
 }
@@ -54,6 +56,7 @@ impl ValueType {
             Self::Seconds => "a number of seconds, or a string such as `12h`",
             Self::Count => "a whole number",
             Self::Flag => "`true` or `false`",
+            Self::Table => "a table",
             Self::Names | Self::Paths => "a string, or an array of strings",
         }
     }
@@ -320,6 +323,11 @@ keys! {
         "Whether the session cookie remains when the browser is closed.";
     CLEAR_CACHE: "clear_cache", Flag, "true",
         "Whether signing out clears what the browser has cached of the site (`Clear-Site-Data`).";
+    ACCESS: "access", Table, _,
+        "The access rules by name, as TOML tables or JSON text; the guide's page on access has their form.";
+    TRUST_EMAILS: "trust_emails", Flag, "false",
+        "Whether access rules accept email addresses without `email_verified`; only if Oten verifies \
+         every address.";
     LOG_SUBJECTS: "log_subjects", Flag, "false",
         "Whether logs identify users by their subject instead of a keyed hash of it.";
     TRUSTED_PROXIES: "trusted_proxies", List, "",

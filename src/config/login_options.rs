@@ -23,6 +23,10 @@ const PROMPTS: [&str; 3] = ["login", "consent", "select_account"];
 const OPTIONS: [&str; 5] = [LOGIN_HINT, UI_LOCALES, MAX_AGE, PROMPT, "acr_values"];
 
 pub(crate) const LOGIN_HINT: &str = "login_hint";
+
+/// The query parameter of the login route that asks for another account.
+pub(crate) const SWITCH_ACCOUNT: &str = "switch_account";
+
 pub(super) const UI_LOCALES: &str = "ui_locales";
 const MAX_AGE: &str = "max_age";
 pub(super) const PROMPT: &str = "prompt";
@@ -30,7 +34,7 @@ pub(super) const PROMPT: &str = "prompt";
 /// The names that no option can have: the parameters of authorization requests, token requests and
 /// responses (RFC 6749, RFC 7636, OpenID Connect Core), the claims of request objects (RFC 9101), the
 /// parameters that would change the form of either, and those of the login route.
-const RESERVED: [&str; 30] = [
+const RESERVED: [&str; 31] = [
     "aud",
     "claims",
     "client_assertion",
@@ -60,6 +64,7 @@ const RESERVED: [&str; 30] = [
     "scope",
     "state",
     "sub",
+    SWITCH_ACCOUNT,
     "target_link_uri",
 ];
 

@@ -46,6 +46,7 @@ mod problem;
 mod raw;
 mod refresh_policy;
 pub(crate) mod route;
+mod rule;
 mod settings;
 mod sources;
 mod store_url;
@@ -61,6 +62,7 @@ pub use self::{
     login_options::{InvalidLoginOption, LoginOptions},
     problem::{ConfigError, Origin, Problem},
     refresh_policy::RefreshPolicy,
+    rule::{Claim, ClaimPath, Denied, Rule},
     store_url::StoreUrl,
 };
 
@@ -76,7 +78,7 @@ pub(crate) use self::keys::{settings_cells, settings_table};
 pub(crate) use self::{api::ApiSettings, settings::TrustedProxies};
 pub(crate) use self::{
     issuer::{is_loopback, without_slash},
-    login_options::LOGIN_HINT,
+    login_options::{LOGIN_HINT, SWITCH_ACCOUNT},
 };
 #[cfg(feature = "check")]
 pub(crate) use self::{settings::MAX_REQUEST_OBJECT_LIFETIME, validate::Partial};
@@ -90,7 +92,8 @@ use std::{
 use url::Url;
 
 use self::settings::{
-    NetworkSettings, ProviderSettings, SessionSettings, SignInSettings, SiteSettings,
+    AccessSettings, NetworkSettings, ProviderSettings, SessionSettings, SignInSettings,
+    SiteSettings,
 };
 use crate::http::HttpOptions;
 
@@ -104,6 +107,7 @@ pub struct Config {
     site: SiteSettings,
     sign_in: SignInSettings,
     session: SessionSettings,
+    access: AccessSettings,
     log_subjects: bool,
     network: NetworkSettings,
     warnings: Vec<Problem>,
@@ -326,6 +330,18 @@ impl Config {
     #[must_use]
     pub fn clear_cache(&self) -> bool {
         self.session.clear_cache
+    }
+
+    /// Returns the access rule that the operator named so in `access`.
+    #[must_use]
+    pub fn rule(&self, name: &str) -> Option<&Rule> {
+        self.access.rules.get(name)
+    }
+
+    /// Whether access rules accept email addresses without `email_verified`.
+    #[must_use]
+    pub fn trust_emails(&self) -> bool {
+        self.access.trusts_emails
     }
 
     /// Whether logs identify users by their subject instead of a keyed hash of it.

@@ -1,6 +1,7 @@
 //! The settings of a valid configuration, in groups.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
     time::Duration,
@@ -9,7 +10,9 @@ use std::{
 use ipnet::IpNet;
 use url::Url;
 
-use super::{login_options::LoginOptions, refresh_policy::RefreshPolicy, store_url::StoreUrl};
+use super::{
+    login_options::LoginOptions, refresh_policy::RefreshPolicy, rule::Rule, store_url::StoreUrl,
+};
 use crate::{http::HttpOptions, seal::SealingKey};
 
 /// Oten rejects request objects with a longer lifetime.
@@ -65,6 +68,13 @@ pub(super) struct SessionSettings {
     pub(super) cookie_name: String,
     pub(super) persistent_cookie: bool,
     pub(super) clear_cache: bool,
+}
+
+/// The settings about access rules.
+#[derive(Clone, Debug)]
+pub(super) struct AccessSettings {
+    pub(super) rules: BTreeMap<String, Rule>,
+    pub(super) trusts_emails: bool,
 }
 
 /// The proxies that are trusted to report the client's address.

@@ -95,6 +95,9 @@ fn from_toml(name: Name, value: TomlValue, folder: &Path) -> Given {
         (TomlValue::Integer(number), ValueType::Seconds | ValueType::Count) => {
             Given::text(number.to_string())
         }
+        (table @ TomlValue::Table(_), ValueType::Table) => {
+            serde_json::to_string(&table).map_or(Given::WrongType("a table"), Given::text)
+        }
         (TomlValue::Boolean(flag), ValueType::Flag) => Given::text(flag.to_string()),
         (TomlValue::Array(items), ValueType::List | ValueType::Names | ValueType::Paths) => {
             let items: Option<Vec<&str>> = items.iter().map(TomlValue::as_str).collect();

@@ -230,6 +230,8 @@ const INVALID: &[(&str, &[&str])] = &[
         ],
     ),
     ("log_subjects", &["yes", "TRUE", "1"]),
+    ("access", &["admin", "[]", "{", "{\"admin\":"]),
+    ("trust_emails", &["yes", "TRUE", "1"]),
     (
         "trusted_proxies",
         &[

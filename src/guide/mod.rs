@@ -9,6 +9,7 @@
 //! | a site without a client secret | [Public clients](how_it_works#public-clients) | `minimal.rs` |
 //! | a single-page app | [Single-page apps](single_page_apps) | `spa.rs` |
 //! | an API for other programs | [APIs](apis) | `bearer_api.rs` |
+//! | pages for some users | [Access](access) | `admin_panel.rs` |
 //! | a service without users, or calls to an API | [Services](services) | `service.rs`, `api.rs` |
 //!
 //! All pages:
@@ -21,13 +22,14 @@
 //! 6. [APIs](apis): routes that are called with access tokens.
 //! 7. [Services](services): calls to APIs, in the app's own name or on behalf of the user.
 //! 8. [Single-page apps](single_page_apps): session state and API calls for scripts.
-//! 9. [Errors](errors): error pages, log entries, and how to fix the cause.
-//! 10. [Operations](operations): commands, container, health, proxies, events and metrics.
-//! 11. [Going to production](production): a checklist.
-//! 12. [Testing](testing): tests with an emulated Oten.
-//! 13. [Security](security): threats, defenses, and the tests for each.
-//! 14. [Migration](coming_from): equivalents of other libraries' settings.
-//! 15. [Glossary](glossary): the terms used here.
+//! 9. [Access](access): rules for users, by claim, email address or subject.
+//! 10. [Errors](errors): error pages, log entries, and how to fix the cause.
+//! 11. [Operations](operations): commands, container, health, proxies, events and metrics.
+//! 12. [Going to production](production): a checklist.
+//! 13. [Testing](testing): tests with an emulated Oten.
+//! 14. [Security](security): threats, defenses, and the tests for each.
+//! 15. [Migration](coming_from): equivalents of other libraries' settings.
+//! 16. [Glossary](glossary): the terms used here.
 //!
 //! The modules contain documentation only.
 
@@ -55,6 +57,9 @@ pub mod services {}
 
 #[doc = include_str!("single_page_apps.md")]
 pub mod single_page_apps {}
+
+#[doc = include_str!("access.md")]
+pub mod access {}
 
 #[doc = include_str!("errors.md")]
 pub mod errors {}

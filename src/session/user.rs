@@ -9,6 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
+use crate::config::{Denied, Rule};
+
 /// The signed-in user of a request.
 ///
 /// As an extractor, `User` rejects a request without a signed-in user: a browser navigation is
@@ -271,5 +273,22 @@ impl fmt::Debug for User {
             .field("issuer", &self.issuer())
             .field("subject", &self.subject())
             .finish_non_exhaustive()
+    }
+}
+
+impl Rule {
+    /// Whether the rule allows a user.
+    #[must_use]
+    pub fn allows(&self, user: &User) -> bool {
+        self.check(user).is_ok()
+    }
+
+    /// Checks whether the rule allows a user.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Denied`] with the conditions that decided it.
+    pub fn check(&self, user: &User) -> Result<(), Denied> {
+        self.decide(user.subject(), user.0.claims.parsed())
     }
 }

@@ -1,7 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
-use http::{Extensions, request::Parts};
+use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -9,7 +9,6 @@ use super::{
     context::RequestContext,
     error::Error,
     rejection::{AccessTokenRejection, ErrorResponse, UserRejection},
-    shared::Shared,
 };
 use crate::{
     config::RefreshPolicy,
@@ -17,145 +16,6 @@ use crate::{
     secret::Secret,
     session::{RefreshOutcome, SignedIn, Tokens, User},
 };
-
-/// Layer that requires a signed-in user, returned by
-/// [`Oten::require_login`](crate::Oten::require_login).
-///
-/// If no user is signed in, a page navigation is redirected to the login route, and the browser
-/// returns to the page after sign-in; any other request gets 401. Add the layer with
-/// [`Router::route_layer`](axum::Router::route_layer) to the routes it protects.
-///
-/// ```
-/// use axum::{Router, body::Body, http::{Request, StatusCode}, routing::get};
-/// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
-/// # use tower::ServiceExt;
-///
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let config = Config::builder()
-/// #     .environment(Environment::Sandbox)
-/// #     .client_id("my-site")
-/// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
-/// #     .redirect_uri("http://localhost:3000/callback")
-/// #     .build()?;
-/// # let oten = Oten::new(config, MemoryStore::default())?;
-/// let staff = oten.require_login().authorize(|user| {
-///     user.claim("workspace").is_some_and(|workspace| workspace == "staff")
-/// });
-/// let app: Router = Router::new()
-///     .route("/admin", get(async || "for the staff"))
-///     .route_layer(staff)
-///     .route("/", get(async || "for everyone"))
-///     .layer(oten.layer());
-///
-/// let allowed = app.clone().oneshot(Request::get("/").body(Body::empty())?).await?;
-/// assert_eq!(allowed.status(), StatusCode::OK);
-/// let denied = app.oneshot(Request::get("/admin").body(Body::empty())?).await?;
-/// assert_eq!(denied.status(), StatusCode::UNAUTHORIZED);
-/// # Ok(()) }
-/// ```
-#[derive(Clone)]
-#[must_use]
-pub struct RequireLogin {
-    pub(super) state: Arc<Shared>,
-    pub(super) rule: Option<Arc<Rule>>,
-    pub(super) same_origin: bool,
-}
-
-pub(super) type Rule = dyn Fn(&User) -> bool + Send + Sync;
-
-impl RequireLogin {
-    /// Admits only users for whom `rule` returns true; others get 403. If it is called several times,
-    /// all rules must hold.
-    ///
-    /// The rule runs after the user has signed in, so a denied user is not sent to the login route
-    /// again. It is not async: check what needs a database in the handler.
-    pub fn authorize(self, rule: impl Fn(&User) -> bool + Send + Sync + 'static) -> Self {
-        let rule: Arc<Rule> = match self.rule {
-            None => Arc::new(rule),
-            Some(previous) => Arc::new(move |user: &User| previous(user) && rule(user)),
-        };
-        Self {
-            rule: Some(rule),
-            ..self
-        }
-    }
-
-    /// Requires that requests that change state come from a page of this site, so that no other site can
-    /// send them with the user's cookie. Others get 403.
-    ///
-    /// These are requests with any method other than `GET`, `HEAD` and `OPTIONS`, be it from a form or from
-    /// a script. `Sec-Fetch-Site` must be `same-origin` or, if the browser does not send that header,
-    /// `Origin` must be this site's; a request with neither is denied. Without this option, a request may
-    /// come from any page whose browser sends the cookie, which is `SameSite=Lax`: from other hosts of the
-    /// same domain, too. A WebSocket handshake is held to the same rule with or without it.
-    ///
-    /// ```
-    /// use axum::{Router, body::Body, http::{Request, StatusCode}, routing::post};
-    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
-    /// # use tower::ServiceExt;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let config = Config::builder()
-    /// #     .environment(Environment::Sandbox)
-    /// #     .client_id("my-site")
-    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
-    /// #     .redirect_uri("http://localhost:3000/callback")
-    /// #     .build()?;
-    /// # let oten = Oten::new(config, MemoryStore::default())?;
-    /// let app: Router = Router::new()
-    ///     .route("/orders", post(async || "ordered"))
-    ///     .route_layer(oten.require_login().require_same_origin())
-    ///     .layer(oten.layer());
-    ///
-    /// // Guests get 401, users on pages of other sites 403.
-    /// let guest = Request::post("/orders").body(Body::empty())?;
-    /// assert_eq!(app.oneshot(guest).await?.status(), StatusCode::UNAUTHORIZED);
-    /// # Ok(()) }
-    /// ```
-    pub fn require_same_origin(self) -> Self {
-        let same_origin = true;
-        Self {
-            same_origin,
-            ..self
-        }
-    }
-
-    /// Returns the context of a request, unless it comes from the layer of another `Oten`, which has
-    /// different sessions.
-    pub(super) fn context(&self, extensions: &Extensions) -> Option<RequestContext> {
-        let context = extensions.get::<RequestContext>();
-        context
-            .filter(|context| context.belongs_to(&self.state))
-            .cloned()
-    }
-
-    pub(super) async fn check(&self, context: Option<RequestContext>) -> Result<(), ErrorResponse> {
-        let context = context.ok_or_else(ErrorResponse::missing_layer)?;
-        let signed_in = context
-            .require_user()
-            .await
-            .map_err(|error| ErrorResponse::new(&context, error))?;
-        if self.same_origin {
-            let proof = context.require_same_origin();
-            proof.map_err(|error| ErrorResponse::new(&context, error))?;
-        }
-        match &self.rule {
-            Some(rule) if !rule(signed_in.user()) => {
-                Err(ErrorResponse::new(&context, Error::Forbidden))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-impl fmt::Debug for RequireLogin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequireLogin")
-            .field("has_rule", &self.rule.is_some())
-            .field("same_origin", &self.same_origin)
-            .finish_non_exhaustive()
-    }
-}
 
 /// An access token of the signed-in user, to call an API on the user's behalf.
 ///

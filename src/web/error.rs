@@ -2,15 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use axum::BoxError;
 use http::StatusCode;
 
 use crate::{
     audit::Reason,
-    config::InvalidLoginOption,
+    config::{Denied, InvalidLoginOption},
     http::ForwardError,
     jose::JoseError,
     protocol::{CallbackError, ErrorCode, IdTokenError, LogoutTokenError, TokenError},
     provider::{BudgetExhausted, ProviderError},
+    session::User,
     store::StoreError,
 };
 
@@ -31,8 +33,13 @@ pub(super) enum Error {
     NotSignedIn,
     #[error("the access token has expired and cannot be refreshed")]
     AccessTokenExpired,
-    #[error("the rule of `RequireLogin::authorize` denies the user access")]
-    Forbidden,
+    #[error("{}", match denied {
+        Some(denied) => denied.to_string(),
+        None => "the function of `RequireLogin::authorize` denies the user access".to_owned(),
+    })]
+    Forbidden { user: User, denied: Option<Denied> },
+    #[error("the function of `RequireLogin::authorize_async` failed")]
+    AccessCheck(#[source] BoxError),
     #[error("the sign-out request does not come from a page of this site")]
     CrossSite,
     #[error(
@@ -120,6 +127,8 @@ pub(super) enum NextStep {
     SignIn(&'static str),
     /// A link to the requested page.
     TryAgain,
+    /// A link to the login route, to sign in with another account.
+    SwitchAccount,
     /// A button that signs the user out.
     SignOut,
     /// A link to the home page, which every page has.
@@ -138,8 +147,9 @@ fn next_steps(reason: Reason) -> &'static [NextStep] {
         | R::SeveralSessionCookies
         | R::SignedOutMeanwhile => &[NextStep::SignIn("Sign in")],
         R::NotRefreshed => &[NextStep::TryAgain, NextStep::SignIn("Sign in again")],
-        R::StoreDown | R::ApiDown | R::ApiSlow => &[NextStep::TryAgain],
-        R::Forbidden | R::CrossSite => &[NextStep::SignOut],
+        R::StoreDown | R::ApiDown | R::ApiSlow | R::AccessCheck => &[NextStep::TryAgain],
+        R::Forbidden => &[NextStep::SwitchAccount, NextStep::SignOut],
+        R::CrossSite => &[NextStep::SignOut],
         R::Setup
         | R::AccessTokenUseless
         | R::ForeignOrigin
@@ -181,7 +191,8 @@ impl Error {
             Self::NotSignedIn => Reason::NotSignedIn,
             Self::AccessTokenExpired => Reason::AccessTokenEnded,
             Self::AccessTokenUseless => Reason::AccessTokenUseless,
-            Self::Forbidden => Reason::Forbidden,
+            Self::Forbidden { .. } => Reason::Forbidden,
+            Self::AccessCheck(_) => Reason::AccessCheck,
             Self::CrossSite => Reason::CrossSite,
             Self::ForeignOrigin => Reason::ForeignOrigin,
             Self::MethodNotAllowed => Reason::MethodNotAllowed,
@@ -203,6 +214,14 @@ impl Error {
             Self::LogoutRequest(_) => Reason::LogoutRequest,
             Self::LogoutToken(error) => error.reason(),
             Self::LogoutTooSlow => Reason::LogoutSlow,
+        }
+    }
+
+    /// The signed-in user, if the error is about what the user may do.
+    pub(super) fn user(&self) -> Option<&User> {
+        match self {
+            Self::Forbidden { user, .. } => Some(user),
+            _ => None,
         }
     }
 
@@ -243,11 +262,16 @@ impl Error {
                 "Your access expired right after you signed in. Please contact this site's \
                  support.",
             ),
-            Self::Forbidden => (
+            Self::Forbidden { .. } => (
                 StatusCode::FORBIDDEN,
                 "Not allowed",
-                "You are signed in, but your account does not have access. Sign out to use another \
-                 account, or contact this site's support.",
+                "Your account does not have access. Use another account, or contact this site's \
+                 support.",
+            ),
+            Self::AccessCheck(_) => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Please try again soon",
+                "This site cannot check your access right now. Please try again in a moment.",
             ),
             Self::CrossSite => (
                 StatusCode::FORBIDDEN,
@@ -432,6 +456,7 @@ mod tests {
             let steps = next_steps(*reason).iter().map(|step| match step {
                 NextStep::SignIn(text) => *text,
                 NextStep::TryAgain => "Try again",
+                NextStep::SwitchAccount => "Use another account",
                 NextStep::SignOut => "Sign out",
                 NextStep::GoBack => "Back to the site",
             });

@@ -14,11 +14,11 @@ use tower::{Layer, Service};
 use tower_sessions::Session;
 
 use super::{
-    access::RequireLogin,
     bearer::{Denied, RequireBearer},
     context::RequestContext,
     error::Error,
     rejection::ErrorResponse,
+    require_login::RequireLogin,
     response::{end_session, forbid_caching},
     shared::Shared,
 };

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     audit::{EventKind, Reason},
-    config::{LOGIN_HINT, LoginOptions},
+    config::{LOGIN_HINT, LoginOptions, SWITCH_ACCOUNT},
     metric,
     protocol::{
         AuthorizationRequest, CallbackError, CallbackParameters, ExpectedIdToken, ExpectedNonce,
@@ -185,6 +185,9 @@ fn is_third_party(context: &RequestContext) -> Result<bool, Error> {
 /// Returns the options that the query may set.
 fn options_in_query(context: &RequestContext, is_third_party: bool) -> LoginOptions {
     let mut options = LoginOptions::new();
+    if context.has_query_parameter(SWITCH_ACCOUNT) {
+        options = options.prompt("select_account");
+    }
     let names = context.state.config.login_parameters().iter();
     let hint = is_third_party.then_some(LOGIN_HINT);
     for name in names.map(String::as_str).chain(hint) {

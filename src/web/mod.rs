@@ -87,13 +87,14 @@ mod outgoing;
 mod readiness;
 mod redacted_uri;
 mod rejection;
+mod require_login;
 mod response;
 mod session_end;
 mod session_state;
 mod shared;
 
 pub use self::{
-    access::{AccessToken, RequireLogin, UserInfo},
+    access::{AccessToken, UserInfo},
     bearer::{
         BearerClaims, BearerRejection, BearerToken, RequireBearer, ResourceServer,
         ResourceServerBuilder,
@@ -106,12 +107,13 @@ pub use self::{
     readiness::{DependencyStatus, Readiness},
     redacted_uri::RedactedUri,
     rejection::{AccessTokenRejection, ErrorDetails, ErrorResponse, UserRejection},
+    require_login::{Access, RequireLogin},
     session_end::SessionEnd,
     shared::SetupError,
 };
 
 #[doc(inline)]
 pub use crate::{
-    config::{InvalidLoginOption, LoginOptions},
+    config::{Claim, ClaimPath, Denied, InvalidLoginOption, LoginOptions, Rule},
     protocol::UserInfoError,
 };

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::{
-    access::RequireLogin,
     api_proxy::ApiProxy,
     back_channel,
     bearer::RequireBearer,
@@ -23,13 +22,14 @@ use super::{
     outgoing::{ApiClient, ClientCredentials},
     readiness::Readiness,
     rejection::ErrorResponse,
+    require_login::RequireLogin,
     session_state,
     shared::{SetupError, Shared},
 };
 use crate::{
     audit::{AuditLog, TARGET},
     clock::Clock,
-    config::{Config, route},
+    config::{Config, Rule, route},
     jose::Ed25519PublicKey,
     provider::{ProviderError, ProviderMetadata},
     session::LEASE_LIFETIME,
@@ -128,12 +128,73 @@ impl Oten {
     ///
     /// See [`RequireLogin`] for an example.
     pub fn require_login(&self) -> RequireLogin {
-        let state = Arc::clone(&self.0);
-        RequireLogin {
-            state,
-            rule: None,
-            same_origin: false,
-        }
+        RequireLogin::new(&self.0)
+    }
+
+    /// Returns the layer for routes that only some users may request, for
+    /// [`Router::route_layer`](axum::Router::route_layer).
+    ///
+    /// A guest signs in first, as with [`require_login`](Self::require_login). A user whom the rule denies
+    /// gets 403, and can switch to another account.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, http::{Request, StatusCode}, routing::get};
+    /// use axum_oten::Rule;
+    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+    /// # use tower::ServiceExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = Config::builder()
+    /// #     .environment(Environment::Sandbox)
+    /// #     .client_id("my-site")
+    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+    /// #     .redirect_uri("http://localhost:3000/callback")
+    /// #     .build()?;
+    /// # let oten = Oten::new(config, MemoryStore::default())?;
+    /// let app: Router = Router::new()
+    ///     .route("/admin", get(async || "for admins"))
+    ///     .route_layer(oten.require(Rule::claim("roles").contains("admin")))
+    ///     .layer(oten.layer());
+    ///
+    /// let guest = Request::get("/admin").body(Body::empty())?;
+    /// assert_eq!(app.oneshot(guest).await?.status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(()) }
+    /// ```
+    pub fn require(&self, rule: Rule) -> RequireLogin {
+        self.require_login().rule(rule)
+    }
+
+    /// Returns the access rule that the operator named so in the configuration, under `access`.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`SetupError::UnknownRule`] if there is no such rule.
+    ///
+    /// ```
+    /// use axum_oten::{MemoryStore, Oten, config::ConfigBuilder};
+    ///
+    /// let text = r#"
+    ///     environment = "sandbox"
+    ///     client_id = "my-site"
+    ///     client_type = "public"
+    ///     redirect_uri = "http://localhost:3000/callback"
+    ///
+    ///     [access.admin]
+    ///     any = [
+    ///         { claim = ["realm", "roles"], contains = "admin" },
+    ///         { email_domain = "example.com" },
+    ///     ]
+    /// "#;
+    /// let config = ConfigBuilder::from_toml("site.toml", text)?.build()?;
+    /// let oten = Oten::new(config, MemoryStore::default())?;
+    /// let admins = oten.require(oten.rule("admin")?);
+    /// assert!(oten.rule("admins").is_err());
+    /// # drop(admins);
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn rule(&self, name: &str) -> Result<Rule, SetupError> {
+        let rule = self.config().rule(name).cloned();
+        rule.ok_or_else(|| SetupError::UnknownRule(name.to_owned()))
     }
 
     /// Returns the layer for routes that require an access token, for

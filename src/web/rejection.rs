@@ -15,7 +15,7 @@ use crate::{
     config::route,
     error::with_causes,
     metric,
-    session::ReturnTo,
+    session::{ReturnTo, User},
 };
 
 /// Response to a request that failed or was denied.
@@ -113,6 +113,7 @@ impl ErrorResponse {
         });
         let redirects_to_login =
             matches!(error, Error::NotSignedIn | Error::AccessTokenExpired) && navigation.is_some();
+        let account = error.user().map(account);
         let context_of_event = context.as_ref().filter(|_| !redirects_to_login);
         let details = ErrorDetails {
             status: if redirects_to_login {
@@ -131,6 +132,7 @@ impl ErrorResponse {
             links: Links {
                 retry_url: return_to.as_ref().map(|path| path.as_str().to_owned()),
                 return_to,
+                account,
             },
         }))
     }
@@ -140,6 +142,7 @@ impl ErrorResponse {
         self.0.links = Links {
             retry_url: Some(state.login_url(return_to.as_ref())),
             return_to,
+            account: None,
         };
         self
     }
@@ -185,7 +188,10 @@ impl ErrorResponse {
             trail.record(&event.with_cause(with_causes(error)));
         };
         if let Some(context) = &self.0.context {
-            record(&context.state.trail, context.event(EventKind::Refused));
+            let trail = &context.state.trail;
+            let subject = |user: &User| trail.pseudonym(user.issuer(), user.subject());
+            let event = context.event(EventKind::Refused);
+            record(trail, event.with_subject(error.user().map(subject)));
         } else {
             let trail = AuditTrail::new(Clock::system(), metric::count_event);
             record(&trail, trail.event(EventKind::Refused));
@@ -229,6 +235,14 @@ impl IntoResponse for ErrorResponse {
         response.extensions_mut().insert(details);
         response
     }
+}
+
+/// Returns the name of an account that its user recognizes.
+fn account(user: &User) -> String {
+    const MAX_CHARS: usize = 100;
+    let name = user.email().or(user.name()).unwrap_or(user.subject());
+    let name = name.chars().filter(|c| !c.is_control());
+    name.take(MAX_CHARS).collect()
 }
 
 /// Defines the rejection of an extractor.

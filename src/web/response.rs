@@ -12,7 +12,11 @@ use super::{
     error::{ErrorPage, NextStep},
     shared::Shared,
 };
-use crate::{audit::Reason, config::route, session::ReturnTo};
+use crate::{
+    audit::Reason,
+    config::{SWITCH_ACCOUNT, route},
+    session::ReturnTo,
+};
 
 /// Redirects the browser with `GET`. The response must not be cached.
 pub(super) fn redirect(to: &str) -> Response {
@@ -28,6 +32,8 @@ pub(super) struct Links {
     pub(super) return_to: Option<ReturnTo>,
     /// Where the user can try again. `None` for a form, whose data a link would lose.
     pub(super) retry_url: Option<String>,
+    /// The account that the user is signed in with, if the page is about it.
+    pub(super) account: Option<String>,
 }
 
 /// The challenge of a 401 (RFC 9110 section 11.6.1) for a resource that needs the session cookie.
@@ -62,6 +68,8 @@ pub(super) fn error_page(
             next_steps.retain(|step| *step != NextStep::TryAgain || links.retry_url.is_some());
             html(&Page {
                 login_url: context.state.login_url(links.return_to.as_ref()),
+                switch_url: switch_url(&context.state, links.return_to.as_ref()),
+                account: links.account,
                 retry_url: links.retry_url.unwrap_or_default(),
                 correlation_id: is_error.then(|| context.correlation_id()),
                 ..Page::new(&context.state, page.title, page.text, &next_steps)
@@ -170,6 +178,8 @@ struct Page<'a> {
     text: &'a str,
     next_steps: &'a [NextStep],
     login_url: String,
+    switch_url: String,
+    account: Option<String>,
     retry_url: String,
     logout_path: String,
     home: &'a str,
@@ -184,6 +194,8 @@ impl<'a> Page<'a> {
             text,
             next_steps,
             login_url: state.login_url(None),
+            switch_url: String::new(),
+            account: None,
             retry_url: String::new(),
             logout_path: state.path(route::LOGOUT),
             home: state.config.home(),
@@ -191,6 +203,11 @@ impl<'a> Page<'a> {
             style: STYLE,
         }
     }
+}
+
+/// Returns the URL at which the user signs in with another account.
+fn switch_url(state: &Shared, return_to: Option<&ReturnTo>) -> String {
+    state.login_url_with(Some((SWITCH_ACCOUNT, "1")), return_to)
 }
 
 fn html(page: &Page<'_>) -> Response {
@@ -217,6 +234,9 @@ fn problem_details(context: &RequestContext, page: &ErrorPage, reason: Reason) -
     for step in page.next_steps {
         match step {
             NextStep::SignIn(_) => problem["login_url"] = state.path(route::LOGIN).into(),
+            NextStep::SwitchAccount => {
+                problem["switch_account_url"] = switch_url(state, None).into();
+            }
             NextStep::SignOut => problem["logout_url"] = state.path(route::LOGOUT).into(),
             NextStep::GoBack => problem["home_url"] = state.config.home().into(),
             // Scripts of other origins cannot read the header.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     audit::{AuditLog, AuditTrail, TARGET},
     clock::Clock,
-    config::{ClientType, Config, route},
+    config::{ClientType, Config, Rule, route},
     metric,
     protocol::AuthorizationRequests,
     provider::{Budget, Provider},
@@ -132,6 +132,9 @@ pub enum SetupError {
          `http://` with a loopback host"
     )]
     ApiOrigin(String),
+    /// The configuration has no access rule with this name.
+    #[error("there is no access rule `{0}`; write it into the configuration as `[access.{0}]`")]
+    UnknownRule(String),
 }
 
 impl Shared {
@@ -217,6 +220,15 @@ impl Shared {
         })
     }
 
+    /// Returns a rule with the setting about email addresses.
+    pub(super) fn rule(&self, rule: Rule) -> Rule {
+        if self.config.trust_emails() {
+            rule.trust_emails()
+        } else {
+            rule
+        }
+    }
+
     /// Returns the path of a route as the browser sees it.
     pub(super) fn path(&self, route: &str) -> String {
         format!("{}{route}", self.config.base_path())
@@ -232,14 +244,21 @@ impl Shared {
 
     /// Returns the URL of the login route that returns to `return_to` after the sign-in.
     pub(super) fn login_url(&self, return_to: Option<&ReturnTo>) -> String {
-        let path = self.path(route::LOGIN);
-        let Some(return_to) = return_to else {
-            return path;
-        };
+        self.login_url_with(None, return_to)
+    }
+
+    /// Returns the URL of the login route with a parameter.
+    pub(super) fn login_url_with(
+        &self,
+        parameter: Option<(&str, &str)>,
+        return_to: Option<&ReturnTo>,
+    ) -> String {
+        let return_to = return_to.map(|path| ("return_to", path.as_str()));
         let query = form_urlencoded::Serializer::new(String::new())
-            .append_pair("return_to", return_to.as_str())
+            .extend_pairs(parameter.into_iter().chain(return_to))
             .finish();
-        format!("{path}?{query}")
+        let separator = if query.is_empty() { "" } else { "?" };
+        format!("{}{separator}{query}", self.path(route::LOGIN))
     }
 }
 

@@ -68,7 +68,8 @@ async fn a_site_with_pages() {
 
 #[tokio::test]
 async fn an_admin_panel() {
-    let site = Site::start("admin_panel", ClientKind::Hs256, &[("ADMINS", "alice")]).await;
+    const ADMINS: &str = r#"{"admin": {"subjects": ["alice"]}}"#;
+    let site = Site::start("admin_panel", ClientKind::Hs256, &[("OTEN_ACCESS", ADMINS)]).await;
     site.check(&[
         (Guest, Page("/admin"), 303, "/login?return_to=%2Fadmin"),
         (User("bob"), Page("/admin"), 403, ""),

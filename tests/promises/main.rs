@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 #![allow(unreachable_pub, missing_docs)]
 
+mod access_rules;
 mod app_session;
 mod bad_input;
 mod bearer;

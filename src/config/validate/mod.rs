@@ -1,5 +1,6 @@
 //! The validation of the given values. It applies every rule once and collects every problem.
 
+mod access;
 mod api;
 mod client;
 mod file;
@@ -104,6 +105,7 @@ fn config(validator: &mut Validator<'_>) -> Option<Config> {
     let site = site::validate(validator);
     let sign_in = sign_in::validate(validator);
     let session = session::validate(validator);
+    let access = access::validate(validator);
     let log_subjects = validator.required(&keys::LOG_SUBJECTS, value::flag);
     let network = network::validate(validator);
     Some(Config {
@@ -114,6 +116,7 @@ fn config(validator: &mut Validator<'_>) -> Option<Config> {
         site: site?,
         sign_in: sign_in?,
         session: session?,
+        access: access?,
         log_subjects: log_subjects?,
         network: network?,
         warnings: Vec::new(),

@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc};
 use http::request::Parts;
 
 use super::{api::Api, error::BearerError, extract::Verified, response::BearerRejection};
-use crate::web::{access::RequireLogin, rejection::ErrorResponse};
+use crate::web::{rejection::ErrorResponse, require_login::RequireLogin};
 
 /// Layer that requires an access token (RFC 6750), returned by [`Oten::bearer`](crate::Oten::bearer)
 /// and [`ResourceServer::bearer`](super::ResourceServer::bearer).

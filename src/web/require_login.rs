@@ -1,0 +1,305 @@
+use std::{fmt, pin::Pin, sync::Arc};
+
+use axum::{BoxError, extract::FromRequestParts};
+use http::{Extensions, request::Parts};
+use tokio::time::timeout;
+
+use super::{
+    context::RequestContext,
+    error::{DEADLINE, Error},
+    rejection::ErrorResponse,
+    shared::Shared,
+};
+use crate::{
+    config::{Denied, Rule},
+    session::{SignedIn, User},
+};
+
+/// Layer that requires a signed-in user, returned by
+/// [`Oten::require_login`](crate::Oten::require_login).
+///
+/// If no user is signed in, a page navigation is redirected to the login route, and the browser
+/// returns to the page after sign-in; any other request gets 401. Add the layer with
+/// [`Router::route_layer`](axum::Router::route_layer) to the routes it protects.
+///
+/// ```
+/// use axum::{Router, body::Body, http::{Request, StatusCode}, routing::get};
+/// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+/// # use tower::ServiceExt;
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let config = Config::builder()
+/// #     .environment(Environment::Sandbox)
+/// #     .client_id("my-site")
+/// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+/// #     .redirect_uri("http://localhost:3000/callback")
+/// #     .build()?;
+/// # let oten = Oten::new(config, MemoryStore::default())?;
+/// let staff = oten.require_login().authorize(|user| {
+///     user.claim("workspace").is_some_and(|workspace| workspace == "staff")
+/// });
+/// let app: Router = Router::new()
+///     .route("/admin", get(async || "for the staff"))
+///     .route_layer(staff)
+///     .route("/", get(async || "for everyone"))
+///     .layer(oten.layer());
+///
+/// let allowed = app.clone().oneshot(Request::get("/").body(Body::empty())?).await?;
+/// assert_eq!(allowed.status(), StatusCode::OK);
+/// let denied = app.oneshot(Request::get("/admin").body(Body::empty())?).await?;
+/// assert_eq!(denied.status(), StatusCode::UNAUTHORIZED);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct RequireLogin {
+    state: Arc<Shared>,
+    conditions: Arc<[Condition]>,
+    same_origin: bool,
+}
+
+/// A condition that the user must meet.
+#[derive(Clone)]
+enum Condition {
+    Rule(Rule),
+    Function(Arc<dyn Fn(&User) -> bool + Send + Sync>),
+    Async(Arc<dyn Fn(User) -> Answer + Send + Sync>),
+}
+
+type Answer = Pin<Box<dyn Future<Output = Result<bool, BoxError>> + Send>>;
+
+impl RequireLogin {
+    pub(super) fn new(state: &Arc<Shared>) -> Self {
+        Self {
+            state: Arc::clone(state),
+            conditions: Arc::default(),
+            same_origin: false,
+        }
+    }
+
+    /// Admits only users whom the rule allows; others get 403. The rule, like every condition here, is
+    /// applied to each request, after the user has signed in, so a denied user is not sent to the login
+    /// route again, and new claims count with the refresh that brings them. If several conditions are
+    /// added, all must hold.
+    ///
+    /// [`Oten::require`](crate::Oten::require) is short for it.
+    pub fn rule(self, rule: Rule) -> Self {
+        let rule = self.state.rule(rule);
+        self.with(Condition::Rule(rule))
+    }
+
+    /// Admits only users for whom `rule` returns true; others get 403. Prefer a [`Rule`], which tells the
+    /// log why it denies a user.
+    pub fn authorize(self, rule: impl Fn(&User) -> bool + Send + Sync + 'static) -> Self {
+        self.with(Condition::Function(Arc::new(rule)))
+    }
+
+    /// Admits only users for whom `rule` returns true; others get 403. It may use the app's state, for
+    /// example a database, and gets a clone of it with each request.
+    ///
+    /// If it returns an error, or nothing within 11 seconds, the request gets 503, and the log has the
+    /// error.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, http::{Request, StatusCode}, routing::get};
+    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+    /// # use tower::ServiceExt;
+    ///
+    /// #[derive(Clone)]
+    /// struct Database(/* … */);
+    ///
+    /// impl Database {
+    ///     async fn is_admin(&self, subject: &str) -> Result<bool, std::io::Error> {
+    /// #       let _ = subject;
+    ///         // …
+    /// #       Ok(true)
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = Config::builder()
+    /// #     .environment(Environment::Sandbox)
+    /// #     .client_id("my-site")
+    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+    /// #     .redirect_uri("http://localhost:3000/callback")
+    /// #     .build()?;
+    /// # let oten = Oten::new(config, MemoryStore::default())?;
+    /// let admins = oten.require_login().authorize_async(Database(), async |user, database| {
+    ///     database.is_admin(user.subject()).await
+    /// });
+    /// let app: Router = Router::new()
+    ///     .route("/admin", get(async || "for admins"))
+    ///     .route_layer(admins)
+    ///     .layer(oten.layer());
+    ///
+    /// let denied = app.oneshot(Request::get("/admin").body(Body::empty())?).await?;
+    /// assert_eq!(denied.status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(()) }
+    /// ```
+    pub fn authorize_async<S, F, A, E>(self, state: S, rule: F) -> Self
+    where
+        S: Clone + Send + Sync + 'static,
+        F: Fn(User, S) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<bool, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.with(Condition::Async(Arc::new(move |user| {
+            let answer = rule(user, state.clone());
+            Box::pin(async { answer.await.map_err(Into::into) })
+        })))
+    }
+
+    /// Requires that requests that change state come from a page of this site, so that no other site can
+    /// send them with the user's cookie. Others get 403.
+    ///
+    /// These are requests with any method other than `GET`, `HEAD` and `OPTIONS`, be it from a form or from
+    /// a script. `Sec-Fetch-Site` must be `same-origin` or, if the browser does not send that header,
+    /// `Origin` must be this site's; a request with neither is denied. Without this option, a request may
+    /// come from any page whose browser sends the cookie, which is `SameSite=Lax`: from other hosts of the
+    /// same domain, too. A WebSocket handshake is held to the same rule with or without it.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, http::{Request, StatusCode}, routing::post};
+    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+    /// # use tower::ServiceExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = Config::builder()
+    /// #     .environment(Environment::Sandbox)
+    /// #     .client_id("my-site")
+    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+    /// #     .redirect_uri("http://localhost:3000/callback")
+    /// #     .build()?;
+    /// # let oten = Oten::new(config, MemoryStore::default())?;
+    /// let app: Router = Router::new()
+    ///     .route("/orders", post(async || "ordered"))
+    ///     .route_layer(oten.require_login().require_same_origin())
+    ///     .layer(oten.layer());
+    ///
+    /// // Guests get 401, users on pages of other sites 403.
+    /// let guest = Request::post("/orders").body(Body::empty())?;
+    /// assert_eq!(app.oneshot(guest).await?.status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(()) }
+    /// ```
+    pub fn require_same_origin(self) -> Self {
+        let same_origin = true;
+        Self {
+            same_origin,
+            ..self
+        }
+    }
+
+    /// Returns the context of a request, unless it comes from the layer of another `Oten`, which has
+    /// different sessions.
+    pub(super) fn context(&self, extensions: &Extensions) -> Option<RequestContext> {
+        let context = extensions.get::<RequestContext>();
+        context
+            .filter(|context| context.belongs_to(&self.state))
+            .cloned()
+    }
+
+    pub(super) async fn check(&self, context: Option<RequestContext>) -> Result<(), ErrorResponse> {
+        let context = context.ok_or_else(ErrorResponse::missing_layer)?;
+        let signed_in = context
+            .require_user()
+            .await
+            .map_err(|error| ErrorResponse::new(&context, error))?;
+        if self.same_origin {
+            let proof = context.require_same_origin();
+            proof.map_err(|error| ErrorResponse::new(&context, error))?;
+        }
+        for condition in &*self.conditions {
+            let met = condition.check(&signed_in).await;
+            met.map_err(|error| ErrorResponse::new(&context, error))?;
+        }
+        Ok(())
+    }
+
+    fn with(self, condition: Condition) -> Self {
+        let conditions = self.conditions.iter().cloned().chain([condition]);
+        Self {
+            conditions: conditions.collect(),
+            ..self
+        }
+    }
+}
+
+impl Condition {
+    async fn check(&self, signed_in: &SignedIn) -> Result<(), Error> {
+        let user = signed_in.user();
+        match self {
+            Self::Rule(rule) => require(rule, user),
+            Self::Function(rule) if rule(user) => Ok(()),
+            Self::Function(_) => Err(forbidden(user, None)),
+            Self::Async(rule) => match timeout(DEADLINE, rule(user.clone())).await {
+                Ok(Ok(true)) => Ok(()),
+                Ok(Ok(false)) => Err(forbidden(user, None)),
+                Ok(Err(error)) => Err(Error::AccessCheck(error)),
+                Err(elapsed) => Err(Error::AccessCheck(elapsed.into())),
+            },
+        }
+    }
+}
+
+fn require(rule: &Rule, user: &User) -> Result<(), Error> {
+    rule.check(user)
+        .map_err(|denied| forbidden(user, Some(denied)))
+}
+
+fn forbidden(user: &User, denied: Option<Denied>) -> Error {
+    let user = user.clone();
+    Error::Forbidden { user, denied }
+}
+
+/// Extractor for handlers that require a [`Rule`], such as one that depends on the request.
+///
+/// ```
+/// use axum::extract::Path;
+/// use axum_oten::{Rule, web::{Access, ErrorResponse}};
+///
+/// /// Only the owner may open a document.
+/// async fn document(Path(id): Path<u64>, access: Access) -> Result<String, ErrorResponse> {
+///     # let owner_of = |_| "alice";
+///     let owner = Rule::subjects([owner_of(id)]);
+///     let user = access.require(owner).await?;
+///     Ok(format!("document {id} of {}", user.subject()))
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Access(RequestContext);
+
+impl Access {
+    /// Returns the signed-in user if the rule allows the user.
+    ///
+    /// # Errors
+    ///
+    /// Returns the response of [`require_login`](crate::Oten::require_login) for a guest, and 403 for a
+    /// user whom the rule denies.
+    pub async fn require(&self, rule: Rule) -> Result<User, ErrorResponse> {
+        let user = async {
+            let signed_in = self.0.require_user().await?;
+            require(&self.0.state.rule(rule), signed_in.user())?;
+            Ok(signed_in.user().clone())
+        };
+        user.await
+            .map_err(|error| ErrorResponse::new(&self.0, error))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Access {
+    type Rejection = ErrorResponse;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ErrorResponse> {
+        let context = RequestContext::from_request_parts(parts, state).await?;
+        Ok(Self(context))
+    }
+}
+
+impl fmt::Debug for RequireLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequireLogin")
+            .field("conditions", &self.conditions.len())
+            .field("same_origin", &self.same_origin)
+            .finish_non_exhaustive()
+    }
+}
