@@ -391,7 +391,10 @@ async fn b1_every_error_offers_what_to_do_next() {
     cross_site.headers_mut().insert("sec-fetch-site", from);
     let sign_out = r#"<form method="post" action="/logout"><button class="button">Sign out"#;
     for (answer, next) in [
-        (bob.get("/staff").await, sign_out),
+        (
+            bob.get("/staff").await,
+            r#"class="button" href="/login?switch_account=1&#38;return_to=%2Fstaff">Use another account"#,
+        ),
         (bob.send(cross_site).await, sign_out),
         (bob.post("/login").await, r#"href="/">Back to the site"#),
         (
@@ -452,7 +455,7 @@ async fn r3_a_denied_user_gets_403_and_no_redirect_to_login() {
     assert_eq!(page.status, StatusCode::FORBIDDEN);
     assert_eq!(page.header(header::LOCATION), None);
     assert!(
-        is_html(&page) && !page.body.contains("/login"),
+        is_html(&page) && !page.body.contains("/login?return_to"),
         "{}",
         page.body
     );

@@ -96,7 +96,7 @@ async fn metrics_count_the_events_of_a_scenario() {
         ("oten_logins_total{outcome=\"refused\"}", 1.0),
         ("oten_refusals_total{reason=\"not_signed_in\"}", 1.0),
         ("oten_refusals_total{reason=\"cancelled\"}", 1.0),
-        ("oten_refusals_total{reason=\"forbidden\"}", 0.0),
+        ("oten_refusals_total{reason=\"forbidden\"}", 1.0),
         ("oten_refreshes_total{outcome=\"refreshed\"}", 3.0),
         ("oten_refreshes_total{outcome=\"failed\"}", 1.0),
         ("oten_refreshes_total{outcome=\"ended\"}", 1.0),

@@ -87,6 +87,7 @@ async fn refreshes(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {
     site.clock.advance(MINUTE);
 
     let mut bob = site.signed_in("bob").await;
+    bob.get("/staff").await;
     site.emulator.disable_user("bob");
     site.clock.advance(HOUR);
     bob.get("/profile").await;
