@@ -211,18 +211,18 @@ impl Parser {
 
     fn test(&mut self, path: &str, table: &Map<String, Value>, claim: Claim) -> Option<Rule> {
         let ignore_case = self.flag(path, table, "ignore_case")?;
-        let tests: Vec<&str> = TESTS
+        let given: Vec<&str> = TESTS
             .into_iter()
             .filter(|test| table.contains_key(*test))
             .collect();
-        let [test] = tests[..] else {
+        let [kind] = given[..] else {
             let help = format!("Add one of {}.", value::one_of(&TESTS));
             self.note(path, "does not say what the claim must be", help);
             return None;
         };
-        let given = &table[test];
-        let inner = format!("{path}.{test}");
-        match (test, given) {
+        let value = &table[kind];
+        let inner = format!("{path}.{kind}");
+        match (kind, value) {
             ("exists", Value::Bool(true)) if !ignore_case => Some(claim.exists()),
             ("exists", Value::Bool(false)) if !ignore_case => Some(claim.is_missing()),
             ("exists", _) => {
@@ -235,8 +235,8 @@ impl Parser {
             }
             (_, Value::String(text)) if ignore_case => Some(claim.contains_ignore_ascii_case(text)),
             (_, Value::String(_) | Value::Number(_) | Value::Bool(_)) if !ignore_case => {
-                let value = given.clone();
-                Some(if test == "equals" {
+                let value = value.clone();
+                Some(if kind == "equals" {
                     claim.equals(value)
                 } else {
                     claim.contains(value)
