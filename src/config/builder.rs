@@ -450,6 +450,18 @@ impl ConfigBuilder {
         self.set(&keys::LOGIN_PARAMETERS, Given::words(names))
     }
 
+    /// Sets whether claims that the ID token lacks are taken from the userinfo endpoint (OpenID Connect Core
+    /// section 5.3): `name`, `given_name`, `family_name`, `picture`, `locale`, and `email` with
+    /// `email_verified`. Defaults to `false`.
+    ///
+    /// Each sign-in and each token refresh makes one more call to the provider and waits for it for at most
+    /// two seconds. Without an answer, a sign-in continues without these claims, and after a refresh the user
+    /// keeps the previous ones. A claim of the ID token is never replaced, and other claims, such as roles,
+    /// come from the ID token only.
+    pub fn claims_from_userinfo(self, enabled: bool) -> Self {
+        self.text(&keys::CLAIMS_FROM_USERINFO, enabled.to_string())
+    }
+
     /// Sets the lifetime of a signed authorization request, 10 to 300 seconds. Defaults to 120
     /// seconds. In whole seconds; [`build`](Self::build) rejects fractions.
     ///

@@ -296,6 +296,9 @@ keys! {
     LOGIN_PARAMETERS: "login_parameters", List, "",
         "The login options that the query of `/login` may set, such as `login_hint` and `ui_locales`, or \
          parameters of your own.";
+    CLAIMS_FROM_USERINFO: "claims_from_userinfo", Flag, "false",
+        "Whether claims such as name and email that the ID token lacks are taken from the userinfo \
+         endpoint, at sign-in and at each token refresh.";
     REQUEST_OBJECT_LIFETIME: "request_object_lifetime", Seconds, "2m",
         "The lifetime of a signed authorization request, from 10 s to 300 s.";
     SESSION_IDLE: "session_idle", Seconds, "12h",

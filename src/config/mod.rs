@@ -257,6 +257,12 @@ impl Config {
         &self.sign_in.login_parameters
     }
 
+    /// Whether claims such as name and email that the ID token lacks are taken from the userinfo endpoint.
+    #[must_use]
+    pub fn claims_from_userinfo(&self) -> bool {
+        self.sign_in.claims_from_userinfo
+    }
+
     /// The lifetime of a signed authorization request, 10 to 300 seconds.
     #[must_use]
     pub fn request_object_lifetime(&self) -> Duration {

@@ -51,6 +51,7 @@ pub(super) struct SignInSettings {
     pub(super) defaults: LoginOptions,
     /// The options that the query of the login route may set.
     pub(super) login_parameters: Vec<String>,
+    pub(super) claims_from_userinfo: bool,
     pub(super) request_object_lifetime: Duration,
 }
 

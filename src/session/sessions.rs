@@ -209,7 +209,7 @@ impl Sessions {
             auth_time: identity.auth_time,
             signed_in_at: now,
             session_ends_at: ends_at,
-            claims: identity.claims.into(),
+            claims: tokens.complete(identity.claims).into(),
         });
         let previous = match previous {
             Some(id) => self.find(id).await?,

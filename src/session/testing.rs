@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use serde_json::Map;
 use tokio_util::task::TaskTracker;
 
-use super::{Identity, Lifetimes, Revoker, Sessions, Tokens, tokens::StoredSecret};
+use super::{
+    Identity, Lifetimes, Revoker, Sessions, Tokens, tokens::StoredSecret, userinfo::AddedClaims,
+};
 use crate::{
     audit::AuditTrail,
     clock::Clock,
@@ -80,6 +82,7 @@ pub(super) fn tokens() -> Tokens {
         retry_at: None,
         is_answer_unusable: false,
         nonce: StoredSecret(Secret::random()),
+        added_claims: AddedClaims::default(),
         refreshes: 0,
         session_expiry: None,
     }

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use tokio_util::task::TaskTracker;
 
-use super::record::Family;
+use super::{record::Family, userinfo::AddedClaims};
 use crate::{
     audit::{AuditTrail, EventKind, EventOrigin},
     config::Client,
@@ -53,7 +53,9 @@ pub(crate) struct Tokens {
     pub(crate) is_answer_unusable: bool,
     /// The `nonce` of the sign-in, which the ID tokens of refreshes repeat.
     pub(crate) nonce: StoredSecret,
-    /// The number of refreshes.
+    /// The claims of the userinfo endpoint that are added to those of the ID token.
+    pub(crate) added_claims: AddedClaims,
+    /// The number of refreshes, and of changes of the added claims.
     pub(crate) refreshes: u32,
     /// The latest expiry of the session according to a refreshed ID token, in seconds since the Unix
     /// epoch.
@@ -80,6 +82,7 @@ impl Tokens {
             retry_at: None,
             is_answer_unusable: false,
             nonce: StoredSecret(nonce),
+            added_claims: AddedClaims::default(),
             refreshes: 0,
             session_expiry: None,
         }
@@ -99,6 +102,7 @@ impl Tokens {
             id_token: new.id_token.or_else(|| self.id_token.clone()),
             scope: new.scope.or_else(|| self.scope.clone()),
             session_expiry: session_expiry.or(self.session_expiry),
+            added_claims: self.added_claims.clone(),
             ..new
         }
     }
@@ -123,9 +127,16 @@ impl Tokens {
         self.refresh_token.as_ref().map(|_| self.refresh_at)
     }
 
-    /// Returns the claims of the last ID token about the user, or `None` if there is no ID token.
+    /// Returns the claims of the last ID token about the user and those that are added to them, or `None`
+    /// if there is no ID token.
     pub(super) fn claims(&self) -> Option<Map<String, Value>> {
-        user_claims(&self.id_token.as_ref()?.0)
+        user_claims(&self.id_token.as_ref()?.0).map(|claims| self.complete(claims))
+    }
+
+    /// Adds the claims that an ID token lacks.
+    pub(super) fn complete(&self, mut claims: Map<String, Value>) -> Map<String, Value> {
+        self.added_claims.add_to(&mut claims);
+        claims
     }
 
     /// Inserts the tokens of a new session.

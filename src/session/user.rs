@@ -149,8 +149,9 @@ impl User {
         self.text_claim("picture")
     }
 
-    /// A claim of the ID token about the user. Protocol claims such as `sub`, `aud`, `exp` and `nonce`
-    /// are not included.
+    /// A claim of the ID token about the user, or one that
+    /// [`claims_from_userinfo`](crate::config::ConfigBuilder::claims_from_userinfo) added. Protocol claims
+    /// such as `sub`, `aud`, `exp` and `nonce` are not included.
     #[must_use]
     pub fn claim(&self, name: &str) -> Option<&Value> {
         self.0.claims.parsed().get(name)

@@ -32,7 +32,7 @@ pub(super) struct Shared {
     pub(super) cookies: Cookies,
     pub(super) budget: Option<Arc<Budget>>,
     pub(super) outgoing: Outgoing,
-    pub(super) userinfo: UserInfos,
+    pub(super) userinfo: Arc<UserInfos>,
     pub(super) refresher: TokenRefresher,
     pub(super) readiness: ReadinessCheck,
     pub(super) trail: AuditTrail,
@@ -185,7 +185,15 @@ impl Shared {
         let budget = config
             .token_budget()
             .map(|limit| Arc::new(Budget::new(limit, clock.clone())));
-        let refresher = TokenRefresher::new(sessions.clone(), budget.clone());
+        let client_id = config.client().id();
+        let userinfo = UserInfos::new(Arc::clone(&provider), client_id, clock.clone());
+        let userinfo = Arc::new(userinfo);
+        let adds_claims = config.claims_from_userinfo();
+        let refresher = TokenRefresher::new(
+            sessions.clone(),
+            budget.clone(),
+            adds_claims.then(|| Arc::clone(&userinfo)),
+        );
         let outgoing = Outgoing {
             provider: Arc::clone(&provider),
             client: Some(config.client().clone()),
@@ -193,8 +201,6 @@ impl Shared {
             clock: clock.clone(),
             http: config.http_options().clone(),
         };
-        let client_id = config.client().id();
-        let userinfo = UserInfos::new(Arc::clone(&provider), client_id, clock.clone());
         let verifier = Verifier::of_app(&config, Arc::clone(&provider), clock.clone());
         let api = Arc::new(Api {
             verifier,

@@ -14,7 +14,7 @@ use axum::{
     routing::get,
 };
 use axum_oten::{
-    AccessToken, Clock, Config,
+    AccessToken, Clock, Config, Oten,
     config::ConfigBuilder,
     emulator::{Deviation, EmulatedClient, Emulator, EmulatorBuilder, Endpoint, Fault, RateLimits},
     web::{
@@ -751,4 +751,129 @@ async fn a8_simultaneous_questions_for_userinfo_are_one_call() {
     let statuses = requests.join_all().await;
     assert!(statuses.iter().all(|status| *status == StatusCode::OK));
     assert_eq!(userinfo_calls(&site), 1);
+}
+
+/// A site that adds claims of userinfo, whose ID tokens lack name and email.
+async fn enriched_site() -> TestSite {
+    let site = TestSite::builder()
+        .config(|config| config.claims_from_userinfo(true))
+        .emulator(EmulatorBuilder::advertise_userinfo)
+        .start()
+        .await;
+    site.emulator.deviate(Deviation::WithoutClaim("name"));
+    site.emulator.deviate(Deviation::WithoutClaim("email"));
+    site
+}
+
+async fn profile(browser: &mut Browser) -> (Value, Value) {
+    let profile = browser.get("/profile").await.json();
+    (profile["name"].clone(), profile["email"].clone())
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn a8_a_user_gets_claims_that_the_id_token_lacks() {
+    let site = enriched_site().await;
+    let mut alice = site.signed_in("alice").await;
+    let known = (json!("Alice Adams"), json!("alice@example.com"));
+    assert_eq!(profile(&mut alice).await, known);
+    assert_eq!(userinfo_calls(&site), 1);
+
+    // They are those of now after each refresh, in the request that refreshes, at every process.
+    let mut elsewhere = alice.clone();
+    let another = Oten::builder(site.oten.config().clone(), site.store.clone());
+    elsewhere.app(app(&another.clock(site.clock.clone()).build().unwrap()));
+    site.emulator
+        .deviate(Deviation::UserinfoClaim("name", json!("Alice Baker")));
+    site.emulator
+        .deviate(Deviation::WithoutUserinfoClaim("email"));
+    site.clock.advance(HOUR);
+    let renamed = (json!("Alice Baker"), Value::Null);
+    assert_eq!(profile(&mut alice).await, renamed);
+    assert_eq!(profile(&mut elsewhere).await, renamed);
+    assert_eq!((userinfo_calls(&site), site.emulator.refreshes()), (2, 1));
+
+    // A claim of the ID token counts, whatever userinfo says.
+    site.emulator
+        .deviate(Deviation::Claim("name", json!("Alice Carter")));
+    site.clock.advance(HOUR);
+    assert_eq!(profile(&mut alice).await.0, "Alice Carter");
+}
+
+#[tokio::test]
+async fn a8_userinfo_is_not_asked_by_default() {
+    let emulate = EmulatorBuilder::advertise_userinfo;
+    let site = TestSite::builder().emulator(emulate).start().await;
+    site.emulator.deviate(Deviation::WithoutClaim("name"));
+    let mut alice = site.signed_in("alice").await;
+    assert_eq!(profile(&mut alice).await.0, Value::Null);
+    site.clock.advance(HOUR);
+    assert_eq!(profile(&mut alice).await.0, Value::Null);
+    assert_eq!((userinfo_calls(&site), site.emulator.refreshes()), (0, 1));
+}
+
+#[tokio::test]
+async fn a8_sign_in_and_refresh_go_on_without_userinfo() {
+    let log = Log::start();
+    let fail = |site: &TestSite, failure: usize| match failure {
+        0 => site.emulator.fault(Endpoint::Userinfo, Fault::Status(500)),
+        1 => site.emulator.fault(Endpoint::Userinfo, Fault::Status(401)),
+        2 => site.emulator.fault(Endpoint::Userinfo, Fault::Html),
+        // An answer about another user.
+        3 => site
+            .emulator
+            .deviate(Deviation::UserinfoClaim("sub", json!("bob"))),
+        _ => site.emulator.fault(Endpoint::Userinfo, Fault::Hang),
+    };
+    for failure in 0..5 {
+        let site = enriched_site().await;
+        let mut alice = site.signed_in("alice").await;
+        let known = profile(&mut alice).await;
+        assert_eq!(known.0, "Alice Adams");
+        fail(&site, failure);
+
+        let mut late = site.signed_in("alice").await;
+        assert_eq!(
+            profile(&mut late).await,
+            (Value::Null, Value::Null),
+            "{failure}"
+        );
+        assert!(
+            log.contains("no claims from the userinfo endpoint"),
+            "{failure}"
+        );
+        // A refresh keeps what was known.
+        site.clock.advance(HOUR);
+        assert_eq!(profile(&mut alice).await, known, "{failure}");
+        assert_eq!(site.emulator.refreshes(), 1, "{failure}");
+
+        // The next refresh asks again.
+        site.emulator.clear_faults();
+        site.emulator.clear_deviations();
+        site.emulator.deviate(Deviation::WithoutClaim("name"));
+        site.clock.advance(HOUR);
+        assert_eq!(profile(&mut late).await, known, "{failure}");
+    }
+}
+
+#[tokio::test]
+async fn a8_claims_are_asked_for_when_the_new_tokens_are_stored() {
+    let site = enriched_site().await;
+    let mut alice = site.signed_in("alice").await;
+    site.clock.advance(HOUR);
+    let hold = site.emulator.hold(Endpoint::Userinfo);
+    let waiting = tokio::spawn({
+        let mut alice = alice.clone();
+        async move { profile(&mut alice).await }
+    });
+    eventually(|| userinfo_calls(&site) == 2).await;
+    // Another process needs neither the lease nor a refresh.
+    let another = Oten::builder(site.oten.config().clone(), site.store.clone());
+    alice.app(app(&another.clock(site.clock.clone()).build().unwrap()));
+    let known = profile(&mut alice).await;
+    assert_eq!(known.0, "Alice Adams");
+    drop(hold);
+    assert_eq!(waiting.await.unwrap(), known);
+    assert_eq!(site.emulator.refreshes(), 1);
 }

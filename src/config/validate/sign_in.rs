@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{
     validator::Validator,
-    value::{distinct_words, duration},
+    value::{distinct_words, duration, flag},
 };
 use crate::config::{
     keys,
@@ -42,6 +42,7 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<SignInSettings> 
             "Remove one of the two.",
         );
     }
+    let claims_from_userinfo = validator.required(&keys::CLAIMS_FROM_USERINFO, flag);
     let request_object_lifetime = validator.required(
         &keys::REQUEST_OBJECT_LIFETIME,
         duration(MIN_REQUEST_OBJECT_LIFETIME..=MAX_REQUEST_OBJECT_LIFETIME),
@@ -50,6 +51,7 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<SignInSettings> 
         scopes: scopes?,
         defaults,
         login_parameters: login_parameters?,
+        claims_from_userinfo: claims_from_userinfo?,
         request_object_lifetime: request_object_lifetime?,
     })
 }

@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, sleep, timeout};
 
 use self::{lease::RefreshLease, single_flight::SingleFlight};
-use super::{Revoker, Sessions, Tokens, record::Family};
+use super::{Revoker, Sessions, Tokens, UserInfos, record::Family};
 use crate::{
     audit::{EventKind, TARGET},
     error::with_causes,
@@ -45,15 +45,22 @@ const WRITE_ATTEMPTS: u32 = 3;
 pub(crate) struct TokenRefresher {
     sessions: Sessions,
     budget: Option<Arc<Budget>>,
+    /// Set if the userinfo endpoint adds claims to those of ID tokens.
+    userinfo: Option<Arc<UserInfos>>,
     in_flight: SingleFlight<Family, RefreshOutcome>,
 }
 
 impl TokenRefresher {
     /// Creates a refresher with the provider, client, tasks and trail of the sessions' revoker.
-    pub(crate) fn new(sessions: Sessions, budget: Option<Arc<Budget>>) -> Self {
+    pub(crate) fn new(
+        sessions: Sessions,
+        budget: Option<Arc<Budget>>,
+        userinfo: Option<Arc<UserInfos>>,
+    ) -> Self {
         Self {
             sessions,
             budget,
+            userinfo,
             in_flight: SingleFlight::default(),
         }
     }
@@ -163,7 +170,12 @@ impl Refresh {
             if let Some(lease) = lease {
                 let outcome = self.refresh(&metadata).await;
                 lease.release(self.records()).await;
-                return outcome;
+                return Ok(match outcome? {
+                    RefreshOutcome::Fresh(tokens) => {
+                        RefreshOutcome::Fresh(self.with_added_claims(tokens, deadline).await)
+                    }
+                    outcome => outcome,
+                });
             }
             // When this process shuts down, the process that holds the lease completes the refresh.
             if Instant::now() >= deadline || self.revoker().tasks.is_closed() {
@@ -216,6 +228,43 @@ impl Refresh {
             }
             Err(error) if error.ends_session() => self.end_session(&current, &error).await,
             Err(error) => self.postpone(current, &error).await,
+        }
+    }
+
+    /// Asks the userinfo endpoint with the new access token. The tokens are stored already. Without an
+    /// answer, or if the tokens have changed meanwhile, the previous claims are kept.
+    async fn with_added_claims(&self, tokens: Arc<Tokens>, deadline: Instant) -> Arc<Tokens> {
+        let (
+            records,
+            RefreshRequest {
+                family,
+                user,
+                origin,
+                ..
+            },
+        ) = (self.records(), &self.request);
+        let Some(userinfo) = &self.refresher.userinfo else {
+            return tokens;
+        };
+        let claims = userinfo.added_claims(&tokens.access_token, user.subject(), origin, deadline);
+        let Some(added_claims) = claims.await.filter(|claims| *claims != tokens.added_claims)
+        else {
+            return tokens;
+        };
+        let Ok(Some(current)) = Tokens::load(records, *family).await else {
+            return tokens;
+        };
+        let changed = Tokens {
+            added_claims,
+            refreshes: tokens.refreshes.saturating_add(1),
+            ..current.value.clone()
+        };
+        let is_same = current.value.access_token == tokens.access_token
+            && current.value.refreshes == tokens.refreshes;
+        if is_same && matches!(changed.replace(records, *family, &current).await, Ok(true)) {
+            Arc::new(changed)
+        } else {
+            tokens
         }
     }
 
