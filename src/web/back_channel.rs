@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{Request, StatusCode, header};
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio::time::timeout;
@@ -17,12 +17,12 @@ use url::form_urlencoded;
 use super::{
     context::RequestContext,
     error::{DEADLINE, Error},
+    form::read_form,
     rejection::ErrorResponse,
     response::{forbid_caching, protect_page},
 };
 use crate::{
     audit::EventKind,
-    iter::exactly_one,
     protocol::{ExpectedLogoutToken, LogoutTokenError, verify_logout_token},
     session::LogoutTarget,
 };
@@ -86,32 +86,14 @@ async fn log_out(context: &RequestContext, request: Request<Body>) -> Result<(),
 
 /// Reads a form with exactly one logout token (section 2.5). Ignores other parameters.
 async fn read_logout_token(request: Request<Body>) -> Result<String, Error> {
-    let (parts, body) = request.into_parts();
-    if !is_form(&parts.headers) {
-        return Err(Error::LogoutRequest(
-            "the content type is not application/x-www-form-urlencoded",
-        ));
-    }
-    let body = to_bytes(body, MAX_BODY_BYTES)
-        .await
-        .map_err(|_| Error::LogoutRequest("the body is incomplete or longer than 32 KiB"))?;
+    let body = read_form(request, MAX_BODY_BYTES).await;
+    let body = body.map_err(Error::LogoutRequest)?;
     let mut tokens = form_urlencoded::parse(&body).filter(|(name, _)| name == "logout_token");
     match (tokens.next(), tokens.next()) {
         (Some((_, token)), None) => Ok(token.into_owned()),
         (None, _) => Err(Error::LogoutRequest("`logout_token` is missing")),
         _ => Err(Error::LogoutRequest("`logout_token` is repeated")),
     }
-}
-
-fn is_form(headers: &HeaderMap) -> bool {
-    let content_type = exactly_one(headers.get_all(header::CONTENT_TYPE));
-    let essence =
-        content_type.and_then(|value| value.as_bytes().split(|byte| *byte == b';').next());
-    essence.is_some_and(|essence| {
-        essence
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
-    })
 }
 
 /// Returns the error as JSON (section 2.8). It names the rule that the request broke and nothing else.

@@ -60,6 +60,8 @@ pub(super) enum Error {
     RequestObject(#[source] JoseError),
     #[error("the login request has an `iss` that is not the configured issuer")]
     ForeignLoginRequest,
+    #[error("the form that starts a sign-in is rejected: {0}")]
+    LoginForm(&'static str),
     #[error(transparent)]
     LoginOptions(#[from] InvalidLoginOption),
     #[error("the callback is rejected")]
@@ -202,7 +204,9 @@ impl Error {
             Self::Store(_) => Reason::StoreDown,
             Self::NotRefreshed { .. } => Reason::NotRefreshed,
             Self::UnknownAttempt { .. } => Reason::UnknownSignIn,
-            Self::ForeignLoginRequest | Self::LoginOptions(_) => Reason::LoginRequest,
+            Self::ForeignLoginRequest | Self::LoginForm(_) | Self::LoginOptions(_) => {
+                Reason::LoginRequest
+            }
             Self::SeveralSessionCookies => Reason::SeveralSessionCookies,
             Self::Budget(_) => Reason::TokenEndpointBusy,
             Self::Provider(error) => error.reason(),
@@ -362,7 +366,7 @@ impl Error {
             Self::Callback(CallbackError::MissingState(Some(code))) => {
                 (StatusCode::BAD_REQUEST, "Sign-in failed", code.sentence())
             }
-            Self::ForeignLoginRequest | Self::LoginOptions(_) => (
+            Self::ForeignLoginRequest | Self::LoginForm(_) | Self::LoginOptions(_) => (
                 StatusCode::BAD_REQUEST,
                 "Sign-in failed",
                 "The request to sign in is invalid. Please sign in from this site.",

@@ -3,23 +3,26 @@
 use std::{fmt, time::Duration};
 
 use axum::{
+    body::Body,
     extract::FromRequestParts,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, header, request::Parts};
-use tokio::time::timeout;
-use url::{Position, Url};
+use http::{HeaderMap, Request, header, request::Parts};
+use tokio::time::{Instant, timeout};
+use url::{Position, Url, form_urlencoded};
 
 use super::{
     context::{RequestContext, is_prefetch},
     error::{DEADLINE, Error},
+    form::read_form,
     rejection::ErrorResponse,
     response::{not_prefetched, redirect},
     shared::Shared,
 };
 use crate::{
     audit::{EventKind, Reason},
-    config::{LOGIN_HINT, LoginOptions, SWITCH_ACCOUNT},
+    config::{LOGIN_HINT, LoginOptions, SWITCH_ACCOUNT, route},
+    http::CALL_TIMEOUT,
     metric,
     protocol::{
         AuthorizationRequest, CallbackError, CallbackParameters, ExpectedIdToken, ExpectedNonce,
@@ -40,6 +43,12 @@ const RESTART: &str = "restart";
 
 /// The query parameter of the login route that says that another site starts the sign-in.
 const ISS: &str = "iss";
+
+/// The page of this site to which another site sends the user.
+const TARGET_LINK_URI: &str = "target_link_uri";
+
+/// Maximum size of a form that starts a sign-in. It becomes the query of a URL.
+const MAX_FORM_BYTES: usize = 4 * 1024;
 
 /// The query parameter of the return path that says that a silent sign-in signed no user in.
 const LOGIN_REQUIRED: &str = "login_required=1";
@@ -154,6 +163,41 @@ pub(super) async fn login(context: RequestContext, headers: HeaderMap) -> Respon
         .unwrap_or_else(|error| failure(&context, error, return_to))
 }
 
+/// `POST /login`: another site starts a sign-in with a form (OpenID Connect Core section 4).
+///
+/// The browser sends no `SameSite=Lax` cookies with it, so this request cannot tell a signed-in user from a
+/// guest. It changes nothing and redirects to the same request with `GET`, with which the cookies come.
+pub(super) async fn login_form(context: RequestContext, request: Request<Body>) -> Response {
+    timeout(DEADLINE, repeat_with_get(&context, request))
+        .await
+        .unwrap_or(Err(Error::TooSlow))
+        .unwrap_or_else(|error| failure(&context, error, None))
+}
+
+async fn repeat_with_get(
+    context: &RequestContext,
+    request: Request<Body>,
+) -> Result<Response, Error> {
+    let form = read_form(request, MAX_FORM_BYTES).await;
+    let form = form.map_err(Error::LoginForm)?;
+    let options = context.state.config.login_parameters();
+    let is_known = |name: &str| {
+        [ISS, TARGET_LINK_URI, LOGIN_HINT].contains(&name) || options.iter().any(|it| it == name)
+    };
+    // Repeated parameters stay repeated, and are treated as such.
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    let mut is_third_party = false;
+    for (name, value) in form_urlencoded::parse(&form).filter(|(name, _)| is_known(name)) {
+        is_third_party |= name == ISS;
+        query.append_pair(&name, &value);
+    }
+    if !is_third_party {
+        return Err(Error::LoginForm("`iss` is missing"));
+    }
+    let path = context.state.path(route::LOGIN);
+    Ok(redirect(&format!("{path}?{}", query.finish())))
+}
+
 async fn handle_login(
     context: &RequestContext,
     headers: &HeaderMap,
@@ -230,7 +274,7 @@ fn refusal(context: &RequestContext, error: Error, return_to: Option<ReturnTo>) 
 /// which must be a page of this site.
 fn requested_path(context: &RequestContext) -> Option<ReturnTo> {
     let path = if context.has_query_parameter(ISS) {
-        let target: Url = context.query_parameter("target_link_uri")?.parse().ok()?;
+        let target: Url = context.query_parameter(TARGET_LINK_URI)?.parse().ok()?;
         let site = context.state.config.redirect_uri();
         let is_own = target.origin() == site.origin()
             && target.username().is_empty()
@@ -390,6 +434,7 @@ async fn exchange_code(
     if let Some(budget) = &state.budget {
         budget.sign_in(context.session.origin().client_address())?;
     }
+    let deadline = Instant::now() + CALL_TIMEOUT;
     let endpoint = TokenEndpoint {
         http: state.provider.http(),
         url: metadata.token_endpoint(),
@@ -400,7 +445,15 @@ async fn exchange_code(
         .exchange_code(state.config.redirect_uri(), &code, &attempt.code_verifier)
         .await?;
     let identity = verify(state, &metadata, &tokens, attempt, attempt_age).await?;
-    let tokens = Tokens::new(tokens, attempt.nonce.clone(), state.clock.now());
+    let mut tokens = Tokens::new(tokens, attempt.nonce.clone(), state.clock.now());
+    if state.config.claims_from_userinfo() {
+        let (token, subject) = (&tokens.access_token, &identity.subject);
+        let origin = context.session.origin();
+        let claims = state
+            .userinfo
+            .added_claims(token, subject, origin, deadline);
+        tokens.added_claims = claims.await.unwrap_or_default();
+    }
     let previous = context.session_cookies.only();
     let origin = context.session.origin().clone();
     let signed_in = state

@@ -79,6 +79,7 @@ mod client_address;
 mod context;
 mod cookies;
 mod error;
+mod form;
 mod layer;
 mod login;
 mod logout;

@@ -85,7 +85,8 @@ impl Oten {
     ///   path, or to the configured home if `return_to` is missing, repeated, not local or one of these
     ///   routes. A prefetch gets 403 and starts nothing. The query can set
     ///   [options](crate::config::ConfigBuilder::login_parameters), and another site can start the sign-in
-    ///   with `iss` and `target_link_uri` (OpenID Connect Core section 4).
+    ///   with `iss`, `target_link_uri` and `login_hint` (OpenID Connect Core section 4).
+    /// - `POST /login` redirects a form with these parameters to `GET /login`.
     /// - `POST /logout` signs the user out, here and at the provider if it has an end-session endpoint
     ///   (OpenID Connect RP-Initiated Logout 1.0). The request must come from a page of this site:
     ///   it is denied with 403 unless `Sec-Fetch-Site` is `same-origin` or, if the browser does not
@@ -111,7 +112,10 @@ impl Oten {
     {
         let logout = get(logout::get).post(logout::post);
         Router::new()
-            .route(route::LOGIN, only(get(login::login), "GET"))
+            .route(
+                route::LOGIN,
+                only(get(login::login).post(login::login_form), "GET, POST"),
+            )
             .route(
                 self.config().callback_route(),
                 only(get(login::callback), "GET"),
@@ -316,7 +320,8 @@ impl Oten {
     /// [`layer`](Self::layer).
     ///
     /// - The token is that of [`AccessToken`](crate::AccessToken): refreshed if necessary, sent to this URL
-    ///   only. The rejections are the same, too. Redirects are not followed: the browser gets them.
+    ///   only. The rejections are the same, too. Redirects are not followed: the browser gets them. A
+    ///   `Location` below `url` becomes one below `prefix`.
     /// - A request that changes state must come from a page of this site, as with
     ///   [`require_same_origin`](RequireLogin::require_same_origin).
     /// - Cookies, `Authorization`, `Forwarded`, `X-Forwarded-…` and hop-by-hop headers of the request are
@@ -328,7 +333,8 @@ impl Oten {
     ///   `/api/%2e%2e/admin`, get 400.
     /// - If the API cannot be reached within 3 seconds or sends no valid response, the response is 502. If
     ///   nothing is transferred for 60 seconds, it is 504 or, if the response has begun, the connection
-    ///   is closed.
+    ///   is closed. So is that of a stream, a response without `Content-Length`, when the session ends, as
+    ///   with [`SessionEnd`](super::SessionEnd).
     ///
     /// # Errors
     ///

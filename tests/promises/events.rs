@@ -226,7 +226,7 @@ async fn b5_other_rejections_are_one_event_each() {
     assert_refused(&log, &answer, "not_signed_in");
     let answer = guest.fetch(Method::GET, "/extracted", "").await;
     assert_refused(&log, &answer, "not_signed_in");
-    let answer = guest.post("/login").await;
+    let answer = guest.post("/callback").await;
     assert_refused(&log, &answer, "method_not_allowed");
 
     let site = TestSite::builder()

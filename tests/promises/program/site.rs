@@ -35,7 +35,7 @@ async fn every_response_has_the_security_headers() {
         ("GET", "/site.css", 200),
         ("GET", "/icon.svg", 200),
         ("GET", "/login", 303),
-        ("POST", "/login", 405),
+        ("PUT", "/login", 405),
         ("GET", "/logout", 200),
         ("POST", "/logout", 403),
         ("DELETE", "/logout", 405),

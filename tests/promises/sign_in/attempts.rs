@@ -230,7 +230,7 @@ async fn s1_state_nonce_and_verifier_are_long_and_never_reused() {
 async fn s1_other_methods_use_no_attempt() {
     let site = TestSite::start().await;
     let mut browser = site.browser();
-    for method in [Method::HEAD, Method::POST, Method::OPTIONS] {
+    for method in [Method::HEAD, Method::PUT, Method::OPTIONS] {
         let request = browser.navigation(method.clone(), "/login");
         let answer = browser.send(request).await;
         assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");

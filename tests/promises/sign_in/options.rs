@@ -4,11 +4,13 @@ use std::{collections::HashMap, time::Duration};
 
 use axum::{
     Router,
-    http::{Method, StatusCode, Uri, header},
+    body::Body,
+    http::{Method, Request, StatusCode, Uri, header},
     response::Response,
     routing::get,
 };
 use axum_oten::{
+    config::ConfigBuilder,
     emulator::{Deviation, EmulatorError, Endpoint},
     web::{ErrorResponse, Login, LoginOptions},
 };
@@ -18,7 +20,7 @@ use url::Url;
 
 use crate::common::{
     Answer, Browser, ClientKind, Log, TestSite, TestSiteBuilder, app, parameters, path_and_query,
-    with_parameter, without_parameter,
+    send, with_parameter, without_parameter,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -531,4 +533,116 @@ async fn s12_another_site_never_replaces_a_users_session() {
     assert!(answer.set_cookies().is_empty());
     assert_eq!(browser.session_cookie(), session.as_deref());
     assert_eq!(browser.signed_in_as().await, "user bob");
+}
+
+/// The request of a form on a page of another site. The browser sends no cookies with it.
+fn foreign_form(site: &TestSite, body: impl Into<String>) -> Request<Body> {
+    let mut request = site.browser().navigation(Method::POST, "/login");
+    let headers = request.headers_mut();
+    headers.insert("sec-fetch-site", "cross-site".parse().unwrap());
+    headers.insert("origin", "https://portal.example".parse().unwrap());
+    let content_type = "application/x-www-form-urlencoded".parse().unwrap();
+    headers.insert(header::CONTENT_TYPE, content_type);
+    *request.body_mut() = Body::from(body.into());
+    request
+}
+
+fn body_of(path: &str) -> &str {
+    path.split_once('?').unwrap().1
+}
+
+#[tokio::test]
+async fn s12_another_site_starts_a_sign_in_with_a_form() {
+    for kind in ClientKind::ALL {
+        let site = TestSite::builder().client(kind).start().await;
+        let path = initiated(site.emulator.issuer(), "http://127.0.0.1:3000/a?b=c");
+        let redirected = send(&site.app, foreign_form(&site, body_of(&path))).await;
+        assert!(redirected.set_cookies().is_empty());
+        assert_eq!(site.store.len(), 0);
+        let mut browser = site.browser();
+        let url = authorization_url(&mut browser, redirected.location()).await;
+        assert_eq!(parameters(&url)["login_hint"], "alice@example.com");
+        let callback = browser.approve(&url, "alice");
+        assert_eq!(browser.get(&callback).await.location(), "/a?b=c");
+    }
+}
+
+#[tokio::test]
+async fn s12_a_form_of_another_site_neither_replaces_a_session_nor_a_login_attempt() {
+    let site = TestSite::start().await;
+    let path = initiated(site.emulator.issuer(), "http://127.0.0.1:3000/a");
+    let mut bob = site.signed_in("bob").await;
+    let redirected = send(&site.app, foreign_form(&site, body_of(&path))).await;
+    let answer = bob.get(redirected.location()).await;
+    assert_eq!(answer.location(), "/a");
+    assert!(answer.set_cookies().is_empty());
+    assert_eq!(bob.signed_in_as().await, "user bob");
+
+    // The attempt of another tab stays usable.
+    let mut guest = site.browser();
+    let open = guest.start_login("/open").await;
+    let redirected = send(&site.app, foreign_form(&site, body_of(&path))).await;
+    let started: Url = guest
+        .get(redirected.location())
+        .await
+        .location()
+        .parse()
+        .unwrap();
+    for (url, end) in [(started, "/a"), (open, "/open")] {
+        let callback = guest.approve(&url, "alice");
+        assert_eq!(guest.get(&callback).await.location(), end);
+    }
+}
+
+#[tokio::test]
+async fn s12_a_form_of_another_site_follows_the_rules_of_a_link() {
+    let configure = |config: ConfigBuilder| config.login_parameters(["ui_locales"]);
+    let site = TestSite::builder().config(configure).start().await;
+    let issuer = site.emulator.issuer();
+    let encoded = |pairs: &[(&str, &str)]| {
+        let mut encoder = url::form_urlencoded::Serializer::new(String::new());
+        encoder.extend_pairs(pairs).finish()
+    };
+    // Other parameters are dropped, such as the return path and the mark of a restarted login.
+    let sent = [
+        ("iss", issuer),
+        ("ui_locales", "de"),
+        ("return_to", "/open"),
+        ("restart", "1"),
+        ("prompt", "none"),
+    ];
+    let answer = send(&site.app, foreign_form(&site, encoded(&sent))).await;
+    assert_eq!(answer.location(), format!("/login?{}", encoded(&sent[..2])));
+
+    // The issuer is compared as in a link, also if it is repeated.
+    for wrong in [
+        encoded(&[("iss", "https://evil.example")]),
+        encoded(&[("iss", issuer), ("iss", issuer)]),
+    ] {
+        let answer = send(&site.app, foreign_form(&site, wrong)).await;
+        let answer = site.browser().get(answer.location()).await;
+        assert!(is_page(&answer, StatusCode::BAD_REQUEST), "{}", answer.body);
+    }
+
+    let mut without_type = foreign_form(&site, encoded(&sent));
+    without_type.headers_mut().remove(header::CONTENT_TYPE);
+    let mut json = foreign_form(&site, "{}");
+    let content_type = "application/json".parse().unwrap();
+    json.headers_mut()
+        .insert(header::CONTENT_TYPE, content_type);
+    let oversized = encoded(&[("iss", issuer), ("login_hint", &"x".repeat(4096))]);
+    for request in [
+        without_type,
+        json,
+        foreign_form(&site, oversized),
+        foreign_form(&site, ""),
+        foreign_form(&site, encoded(&[("return_to", "/open")])),
+    ] {
+        let log = Log::start();
+        let answer = send(&site.app, request).await;
+        assert!(is_page(&answer, StatusCode::BAD_REQUEST), "{}", answer.body);
+        assert_eq!(log.refusal()["reason"], "login_request");
+    }
+    assert_eq!(site.emulator.calls(Endpoint::Discovery), 0);
+    assert_eq!(site.store.len(), 0);
 }
