@@ -1,7 +1,7 @@
 //! Forwarding of requests to an API, with both bodies streamed.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::Duration,
@@ -17,7 +17,7 @@ use tokio::{
 };
 use url::Url;
 
-use super::{HttpClient, HttpError};
+use super::{HttpClient, HttpError, OutgoingBody};
 
 /// Limit for a pause of a body, and for the response to begin after the request has been sent.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -29,6 +29,8 @@ pub(crate) enum ForwardError {
     Stalled,
     #[error("the server switched to another protocol, for which the request did not ask")]
     UnaskedUpgrade,
+    #[error("the session has ended")]
+    SessionEnded,
     #[error(transparent)]
     Http(#[from] HttpError),
 }
@@ -36,8 +38,23 @@ pub(crate) enum ForwardError {
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl HttpClient {
-    /// Sends a request once and returns the response as soon as its headers are there. Both bodies are
-    /// passed on as they come, without their trailers.
+    /// Sends a request once and returns the response as soon as its headers are there.
+    pub(crate) async fn forward(
+        &self,
+        method: Method,
+        url: Url,
+        headers: HeaderMap,
+        body: Option<OutgoingBody>,
+    ) -> Result<Response<OutgoingBody>, HttpError> {
+        let mut request = reqwest::Request::new(method, url);
+        *request.headers_mut() = headers;
+        *request.body_mut() = body;
+        let response = self.client.execute(request).await;
+        Ok(response.map_err(|error| self.classify(error))?.into())
+    }
+
+    /// Like [`forward`](Self::forward), but both bodies are passed on as they come, without their trailers,
+    /// and must not stall.
     pub(crate) async fn forward_streaming<B>(
         &self,
         method: Method,
@@ -48,16 +65,13 @@ impl HttpClient {
     where
         B: Body<Data = Bytes, Error: Into<BoxError>> + Send + Unpin + 'static,
     {
-        let mut request = reqwest::Request::new(method, url);
-        *request.headers_mut() = headers;
         let progress = Arc::new(Notify::new());
         // With a body, even an empty one, a `GET` would be sent chunked.
-        if !body.is_end_stream() {
-            let body = Mutex::new(body);
-            let progress = Arc::clone(&progress);
-            *request.body_mut() = Some(reqwest::Body::wrap(Upload { body, progress }));
-        }
-        let mut response = Box::pin(self.client.execute(request));
+        let body = (!body.is_end_stream()).then(|| {
+            let (body, progress) = (Mutex::new(body), Arc::clone(&progress));
+            OutgoingBody::wrap(Upload { body, progress })
+        });
+        let mut response = pin!(self.forward(method, url, headers, body));
         let response = loop {
             select! {
                 response = &mut response => break response,
@@ -66,7 +80,7 @@ impl HttpClient {
                 () = sleep(IDLE_TIMEOUT) => return Err(ForwardError::Stalled),
             }
         };
-        let response = Response::from(response.map_err(|error| self.classify(error))?);
+        let response = response?;
         if response.status().is_informational() {
             return Err(ForwardError::UnaskedUpgrade);
         }
@@ -74,6 +88,7 @@ impl HttpClient {
             body,
             idle: Box::pin(sleep(IDLE_TIMEOUT)),
             is_waiting: true,
+            end: None,
         }))
     }
 }
@@ -111,13 +126,24 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
     }
 }
 
-/// The body of the response. It fails if the API sends nothing for [`IDLE_TIMEOUT`]. A client that
-/// reads slowly does not count.
+/// The body of the response. It fails if the API sends nothing for [`IDLE_TIMEOUT`], and when the session
+/// ends. A client that reads slowly does not count.
 pub(crate) struct Download {
-    body: reqwest::Body,
+    body: OutgoingBody,
     idle: Pin<Box<Sleep>>,
     /// Whether the API has been waited for since the last frame.
     is_waiting: bool,
+    end: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+impl Download {
+    /// Lets the body fail when `end` is ready.
+    pub(crate) fn until(self, end: impl Future<Output = ()> + Send + 'static) -> Self {
+        Self {
+            end: Some(Box::pin(end)),
+            ..self
+        }
+    }
 }
 
 impl Body for Download {
@@ -129,6 +155,12 @@ impl Body for Download {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
+        if let Some(end) = &mut this.end
+            && end.as_mut().poll(cx).is_ready()
+        {
+            this.end = None;
+            return Poll::Ready(Some(Err(ForwardError::SessionEnded.into())));
+        }
         if let Poll::Ready(frame) = poll_data(&mut this.body, cx) {
             this.is_waiting = false;
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));

@@ -287,19 +287,6 @@ impl HttpClient {
         self.warned.warn(document, members);
     }
 
-    /// Sends a request to an API once and returns the response when its headers have arrived.
-    pub(crate) async fn forward(
-        &self,
-        method: Method,
-        url: Url,
-        headers: HeaderMap,
-        body: OutgoingBody,
-    ) -> Result<http::Response<OutgoingBody>, HttpError> {
-        let request = self.client.request(method, url).headers(headers).body(body);
-        let response = request.send().await.map_err(|error| self.classify(error))?;
-        Ok(response.into())
-    }
-
     /// Sends a request, and again where [`HttpRequest`] allows a retry, within [`CALL_TIMEOUT`].
     pub(crate) async fn send(&self, request: &HttpRequest<'_>) -> Result<HttpResponse, HttpError> {
         let deadline = Instant::now() + CALL_TIMEOUT;

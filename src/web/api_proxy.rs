@@ -1,6 +1,6 @@
 //! Forwarding of requests to an API with the user's access token.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use axum::{
     body::Body,
@@ -8,8 +8,9 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use http_body::Body as _;
 use percent_encoding::percent_decode;
-use url::Url;
+use url::{Position, Url};
 
 use super::{
     context::RequestContext, error::Error, rejection::ErrorResponse, response::protect,
@@ -105,10 +106,11 @@ impl ApiProxy {
         }
         let url = self.target(&parts.uri);
         let url = url.ok_or(Error::ApiRequest("its path could leave the prefix"))?;
+        let prefix = context.prefix_of(parts.uri.path());
+        let target = url.clone();
 
         let mut headers = parts.headers;
-        remove_hop_by_hop(&mut headers);
-        remove(&mut headers, &OF_THIS_SITE, "x-forwarded-");
+        remove_hop_by_hop_and(&mut headers, &OF_THIS_SITE, &["x-forwarded-"]);
         let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
         let mut bearer = bearer.map_err(|_| Error::AccessTokenUseless)?;
         bearer.set_sensitive(true);
@@ -120,17 +122,44 @@ impl ApiProxy {
             .client
             .forward_streaming(parts.method, url, headers, body)
             .await;
-        let mut response = forwarded.map_err(Error::Api)?.map(Body::new);
+        let mut response = forwarded.map_err(Error::Api)?;
         let headers = response.headers_mut();
-        remove_hop_by_hop(headers);
-        remove(headers, &OF_THE_API, "access-control-");
-        remove(headers, &[], "x-accel-");
+        remove_hop_by_hop_and(headers, &OF_THE_API, &["access-control-", "x-accel-"]);
+        for name in [header::LOCATION, header::CONTENT_LOCATION] {
+            let location = headers.get(&name);
+            if let Some(seen) = location.and_then(|at| self.seen_location(at, &target, &prefix)) {
+                headers.insert(name, seen);
+            }
+        }
         // To a cache, a request with a cookie is none with `Authorization` (RFC 9111 section 3.5).
         let no_store = HeaderValue::from_static("no-store");
         headers.insert(header::CACHE_CONTROL, no_store);
         // The API's documents must not run as pages of this site.
         protect(headers);
-        Ok(response)
+        if headers.contains_key(header::CONTENT_LENGTH) || response.body().is_end_stream() {
+            return Ok(response.map(Body::new));
+        }
+        // A stream may last longer than the session.
+        let session = context.session.watch().await?.ok_or(Error::NotSignedIn)?;
+        Ok(response.map(|body| Body::new(body.until(session.ended()))))
+    }
+
+    /// Returns where a URL of the API is below the prefix. `None` for a URL that is not forwarded.
+    fn seen_location(
+        &self,
+        value: &HeaderValue,
+        target: &Url,
+        prefix: &str,
+    ) -> Option<HeaderValue> {
+        let location = target.join(value.to_str().ok()?).ok()?;
+        let base = self.url.path().trim_end_matches('/');
+        let rest = location[Position::BeforePath..].strip_prefix(base)?;
+        let is_below = matches!(rest.chars().next(), None | Some('/' | '?' | '#'));
+        let has_user = !location.username().is_empty() || location.password().is_some();
+        if location.origin() != self.url.origin() || has_user || !is_below {
+            return None;
+        }
+        HeaderValue::try_from(format!("{prefix}{rest}")).ok()
     }
 
     /// Returns the URL at the API, or `None` if a server could take its path for one outside of the
@@ -153,16 +182,15 @@ const MAX_DECODINGS: usize = 4;
 
 /// Whether no part of a path is `.` or `..`, however often it is percent-decoded.
 fn stays_below(path: &str) -> bool {
-    let mut path = path.as_bytes().to_vec();
+    let mut path = Cow::Borrowed(path.as_bytes());
     for _ in 0..=MAX_DECODINGS {
         if path.iter().any(u8::is_ascii_control) || has_dot_segment(&path) {
             return false;
         }
-        let decoded: Vec<u8> = percent_decode(&path).collect();
-        if decoded == path {
-            return true;
-        }
-        path = decoded;
+        path = match Cow::from(percent_decode(&path)) {
+            Cow::Borrowed(_) => return true,
+            Cow::Owned(decoded) => decoded.into(),
+        };
     }
     false
 }
@@ -176,28 +204,25 @@ fn has_dot_segment(path: &[u8]) -> bool {
         })
 }
 
-fn remove_hop_by_hop(headers: &mut HeaderMap) {
+/// Removes the headers of one connection, and others by name and by prefix.
+fn remove_hop_by_hop_and(headers: &mut HeaderMap, others: &[&str], prefixes: &[&str]) {
     let connection = headers.get_all(header::CONNECTION).iter();
     let named = connection.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     let named = named.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
-    for name in named.collect::<Vec<_>>() {
-        headers.remove(name);
-    }
-    remove(headers, &HOP_BY_HOP, "proxy-auth");
-}
-
-/// Removes headers by name and by prefix. Servers that pass headers as variables take `_` for `-`.
-fn remove(headers: &mut HeaderMap, names: &[&str], prefix: &str) {
+    let mut removed: Vec<_> = named.collect();
     let is_removed = |name: &&HeaderName| {
-        let name = name.as_str().replace('_', "-");
-        names.contains(&&*name) || name.starts_with(prefix)
+        let mut name = Cow::Borrowed(name.as_str());
+        // Servers that pass headers as variables take `_` for `-`.
+        if name.contains('_') {
+            name = name.replace('_', "-").into();
+        }
+        HOP_BY_HOP.contains(&&*name)
+            || others.contains(&&*name)
+            || name.starts_with("proxy-auth")
+            || prefixes.iter().any(|prefix| name.starts_with(prefix))
     };
-    for name in headers
-        .keys()
-        .filter(is_removed)
-        .cloned()
-        .collect::<Vec<_>>()
-    {
+    removed.extend(headers.keys().filter(is_removed).cloned());
+    for name in removed {
         headers.remove(name);
     }
 }
@@ -272,7 +297,7 @@ mod tests {
         ] {
             headers.append(name, HeaderValue::from_static(value));
         }
-        remove_hop_by_hop(&mut headers);
+        remove_hop_by_hop_and(&mut headers, &[], &[]);
         assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-kept"]);
     }
 }

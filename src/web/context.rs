@@ -1,4 +1,5 @@
 use std::{
+    borrow::Cow,
     fmt,
     ops::Deref,
     sync::{
@@ -75,13 +76,24 @@ impl RequestContext {
     /// The request's path and query as the browser sees them, to return to after a sign-in. A proxy
     /// may have cut off the base path.
     pub(super) fn path(&self) -> Option<ReturnTo> {
-        let (base, uri) = (self.state.config.base_path(), &self.uri);
-        let path = uri.path_and_query()?.as_str();
-        let below_base = uri.path().strip_prefix(base);
-        if below_base.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
-            ReturnTo::parse(path)
+        ReturnTo::parse(&self.seen_path(self.uri.path_and_query()?.as_str()))
+    }
+
+    /// Returns the start of the request's path as the browser sees it, up to `rest`, which a nested router
+    /// got.
+    pub(super) fn prefix_of(&self, rest: &str) -> Cow<'_, str> {
+        let path = self.uri.path();
+        // Without the slash that nesting adds.
+        self.seen_path(path.strip_suffix(rest).unwrap_or(path))
+    }
+
+    fn seen_path<'a>(&self, path: &'a str) -> Cow<'a, str> {
+        let base = self.state.config.base_path();
+        let below_base = path.strip_prefix(base);
+        if below_base.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?'])) {
+            path.into()
         } else {
-            ReturnTo::parse(&format!("{base}{path}"))
+            format!("{base}{path}").into()
         }
     }
 

@@ -546,3 +546,102 @@ async fn a4_the_url_of_an_api_must_be_secure() {
         assert_eq!(proxy.is_ok(), is_valid, "{url}");
     }
 }
+
+#[tokio::test]
+async fn a4_a_location_at_the_api_becomes_one_below_the_prefix() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let origin = format!("http://{}", listener.local_addr().unwrap());
+    let respond = async |request: Request<Body>| {
+        let response = Response::builder().status(201);
+        let location = request.headers()["x-location"].clone();
+        let response = response.header("location", &location);
+        let response = response.header("content-location", location);
+        response.body(Body::empty()).unwrap()
+    };
+    let app = Router::new().fallback(respond);
+    tokio::spawn(axum::serve(listener, app).into_future());
+    for (nested, base_path, prefix) in
+        [("", "", "/api"), ("/x", "", "/x/api"), ("", "/b", "/b/api")]
+    {
+        let url = format!("{origin}/v1/");
+        let site = TestSite::builder()
+            .config(move |config| config.base_path(base_path))
+            .callback(if base_path.is_empty() {
+                "/callback"
+            } else {
+                "/b/callback"
+            })
+            .app(move |oten| {
+                let proxy = oten.api_proxy("/api", &url).unwrap();
+                let proxy = match nested {
+                    "" => proxy,
+                    _ => Router::new().nest(nested, proxy),
+                };
+                proxy.merge(crate::common::app(oten)).layer(oten.layer())
+            });
+        let site = site.start().await;
+        let mut browser = site.browser();
+        browser.cookies = signed_in_below(&site, base_path).await;
+        for (location, seen) in [
+            ("orders/7", Some("/a/orders/7")),
+            ("?page=2", Some("/a/b?page=2")),
+            ("/v1/orders/7?a=b#c", Some("/orders/7?a=b#c")),
+            ("/v1", Some("")),
+            ("ORIGIN/v1//evil.example/%2e", Some("//evil.example/")),
+            ("../../../v1/x", Some("/x")),
+            // Not below the URL of the API.
+            ("/admin", None),
+            ("/v10/orders", None),
+            ("/v1/../admin", None),
+            ("//evil.example/v1/a", None),
+            ("https://evil.example/v1/a", None),
+            ("ORIGIN@evil.example/v1/a", None),
+            ("http://user@HOST/v1/a", None),
+            ("https://HOST/v1/a", None),
+            ("javascript:alert(1)", None),
+            ("http://", None),
+        ] {
+            let host = origin.strip_prefix("http://").unwrap();
+            let location = location.replace("ORIGIN", &origin).replace("HOST", host);
+            let path = format!("{nested}/api/a/b");
+            let get = request(&Method::GET, &path, &[("x-location", &location)]);
+            let answer = browser.send(get).await;
+            assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+            let expected = seen.map_or(location, |seen| format!("{prefix}{seen}"));
+            for name in [header::LOCATION, header::CONTENT_LOCATION] {
+                assert_eq!(answer.header(name), Some(&*expected));
+            }
+        }
+    }
+}
+
+/// The cookies of a user who has signed in at a site whose proxy cuts off the base path.
+async fn signed_in_below(
+    site: &TestSite,
+    base_path: &str,
+) -> std::collections::BTreeMap<String, String> {
+    let mut browser = site.browser();
+    let login = browser.get("/login").await;
+    let callback = browser.approve(&login.location().parse().unwrap(), "alice");
+    let callback = callback.strip_prefix(base_path).unwrap();
+    assert_eq!(browser.get(callback).await.status, StatusCode::SEE_OTHER);
+    browser.cookies
+}
+
+#[tokio::test]
+async fn a4_a_stream_of_the_api_ends_with_the_session() {
+    let stream = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n";
+    let (site, mut browser) = proxy_to(raw_api(stream, false).await).await;
+    let mut get = request(&Method::GET, "/api/feed", &[]);
+    let cookie = format!("oten_session={}", browser.session_cookie().unwrap());
+    get.headers_mut()
+        .insert(header::COOKIE, cookie.parse().unwrap());
+    let response = site.app.clone().oneshot(get).await.unwrap();
+    let mut body = response.into_body();
+    let first = body.frame().await.unwrap().unwrap();
+    assert_eq!(first.into_data().unwrap(), "first");
+    browser.post("/logout").await;
+    let end = tokio::time::timeout(Duration::from_secs(10), body.frame()).await;
+    let error = end.unwrap().unwrap().unwrap_err();
+    assert!(error.to_string().contains("session has ended"), "{error}");
+}

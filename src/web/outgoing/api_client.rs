@@ -308,7 +308,7 @@ impl ApiClient {
         body: OutgoingBody,
     ) -> Result<Response<OutgoingBody>, ApiCallError> {
         let (method, url, headers) = (call.method.clone(), url.clone(), headers.clone());
-        let response = self.0.http.forward(method, url, headers, body).await;
+        let response = self.0.http.forward(method, url, headers, Some(body)).await;
         response.map_err(|error| ApiCallError::Unreachable(error.into()))
     }
 }
