@@ -40,7 +40,7 @@ const fn budget(variant: &'static str, floor: &'static str, at_least: f64) -> Bu
     }
 }
 
-/// A request of a signed-in user, and the start of a login.
+/// A request of a signed-in user, the start of a login, and a call to an API on core 1.
 const BUDGETS: &[Budget] = &[
     budget("oten-memory", "sessions-memory", 0.95),
     budget("oten-sqlite", "sessions-sqlite", 0.95),
@@ -48,6 +48,7 @@ const BUDGETS: &[Budget] = &[
     budget("login-oten-plain", "login-floor", 0.95),
     budget("login-oten-hs256", "login-floor", 0.80),
     budget("login-oten-eddsa", "login-floor", 0.52),
+    budget("proxy-oten", "proxy-floor", 0.80),
 ];
 
 /// Shown for comparison, without a budget.
@@ -55,6 +56,7 @@ const PEERS: &[(&str, &str)] = &[
     ("axum", "sessions-memory"),
     ("map", "sessions-memory"),
     ("axum-login", "sessions-memory"),
+    ("proxy-oten", "proxy-without-session"),
     ("login-floor-hs256", "login-floor"),
     ("login-floor-eddsa", "login-floor"),
 ];
@@ -111,6 +113,16 @@ struct Server {
 
 impl Server {
     fn start(variant: &str, wrapper: &[&str], requests: Option<u64>) -> Result<Self, Bad> {
+        Self::start_before("", variant, wrapper, requests)
+    }
+
+    /// Starts a variant that calls the API at this address.
+    fn start_before(
+        api: &str,
+        variant: &str,
+        wrapper: &[&str],
+        requests: Option<u64>,
+    ) -> Result<Self, Bad> {
         let program = env::current_exe()?;
         let mut words: Vec<String> = wrapper.iter().map(|word| (*word).to_owned()).collect();
         words.push(program.display().to_string());
@@ -118,6 +130,7 @@ impl Server {
         words.extend(requests.map(|requests| requests.to_string()));
         let process = Command::new(&words[0])
             .args(&words[1..])
+            .env("API", format!("http://{api}"))
             .stdout(Stdio::piped())
             .spawn()?;
         let mut process = Process(process);
@@ -133,10 +146,10 @@ impl Server {
             process,
             address,
             cookie: parts.next().unwrap_or_default().to_owned(),
-            path: if variant.starts_with("login-") {
-                "/login"
-            } else {
-                "/"
+            path: match variant.split_once('-') {
+                Some(("login", _)) => "/login",
+                Some(("proxy", _)) => "/api/",
+                _ => "/",
             },
         })
     }
@@ -178,7 +191,8 @@ fn check(rounds: usize, slice: Duration) -> Result<bool, Bad> {
         println!("REDIS_URL is not set: Redis is not measured");
     }
     on_core_1();
-    let start = |name: &str| Server::start(name, &on_core("0"), None);
+    let api = Server::start("axum", &on_core("1"), None)?;
+    let start = |name: &str| Server::start_before(&api.address, name, &on_core("0"), None);
     let mut servers = names
         .iter()
         .map(|name| start(name))

@@ -13,16 +13,17 @@ use axum::{
     Router,
     body::Body,
     extract::{Request, State},
-    http::{HeaderMap, header},
+    http::{HeaderMap, StatusCode, header},
     middleware::{Next, from_fn_with_state},
-    response::{Redirect, Response},
-    routing::get,
+    response::{IntoResponse, Redirect, Response},
+    routing::{any, get},
 };
 use axum_login::{AuthManagerLayerBuilder, AuthSession, AuthUser, AuthnBackend, UserId};
 use axum_oten::{
     Clock, Config, MemoryStore, Oten, User,
     emulator::{EmulatedClient, Emulator},
     store::{OtenStore, RedisStore, SqliteStore},
+    web::SetupError,
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signer, SigningKey};
@@ -77,6 +78,12 @@ pub async fn serve(variant: &str, requests: Option<u64>) -> Result<(), Bad> {
             oten(SqliteStore::open(folder.join("sessions.sqlite")).await?).await?
         }
         "oten-redis" => oten(RedisStore::connect(&std::env::var("REDIS_URL")?).await?).await?,
+        "proxy-floor" => proxy_floor(true).await?,
+        "proxy-without-session" => proxy_floor(false).await?,
+        "proxy-oten" => {
+            let api = std::env::var("API")?;
+            signed_in(MemoryStore::default(), |oten| oten.api_proxy("/api", &api)).await?
+        }
         "attempts" => (attempts().await?, String::new()),
         "login-floor" => (login_floor(Signature::None), String::new()),
         "login-floor-hs256" => (login_floor(Signature::Hs256), String::new()),
@@ -149,19 +156,14 @@ fn alice() -> SmallUser {
 }
 
 async fn sessions(store: impl SessionStore + Clone) -> Result<(Router, String), Bad> {
-    let mut record = Record {
-        id: Id::default(),
-        data: HashMap::from([("user".to_owned(), serde_json::to_value(alice())?)]),
-        expiry_date: time::OffsetDateTime::now_utc() + time::Duration::DAY,
-    };
-    store.create(&mut record).await?;
+    let id = insert(&store, "user", serde_json::to_value(alice())?).await?;
     let handler = async |session: Session| {
         let user: Option<SmallUser> = session.get("user").await.unwrap_or_default();
         user.map(|user| user.sub).unwrap_or_default()
     };
     let layer = SessionManagerLayer::new(store).with_secure(false);
     let app = Router::new().route("/", get(handler)).layer(layer);
-    Ok((app, format!("id={}", record.id)))
+    Ok((app, format!("id={id}")))
 }
 
 /// The least a session can cost: a map under a mutex and one header.
@@ -229,6 +231,20 @@ async fn axum_login() -> Result<(Router, String), Bad> {
 }
 
 async fn oten(store: impl OtenStore) -> Result<(Router, String), Bad> {
+    let page = get(async |user: User| user.subject().to_owned());
+    let routes = |oten: &Oten| {
+        Router::new()
+            .route("/", page)
+            .route_layer(oten.require_login())
+    };
+    signed_in(store, |oten| Ok(routes(oten))).await
+}
+
+/// A site with these routes, and the cookie of a signed-in user.
+async fn signed_in(
+    store: impl OtenStore,
+    routes: impl FnOnce(&Oten) -> Result<Router, SetupError>,
+) -> Result<(Router, String), Bad> {
     let client = EmulatedClient::public("bench").redirect_uri(REDIRECT_URI);
     let emulator = Emulator::builder().client(client).start().await?;
     let config = Config::builder()
@@ -239,10 +255,7 @@ async fn oten(store: impl OtenStore) -> Result<(Router, String), Bad> {
         .session_key(SESSION_KEY)
         .build()?;
     let oten = Oten::new(config, store)?;
-    let protected = Router::new()
-        .route("/", get(async |user: User| user.subject().to_owned()))
-        .route_layer(oten.require_login());
-    let app = protected.merge(oten.routes()).layer(oten.layer());
+    let app = routes(&oten)?.merge(oten.routes()).layer(oten.layer());
     let login = http::Request::get("/login").body(Body::empty())?;
     let login = app.clone().oneshot(login).await?;
     let callback = emulator.approve(login.headers()[header::LOCATION].to_str()?, "alice")?;
@@ -253,6 +266,56 @@ async fn oten(store: impl OtenStore) -> Result<(Router, String), Bad> {
     // The emulator is not asked again while the session is fresh.
     std::mem::forget(emulator);
     Ok((app, cookie(&signed_in)?))
+}
+
+/// A handler that calls the API with reqwest, and passes the response on: with a fixed token, or with that
+/// of the user in bare tower-sessions.
+async fn proxy_floor(has_session: bool) -> Result<(Router, String), Bad> {
+    let (api, client) = (std::env::var("API")?, reqwest::Client::new());
+    let call = async move |token: String, request: Request| {
+        let path = request.uri().path_and_query();
+        let url = format!("{api}{}", path.map_or("/", |path| path.as_str()));
+        match client.get(url).bearer_auth(token).send().await {
+            Ok(response) => http::Response::from(response).map(Body::new),
+            Err(_) => StatusCode::BAD_GATEWAY.into_response(),
+        }
+    };
+    if !has_session {
+        let token = token();
+        let forward = any(async move |request| call(token.clone(), request).await);
+        return Ok((
+            Router::new().nest_service("/api", forward.with_state(())),
+            String::new(),
+        ));
+    }
+    let store = tower_sessions::MemoryStore::default();
+    let id = insert(&store, "token", json!(token())).await?;
+    let forward = any(async move |session: Session, request| {
+        let token: Option<String> = session.get("token").await.unwrap_or_default();
+        match token {
+            Some(token) => call(token, request).await,
+            None => StatusCode::UNAUTHORIZED.into_response(),
+        }
+    });
+    let app = Router::new()
+        .nest_service("/api", forward.with_state(()))
+        .layer(SessionManagerLayer::new(store).with_secure(false));
+    Ok((app, format!("id={id}")))
+}
+
+/// Creates a session with one value.
+async fn insert(
+    store: &impl SessionStore,
+    name: &str,
+    value: serde_json::Value,
+) -> Result<Id, Bad> {
+    let mut record = Record {
+        id: Id::default(),
+        data: HashMap::from([(name.to_owned(), value)]),
+        expiry_date: time::OffsetDateTime::now_utc() + time::Duration::DAY,
+    };
+    store.create(&mut record).await?;
+    Ok(record.id)
 }
 
 async fn login_oten(config: axum_oten::config::ConfigBuilder) -> Result<Router, Bad> {
