@@ -45,8 +45,8 @@ pub(crate) struct ApiSettings {
 /// A valid configuration of an API or a service that signs no user in.
 ///
 /// It uses the settings `environment` or `issuer`, `audiences`, `token_validation`,
-/// `token_validation_endpoint`, `client_id`, `client_secret`, `token_requests_per_minute`, `instances`,
-/// `trusted_proxies`, `listen`, `ca_file` and `proxy`, and ignores all others.
+/// `token_validation_endpoint`, `client_id`, `client_type`, `client_secret`, `token_requests_per_minute`,
+/// `instances`, `trusted_proxies`, `listen`, `ca_file` and `proxy`, and ignores all others.
 ///
 /// ```
 /// use axum_oten::config::{ApiConfig, Config, Environment};

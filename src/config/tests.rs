@@ -1081,6 +1081,103 @@ fn s3_a_public_client_has_no_secret_and_no_signature() {
 }
 
 #[test]
+fn s3_a_public_client_has_no_setting_that_is_ignored() {
+    let mut refused = Vec::new();
+    for key in Key::all() {
+        let value = match (key.name(), key.default()) {
+            // Set already, instead of `environment`, and a file.
+            ("client_type" | "issuer" | "ca_file", _) => continue,
+            (_, Some(default)) => default,
+            ("environment", _) => "sandbox",
+            ("client_id", _) => "my-site",
+            ("client_secret", _) => SECRET,
+            ("redirect_uri", _) => "https://app.example.com/callback",
+            ("jar_key_file" | "jar_key_id", _) => "k",
+            (
+                "audiences"
+                | "end_session_endpoint"
+                | "revocation_endpoint"
+                | "post_logout_redirect_uri"
+                | "token_validation_endpoint",
+                _,
+            ) => "https://app.example.com/x",
+            ("token_requests_per_minute", _) => "60",
+            ("home", _) => "/home",
+            ("prompt", _) => "login",
+            ("max_age", _) => "1h",
+            ("ui_locales", _) => "de",
+            ("session_key", _) => KEYS[0],
+            ("metrics_listen", _) => "127.0.0.1:9464",
+            (name, None) => panic!("`{name}` needs a value"),
+        };
+        let public = [("client_type", "public"), ("client_secret", "")];
+        let is_kept = |(name, _): &&(&str, &str)| *name != key.name();
+        let settings: Vec<_> = public.iter().filter(is_kept).copied().collect();
+        let settings = changed(&[&settings[..], &[(key.name(), value)]].concat());
+        let result = from_environment(&settings);
+        refused.extend(keys_of(&result).into_iter().map(str::to_owned));
+    }
+    let expected = [
+        "client_secret",
+        "token_validation_endpoint",
+        "jar",
+        "jar_key_file",
+        "jar_key_id",
+        "request_object_lifetime",
+    ];
+    assert_eq!(refused, expected);
+}
+
+#[test]
+fn s3_an_api_rejects_settings_for_a_secret_that_it_does_not_have() {
+    let api = |settings: &[(&str, &str)]| {
+        let variables = settings
+            .iter()
+            .map(|(name, value)| (variable(name), *value));
+        let error = ConfigBuilder::from(sources(None, variables).unwrap()).build_api();
+        let problems = error.err().map(|error| error.problems().to_vec());
+        let keys = problems.unwrap_or_default();
+        keys.iter()
+            .map(|problem| problem.key().to_owned())
+            .collect::<Vec<_>>()
+    };
+    let base = [("environment", "sandbox"), ("audiences", "orders")];
+    let endpoint = (
+        "token_validation_endpoint",
+        "https://id.example.com/validate",
+    );
+    let id = ("client_id", "orders");
+    let secret = ("client_secret", SECRET);
+    for (settings, problems) in [
+        (&[][..], &[][..]),
+        (&[id], &[]),
+        (
+            &[id, secret, endpoint, ("token_requests_per_minute", "60")],
+            &[],
+        ),
+        (&[endpoint], &["token_validation_endpoint"]),
+        (&[id, endpoint], &["token_validation_endpoint"]),
+        (&[("token_validation", "remote")], &["token_validation"]),
+        (
+            &[id, secret, endpoint, ("token_validation", "local")],
+            &["token_validation_endpoint"],
+        ),
+        (&[id, secret, ("client_type", "public")], &["client_secret"]),
+        (
+            &[("token_requests_per_minute", "60")],
+            &["token_requests_per_minute"],
+        ),
+        (&[secret], &["client_id"]),
+    ] {
+        assert_eq!(
+            api(&[&base[..], settings].concat()),
+            problems,
+            "{settings:?}"
+        );
+    }
+}
+
+#[test]
 fn s3_settings_for_signed_requests_are_rejected_without_them() {
     let off = changed(&[("jar", "off"), ("request_object_lifetime", "2m")]);
     assert_eq!(

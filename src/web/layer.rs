@@ -14,7 +14,7 @@ use tower::{Layer, Service};
 use tower_sessions::Session;
 
 use super::{
-    bearer::{Denied, RequireBearer},
+    bearer::RequireBearer,
     context::RequestContext,
     error::Error,
     rejection::ErrorResponse,
@@ -135,8 +135,7 @@ where
                             let request = Request::from_parts(parts, body);
                             Ok(inner.call(request).await?.map(Body::new))
                         }
-                        Err(Denied::Bearer(denied)) => Ok(denied.into_response()),
-                        Err(Denied::Session(denied)) => Ok(denied.into_response()),
+                        Err(denied) => Ok(denied.into_response()),
                     }
                 })
             }

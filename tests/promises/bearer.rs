@@ -11,6 +11,7 @@ use axum_oten::{
     config::{ConfigBuilder, TokenValidation},
     emulator::{
         Deviation, EmulatedClient, Emulator, EmulatorBuilder, Endpoint, Fault, LogoutTarget,
+        RateLimits,
     },
     web::{BearerClaims, BearerToken, RequireBearer, ResourceServer},
 };
@@ -58,7 +59,7 @@ enum Role {
 impl TestApi {
     /// An API that verifies tokens of the client.
     async fn start() -> Self {
-        Self::with(|config| config.audiences([CLIENT]), |emulator| emulator).await
+        Self::build(|config, _| config.audiences([CLIENT]), |emulator| emulator).await
     }
 
     /// An API that asks the emulator about tokens, which are opaque.
@@ -86,6 +87,15 @@ impl TestApi {
         configure: impl FnOnce(ConfigBuilder) -> ConfigBuilder,
         emulate: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder,
     ) -> Self {
+        let configure =
+            |config: ConfigBuilder, endpoint| configure(config.token_validation_endpoint(endpoint));
+        Self::build(configure, emulate).await
+    }
+
+    async fn build(
+        configure: impl FnOnce(ConfigBuilder, String) -> ConfigBuilder,
+        emulate: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder,
+    ) -> Self {
         let clock = Clock::manual();
         let client = EmulatedClient::confidential(CLIENT, SECRET);
         let client = client.redirect_uri("http://127.0.0.1:3000/callback");
@@ -93,7 +103,7 @@ impl TestApi {
         let emulator = emulate(emulator).start().await.unwrap();
         let endpoint = format!("{}{VALIDATION}", emulator.issuer());
         let config = Config::builder().issuer(emulator.issuer());
-        let config = configure(config.token_validation_endpoint(endpoint));
+        let config = configure(config, endpoint);
         let api = ResourceServer::builder(config.build_api().unwrap()).clock(clock.clone());
         let api = api.build().unwrap();
         Self {
@@ -490,6 +500,13 @@ async fn a2_session_and_access_token_protect_one_route() {
         StatusCode::SEE_OTHER
     );
 
+    // Programs learn of both ways.
+    let request = Request::get("/api").body(Body::empty()).unwrap();
+    let answer = send(&site.app, request).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
+    let challenges = answer.headers.get_all(header::WWW_AUTHENTICATE).iter();
+    assert_eq!(challenges.collect::<Vec<_>>(), ["Cookie", "Bearer"]);
+
     // A token counts even beside a session, and an invalid one is not saved by the session.
     for (token, expected) in [
         (
@@ -657,6 +674,34 @@ async fn d5_the_pause_that_the_validation_endpoint_asks_for_is_passed_on() {
     let answer = api.get("/orders", &api.token()).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.header(header::RETRY_AFTER), Some("30"));
+}
+
+#[tokio::test]
+async fn d5_the_documented_limit_of_validations_is_passed_on_with_its_pause() {
+    let api = TestApi::with(
+        |config| config.client_id(CLIENT).client_secret(SECRET),
+        |emulator| {
+            emulator
+                .opaque_access_tokens()
+                .rate_limits(RateLimits::Production)
+        },
+    )
+    .await;
+    let known = api.token();
+    assert_eq!(api.get("/orders", &known).await.status, StatusCode::OK);
+    for number in 1..1000 {
+        let answer = api.get("/orders", &format!("token-{number}")).await;
+        assert_eq!(answer.json()["reason"], "bearer_inactive", "{number}");
+    }
+    api.clock.advance(std::time::Duration::from_secs(20));
+    let answer = api.get("/orders", "one-more").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(answer.header(header::RETRY_AFTER), Some("40"));
+    // A verdict that is known needs no call.
+    assert_eq!(api.get("/orders", &known).await.status, StatusCode::OK);
+    api.clock.advance(std::time::Duration::from_secs(40));
+    let answer = api.get("/orders", "one-more").await;
+    assert_eq!(answer.json()["reason"], "bearer_inactive");
 }
 
 #[tokio::test]

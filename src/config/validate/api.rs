@@ -1,4 +1,5 @@
 use super::{
+    client::client_type,
     validator::Validator,
     value::{choice, distinct_words, visible_ascii},
     web_url::endpoint,
@@ -48,13 +49,24 @@ pub(super) fn validate(
             "Set `client_id` and `client_secret`, or set it to `local`.",
         );
     }
-    let is_public = client.is_some_and(|client| matches!(client.kind, ClientType::Public));
-    if is_public && validator.raw.is_set(&keys::TOKEN_VALIDATION_ENDPOINT) {
-        validator.problem(
-            &keys::TOKEN_VALIDATION_ENDPOINT,
-            "is set, but a public client has no secret to call it with",
-            "Remove it, or set `client_secret`.",
-        );
+    if validator.raw.is_set(&keys::TOKEN_VALIDATION_ENDPOINT) {
+        // A client that is not valid has problems of its own.
+        let problem = if validation == Some(TokenValidation::Local) {
+            Some((
+                "is set, but `token_validation` is `local`",
+                "Remove it, or set `token_validation` to `auto`.",
+            ))
+        } else if client.is_some() && !can_call || !validator.raw.is_set(&keys::CLIENT_ID) {
+            Some((
+                "is set, but there is no client with a secret to call it",
+                "Remove it, or set `client_id` and `client_secret`.",
+            ))
+        } else {
+            None
+        };
+        if let Some((message, help)) = problem {
+            validator.problem(&keys::TOKEN_VALIDATION_ENDPOINT, message, help);
+        }
     }
     let limit = issuer
         .and_then(Issuer::environment)
@@ -78,6 +90,21 @@ pub(super) fn client(validator: &mut Validator<'_>) -> Option<Client> {
     let secret = validator.optional(&keys::CLIENT_SECRET, |text| Ok(Secret::from(text)));
     if secret.is_some() && !raw.is_set(&keys::CLIENT_ID) {
         validator.missing(&keys::CLIENT_ID);
+    }
+    let is_public = validator.required(&keys::CLIENT_TYPE, client_type);
+    if is_public == Some(true) && raw.is_set(&keys::CLIENT_SECRET) {
+        validator.problem(
+            &keys::CLIENT_SECRET,
+            "is set, but a public client has no secret",
+            "Remove it, or set `client_type` to `confidential`.",
+        );
+    }
+    if !raw.is_set(&keys::CLIENT_SECRET) && raw.is_set(&keys::TOKEN_REQUESTS_PER_MINUTE) {
+        validator.problem(
+            &keys::TOKEN_REQUESTS_PER_MINUTE,
+            "is set, but an API without a client secret sends no token requests",
+            "Remove it, or set `client_id` and `client_secret`.",
+        );
     }
     Some(Client {
         id: id?,

@@ -4,7 +4,7 @@ use super::{
     value::{choice, visible_ascii},
 };
 use crate::{
-    config::{Client, ClientType, Jar, keys},
+    config::{Client, ClientType, Jar, keys, problem::Invalid},
     secret::Secret,
 };
 
@@ -15,9 +15,7 @@ const MIN_HS256_SECRET_BYTES: usize = 32;
 pub(super) fn validate(validator: &mut Validator<'_>) -> Option<Client> {
     let id = validator.required(&keys::CLIENT_ID, visible_ascii);
     validator.partial.client_id.clone_from(&id);
-    let is_public = validator.required(&keys::CLIENT_TYPE, |text| {
-        choice(text, [("confidential", false), ("public", true)])
-    });
+    let is_public = validator.required(&keys::CLIENT_TYPE, client_type);
     let kind = if is_public == Some(true) {
         validate_public(validator);
         Some(ClientType::Public)
@@ -31,6 +29,11 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<Client> {
     };
     validator.partial.client = Some(client.clone());
     Some(client)
+}
+
+/// Returns whether the client is public.
+pub(super) fn client_type(text: &str) -> Result<bool, Invalid> {
+    choice(text, [("confidential", false), ("public", true)])
 }
 
 fn validate_public(validator: &mut Validator<'_>) {

@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc};
 
-use http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header, request::Parts};
 
 use super::{api::Api, error::BearerError, extract::Verified, response::BearerRejection};
 use crate::web::{rejection::ErrorResponse, require_login::RequireLogin};
@@ -108,6 +109,22 @@ impl RequireBearer {
 pub(in crate::web) enum Denied {
     Bearer(BearerRejection),
     Session(ErrorResponse),
+}
+
+impl IntoResponse for Denied {
+    fn into_response(self) -> Response {
+        let mut response = match self {
+            Self::Bearer(denied) => return denied.into_response(),
+            Self::Session(denied) => denied.into_response(),
+        };
+        if response.status() == StatusCode::UNAUTHORIZED {
+            // A second way to authenticate (RFC 9110 section 11.6.1).
+            let challenge = HeaderValue::from_static("Bearer");
+            let headers = response.headers_mut();
+            headers.append(header::WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
 }
 
 impl fmt::Debug for RequireBearer {

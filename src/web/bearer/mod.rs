@@ -17,4 +17,4 @@ pub use self::{
     token::BearerToken,
 };
 
-pub(super) use self::{api::Api, layer::Denied, verifier::Verifier};
+pub(super) use self::{api::Api, verifier::Verifier};
