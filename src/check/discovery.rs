@@ -15,8 +15,7 @@ use crate::{
     clock::Clock,
     config::Issuer,
     error::quoted,
-    http::{HttpClient, HttpError, HttpRequest, HttpResponse},
-    json,
+    http::{HttpClient, HttpError, HttpRequest, HttpResponse, Members},
     metric::Endpoint,
     provider::{ProviderError, ProviderMetadata, discovery_url, is_same_issuer},
 };
@@ -102,7 +101,7 @@ pub(super) async fn check(
         let finding = DISCOVERY.failed_at(url, unexpected_status(&response));
         return without_document(finding, fallback, timing, report);
     }
-    let Ok(document) = json::parse(response.body()) else {
+    let Some(document) = Members::parse(response.body()) else {
         let finding = DISCOVERY.failed(
             format!("{url}: the response is not a JSON object"),
             "Check the issuer, and that no captive portal or proxy responds instead.",
@@ -110,7 +109,7 @@ pub(super) async fn check(
         // The server is not the provider, so the documented endpoints are not used either.
         return without_document(finding, None, timing, report);
     };
-    let document = Document(document);
+    let document = Document(document.values());
     let duration = response.took.as_millis();
     report.found(DISCOVERY.passed(format!("{url} answered in {duration} ms")));
     report.found(names_issuer(&document, &name));

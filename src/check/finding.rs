@@ -194,6 +194,11 @@ checks! {
         "The provider's key set can be fetched and has an Ed25519 key with a `kid`.";
     CLIENT_AUTHENTICATION = "client_authentication",
         "The provider accepts the client's ID and secret. Costs one token request.";
+    USERINFO = "userinfo",
+        "The provider has a userinfo endpoint if `claims_from_userinfo` is set.";
+    TOKEN_VALIDATION = "token_validation",
+        "Access tokens for this app's API can be validated as configured. With `remote` or \
+         `token_validation_endpoint`, the endpoint is asked about an invalid token.";
     REQUEST_OBJECT = "request_object",
         "A request object can be signed and verified with the configured key.";
     STORE = "store",

@@ -32,6 +32,7 @@
 //! # }
 //! ```
 
+mod api;
 mod checker;
 mod client;
 mod clock_skew;

@@ -3,11 +3,12 @@
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{
-    client, clock_skew,
+    api, client, clock_skew,
     discovery::{self, Document, SEE_DISCOVERY},
     finding::{
         AUTHENTICATION_METHOD, CLIENT_AUTHENTICATION, CODE_FLOW, Check, Finding,
         ID_TOKEN_ALGORITHM, KEY_SET, PKCE, REFRESH, REQUEST_OBJECT, SCOPES, SIGN_OUT, TLS,
+        TOKEN_VALIDATION, USERINFO,
     },
     key_set,
     report::Reporter,
@@ -61,7 +62,7 @@ pub(super) async fn check(
     report.waiting_for("the provider's discovery document");
     let discovered = discovery::check(&http, issuer, clock, report).await;
     let metadata = discovered.metadata;
-    // These two run at the same time and are reported one after the other.
+    // These run at the same time and are reported one after the other.
     let key_set = metadata.as_ref().map(|metadata| {
         let url = metadata.jwks_uri().clone();
         spawn(key_set::check(http.clone(), url))
@@ -71,12 +72,17 @@ pub(super) async fn check(
         .zip(settings.client.as_ref().zip(settings.redirect_uri.as_ref()))
         .map(|(metadata, (client, redirect_uri))| {
             spawn(client::check_authentication(
-                http,
+                http.clone(),
                 metadata.token_endpoint().clone(),
                 client.clone(),
                 redirect_uri.clone(),
             ))
         });
+    let known = metadata.as_ref().zip(settings.config.as_ref());
+    let validation = known.map(|(metadata, config)| {
+        let (metadata, config) = (metadata.clone(), config.clone());
+        spawn(api::token_validation(http, metadata, config, clock.clone()))
+    });
     for (check, run) in FEATURES {
         report.found(match &discovered.document {
             Some(document) => run(document, settings),
@@ -92,6 +98,16 @@ pub(super) async fn check(
         None => "the secret is not sent, because the provider's endpoints are not known",
     };
     report.found(join(client, &CLIENT_AUTHENTICATION, reason).await);
+    let reason = match metadata {
+        Some(_) => SEE_CONFIGURATION,
+        None => "the provider's endpoints are not known",
+    };
+    report.found(match known {
+        Some((metadata, config)) => api::userinfo(metadata, config),
+        None => USERINFO.skipped(reason),
+    });
+    report.waiting_for("the provider's token validation endpoint");
+    report.found(join(validation, &TOKEN_VALIDATION, reason).await);
     metadata
 }
 

@@ -5,6 +5,8 @@ use std::{
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+#[cfg(feature = "check")]
+use serde_json::{Map, Value};
 
 use crate::{audit::TARGET, json};
 
@@ -52,6 +54,18 @@ impl<'a> Members<'a> {
             self.ignored.push(name);
         }
         value
+    }
+
+    /// Returns all members. A value that cannot be represented, such as a number that is too large, is an
+    /// empty object.
+    #[cfg(feature = "check")]
+    pub(crate) fn values(&self) -> Map<String, Value> {
+        let value = |raw: &RawValue| serde_json::from_str(raw.get());
+        let value = |raw| value(raw).unwrap_or_else(|_| Map::new().into());
+        let members = self.all.iter();
+        members
+            .map(|(name, raw)| (name.clone(), value(raw)))
+            .collect()
     }
 
     /// Returns the names of the members that were ignored.

@@ -36,6 +36,19 @@ pub(crate) enum ValidationError {
 }
 
 impl ValidationError {
+    /// Whether the endpoint may have a verdict later.
+    #[cfg(feature = "check")]
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::ErrorResponse(code) => code.is_retryable(),
+            Self::Status { status, .. } => {
+                status.is_server_error() || *status == StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Malformed => false,
+        }
+    }
+
     /// How long the provider asks to wait.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {

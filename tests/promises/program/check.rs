@@ -32,7 +32,7 @@ async fn a_valid_configuration_passes_every_check() {
     assert!(
         ended
             .stdout
-            .ends_with("23 passed, 0 warnings, 0 failed, 0 skipped\n")
+            .ends_with("25 passed, 0 warnings, 0 failed, 0 skipped\n")
     );
     // The provider was requested once, and the store is unchanged.
     site.assert_requested_once();

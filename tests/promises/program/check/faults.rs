@@ -339,3 +339,72 @@ async fn files_that_are_no_configuration_fail() {
         assert!(lines.contains(words), "{words}: {lines}");
     }
 }
+
+#[tokio::test]
+async fn endpoints_for_access_tokens_are_checked() {
+    let site = CheckedSite::valid()
+        .await
+        .set("OTEN_CLAIMS_FROM_USERINFO", "true");
+    let words = &["userinfo_endpoint", "Remove `claims_from_userinfo`"];
+    assert_fails(&site, &["userinfo"], words).await;
+    let userinfo = json!(format!("{}/v1/userinfo", site.emulator.issuer()));
+    let announced = Deviation::DiscoveryField("userinfo_endpoint", userinfo);
+    site.emulator.deviate(announced);
+    let (_, report) = site.report(&[]).await;
+    assert_eq!(report.failed(), [""; 0], "{report:#?}");
+
+    let site = site.set("OTEN_TOKEN_VALIDATION", "remote");
+    let words = &["no endpoint", "token_validation_endpoint"];
+    assert_fails(&site, &["token_validation"], words).await;
+    let endpoint = format!("{}/v1/token/validate", site.emulator.issuer());
+    for validation in ["remote", "auto"] {
+        let site = CheckedSite::valid()
+            .await
+            .set("OTEN_TOKEN_VALIDATION", validation);
+        let endpoint = format!("{}/v1/token/validate", site.emulator.issuer());
+        let site = site.set("OTEN_TOKEN_VALIDATION_ENDPOINT", &endpoint);
+        let (_, report) = site.report(&[]).await;
+        assert_eq!(report.status("token_validation"), "passed", "{report:#?}");
+        assert_ne!(site.emulator.calls(Endpoint::Validation), 0);
+    }
+
+    let site = site.set("OTEN_TOKEN_VALIDATION_ENDPOINT", &endpoint);
+    let fault = |fault| {
+        site.emulator.clear_faults();
+        site.emulator.fault(Endpoint::Validation, fault);
+    };
+    let valid = Fault::Body {
+        content_type: "application/json",
+        bytes: r#"{"active":true,"aud":"checked-site"}"#.into(),
+    };
+    for (failure, words) in [
+        (Fault::Html, "neither `active` nor `valid`"),
+        (Fault::Status(404), "404"),
+        (Fault::OAuthError("invalid_client"), "OTEN_CLIENT_SECRET"),
+        (valid, "calls an invalid token valid"),
+        (Fault::Close, "the connection broke"),
+    ] {
+        fault(failure);
+        assert_fails(&site, &["token_validation"], &[words]).await;
+    }
+    for (failure, words) in [
+        (Fault::TooManyRequests { retry_after: None }, "429"),
+        (Fault::OAuthError("temporarily_unavailable"), "temporarily"),
+        (Fault::Status(502), "502"),
+    ] {
+        fault(failure);
+        assert_warns(&site, "token_validation", &[words, "Try again"]).await;
+    }
+}
+
+#[tokio::test]
+async fn discovery_documents_are_read_as_for_a_sign_in() {
+    let site = CheckedSite::valid().await;
+    site.emulator.deviate(Deviation::ByteOrderMark);
+    site.emulator.fault(
+        Endpoint::Discovery,
+        Fault::Rewrite(|body| [b"{\"huge\": 1e999, \"issuer\": 5,", &body[1..]].concat()),
+    );
+    let (code, report) = site.report(&[]).await;
+    assert_eq!((code, report.failed()), (0, Vec::new()), "{report:#?}");
+}
