@@ -1,6 +1,7 @@
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-use http::{StatusCode, header};
+use axum::{body::Body, extract::ConnectInfo};
+use http::{Request, StatusCode, header};
 
 use super::support::*;
 use crate::emulator::{EmulatorBuilder, RateLimits};
@@ -97,7 +98,7 @@ async fn rejects_a_repeated_parameter() {
 async fn accepts_only_forms_without_basic_authentication() {
     let provider = provider();
     let post = |name, value| {
-        let request = http::Request::post("/v1/oauth/token").header(name, value);
+        let request = Request::post("/v1/oauth/token").header(name, value);
         provider.send(
             request
                 .body(form(&TestProvider::code_form("x")).into())
@@ -108,7 +109,7 @@ async fn accepts_only_forms_without_basic_authentication() {
     assert_eq!(json.status(), StatusCode::BAD_REQUEST);
     assert_eq!(json.headers()[header::CACHE_CONTROL], "no-store");
 
-    let request = http::Request::post("/v1/oauth/token")
+    let request = Request::post("/v1/oauth/token")
         .header(
             header::CONTENT_TYPE,
             "application/x-www-form-urlencoded; charset=utf-8",
@@ -176,6 +177,71 @@ async fn limits_the_calls_of_a_minute() {
         );
         provider.clock.advance(Duration::from_secs(40));
         assert_eq!(request().await.status(), StatusCode::BAD_REQUEST);
+    }
+}
+
+#[tokio::test]
+async fn limits_authorization_requests_of_an_address() {
+    for (limits, allowed) in [(RateLimits::Production, 10), (RateLimits::Sandbox, 20)] {
+        let provider = provider_with(|emulator| emulator.rate_limits(limits));
+        let request = async |address: [u8; 4]| {
+            let mut request = Request::get("/v1/oauth/authorize");
+            let peer = SocketAddr::from((address, 1024));
+            let extensions = request.extensions_mut().unwrap();
+            extensions.insert(ConnectInfo(peer));
+            provider.send(request.body(Body::empty()).unwrap()).await
+        };
+        for _ in 0..allowed {
+            assert_eq!(
+                request([203, 0, 113, 1]).await.status(),
+                StatusCode::BAD_REQUEST
+            );
+        }
+        provider.clock.advance(Duration::from_secs(20));
+        let limited = request([203, 0, 113, 1]).await;
+        assert_eq!(limited.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(limited.headers()[header::RETRY_AFTER], "40");
+        assert_eq!(
+            request([203, 0, 113, 2]).await.status(),
+            StatusCode::BAD_REQUEST
+        );
+        provider.clock.advance(Duration::from_secs(40));
+        assert_eq!(
+            request([203, 0, 113, 1]).await.status(),
+            StatusCode::BAD_REQUEST
+        );
+    }
+}
+
+#[tokio::test]
+async fn limits_validations_of_a_client() {
+    for (limits, allowed) in [(RateLimits::Production, 1000), (RateLimits::Sandbox, 2000)] {
+        let provider = provider_with(|emulator| emulator.rate_limits(limits));
+        let form = |client, secret| {
+            [
+                ("token", "x"),
+                ("client_id", client),
+                ("client_secret", secret),
+            ]
+        };
+        let request = async || {
+            provider
+                .post("/v1/token/validate", &form("shop", SECRET))
+                .await
+        };
+        for _ in 0..allowed {
+            assert_eq!(request().await.status(), StatusCode::UNAUTHORIZED);
+        }
+        provider.clock.advance(Duration::from_secs(20));
+        let limited = request().await;
+        assert_eq!(limited.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(limited.headers()[header::RETRY_AFTER], "40");
+        let other = provider
+            .post("/v1/token/validate", &form("other", SECRET))
+            .await;
+        assert_ne!(other.status(), StatusCode::TOO_MANY_REQUESTS);
+        provider.clock.advance(Duration::from_secs(40));
+        assert_eq!(request().await.status(), StatusCode::UNAUTHORIZED);
     }
 }
 
