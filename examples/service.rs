@@ -2,9 +2,15 @@
 //!
 //! ```console
 //! $ export OTEN_ENVIRONMENT=sandbox OTEN_CLIENT_ID=... OTEN_CLIENT_SECRET=...
-//! $ export ORDERS_API=https://orders.example
+//! $ export ORDERS_API=http://127.0.0.1:3001
 //! $ cargo run --example service
 //! $ curl -i http://localhost:3000/report
+//! ```
+//!
+//! The example `bearer_api` can be the API, with the client ID as its audience:
+//!
+//! ```console
+//! $ OTEN_AUDIENCES=$OTEN_CLIENT_ID OTEN_LISTEN=127.0.0.1:3001 cargo run --example bearer_api
 //! ```
 
 use std::{env, error::Error};

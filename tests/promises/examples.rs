@@ -1,21 +1,15 @@
 //! Every program of `examples/`, started and used as its first lines describe.
 
-use std::{fs, net::Ipv4Addr};
+use std::{fs, net::Ipv4Addr, time::Duration};
 
 use As::{Guest, Token, User};
 use Request::{ForeignPost, Page, Post, Script};
-use axum::{
-    Router,
-    http::{Method, header},
-    routing::get,
-};
+use axum::http::{Method, header};
 use axum_oten::{
-    Config,
     emulator::{EmulatedClient, Emulator, Endpoint},
     jose::Ed25519KeyPair,
-    web::{BearerToken, ResourceServer},
 };
-use tokio::{net::TcpListener, process::Command};
+use tokio::process::Command;
 
 use crate::{
     common::{Answer, ClientKind, Recorder, SECRET, Visitor, free_port, path_and_query},
@@ -190,8 +184,9 @@ async fn a_page_with_live_events() {
     let event = feed.chunk().await.unwrap().unwrap();
     assert_eq!(event, "data: refused\n\n");
     user.post(&site.at("/logout")).await;
-    // The feed ends with the session.
-    while feed.chunk().await.unwrap().is_some() {}
+    let rest = async { while feed.chunk().await.unwrap().is_some() {} };
+    let ended = tokio::time::timeout(Duration::from_secs(10), rest).await;
+    ended.expect("the feed ends with the session");
 }
 
 #[tokio::test]
@@ -221,7 +216,7 @@ async fn a_service_without_users() {
     let (service, _api) = start_service(|client| client).await;
     for _ in 0..3 {
         service
-            .check(&[(Guest, Script("/report"), 200, r#"for Some("example")"#)])
+            .check(&[(Guest, Script("/report"), 200, "orders of example")])
             .await;
     }
     assert_eq!(service.emulator.calls(Endpoint::Token), 1);
@@ -234,26 +229,18 @@ async fn a_service_without_users() {
     assert!(log.contains("address"), "{log}");
 }
 
-/// Starts the service, and the API that it calls.
-async fn start_service(
-    register: impl FnOnce(EmulatedClient) -> EmulatedClient,
-) -> (Site, tokio::task::JoinHandle<()>) {
+/// Starts the service, and the API that it calls: another example.
+async fn start_service(register: impl FnOnce(EmulatedClient) -> EmulatedClient) -> (Site, Site) {
     let client = register(EmulatedClient::service(CLIENT, SECRET));
     let emulator = Emulator::builder().client(client).start().await.unwrap();
-    let config = Config::builder().issuer(emulator.issuer());
-    let api = ResourceServer::new(config.audiences([CLIENT]).build_api().unwrap()).unwrap();
-    let orders = async |token: BearerToken| format!("orders for {:?}", token.client_id());
-    let api = Router::new()
-        .route("/orders", get(orders))
-        .route_layer(api.bearer().require_scope("orders:read"));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let origin = format!("http://{}", listener.local_addr().unwrap());
-    let api = tokio::spawn(async { axum::serve(listener, api).await.unwrap() });
-
     let port = free_port();
-    let mut program = program("service", &emulator, port);
-    program.envs([("OTEN_CLIENT_SECRET", SECRET), ("ORDERS_API", &origin)]);
-    (Site::run(emulator, program, port).await, api)
+    let mut api = program("bearer_api", &emulator, port);
+    api.env("OTEN_AUDIENCES", CLIENT);
+    let api = Site::run(emulator.clone(), api, port).await;
+    let port = free_port();
+    let mut service = program("service", &emulator, port);
+    service.envs([("OTEN_CLIENT_SECRET", SECRET), ("ORDERS_API", &api.origin)]);
+    (Site::run(emulator, service, port).await, api)
 }
 
 /// An example, and the emulator at which its client is registered.
