@@ -193,6 +193,12 @@ impl EmulatorBuilder {
         Ok(Emulator::new(self.core(&issuer)?, None))
     }
 
+    /// Keeps the last `limit` messages for [`Emulator::exchanges`]. Defaults to 0.
+    pub fn record_exchanges(mut self, limit: usize) -> Self {
+        self.settings.recorded_exchanges = limit;
+        self
+    }
+
     fn with(mut self, extension: Extension) -> Self {
         self.settings.extensions.insert(extension);
         self

@@ -7,6 +7,7 @@ use url::Url;
 use super::{
     endpoints::{self, authorize::read_request, end_session::LogoutRequest, sign_in},
     error::EmulatorError,
+    exchanges::{self, Exchange},
     faults::{Deviation, Endpoint, PlannedFault, hold::HoldGuard},
     messages::{Form, authorization::AuthorizationRequest},
     server::Server,
@@ -26,6 +27,20 @@ pub struct Emulator {
     core: Arc<Core>,
     /// `None` if the emulator is mounted in an app.
     server: Option<Arc<Server>>,
+}
+
+/// A user of the emulator, from [`Emulator::users`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EmulatedUser {
+    /// The subject identifier, such as `alice`.
+    pub subject: &'static str,
+    /// The name.
+    pub name: &'static str,
+    /// The email address.
+    pub email: &'static str,
+    /// Whether the user can sign in.
+    pub is_enabled: bool,
 }
 
 /// Methods that act as the user, without a browser.
@@ -154,9 +169,15 @@ impl Emulator {
         endpoints::router(&self.core)
     }
 
-    /// Returns the name and the email address of every user, including disabled ones.
-    pub fn users(&self) -> impl Iterator<Item = (&'static str, &'static str)> + use<> {
-        USERS.iter().map(|user| (user.name, user.email))
+    /// Returns every user, including disabled ones.
+    pub fn users(&self) -> impl Iterator<Item = EmulatedUser> + use<> {
+        let disabled = self.core.state().disabled_users.clone();
+        USERS.iter().map(move |user| EmulatedUser {
+            subject: user.sub,
+            name: user.name,
+            email: user.email,
+            is_enabled: !disabled.contains(user.sub),
+        })
     }
 
     /// Disables a user, as an administrator does. Has no effect for an unknown user.
@@ -216,6 +237,13 @@ impl Emulator {
             .collect()
     }
 
+    /// Ends every session of a user at the provider, as an administrator does. Apps keep theirs until they
+    /// receive a [logout token](Self::logout_token).
+    pub fn end_sessions_of(&self, user: &str) {
+        let sessions = &mut self.core.state().sessions;
+        sessions.remove_if(|session| session.user.sub == user);
+    }
+
     /// Returns the URI that a client registered for logout tokens.
     #[must_use]
     pub fn back_channel_logout_uri(&self, client_id: &str) -> Option<&str> {
@@ -261,7 +289,10 @@ impl Emulator {
         target: LogoutTarget<'_>,
         change: impl FnOnce(&mut Map<String, Value>, &mut Map<String, Value>),
     ) -> String {
-        tokens::logout_token(&self.core, client_id, target, change)
+        let token = tokens::logout_token(&self.core, client_id, target, change);
+        let now = self.core.clock().now();
+        self.core.add_exchange(exchanges::logout_token(now, &token));
+        token
     }
 
     /// Returns an access token of a user for a client, as after a sign-in with these scopes, which are
@@ -368,6 +399,21 @@ impl Emulator {
     #[must_use]
     pub fn reuse_detected(&self) -> u64 {
         self.core.state().grants.reuse_detected
+    }
+
+    /// Returns the last messages between clients and the emulator, oldest first: requests to the
+    /// endpoints, the decisions of users, and logout tokens. For a page or a log that explains a sign-in.
+    ///
+    /// Empty unless [`record_exchanges`](super::EmulatorBuilder::record_exchanges) is set. Tokens are
+    /// decoded and have no signature; secrets, codes and other random values are cut.
+    #[must_use]
+    pub fn exchanges(&self) -> Vec<Exchange> {
+        self.core.state().exchanges.iter().cloned().collect()
+    }
+
+    /// Removes the recorded messages.
+    pub fn clear_exchanges(&self) {
+        self.core.state().exchanges.clear();
     }
 
     /// Stops the emulator: open connections close and new ones are refused. An emulator mounted in

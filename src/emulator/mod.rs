@@ -13,6 +13,8 @@
 //! - [`stop`](Emulator::stop) and [`resume`](Emulator::resume): the provider is down.
 //! - [`rotate_keys`](Emulator::rotate_keys) and [`disable_user`](Emulator::disable_user).
 //!
+//! [`exchanges`](Emulator::exchanges) shows the messages of clients, decoded and without secrets.
+//!
 //! The emulator shares only [`jose`](crate::jose) and the crate's foundations with the client code,
 //! so that a mistake in the protocol code cannot go unnoticed on both sides.
 //!
@@ -74,6 +76,7 @@ mod builder;
 mod client;
 mod endpoints;
 mod error;
+mod exchanges;
 mod expiring;
 mod faults;
 mod handle;
@@ -91,8 +94,9 @@ pub use self::{
     builder::EmulatorBuilder,
     client::EmulatedClient,
     error::{EmulatorError, Rejection},
+    exchanges::{Exchange, ExchangedValue},
     faults::{Deviation, Endpoint, Fault, PlannedFault, hold::HoldGuard},
-    handle::Emulator,
+    handle::{EmulatedUser, Emulator},
     rate_limits::RateLimits,
     tokens::LogoutTarget,
 };

@@ -3,6 +3,7 @@
 pub(crate) mod authorize;
 mod discovery;
 pub(crate) mod end_session;
+mod exchange_layer;
 pub(crate) mod fault_layer;
 mod response;
 pub(crate) mod sign_in;
@@ -62,6 +63,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(core: &Arc<Core>) -> Rout
             fault_layer::unavailable_while_stopped,
         ))
         .layer(map_response_with_state(Arc::clone(core), mark_json))
+        .layer(from_fn_with_state(Arc::clone(core), exchange_layer::record))
         .layer(map_response_with_state(Arc::clone(core), set_date))
         .with_state(Arc::clone(core))
 }

@@ -4,7 +4,7 @@ pub(crate) mod grant;
 pub(crate) mod session;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -13,6 +13,7 @@ use url::Url;
 
 use super::{
     client::RegisteredClient,
+    exchanges::Exchange,
     expiring::Expiring,
     faults::{Deviation, Endpoint, Faults, hold::Holds},
     keys::ProviderKey,
@@ -60,6 +61,8 @@ pub(crate) struct Settings {
     /// Whether userinfo responses are signed.
     pub(crate) signed_userinfo: bool,
     pub(crate) rate_limits: Option<RateLimits>,
+    /// The number of exchanges to keep.
+    pub(crate) recorded_exchanges: usize,
     pub(crate) extensions: BTreeSet<Extension>,
     pub(crate) algorithm_name: &'static str,
 }
@@ -98,6 +101,8 @@ pub(crate) struct State {
     pub(crate) disabled_users: BTreeSet<&'static str>,
     /// The calls of the minute, by endpoint and caller.
     windows: Expiring<Window>,
+    /// The last messages, oldest first.
+    pub(crate) exchanges: VecDeque<Exchange>,
 }
 
 /// A minute in which calls are counted.
@@ -145,6 +150,7 @@ impl Core {
             grants: Grants::new(&clock),
             disabled_users: BTreeSet::new(),
             windows: Expiring::new(&clock),
+            exchanges: VecDeque::new(),
         };
         let address = issuer.as_str().trim_end_matches('/').to_owned();
         let path = issuer.path().trim_end_matches('/').to_owned();
@@ -172,6 +178,20 @@ impl Core {
     /// Returns seconds since the Unix epoch.
     pub(crate) fn now(&self) -> i64 {
         self.clock.unix_now()
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Keeps an exchange, in place of the oldest one if there are too many.
+    pub(crate) fn add_exchange(&self, exchange: Exchange) {
+        let exchanges = &mut self.state().exchanges;
+        exchanges.push_back(exchange);
+        let excess = exchanges
+            .len()
+            .saturating_sub(self.settings.recorded_exchanges);
+        exchanges.drain(..excess);
     }
 
     pub(crate) fn url(&self, endpoint: Endpoint) -> String {
@@ -299,6 +319,7 @@ impl Default for Settings {
             id_token_on_refresh: true,
             signed_userinfo: false,
             rate_limits: None,
+            recorded_exchanges: 0,
             extensions: BTreeSet::new(),
             algorithm_name: "EdDSA",
         }

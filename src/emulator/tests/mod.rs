@@ -3,6 +3,7 @@
 mod browser;
 mod deviations;
 mod end_session;
+mod exchanges;
 mod faults;
 mod holds;
 mod logout_tokens;
