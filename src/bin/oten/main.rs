@@ -5,6 +5,7 @@
 
 mod cli;
 mod commands;
+mod control;
 mod error;
 mod key_file;
 mod server;

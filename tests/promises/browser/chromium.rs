@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine, prelude::BASE64_STANDARD};
 use fantoccini::{
     Client, ClientBuilder, Locator,
     cookies::Cookie,
@@ -186,6 +187,22 @@ impl Chromium {
         width.await.as_u64().unwrap()
     }
 
+    /// The size of the page with all that it has loaded, in bytes.
+    pub(super) async fn page_weight(&self) -> u64 {
+        let script = "return performance.getEntries()
+            .filter((it) => ['navigation', 'resource'].includes(it.entryType))
+            .reduce((sum, it) => sum + it.decodedBodySize, 0)";
+        self.run(script).await.as_u64().unwrap()
+    }
+
+    /// A picture of the page from top to bottom.
+    pub(super) async fn whole_page(&self) -> Vec<u8> {
+        let whole = json!({ "captureBeyondViewport": true });
+        let picture = self.devtools("Page.captureScreenshot", whole).await;
+        let picture = picture["data"].as_str().unwrap_or_default();
+        BASE64_STANDARD.decode(picture).unwrap()
+    }
+
     /// Violations of a content security policy that the browser reported.
     pub(super) async fn blocked(&self) -> Vec<String> {
         let log = self
@@ -200,9 +217,9 @@ impl Chromium {
             .collect()
     }
 
-    async fn devtools(&self, name: &str, parameters: Value) {
+    async fn devtools(&self, name: &str, parameters: Value) -> Value {
         let body = json!({ "cmd": name, "params": parameters });
-        self.command("goog/cdp/execute", body).await.unwrap();
+        self.command("goog/cdp/execute", body).await.unwrap()
     }
 
     async fn command(&self, path: &'static str, body: Value) -> Result<Value, CmdError> {

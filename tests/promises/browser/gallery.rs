@@ -1,5 +1,5 @@
-//! Every page on every screen. If `AXUM_OTEN_SCREENSHOTS` names a folder, screenshots are saved
-//! there.
+//! Every page on every screen: its width, its weight and its accessibility. If `AXUM_OTEN_SCREENSHOTS`
+//! names a folder, screenshots are saved there.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use super::{
     chromium::{Chromium, Screen, browse},
     demo,
 };
+use crate::program::process::Running;
 
 /// The narrowest screen in use has 320 points.
 pub(super) const SCREENS: [Screen; 4] = [
@@ -16,36 +17,51 @@ pub(super) const SCREENS: [Screen; 4] = [
     Screen::new("narrow", 320, 640, "dark"),
 ];
 
+/// The maximum size of a page with its stylesheet and script, in bytes.
+const MAX_WEIGHT: u64 = 50_000;
+
 #[tokio::test]
-async fn every_page_fits_every_screen() {
+async fn x5_every_page_fits_every_screen() {
     let demo = demo(&[]).await;
     browse(|browser| async move {
-        let see = async |path: &str, name: &str| {
-            browser.goto(&demo.at(path)).await;
-            look_at(&browser, name).await;
-        };
-        see("/", "home").await;
-        see("/nowhere", "not-found").await;
-        see("/callback?state=a&state=b", "error").await;
-        see("/profile", "login").await;
-        browser.click("button[value=bob]").await;
-        browser.find("button[value=deny]").await;
-        look_at(&browser, "consent").await;
-        browser.click("button[value=deny]").await;
-        browser.find("a[href*='/login']").await;
-        look_at(&browser, "cancelled").await;
-        browser.click("a[href*='/login']").await;
-        browser.click("button[value=allow]").await;
-        browser.find(".facts").await;
-        look_at(&browser, "profile").await;
-        see("/", "home-signed-in").await;
-        see("/logout", "sign-out").await;
-        browser.click("form[action='/logout'] button").await;
-        browser.find("a[href*='/login']").await;
-        look_at(&browser, "signed-out").await;
+        open_every_page(&demo, &browser, &Look::Size).await;
         assert_eq!(browser.blocked().await, Vec::<String>::new());
     })
     .await;
+}
+
+#[tokio::test]
+#[ignore = "needs tests/foreign/install"]
+async fn x5_every_page_is_accessible() {
+    let demo = demo(&[]).await;
+    browse(|browser| async move { open_every_page(&demo, &browser, &Look::Accessibility).await })
+        .await;
+}
+
+/// What to check on each page.
+enum Look {
+    Size,
+    Accessibility,
+}
+
+impl Look {
+    async fn at(&self, browser: &Chromium, page: &str) {
+        match self {
+            Self::Size => {
+                let weight = browser.page_weight().await;
+                assert!(weight < MAX_WEIGHT, "{page} has {weight} bytes");
+                look_at(browser, page).await;
+            }
+            Self::Accessibility => {
+                for screen in &SCREENS {
+                    browser.look_through(screen).await;
+                    let problems = browser.accessibility_problems().await;
+                    assert_eq!(problems, Vec::<String>::new(), "{page} on {screen:?}");
+                }
+            }
+        }
+        browser.look_through(&SCREENS[0]).await;
+    }
 }
 
 pub(super) async fn look_at(browser: &Chromium, page: &str) {
@@ -61,7 +77,67 @@ pub(super) async fn look_at(browser: &Chromium, page: &str) {
             let folder = PathBuf::from(folder);
             std::fs::create_dir_all(&folder).unwrap();
             let file = folder.join(format!("{page}-{}.png", screen.name));
-            std::fs::write(file, browser.client.screenshot().await.unwrap()).unwrap();
+            std::fs::write(file, browser.whole_page().await).unwrap();
         }
     }
+}
+
+/// Opens each page and looks at it.
+async fn open_every_page(demo: &Running, browser: &Chromium, look: &Look) {
+    let open = async |path: &str, name: &str| {
+        browser.goto(&demo.at(path)).await;
+        look.at(browser, name).await;
+    };
+    // Guests.
+    for (path, name) in [
+        ("/", "home"),
+        ("/nowhere", "not-found"),
+        ("/callback?state=a&state=b", "error"),
+        ("/oten", "provider"),
+        ("/oten/control", "control-empty"),
+    ] {
+        open(path, name).await;
+    }
+    browser.goto(&demo.at("/profile")).await;
+    browser.find("button[value=bob]").await;
+    look.at(browser, "login").await;
+    browser.click("button[value=bob]").await;
+    browser.find("button[value=deny]").await;
+    look.at(browser, "consent").await;
+    browser.click("button[value=deny]").await;
+    browser.find("a[href*='/login']").await;
+    look.at(browser, "cancelled").await;
+    // Operators.
+    browser.goto(&demo.at("/profile")).await;
+    browser.click("a[href*='as=another-user']").await;
+    browser.click("button[value=alice]").await;
+    browser.click("button[value=allow]").await;
+    browser.find(".facts").await;
+    look.at(browser, "profile").await;
+    for (path, name) in [
+        ("/dashboard", "dashboard"),
+        ("/users", "users"),
+        ("/audit", "audit"),
+        ("/audit?event=refused&subject=unknown", "audit-empty"),
+        ("/feed", "feed"),
+        ("/settings", "settings"),
+        ("/", "home-signed-in"),
+        ("/logout", "sign-out"),
+    ] {
+        open(path, name).await;
+    }
+    browser.click("form[action='/logout'] button").await;
+    browser.find("a[href*='/login']").await;
+    look.at(browser, "signed-out").await;
+    // A failure, with all details.
+    browser.goto(&demo.at("/oten/control")).await;
+    browser.click("button[value=wrong-nonce]").await;
+    browser
+        .find("button[value=wrong-nonce][aria-current]")
+        .await;
+    open("/login", "rejected").await;
+    browser.goto(&demo.at("/oten/control")).await;
+    let open = "for (const it of document.querySelectorAll('details')) it.open = true";
+    browser.run(open).await;
+    look.at(browser, "control").await;
 }

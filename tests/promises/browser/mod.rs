@@ -4,6 +4,7 @@
 mod chromium;
 mod foreign;
 mod gallery;
+mod panel;
 mod spa;
 
 use std::path::{Path, PathBuf};
@@ -49,6 +50,7 @@ async fn a_browser_at_localhost_signs_in() {
         browser.click("a[href^='/login']").await;
         browser.click("button[value=alice]").await;
         browser.click("button[value=allow]").await;
+        browser.click("a[href='/profile']").await;
         let profile = browser.find(".facts").await.text().await.unwrap();
         assert!(profile.contains("Alice Adams"), "{profile}");
         assert_eq!(browser.here().await.as_str(), demo.at("/profile"));

@@ -37,8 +37,16 @@ async fn the_banner_contains_the_issuer_and_the_settings_of_a_site() {
     assert_eq!(document["issuer"], issuer.as_str());
     assert!(document.get("end_session_endpoint").is_none());
 
+    let control = client().get(running.at("/control")).send().await.unwrap();
+    assert_eq!(control.status(), StatusCode::OK);
+    assert_eq!(control.headers()["x-content-type-options"], "nosniff");
+    let other = client().post(running.at("/control/rotate"));
+    let other = other.header("sec-fetch-site", "cross-site");
+    assert_eq!(other.send().await.unwrap().status(), StatusCode::FORBIDDEN);
+
     let log = output_of(running).await;
     for part in [
+        &format!("{issuer}/control"),
         &format!("OTEN_ISSUER={issuer}"),
         "OTEN_CLIENT_ID=emulated",
         "OTEN_CLIENT_SECRET=",

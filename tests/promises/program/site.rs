@@ -1,6 +1,9 @@
 use reqwest::{Client, Method, Response, StatusCode, redirect::Policy};
 
-use super::process::{Running, command};
+use super::{
+    process::{Running, command},
+    test_site::{emulator, serve, sign_in},
+};
 
 async fn demo() -> Running {
     Running::start(&mut command(&["demo", "--listen", "127.0.0.1:0"])).await
@@ -32,6 +35,16 @@ async fn every_response_has_the_security_headers() {
         ("GET", "/api/me", 401),
         ("GET", "/healthz", 200),
         ("GET", "/readyz", 200),
+        ("GET", "/dashboard", 401),
+        ("GET", "/audit", 401),
+        ("GET", "/feed", 401),
+        ("GET", "/feed/events", 401),
+        ("GET", "/users", 401),
+        ("GET", "/settings", 401),
+        ("POST", "/settings/clear", 401),
+        ("GET", "/feed.js", 200),
+        ("GET", "/oten/control", 200),
+        ("GET", "/oten/control/clear", 405),
         ("GET", "/site.css", 200),
         ("GET", "/icon.svg", 200),
         ("GET", "/login", 303),
@@ -162,6 +175,66 @@ async fn b1_a_body_over_the_limit_is_rejected() {
         request.send().await.unwrap().status(),
         StatusCode::PAYLOAD_TOO_LARGE
     );
+}
+
+#[tokio::test]
+async fn only_pages_of_the_demo_control_its_provider() {
+    let (demo, client) = (demo().await, client());
+    let post = async |path: &str, from: &str, form: &'static str| {
+        let request = client.post(demo.at(path)).header("sec-fetch-site", from);
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        request.body(form).send().await.unwrap().status()
+    };
+    let keys = "/oten/.well-known/jwks.json";
+    for (path, form) in [
+        ("/oten/control/problem", "problem=down"),
+        ("/oten/control/rotate", ""),
+        ("/oten/control/end-sessions", "user=alice"),
+        ("/oten/control/clear", ""),
+    ] {
+        for from in ["cross-site", "same-site"] {
+            assert_eq!(
+                post(path, from, form).await,
+                StatusCode::FORBIDDEN,
+                "{path}"
+            );
+        }
+    }
+    let works = client.get(demo.at(keys)).send().await.unwrap();
+    assert_eq!(works.status(), StatusCode::OK);
+
+    let down = post("/oten/control/problem", "same-origin", "problem=down").await;
+    assert_eq!(down, StatusCode::SEE_OTHER);
+    let down = client.get(demo.at(keys)).send().await.unwrap();
+    assert_eq!(down.status(), StatusCode::SERVICE_UNAVAILABLE);
+    // The page that repairs it responds.
+    let control = client.get(demo.at("/oten/control")).send().await.unwrap();
+    assert_eq!(control.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_site_with_a_real_provider_has_no_pages_of_the_demo() {
+    let emulator = emulator(|builder| builder).await;
+    let (site, client) = (Running::start(&mut serve(&emulator)).await, client());
+    let session = sign_in(&site, "", &emulator, &client).await;
+    for path in [
+        "/dashboard",
+        "/audit",
+        "/feed",
+        "/users",
+        "/settings",
+        "/oten/control",
+    ] {
+        let request = client.get(site.at(path)).header("cookie", &session);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    let home = client.get(site.at("/")).header("cookie", &session);
+    let home = home.send().await.unwrap().text().await.unwrap();
+    assert!(home.contains("href=\"/profile\""), "{home}");
+    for path in ["/dashboard", "/users", "control"] {
+        assert!(!home.contains(path), "{home}");
+    }
 }
 
 #[tokio::test]

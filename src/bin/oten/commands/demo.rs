@@ -15,9 +15,10 @@ use super::{
     settings::ListenArgs,
 };
 use crate::{
+    control::{Control, KEPT_EXCHANGES},
     error::Error,
     server::{Metrics, Server},
-    site::{self, Site},
+    site::{self, Activity, DemoProvider, Site},
     terminal,
 };
 
@@ -55,9 +56,28 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Error> {
 
     let (client, client_description) = client(&config);
     let emulator_url = issuer.parse().map_err(|_| EmulatorError::Issuer)?;
-    let emulator = Emulator::builder().client(client).mount(emulator_url)?;
-    let oten = Oten::new(config, MemoryStore::default())?;
-    let site = Site::new(oten.clone(), emulator.users().collect());
+    let emulator = Emulator::builder()
+        .client(client)
+        .advertise_back_channel_logout()
+        .record_exchanges(KEPT_EXCHANGES)
+        .mount(emulator_url)?;
+    let mut control = Control::new(emulator.clone(), config.client().id(), EMULATOR_PATH);
+    let activity = Activity::default();
+    let oten = Oten::builder(config, MemoryStore::default())
+        .audit(activity.clone())
+        .build()?;
+    let provider = DemoProvider {
+        emulator: emulator.clone(),
+        control: control.path(),
+    };
+    let site = Site::new(
+        oten.clone(),
+        activity.clone(),
+        Some(provider),
+        server.stopping(),
+    );
+    control.site = Some(site.path("/"));
+    control.activity = Some(activity);
     terminal::print_banner(
         "Oten demo site",
         &[
@@ -65,11 +85,16 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Error> {
             ("Users", &describe_users(&emulator)),
             ("Client", client_description),
             ("Provider", &format!("an emulated Oten at {issuer}")),
+            (
+                "Control",
+                &format!("{issuer}/control, to make the provider fail"),
+            ),
             ("Metrics", metrics.url()),
             ("Stop", "Ctrl-C"),
         ],
     );
-    let app = site::routes(&site, server.stopping()).nest(EMULATOR_PATH, emulator.router());
+    let provider = emulator.router().merge(control.routes());
+    let app = site::routes(&site).nest(EMULATOR_PATH, provider);
     let app = site::harden(&site, site::canonical_origin(&site, app));
     // No load balancer sends requests to a demo.
     server.serve(app, Duration::ZERO, oten.shutdown()).await
@@ -108,7 +133,8 @@ fn configure(args: &DemoArgs) -> Result<ConfigBuilder, Error> {
     {
         builder = builder.listen(address);
     }
-    Ok(args.listen.apply(builder))
+    // The users are not real, and the log is easier to read with their names.
+    Ok(args.listen.apply(builder.log_subjects(true)))
 }
 
 fn built_in(client: ClientKind) -> &'static str {
@@ -169,7 +195,9 @@ fn client(config: &Config) -> (EmulatedClient, &'static str) {
             "public, has no secret and uses PKCE",
         ),
     };
-    let client = client.redirect_uri(config.redirect_uri().as_str());
+    let client = client
+        .redirect_uri(config.redirect_uri().as_str())
+        .back_channel_logout_uri(config.back_channel_logout_uri());
     (client, description)
 }
 

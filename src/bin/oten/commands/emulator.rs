@@ -12,6 +12,7 @@ use url::Url;
 
 use super::settings::parse_address;
 use crate::{
+    control::{Control, KEPT_EXCHANGES},
     error::Error,
     server::{Server, tls},
     terminal,
@@ -65,6 +66,12 @@ pub(crate) struct EmulatorArgs {
     /// mention one.
     #[arg(long, value_name = "URL")]
     post_logout_redirect_uri: Vec<String>,
+    /// The URL of the site that accepts logout tokens
+    ///
+    /// With this option the emulator announces back-channel logout, and its control page ends the sessions
+    /// of a user at the site, too. Oten's documentation does not mention it.
+    #[arg(long, value_name = "URL")]
+    back_channel_logout_uri: Option<String>,
 }
 
 /// How the emulator registers a client.
@@ -94,7 +101,11 @@ pub(crate) async fn run(args: EmulatorArgs) -> Result<(), Error> {
     if !args.post_logout_redirect_uri.is_empty() {
         emulator = emulator.advertise_end_session();
     }
-    let emulator = emulator.mount(issuer)?;
+    if args.back_channel_logout_uri.is_some() {
+        emulator = emulator.advertise_back_channel_logout();
+    }
+    let emulator = emulator.record_exchanges(KEPT_EXCHANGES).mount(issuer)?;
+    let control = Control::new(emulator.clone(), &args.client_id, &path);
     if !address.ip().is_loopback() {
         tracing::warn!(
             %address,
@@ -102,9 +113,10 @@ pub(crate) async fn run(args: EmulatorArgs) -> Result<(), Error> {
         );
     }
     print_banner(&args, &emulator, secret_setting);
+    let routes = emulator.router().merge(control.routes());
     let app = match path.as_str() {
-        "" => emulator.router(),
-        path => Router::new().nest(path, emulator.router()),
+        "" => routes,
+        path => Router::new().nest(path, routes),
     };
     // No load balancer sends requests to an emulator, and it has no work to finish.
     server.serve(app, Duration::ZERO, async {}).await
@@ -175,6 +187,9 @@ fn client(args: &EmulatorArgs) -> Result<(EmulatedClient, String), Error> {
     for uri in &args.post_logout_redirect_uri {
         client = client.post_logout_redirect_uri(uri);
     }
+    if let Some(uri) = &args.back_channel_logout_uri {
+        client = client.back_channel_logout_uri(uri);
+    }
     Ok((client, setting))
 }
 
@@ -201,7 +216,12 @@ fn print_banner(args: &EmulatorArgs, emulator: &Emulator, secret_setting: String
         settings.push(format!("{name}{uri}"));
     }
     let users = describe_users(emulator);
-    let mut lines = vec![("Issuer", emulator.issuer()), ("Users", &users)];
+    let control = format!("{}/control, to make the provider fail", emulator.issuer());
+    let mut lines = vec![
+        ("Issuer", emulator.issuer()),
+        ("Users", &users),
+        ("Control", &control),
+    ];
     let labels = std::iter::once("Set").chain(std::iter::repeat(""));
     lines.extend(labels.zip(settings.iter().map(String::as_str)));
     lines.push(("Stop", "Ctrl-C"));
@@ -210,6 +230,6 @@ fn print_banner(args: &EmulatorArgs, emulator: &Emulator, secret_setting: String
 
 /// Lists the users that can sign in.
 pub(super) fn describe_users(emulator: &Emulator) -> String {
-    let names: Vec<&str> = emulator.users().map(|(name, _)| name).collect();
+    let names: Vec<&str> = emulator.users().map(|user| user.name).collect();
     format!("{}; no passwords", names.join(", "))
 }

@@ -6,7 +6,7 @@ use crate::{
     error::Error,
     key_file,
     server::{Metrics, PRE_STOP_DELAY, Server},
-    site::{self, Site},
+    site::{self, Activity, Site},
     terminal,
 };
 
@@ -26,8 +26,11 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Error> {
     let server = Server::bind(config.listen())?;
     let metrics = Metrics::start(config.metrics_listen())?;
     let store = store::open(config.session_store()).await?;
-    let oten = Oten::new(config, store)?;
-    let site = Site::new(oten.clone(), Vec::new());
+    let activity = Activity::default();
+    let oten = Oten::builder(config, store)
+        .audit(activity.clone())
+        .build()?;
+    let site = Site::new(oten.clone(), activity, None, server.stopping());
     terminal::print_banner(
         "Oten site",
         &[
@@ -38,7 +41,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Error> {
             ("Stop", "Ctrl-C"),
         ],
     );
-    let app = site::harden(&site, site::routes(&site, server.stopping()));
+    let app = site::harden(&site, site::routes(&site));
     server.serve(app, PRE_STOP_DELAY, oten.shutdown()).await
 }
 

@@ -1,34 +1,49 @@
-//! The site: a public page, a page and a JSON document for signed-in users, and probes.
+//! The site: an admin panel with pages for guests, users and operators, and probes.
 
+mod activity;
 mod canonical_origin;
 mod headers;
+mod layout;
+mod operate;
 mod pages;
 mod probes;
 mod state;
 
-pub(crate) use self::{canonical_origin::canonical_origin, headers::provider_origin, state::Site};
+pub(crate) use self::{
+    activity::{Activity, Entry, plain},
+    canonical_origin::canonical_origin,
+    headers::provider_origin,
+    layout::{Layout, STYLESHEET, Time, page, stylesheet, stylesheet_path},
+    state::{DemoProvider, Site},
+};
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, extract::Request, http::StatusCode, middleware, routing::get};
-use axum_oten::{Config, Oten, RedactedUri};
+use axum::{
+    Router,
+    extract::Request,
+    http::StatusCode,
+    middleware,
+    routing::{get, post},
+};
+use axum_oten::{Config, Oten, RedactedUri, Rule};
 use tokio_util::sync::CancellationToken;
 use tower_http::{
+    csrf::CsrfLayer,
     limit::RequestBodyLimitLayer,
     timeout::TimeoutLayer,
     trace::{DefaultOnRequest, DefaultOnResponse, TraceLayer},
 };
 use tracing::Level;
 
-use self::state::STYLESHEET;
+use self::{
+    layout::{ICON, icon},
+    state::{
+        AUDIT, CLEAR, DASHBOARD, FEED, FEED_EVENTS, FEED_SCRIPT, HEALTHZ, ME, PROFILE, READYZ,
+        SETTINGS, USERS,
+    },
+};
 use crate::error::Error;
-
-// The site's own paths, besides the root and the library's routes.
-const PROFILE: &str = "/profile";
-const ME: &str = "/api/me";
-const HEALTHZ: &str = "/healthz";
-const READYZ: &str = "/readyz";
-const ICON: &str = "/icon.svg";
 
 /// The maximum size of a request body in bytes. The forms of the site and the emulator are smaller.
 const MAX_BODY_BYTES: usize = 64 * 1024;
@@ -38,45 +53,81 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Site {
-    /// The home page lists `users`.
-    pub(crate) fn new(oten: Oten, users: Vec<(&'static str, &'static str)>) -> Arc<Self> {
+    /// The site stops when `stopping` is cancelled.
+    pub(crate) fn new(
+        oten: Oten,
+        activity: Activity,
+        provider: Option<DemoProvider>,
+        stopping: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Self {
-            stylesheet: pages::stylesheet_path(),
+            stylesheet: stylesheet_path(),
             content_security_policy: headers::content_security_policy(oten.config()),
+            operators: operators(oten.config(), provider.is_some()),
             oten,
-            users,
+            activity,
+            provider,
+            stopping,
         })
     }
 }
 
+/// The users who may open the pages for operators: those whom the rule `operators` of the configuration
+/// allows. In the demo they have a default. A real site without the rule has no such pages, because they
+/// show the activity of all its users.
+fn operators(config: &Config, is_demo: bool) -> Option<Rule> {
+    let default = is_demo.then(|| Rule::subjects(["alice"]));
+    config.rule("operators").cloned().or(default)
+}
+
 /// Rejects a configuration whose callback path the site uses itself.
 pub(crate) fn check_paths(config: &Config) -> Result<(), Error> {
+    let own = [
+        PROFILE,
+        ME,
+        HEALTHZ,
+        READYZ,
+        STYLESHEET,
+        ICON,
+        DASHBOARD,
+        AUDIT,
+        FEED,
+        FEED_EVENTS,
+        FEED_SCRIPT,
+        USERS,
+        SETTINGS,
+        CLEAR,
+    ];
     let callback = config.callback_route();
-    if [PROFILE, ME, HEALTHZ, READYZ, STYLESHEET, ICON].contains(&callback) {
+    if own.contains(&callback) {
         let path = callback.to_owned();
         return Err(Error::PathTaken { path });
     }
     Ok(())
 }
 
-/// The site's routes, inside the library's layer. The site is not ready once `stopping` is cancelled.
-pub(crate) fn routes(site: &Arc<Site>, stopping: CancellationToken) -> Router {
+/// The site's routes, inside the library's layer.
+pub(crate) fn routes(site: &Arc<Site>) -> Router {
     let oten = &site.oten;
     let protected = Router::new()
         .route(PROFILE, get(pages::profile))
         .route(ME, get(pages::me))
         .route_layer(oten.require_login());
-    let readyz = get(probes::readyz).with_state((oten.clone(), stopping));
+    let readyz = get(probes::readyz).with_state((oten.clone(), site.stopping.clone()));
     let probes = [(HEALTHZ, get(probes::healthz)), (READYZ, readyz)];
     let home = get(pages::home).with_state(Arc::clone(site));
-    let mut app = Router::new()
-        .merge(protected)
+    let mut app = Router::new().merge(protected);
+    if let Some(rule) = &site.operators {
+        app = app.merge(operator_routes(site, rule));
+    }
+    let mut app = app
         .with_state(Arc::clone(site))
         .route("/", home.clone())
         .merge(oten.routes())
         .layer(oten.layer())
-        .route(STYLESHEET, get(pages::stylesheet))
-        .route(ICON, get(pages::icon));
+        .route(STYLESHEET, get(stylesheet))
+        .route(FEED_SCRIPT, get(operate::feed_script))
+        .route(ICON, get(icon));
     if !oten.config().client().published_keys().is_empty() {
         app = app.merge(oten.jwks_route());
     }
@@ -99,6 +150,23 @@ pub(crate) fn routes(site: &Arc<Site>, stopping: CancellationToken) -> Router {
         }
     }
     app
+}
+
+/// The pages for operators. Only pages of the same origin can change anything.
+fn operator_routes(site: &Arc<Site>, rule: &Rule) -> Router<Arc<Site>> {
+    let mut routes = Router::new()
+        .route(DASHBOARD, get(operate::dashboard))
+        .route(AUDIT, get(operate::audit))
+        .route(FEED, get(operate::feed))
+        .route(FEED_EVENTS, get(operate::feed_events))
+        .route(SETTINGS, get(operate::settings))
+        .route(CLEAR, post(operate::clear));
+    if site.provider.is_some() {
+        routes = routes.route(USERS, get(operate::users).post(operate::change_user));
+    }
+    routes
+        .route_layer(site.oten.require(rule.clone()))
+        .route_layer(CsrfLayer::new())
 }
 
 /// Adds limits, security headers, error pages and a request log to an app.

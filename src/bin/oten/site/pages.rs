@@ -1,4 +1,4 @@
-//! The HTML pages, their stylesheet and icon, and the profile as JSON.
+//! The pages of guests and users, and the profile as JSON.
 
 use std::sync::Arc;
 
@@ -8,62 +8,59 @@ use axum::{
     extract::State,
     http::{
         StatusCode,
-        header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
+        header::{CONTENT_LENGTH, CONTENT_TYPE},
     },
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
 };
-use axum_oten::User;
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use axum_oten::{User, emulator::EmulatedUser};
 use serde_json::json;
-use sha2::{Digest, Sha256};
-use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
-use super::state::{STYLESHEET, Site};
-
-const CSS: &str = include_str!("../../../../templates/demo/site.css");
-const ICON_SVG: &str = include_str!("../../../../templates/demo/icon.svg");
+use super::{
+    layout::{Layout, Time, page},
+    state::{PROFILE, Site, name_of},
+};
 
 #[derive(Template)]
 #[template(path = "demo/home.html")]
 struct Home<'a> {
+    layout: Layout,
     site: &'a Site,
-    name: Option<&'a str>,
+    name: Option<String>,
+    users: Vec<EmulatedUser>,
 }
 
 #[derive(Template)]
 #[template(path = "demo/profile.html")]
 struct Profile<'a> {
+    layout: Layout,
     site: &'a Site,
     texts: [(&'static str, Option<&'a str>); 3],
     times: [(&'static str, Time); 2],
 }
 
-struct Time {
-    /// For the user, in UTC: the server does not know the user's time zone.
-    text: String,
-    /// For programs, as in RFC 3339.
-    rfc3339: String,
-}
-
 #[derive(Template)]
 #[template(path = "demo/error.html")]
-struct ErrorPage<'a> {
-    site: &'a Site,
+struct ErrorPage {
+    layout: Layout,
     title: &'static str,
     description: &'static str,
 }
 
 /// `/`: open to every visitor; shows the user if signed in.
 pub(super) async fn home(State(site): State<Arc<Site>>, user: Option<User>) -> Response {
-    let name = user
-        .as_ref()
-        .map(|user| user.name().unwrap_or(user.subject()));
-    page(&Home { site: &site, name })
+    let provider = site.provider.as_ref();
+    page(&Home {
+        layout: site.layout(user.as_ref(), "/"),
+        site: &site,
+        name: user.as_ref().map(name_of),
+        users: provider.map_or_else(Vec::new, |it| it.emulator.users().collect()),
+    })
 }
 
 /// `/profile`: for signed-in users.
 pub(super) async fn profile(State(site): State<Arc<Site>>, user: User) -> Response {
     page(&Profile {
+        layout: site.layout(Some(&user), PROFILE),
         site: &site,
         texts: [
             ("User ID", Some(user.subject())),
@@ -88,28 +85,6 @@ pub(super) async fn me(user: User) -> impl IntoResponse {
     }))
 }
 
-/// The stylesheet's path with a fingerprint of its content, so that it can be cached forever.
-pub(super) fn stylesheet_path() -> String {
-    let fingerprint = BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(CSS)[..9]);
-    format!("{STYLESHEET}?v={fingerprint}")
-}
-
-pub(super) async fn stylesheet() -> impl IntoResponse {
-    let headers = [
-        (CONTENT_TYPE, "text/css; charset=utf-8"),
-        (CACHE_CONTROL, "public, max-age=31536000, immutable"),
-    ];
-    (headers, CSS)
-}
-
-pub(super) async fn icon() -> impl IntoResponse {
-    let headers = [
-        (CONTENT_TYPE, "image/svg+xml"),
-        (CACHE_CONTROL, "public, max-age=86400"),
-    ];
-    (headers, ICON_SVG)
-}
-
 /// Gives an error response without a body a page: for an unknown path, a wrong method or a request
 /// that took too long.
 pub(super) async fn add_error_page(State(site): State<Arc<Site>>, response: Response) -> Response {
@@ -120,7 +95,7 @@ pub(super) async fn add_error_page(State(site): State<Arc<Site>>, response: Resp
     }
     let (title, description) = describe(status);
     let page = page(&ErrorPage {
-        site: &site,
+        layout: site.layout(None, ""),
         title,
         description,
     });
@@ -150,45 +125,5 @@ fn describe(status: StatusCode) -> (&'static str, &'static str) {
             "Request failed",
             "The site could not respond to this request. Please try again in a moment.",
         ),
-    }
-}
-
-fn page(template: &impl Template) -> Response {
-    match template.render() {
-        Ok(html) => Html(html).into_response(),
-        Err(error) => {
-            tracing::error!(%error, "a page could not be rendered");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
-    }
-}
-
-impl Time {
-    fn new(time: OffsetDateTime) -> Self {
-        let utc = time.to_offset(UtcOffset::UTC);
-        Self {
-            text: format!(
-                "{} {} {}, {:02}:{:02} UTC",
-                utc.day(),
-                utc.month(),
-                utc.year(),
-                utc.hour(),
-                utc.minute(),
-            ),
-            // RFC 3339 has no form for years after 9999.
-            rfc3339: time.format(&Rfc3339).unwrap_or_else(|_| time.to_string()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_written_for_users_and_for_programs() {
-        let time = Time::new(OffsetDateTime::from_unix_timestamp(1_777_900_080).unwrap());
-        assert_eq!(time.text, "4 May 2026, 13:08 UTC");
-        assert_eq!(time.rfc3339, "2026-05-04T13:08:00Z");
     }
 }

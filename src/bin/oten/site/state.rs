@@ -1,18 +1,75 @@
 use axum::http::HeaderValue;
-use axum_oten::Oten;
+use axum_oten::{Oten, Rule, User, emulator::Emulator};
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
-/// The path of the stylesheet.
-pub(super) const STYLESHEET: &str = "/site.css";
+use super::{
+    activity::Activity,
+    layout::{Group, ICON, Layout, Link},
+};
+
+// The site's own paths, besides the root and the library's routes.
+pub(super) const PROFILE: &str = "/profile";
+pub(super) const ME: &str = "/api/me";
+pub(super) const HEALTHZ: &str = "/healthz";
+pub(super) const READYZ: &str = "/readyz";
+pub(super) const DASHBOARD: &str = "/dashboard";
+pub(super) const AUDIT: &str = "/audit";
+pub(super) const FEED: &str = "/feed";
+pub(super) const FEED_EVENTS: &str = "/feed/events";
+pub(super) const FEED_SCRIPT: &str = "/feed.js";
+pub(super) const USERS: &str = "/users";
+pub(super) const SETTINGS: &str = "/settings";
+pub(super) const CLEAR: &str = "/settings/clear";
+
+/// The pages for users: path, name and icon.
+const OWN: [(&str, &str, &str); 1] = [(
+    PROFILE,
+    "Profile",
+    "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8ZM4 21c0-4 3.6-6 8-6s8 2 8 6",
+)];
+
+/// The pages for operators.
+const OPERATOR: [(&str, &str, &str); 4] = [
+    (DASHBOARD, "Dashboard", "M4 20V10M10 20V4M16 20v-8M21 20H3"),
+    (AUDIT, "Audit log", "M5 4h14v16H5zM9 9h6M9 13h6M9 17h3"),
+    (FEED, "Live feed", "M3 12h4l3-8 4 16 3-8h4"),
+    (
+        SETTINGS,
+        "Settings",
+        "M4 7h9M17 7h3M4 17h3M11 17h9M15 4.5v5M9 14.5v5",
+    ),
+];
+
+const USERS_LINK: (&str, &str, &str) = (
+    USERS,
+    "Users",
+    "M9 11a3.5 3.5 0 1 0 0-7 3.5 3.5 0 0 0 0 7ZM3 20c0-3.500 2.500-5.500 6-5.500s6 2 6 5.500M16 4.500a3.500 3.500 0 0 1 0 6M18 15c2 .8 3 2.600 3 5",
+);
+
+const CONTROL_ICON: &str = "M13 3 5 14h6l-1 7 8-11h-6z";
 
 /// The site: the library's handle, and what its pages show.
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(super) oten: Oten,
+    pub(super) activity: Activity,
     pub(super) stylesheet: String,
     pub(super) content_security_policy: HeaderValue,
-    /// Name and email address of the users that can sign in at the emulator.
-    pub(super) users: Vec<(&'static str, &'static str)>,
+    /// Which users may open the pages for operators. `None` if the site has none.
+    pub(super) operators: Option<Rule>,
+    /// The provider of the demo.
+    pub(super) provider: Option<DemoProvider>,
+    /// Cancelled when the site stops.
+    pub(super) stopping: CancellationToken,
+}
+
+/// The emulator that runs beside the site.
+#[derive(Debug)]
+pub(crate) struct DemoProvider {
+    pub(crate) emulator: Emulator,
+    /// The path of the page that controls it.
+    pub(crate) control: String,
 }
 
 impl Site {
@@ -32,4 +89,62 @@ impl Site {
             (base, path) => format!("{base}{path}"),
         }
     }
+
+    /// The frame of the page at this path.
+    pub(super) fn layout(&self, user: Option<&User>, current: &str) -> Layout {
+        let link = |&(path, text, icon): &(&str, &'static str, &'static str)| Link {
+            url: self.path(path),
+            text,
+            icon,
+            is_current: path == current,
+        };
+        let mut nav = Vec::new();
+        if let Some(user) = user {
+            if self.is_operator(user) {
+                let mut links: Vec<_> = OPERATOR.iter().map(link).collect();
+                if self.provider.is_some() {
+                    links.insert(1, link(&USERS_LINK));
+                }
+                nav.push(Group {
+                    title: "Operate",
+                    links,
+                });
+            }
+            let links = OWN.iter().map(link).collect();
+            nav.push(Group {
+                title: "Account",
+                links,
+            });
+            if let Some(provider) = &self.provider {
+                let links = vec![Link {
+                    url: provider.control.clone(),
+                    text: "Emulated Oten",
+                    icon: CONTROL_ICON,
+                    is_current: false,
+                }];
+                nav.push(Group {
+                    title: "Provider",
+                    links,
+                });
+            }
+        }
+        Layout {
+            brand: "Oten demo site",
+            home: self.path("/"),
+            stylesheet: self.path(&self.stylesheet),
+            icon: self.path(ICON),
+            nav,
+            user: user.map(|user| (name_of(user), self.oten.logout_path())),
+            login: Some(self.oten.login_path()),
+        }
+    }
+
+    pub(super) fn is_operator(&self, user: &User) -> bool {
+        let rule = self.operators.as_ref();
+        rule.is_some_and(|rule| rule.allows(user))
+    }
+}
+
+pub(super) fn name_of(user: &User) -> String {
+    user.name().unwrap_or(user.subject()).to_owned()
 }
