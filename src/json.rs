@@ -5,6 +5,27 @@ pub(crate) fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> serde_json::Resul
     serde_json::from_slice(json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json))
 }
 
+/// Reads and writes a JSON object as text, for records that are not JSON: `#[serde(with = "as_text")]`.
+pub(crate) mod as_text {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
+    use serde_json::{Map, Value};
+
+    pub(crate) fn serialize<S: Serializer>(
+        object: &Map<String, Value>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let text = serde_json::to_string(object).map_err(ser::Error::custom)?;
+        text.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Map<String, Value>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        serde_json::from_str(&text).map_err(de::Error::custom)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -103,6 +103,18 @@ reasons! {
     ApiRequest = "api_request",
         "A request cannot be forwarded to the API.",
         "See `cause`. No action needed, unless the request is from the site's own page.";
+    NativeRequest = "native_request",
+        "A request of a native app has a link that is not configured, or another invalid parameter.",
+        "See `cause` for the parameter. Correct the app or `native_links`.";
+    NativeSignInUsed = "native_sign_in_used",
+        "The sign-in of a native app was confirmed or cancelled before, or took too long.",
+        "No action needed: most likely the user opened an old page.";
+    NativeCode = "native_code",
+        "The code of a native app is unknown, expired, or does not fit the app's other parameters.",
+        "See `cause`. If it names `code_verifier`, another app may have intercepted the link.";
+    NativeCodeReused = "native_code_reused",
+        "A native app's code was used a second time, so its session was ended.",
+        "Correct the app if it repeats token requests. Otherwise, suspect that a code was intercepted.";
     ApiDown = "api_down",
         "The API to which requests are forwarded cannot be reached, or its response is invalid.",
         "See `cause`, and check that the API is up and that this machine can reach it.";

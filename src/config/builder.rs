@@ -462,6 +462,16 @@ impl ConfigBuilder {
         self.text(&keys::CLAIMS_FROM_USERINFO, enabled.to_string())
     }
 
+    /// Sets the links of native apps to which a sign-in may return. Defaults to none: without a link,
+    /// [`Oten::routes`](crate::Oten::routes) has no routes for native apps.
+    ///
+    /// Each is `https://HOST/PATH`, which the platform verifies to be the app's, a private-use scheme such
+    /// as `com.example.app:/PATH`, or `http://127.0.0.1/PATH` or `http://[::1]/PATH`, where the app chooses
+    /// the port (RFC 8252 section 7). Links are compared exactly.
+    pub fn native_links<T: AsRef<str>>(self, links: impl IntoIterator<Item = T>) -> Self {
+        self.set(&keys::NATIVE_LINKS, Given::words(links))
+    }
+
     /// Sets the lifetime of a signed authorization request, 10 to 300 seconds. Defaults to 120
     /// seconds. In whole seconds; [`build`](Self::build) rejects fractions.
     ///

@@ -299,6 +299,9 @@ keys! {
     CLAIMS_FROM_USERINFO: "claims_from_userinfo", Flag, "false",
         "Whether claims such as name and email that the ID token lacks are taken from the userinfo \
          endpoint, at sign-in and at each token refresh.";
+    NATIVE_LINKS: "native_links", List, "",
+        "The links of native apps to which a sign-in may return: `https://HOST/PATH`, \
+         `com.example.app:/PATH`, `http://127.0.0.1/PATH` or `http://[::1]/PATH`, with any port.";
     REQUEST_OBJECT_LIFETIME: "request_object_lifetime", Seconds, "2m",
         "The lifetime of a signed authorization request, from 10 s to 300 s.";
     SESSION_IDLE: "session_idle", Seconds, "12h",

@@ -263,6 +263,17 @@ impl Config {
         self.sign_in.claims_from_userinfo
     }
 
+    /// The links of native apps to which a sign-in may return. Without one, native apps cannot sign in.
+    #[must_use]
+    pub fn native_links(&self) -> &[String] {
+        &self.sign_in.native_links.0
+    }
+
+    /// Whether a sign-in may return to this link.
+    pub(crate) fn is_native_link(&self, uri: &str) -> bool {
+        self.sign_in.native_links.contains(uri)
+    }
+
     /// The lifetime of a signed authorization request, 10 to 300 seconds.
     #[must_use]
     pub fn request_object_lifetime(&self) -> Duration {

@@ -15,5 +15,23 @@ pub(crate) const JWKS: &str = "/.well-known/jwks.json";
 /// The route that describes the session to scripts.
 pub(crate) const SESSION: &str = "/session";
 
+/// The route where a native app starts a sign-in.
+pub(crate) const NATIVE_START: &str = "/native/start";
+
+/// The route where the user confirms the sign-in of a native app.
+pub(crate) const NATIVE_CONFIRM: &str = "/native/confirm";
+
+/// The route where a native app exchanges its code.
+pub(crate) const NATIVE_TOKEN: &str = "/native/token";
+
 /// The paths that the redirect URI must not have.
-pub(super) const RESERVED: [&str; 5] = ["/", LOGIN, LOGOUT, BACK_CHANNEL_LOGOUT, JWKS];
+pub(super) const RESERVED: [&str; 8] = [
+    "/",
+    LOGIN,
+    LOGOUT,
+    BACK_CHANNEL_LOGOUT,
+    JWKS,
+    NATIVE_START,
+    NATIVE_CONFIRM,
+    NATIVE_TOKEN,
+];

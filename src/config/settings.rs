@@ -52,7 +52,34 @@ pub(super) struct SignInSettings {
     /// The options that the query of the login route may set.
     pub(super) login_parameters: Vec<String>,
     pub(super) claims_from_userinfo: bool,
+    pub(super) native_links: NativeLinks,
     pub(super) request_object_lifetime: Duration,
+}
+
+/// The hosts of native apps that listen on this device, to be written before a port and a path.
+pub(super) const LOOPBACK: [&str; 2] = ["http://127.0.0.1", "http://[::1]"];
+
+/// The links of native apps to which a sign-in may return.
+#[derive(Clone, Debug)]
+pub(super) struct NativeLinks(pub(super) Vec<String>);
+
+impl NativeLinks {
+    /// Compares byte by byte. Only a loopback link may add a port, which the operating system gives the
+    /// app (RFC 8252 section 7.3).
+    pub(super) fn contains(&self, uri: &str) -> bool {
+        let is_listed = |link: &str| self.0.iter().any(|listed| listed == link);
+        is_listed(uri) || without_port(uri).is_some_and(|link| is_listed(&link))
+    }
+}
+
+fn without_port(uri: &str) -> Option<String> {
+    let (host, rest) = LOOPBACK
+        .iter()
+        .find_map(|host| Some((host, uri.strip_prefix(host)?.strip_prefix(':')?)))?;
+    let (port, path) = rest.split_at(rest.find('/')?);
+    // Not another spelling of the number.
+    let number: u16 = port.parse().ok()?;
+    (number.to_string() == port).then(|| format!("{host}{path}"))
 }
 
 /// The settings about sessions, their store and the refresh of their tokens.

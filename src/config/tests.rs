@@ -1233,6 +1233,73 @@ fn s10_the_query_may_set_known_options_and_parameters_of_the_app_only() {
 }
 
 #[test]
+fn a6_the_links_of_native_apps_are_exact_and_the_apps_own() {
+    let with = |links| from_environment(&changed(&[("native_links", links)]));
+    let links = [
+        "https://app.example.com/open",
+        "https://xn--bcher-kva.example/",
+        "com.example.app:/callback",
+        "com.example.app://callback",
+        "com.example.app:/",
+        "http://127.0.0.1/callback",
+        "http://[::1]/a/b",
+    ];
+    let all = links.join(" ");
+    let config = with(&all).unwrap();
+    assert_eq!(config.native_links(), links);
+    assert!(with("").unwrap().native_links().is_empty());
+    for link in [
+        "https://app.example.com",
+        "https://app.example.com/open?x=1",
+        "https://app.example.com/open#x",
+        "https://user@app.example.com/open",
+        "https://app.example.com:8443/open",
+        "https://app.example.com:443/open",
+        "https://app.example.com./open",
+        "https://APP.example.com/open",
+        "https://bücher.example/open",
+        "https://192.0.2.1/open",
+        "https://[::1]/open",
+        "https://app.example.com/a/../open",
+        "https://app.example.com/%6fpen",
+        r"https:\\app.example.com\open",
+        "https:app.example.com/open",
+        "https:///open",
+        "http://app.example.com/open",
+        "http://localhost/callback",
+        "http://127.0.0.1:8080/callback",
+        "http://127.0.0.1",
+        "http://127.0.0.1.example.com/callback",
+        "http://127.0.0.1@example.com/callback",
+        "http://127.1/callback",
+        "http://[::ffff:127.0.0.1]/callback",
+        "javascript:alert(1)",
+        "javascript:/callback",
+        "data:/callback",
+        "file:///callback",
+        "blob:https://app.example.com/x",
+        "intent://callback",
+        "myapp:/callback",
+        "com..example:/callback",
+        "example.:/callback",
+        "Com.Example.App:/callback",
+        "com.example.app:callback",
+        "com.example.app:",
+        "com.example.app:/call back",
+        "com.example.app:/../callback",
+        "com.example.app:/callback%0a",
+        "com.example.app:/<b>",
+        "www.example.com:443/callback",
+        "//app.example.com/open",
+        "/callback",
+        "callback",
+        "com.example.app:/a com.example.app:/a",
+    ] {
+        assert_eq!(only_problem(with(link)).key(), "native_links", "{link}");
+    }
+}
+
+#[test]
 fn exactly_one_issuer_is_required() {
     let neither = only_problem(from_environment(&changed(&[("environment", "")])));
     assert_eq!(neither.key(), "environment");

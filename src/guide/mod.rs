@@ -22,14 +22,15 @@
 //! 6. [APIs](apis): routes that are called with access tokens.
 //! 7. [Services](services): calls to APIs, in the app's own name or on behalf of the user.
 //! 8. [Single-page apps](single_page_apps): session state and API calls for scripts.
-//! 9. [Access](access): rules for users, by claim, email address or subject.
-//! 10. [Errors](errors): error pages, log entries, and how to fix the cause.
-//! 11. [Operations](operations): commands, container, health, proxies, events and metrics.
-//! 12. [Going to production](production): a checklist.
-//! 13. [Testing](testing): tests with an emulated Oten.
-//! 14. [Security](security): threats, defenses, and the tests for each.
-//! 15. [Migration](coming_from): equivalents of other libraries' settings.
-//! 16. [Glossary](glossary): the terms used here.
+//! 9. [Native apps](native_apps): sign-in for apps on phones and desktops, which hold a session of their own.
+//! 10. [Access](access): rules for users, by claim, email address or subject.
+//! 11. [Errors](errors): error pages, log entries, and how to fix the cause.
+//! 12. [Operations](operations): commands, container, health, proxies, events and metrics.
+//! 13. [Going to production](production): a checklist.
+//! 14. [Testing](testing): tests with an emulated Oten.
+//! 15. [Security](security): threats, defenses, and the tests for each.
+//! 16. [Migration](coming_from): equivalents of other libraries' settings.
+//! 17. [Glossary](glossary): the terms used here.
 //!
 //! The modules contain documentation only.
 
@@ -57,6 +58,9 @@ pub mod services {}
 
 #[doc = include_str!("single_page_apps.md")]
 pub mod single_page_apps {}
+
+#[doc = include_str!("native_apps.md")]
+pub mod native_apps {}
 
 #[doc = include_str!("access.md")]
 pub mod access {}

@@ -237,12 +237,7 @@ pub(crate) struct CodeVerifier(#[serde(with = "exposed")] Secret);
 impl CodeVerifier {
     /// Returns a new verifier of 256 random bits.
     pub(crate) fn random() -> Self {
-        Self::from_random(Secret::random())
-    }
-
-    /// Returns a verifier made of a random secret.
-    pub(crate) fn from_random(secret: Secret) -> Self {
-        Self(secret)
+        Self(Secret::random())
     }
 
     /// Returns the verifier, which only the token endpoint may receive.
@@ -251,8 +246,14 @@ impl CodeVerifier {
     }
 
     /// Returns `BASE64URL(SHA256(verifier))` (RFC 7636 section 4.2).
-    fn challenge(&self) -> String {
+    pub(crate) fn challenge(&self) -> String {
         base64url(Sha256::digest(self.expose()))
+    }
+}
+
+impl From<Secret> for CodeVerifier {
+    fn from(secret: Secret) -> Self {
+        Self(secret)
     }
 }
 

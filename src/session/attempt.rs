@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ReturnTo;
+use super::{ReturnTo, native::NativeRequest};
 use crate::{
     protocol::CodeVerifier,
     secret::{Secret, exposed},
@@ -26,6 +26,8 @@ pub(crate) struct LoginAttempt {
     pub(crate) max_age: Option<u64>,
     /// Whether the provider was asked to show no page, for this sign-in alone.
     pub(crate) is_silent: bool,
+    /// The app that signs its user in, if it is not this site.
+    pub(crate) native: Option<NativeRequest>,
 }
 
 impl LoginAttempt {
@@ -34,10 +36,20 @@ impl LoginAttempt {
         Self {
             state,
             nonce,
-            code_verifier: CodeVerifier::from_random(code_verifier),
+            code_verifier: code_verifier.into(),
             return_to,
             max_age: None,
             is_silent: false,
+            native: None,
+        }
+    }
+
+    /// Returns what remains of the attempt once it is used.
+    pub(crate) fn used(&self) -> UsedAttempt {
+        UsedAttempt {
+            return_to: self.return_to.clone(),
+            is_silent: self.is_silent,
+            native: self.native.clone(),
         }
     }
 }
@@ -55,6 +67,7 @@ enum Record {
 pub(crate) struct UsedAttempt {
     pub(crate) return_to: Option<ReturnTo>,
     pub(crate) is_silent: bool,
+    pub(crate) native: Option<NativeRequest>,
 }
 
 /// The state of a login attempt when its callback arrives.
@@ -112,10 +125,7 @@ impl LoginAttempts {
             Record::Open(attempt) if attempt.state == *state => attempt,
             Record::Open(_) => return Ok(AttemptState::Unknown),
         };
-        let used = UsedAttempt {
-            return_to: attempt.return_to.clone(),
-            is_silent: attempt.is_silent,
-        };
+        let used = attempt.used();
         let record = Record::Used(used.clone());
         let is_first = self
             .0

@@ -23,8 +23,8 @@ use crate::{
 };
 
 /// How long a logout token is noted: longer than any sign-in takes after the provider authenticated the
-/// user and sent the code.
-const NOTE_LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// user and sent the code, the user has confirmed it and a native app has fetched its session.
+const NOTE_LIFETIME: Duration = Duration::from_secs(20 * 60);
 
 /// How much longer than a session it stays in its sets.
 const INDEX_MARGIN: Duration = Duration::from_secs(60);

@@ -4,6 +4,7 @@ mod attempt;
 mod back_channel;
 #[cfg(test)]
 mod interleavings;
+mod native;
 mod record;
 mod refresh;
 mod request_session;
@@ -22,6 +23,7 @@ pub use self::user::User;
 pub(crate) use self::{
     attempt::{ATTEMPT_LIFETIME, AttemptState, LoginAttempt, LoginAttempts, UsedAttempt},
     back_channel::LogoutTarget,
+    native::{GrantError, NATIVE_PREFIX, NativeRequest, NativeSignIn, TokenRequest},
     refresh::{LEASE_LIFETIME, RefreshOutcome, TokenRefresher},
     request_session::{CookieChange, RequestSession, SignedIn},
     return_to::ReturnTo,

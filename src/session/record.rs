@@ -27,6 +27,8 @@ pub(super) enum SessionRecord<S = SessionData> {
 pub(super) struct SessionData {
     /// The same for all IDs that the session has had.
     pub(super) family: Family,
+    /// Whether a native app holds the session's credential, and no browser.
+    pub(super) is_native: bool,
     pub(super) created_at: i64,
     /// The latest time at which the session expires.
     pub(super) ends_at: i64,
@@ -70,6 +72,8 @@ enum Stored<'a> {
     #[serde(borrow)]
     Session(StoredSession<'a>),
     Moved([u8; 32]),
+    #[serde(borrow)]
+    Native(StoredSession<'a>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -105,12 +109,13 @@ fn bytes<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> 
 impl SessionRecord {
     /// Parses a record. Claims and the app's data stay in `plain`.
     pub(super) fn parse(plain: &Bytes) -> Option<Self> {
-        let stored = match postcard::from_bytes(plain).ok()? {
+        let (stored, is_native) = match postcard::from_bytes(plain).ok()? {
             Stored::Moved(bytes) => {
                 let id = RecordId::from_bytes(RecordKind::Session, bytes);
                 return Some(Self::Moved(id));
             }
-            Stored::Session(stored) => stored,
+            Stored::Session(stored) => (stored, false),
+            Stored::Native(stored) => (stored, true),
         };
         let user = stored.user.as_ref();
         let times = [
@@ -123,6 +128,7 @@ impl SessionRecord {
         are_valid.then(|| {
             Self::Session(SessionData {
                 family: stored.family,
+                is_native,
                 created_at: stored.created_at,
                 ends_at: stored.ends_at,
                 idle: stored.idle_seconds.map(Duration::from_secs),
@@ -148,7 +154,12 @@ impl SessionRecord {
 impl Serialize for SessionData {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let user = self.user.as_ref().map(User::data);
-        Stored::Session(StoredSession {
+        let stored = if self.is_native {
+            Stored::Native
+        } else {
+            Stored::Session
+        };
+        stored(StoredSession {
             family: self.family,
             created_at: self.created_at,
             ends_at: self.ends_at,
@@ -192,6 +203,7 @@ mod tests {
         let claims = json!({"workspace": "staff"});
         SessionData {
             family: Family::random(),
+            is_native: false,
             created_at,
             ends_at,
             idle: Some(Duration::from_secs(60)),
@@ -224,12 +236,17 @@ mod tests {
             app_data: Bytes::new(),
             ..before.clone()
         };
-        for before in [before, guest] {
+        let native = SessionData {
+            is_native: true,
+            ..before.clone()
+        };
+        for before in [before, guest, native] {
             let Some(SessionRecord::Session(after)) = SessionRecord::parse(&encode(&before)) else {
                 panic!("the record is valid");
             };
             assert_eq!(encode(&after), encode(&before));
             assert_eq!(after.family, before.family);
+            assert_eq!(after.is_native, before.is_native);
             let [after, before] = [after.user, before.user];
             let claim = |user: &User| user.claim("workspace").cloned();
             assert_eq!(after.as_ref().map(claim), before.as_ref().map(claim));
@@ -272,7 +289,7 @@ mod tests {
     #[test]
     fn l12_a_record_of_another_kind_is_absent() {
         let mut other = encode(&session([NOW; 4])).to_vec();
-        for variant in 2..=255 {
+        for variant in 3..=255 {
             other[0] = variant;
             assert!(SessionRecord::parse(&other.clone().into()).is_none());
         }

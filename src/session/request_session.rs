@@ -20,6 +20,7 @@ use tower_sessions::{
 
 use super::{
     SessionWatch, Sessions, Tokens, User,
+    native::session_id,
     record::{SessionData, SessionRecord},
     refresh::RefreshRequest,
     sessions::{AppChanges, StoredSession},
@@ -82,9 +83,28 @@ pub(crate) enum CookieChange {
 impl Sessions {
     /// Returns the session of a request with this cookie. It is loaded when it is used.
     pub(crate) fn for_request(&self, cookie: Option<Id>, origin: EventOrigin) -> RequestSession {
+        self.request_session(cookie, false, origin)
+    }
+
+    /// Returns the session of a request with the credential of a native app.
+    pub(crate) fn for_native_request(
+        &self,
+        credential: Option<&str>,
+        origin: EventOrigin,
+    ) -> RequestSession {
+        self.request_session(credential.map(session_id), true, origin)
+    }
+
+    fn request_session(
+        &self,
+        cookie: Option<Id>,
+        is_native: bool,
+        origin: EventOrigin,
+    ) -> RequestSession {
         let store = Arc::new(RequestStore {
             sessions: self.clone(),
             cookie,
+            is_native,
             origin,
             keeps_expiry: AtomicBool::new(false),
             state: Mutex::default(),
@@ -215,6 +235,9 @@ impl RequestSession {
         } else {
             session.save().await.map_err(StoreError::backend)?;
         }
+        if self.store.is_native {
+            return Ok(CookieChange::None);
+        }
         let expiry = session.expiry().filter(|_| has_changes);
         let state = self.store.state();
         let id = state.current.as_ref().map(|(id, _)| *id);
@@ -232,7 +255,10 @@ impl RequestSession {
 /// which stays here and is added again when the record is written.
 struct RequestStore {
     sessions: Sessions,
+    /// The ID that the request names, by its cookie or the credential of a native app.
     cookie: Option<Id>,
+    /// Whether it is a native app's: its session is never created, replaced or moved by a request.
+    is_native: bool,
     origin: EventOrigin,
     keeps_expiry: AtomicBool,
     state: Mutex<RequestState>,
@@ -334,12 +360,14 @@ impl RequestStore {
         state.store_failed = found.is_err();
         match found? {
             Some(SessionRecord::Session(session))
-                if !self.sessions.ttl(&session.data).is_zero() =>
+                if !self.sessions.ttl(&session.data).is_zero()
+                    && session.data.is_native == self.is_native =>
             {
                 state.set_current(Some((id, session)));
             }
             // The browser has a newer cookie, which the session of a guest must not replace.
             Some(SessionRecord::Moved(_)) => state.set_ended(EndedBy::AnotherRequest),
+            _ if self.is_native => state.set_ended(EndedBy::AnotherRequest),
             _ => state.set_current(None),
         }
         Ok(())
@@ -414,11 +442,17 @@ impl RequestStore {
                 state.set_ended(EndedBy::AnotherRequest);
                 return Ok(());
             }
-            pending.map(|(_, current)| current.clone())
+            pending.cloned()
         };
         let changes = self.changes(record)?;
         let stored = match moved {
-            Some(current) => self.sessions.change_id(current, changes).await?,
+            // The ID is that of the credential.
+            Some((id, current)) if self.is_native => {
+                let saved = self.sessions.save(current, &changes).await?;
+                saved.map(|session| (id, session))
+            }
+            None if self.is_native => return Ok(()),
+            Some((_, current)) => self.sessions.change_id(current, changes).await?,
             None => Some(self.sessions.create(&changes).await?),
         };
         let mut state = self.state();

@@ -1,6 +1,7 @@
 use std::{ops::Deref, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use tower_sessions::{Expiry, session::Id};
@@ -14,6 +15,7 @@ use super::{
 use crate::{
     audit::{EventKind, EventOrigin, TARGET},
     error::with_causes,
+    json::as_text,
     store::{RecordId, RecordKind, Records, StoreError},
 };
 
@@ -32,11 +34,12 @@ const MAX_MOVES: usize = 1_000;
 const MAX_ATTEMPTS: usize = 50;
 
 /// The user that a verified ID token identifies.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Identity {
     pub(crate) issuer: String,
     pub(crate) subject: String,
     pub(crate) sid: Option<String>,
+    #[serde(with = "as_text")]
     pub(crate) claims: Map<String, Value>,
     pub(crate) auth_time: Option<i64>,
     /// The latest time at which the session may expire, in seconds since the Unix epoch.
@@ -125,12 +128,21 @@ pub(crate) struct EndedSession {
 }
 
 /// The state of the store when a sign-in starts.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SignInStart {
+    #[serde(with = "time::serde::timestamp")]
     pub(super) at: OffsetDateTime,
     /// The time since the login route redirected the browser to the provider.
     pub(super) attempt_age: Duration,
     pub(super) logout_epoch: Option<u128>,
+}
+
+/// A session to be created by a sign-in.
+pub(super) struct NewSession {
+    pub(super) id: RecordId,
+    pub(super) is_native: bool,
+    /// The session that ends.
+    pub(super) previous: Option<RecordId>,
 }
 
 impl Sessions {
@@ -175,28 +187,46 @@ impl Sessions {
         tokens: Tokens,
         origin: EventOrigin,
     ) -> Result<Option<Id>, StoreError> {
+        let id = Id::default();
         let this = self.clone();
         self.run_to_completion(async move {
-            let previous = previous.map(|id| this.record_id(id));
-            let new = this.sign_in_now(&start, previous, identity, &tokens, &origin);
-            let Some((id, user)) = new.await? else {
-                this.revoker.revoke(&tokens, &origin);
-                return Ok(None);
+            let new = NewSession {
+                id: this.record_id(id),
+                is_native: false,
+                previous: previous.map(|id| this.record_id(id)),
             };
-            this.record_event(EventKind::SignedIn, &user, &origin);
-            Ok(Some(id))
+            let is_signed_in = this.sign_in_to(new, &start, identity, &tokens, &origin);
+            Ok(is_signed_in.await?.then_some(id))
         })
         .await
     }
 
-    async fn sign_in_now(
+    /// Creates a session like [`sign_in`](Self::sign_in), and returns whether it did.
+    pub(super) async fn sign_in_to(
         &self,
+        new: NewSession,
         start: &SignInStart,
-        previous: Option<RecordId>,
         identity: Identity,
         tokens: &Tokens,
         origin: &EventOrigin,
-    ) -> Result<Option<(Id, User)>, StoreError> {
+    ) -> Result<bool, StoreError> {
+        let user = self.sign_in_now(new, start, identity, tokens, origin);
+        let Some(user) = user.await? else {
+            self.revoker.revoke(tokens, origin);
+            return Ok(false);
+        };
+        self.record_event(EventKind::SignedIn, &user, origin);
+        Ok(true)
+    }
+
+    async fn sign_in_now(
+        &self,
+        new: NewSession,
+        start: &SignInStart,
+        identity: Identity,
+        tokens: &Tokens,
+        origin: &EventOrigin,
+    ) -> Result<Option<User>, StoreError> {
         let now = self.records.clock().unix_now();
         let absolute = self.lifetimes.absolute_expiry(now);
         let ends_at = identity
@@ -211,12 +241,14 @@ impl Sessions {
             session_ends_at: ends_at,
             claims: tokens.complete(identity.claims).into(),
         });
-        let previous = match previous {
+        let record = new.id;
+        let previous = match new.previous {
             Some(id) => self.find(id).await?,
             None => None,
         };
         let data = SessionData {
             family: Family::random(),
+            is_native: new.is_native,
             created_at: now,
             ends_at,
             idle: None,
@@ -229,8 +261,6 @@ impl Sessions {
                 .unwrap_or_default(),
             user: Some(user.clone()),
         };
-        let id = Id::default();
-        let record = self.record_id(id);
         let ttl = self.ttl(&data);
         // The session that this one replaces does not count.
         let replaced = previous
@@ -252,7 +282,7 @@ impl Sessions {
             self.end_now(&record, None).await?;
             return Ok(None);
         }
-        Ok(Some((id, user)))
+        Ok(Some(user))
     }
 
     /// Ends the session that a sign-in replaces. The record of the same user's previous session points
@@ -358,6 +388,7 @@ impl Sessions {
         let now = self.records.clock().unix_now();
         let data = changes.apply(&SessionData {
             family: Family::random(),
+            is_native: false,
             created_at: now,
             ends_at: self.lifetimes.absolute_expiry(now),
             idle: None,

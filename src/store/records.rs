@@ -29,6 +29,10 @@ const PUT_ATTEMPTS: usize = 3;
 pub(crate) enum RecordKind {
     Session,
     LoginAttempt,
+    /// The sign-in of a native app that its user has not confirmed.
+    NativeSignIn,
+    /// The code of a native app.
+    NativeCode,
     Tokens,
     /// A lease on the refresh of tokens.
     Lease,
@@ -53,6 +57,8 @@ impl RecordKind {
         match self {
             Self::Session => "session",
             Self::LoginAttempt => "login_attempt",
+            Self::NativeSignIn => "native_sign_in",
+            Self::NativeCode => "native_code",
             Self::Tokens => "tokens",
             Self::Lease => "lease",
             Self::SessionsOfSub => "sessions_of_sub",

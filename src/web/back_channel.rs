@@ -9,7 +9,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{Request, StatusCode, header};
-use serde_json::json;
 use time::OffsetDateTime;
 use tokio::time::timeout;
 use url::form_urlencoded;
@@ -96,27 +95,21 @@ async fn read_logout_token(request: Request<Body>) -> Result<String, Error> {
     }
 }
 
-/// Returns the error as JSON (section 2.8). It names the rule that the request broke and nothing else.
+/// Returns the error as JSON (section 2.8).
 fn error_response(context: &RequestContext, error: Error) -> Response {
     let error = ErrorResponse::new(context, error);
-    error.record();
-    let page = error.page();
-    let code = if page.status.is_client_error() {
+    let (is_rejected, is_timed) = (
+        error.status().is_client_error(),
+        error.page().retry_after.is_some(),
+    );
+    let code = if is_rejected {
         "invalid_request"
     } else {
         "temporarily_unavailable"
     };
-    let body = json!({
-        "error": code,
-        "error_description": format!("{} ({})", page.text, error.reason()),
-        "correlation_id": context.correlation_id(),
-    });
-    let content_type = [(header::CONTENT_TYPE, "application/json")];
-    let mut response = (page.status, content_type, body.to_string()).into_response();
-    response.extensions_mut().insert(error.details().clone());
-    if page.status.is_server_error() {
-        let after = page.retry_after.unwrap_or(LOGOUT_RETRY_AFTER);
-        let seconds = after.as_secs().max(1).into();
+    let mut response = error.into_oauth_response(code);
+    if !is_rejected && !is_timed {
+        let seconds = LOGOUT_RETRY_AFTER.as_secs().into();
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
     }
     response

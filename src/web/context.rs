@@ -12,12 +12,14 @@ use axum::extract::OriginalUri;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use url::form_urlencoded;
 
-use super::{client_address, cookies::SessionCookies, error::Error, shared::Shared};
+use super::{
+    bearer::bearer_token, client_address, cookies::SessionCookies, error::Error, shared::Shared,
+};
 use crate::{
     audit::{Event, EventKind, EventOrigin},
     iter::exactly_one,
     metric,
-    session::{RequestSession, ReturnTo, SessionWatch, SignedIn},
+    session::{NATIVE_PREFIX, RequestSession, ReturnTo, SessionWatch, SignedIn},
 };
 
 /// A request in the layer, with its session, its cookies and its kind. An extension of the request.
@@ -27,6 +29,9 @@ pub(super) struct RequestContext(Arc<Inner>);
 pub(super) struct Inner {
     pub(super) state: Arc<Shared>,
     pub(super) session: RequestSession,
+    /// The credential in `Authorization`, which replaces the cookies: `None` if the request is not from a
+    /// native app, an error if the header is unusable.
+    native: Option<Result<(), &'static str>>,
     /// The sessions that the browser's cookies name, whether they exist or not.
     pub(super) session_cookies: SessionCookies,
     pub(super) kind: RequestKind,
@@ -46,19 +51,38 @@ pub(super) struct Inner {
 impl RequestContext {
     pub(super) fn new<B>(state: &Arc<Shared>, request: &Request<B>) -> Self {
         let (headers, extensions) = (request.headers(), request.extensions());
-        let session_cookies = state.cookies.sessions(headers);
+        let native = native_credential(state, headers);
+        let session_cookies = match native {
+            None => state.cookies.sessions(headers),
+            Some(_) => SessionCookies::default(),
+        };
         let original_uri = extensions.get::<OriginalUri>().map(|original| &original.0);
         let client_address =
             client_address::of_request(state.config.trusted_proxies(), extensions, headers);
         let origin = EventOrigin::new(client_address);
         let is_handshake = is_websocket_handshake(request.method(), headers);
         let needs_proof = is_handshake || changes_state(request.method());
+        let is_native = native.is_some();
         Self(Arc::new(Inner {
-            session: state.sessions.for_request(session_cookies.only(), origin),
+            session: match &native {
+                None => state.sessions.for_request(session_cookies.only(), origin),
+                Some(credential) => {
+                    let credential = credential.as_ref().ok().copied();
+                    state.sessions.for_native_request(credential, origin)
+                }
+            },
+            native: native.map(|credential| credential.map(drop)),
             session_cookies,
-            kind: RequestKind::of(request.method(), headers),
+            kind: if is_native {
+                RequestKind::Api
+            } else {
+                RequestKind::of(request.method(), headers)
+            },
             is_handshake,
-            is_foreign: needs_proof && !is_same_origin(headers, &state.config.origin()),
+            // No page can make a browser send the credential.
+            is_foreign: needs_proof
+                && !is_native
+                && !is_same_origin(headers, &state.config.origin()),
             uri: original_uri.unwrap_or(request.uri()).clone(),
             state: Arc::clone(state),
             depends_on_user: AtomicBool::new(false),
@@ -71,6 +95,11 @@ impl RequestContext {
     /// through layers of several.
     pub(super) fn belongs_to(&self, state: &Arc<Shared>) -> bool {
         Arc::ptr_eq(&self.state, state)
+    }
+
+    /// Whether the request has the credential of a native app.
+    pub(super) fn is_native(&self) -> bool {
+        self.native.is_some()
     }
 
     /// The request's path and query as the browser sees them, to return to after a sign-in. A proxy
@@ -118,6 +147,9 @@ impl RequestContext {
     pub(super) async fn signed_in(&self) -> Result<Option<SignedIn>, Error> {
         if self.is_handshake {
             self.require_same_origin()?;
+        }
+        if let Some(Err(reason)) = self.native {
+            return Err(Error::Credential(reason));
         }
         self.depends_on_user.store(true, Ordering::Relaxed);
         Ok(self.session.signed_in().await?)
@@ -182,6 +214,30 @@ impl fmt::Debug for RequestContext {
             .field("kind", &self.kind)
             .field("path", &self.path())
             .finish_non_exhaustive()
+    }
+}
+
+/// Returns the credential of a native app in `Authorization`, if the request has one.
+fn native_credential<'a>(
+    state: &Shared,
+    headers: &'a HeaderMap,
+) -> Option<Result<&'a str, &'static str>> {
+    if state.config.native_links().is_empty() {
+        return None;
+    }
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    if !values.any(|value| {
+        value
+            .to_str()
+            .is_ok_and(|text| text.contains(NATIVE_PREFIX))
+    }) {
+        return None;
+    }
+    match bearer_token(headers) {
+        Ok(token) => token
+            .filter(|token| token.starts_with(NATIVE_PREFIX))
+            .map(Ok),
+        Err(reason) => Some(Err(reason)),
     }
 }
 

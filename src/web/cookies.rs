@@ -16,6 +16,9 @@ const MAX_COOKIES: usize = 200;
 /// The length of the tag in a login cookie's name: 96 bits of a hash.
 const TAG_CHARS: usize = 16;
 
+/// The end of the login cookie of a native app.
+const NATIVE: &str = ".native";
+
 /// Time during which a login is not restarted again, and a silent one not started again.
 const RESTART_LIFETIME: Duration = Duration::minutes(1);
 
@@ -42,7 +45,7 @@ pub(super) struct Cookies {
 }
 
 /// The session cookies of a request: at most one, unless another site set one.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct SessionCookies {
     first: Option<Id>,
     /// Needs no memory in most requests.
@@ -73,6 +76,8 @@ pub(super) struct LoginCookie {
     pub(super) id: Secret,
     /// Seconds since the Unix epoch.
     started_at: i64,
+    /// Whether a native app signs its user in, and not this site.
+    pub(super) is_native: bool,
 }
 
 impl Cookies {
@@ -138,8 +143,15 @@ impl Cookies {
         self.header(&self.session_name, "", Some(Duration::ZERO))
     }
 
-    pub(super) fn login(&self, state: &Secret, id: &Secret, now: OffsetDateTime) -> HeaderValue {
-        let value = [id.expose(), ".", &now.unix_timestamp().to_string()].concat();
+    pub(super) fn login(
+        &self,
+        state: &Secret,
+        id: &Secret,
+        is_native: bool,
+        now: OffsetDateTime,
+    ) -> HeaderValue {
+        let purpose = if is_native { NATIVE } else { "" };
+        let value = [id.expose(), ".", &now.unix_timestamp().to_string(), purpose].concat();
         // Twice the lifetime: an open attempt is stored for one lifetime, and its return path for
         // another once the attempt is used.
         let lifetime = (2 * ATTEMPT_LIFETIME).try_into().unwrap_or(Duration::ZERO);
@@ -207,10 +219,12 @@ impl Cookies {
                 return None;
             }
             let (id, started_at) = value.split_once('.')?;
+            let native = started_at.strip_suffix(NATIVE);
             Some(LoginCookie {
                 name: name.to_owned(),
                 id: id.into(),
-                started_at: started_at.parse().ok()?,
+                started_at: native.unwrap_or(started_at).parse().ok()?,
+                is_native: native.is_some(),
             })
         })
     }
@@ -420,7 +434,7 @@ mod tests {
     fn s1_a_login_cookie_is_found_by_its_state_only() {
         let cookies = cookies("http://127.0.0.1:3000/callback", "");
         let (state, id) = (Secret::random(), Secret::random());
-        let set = cookies.login(&state, &id, OffsetDateTime::UNIX_EPOCH);
+        let set = cookies.login(&state, &id, false, OffsetDateTime::UNIX_EPOCH);
         let pair = set.to_str().unwrap().split(';').next().unwrap().to_owned();
         assert!(!pair.contains(state.expose()));
         let headers = sent(&[&pair]);

@@ -12,7 +12,7 @@ use crate::{
     jose::JoseError,
     protocol::{CallbackError, ErrorCode, IdTokenError, LogoutTokenError, TokenError},
     provider::{BudgetExhausted, ProviderError},
-    session::User,
+    session::{GrantError, User},
     store::StoreError,
 };
 
@@ -50,6 +50,18 @@ pub(super) enum Error {
     MethodNotAllowed,
     #[error("the request is not forwarded to the API: {0}")]
     ApiRequest(&'static str),
+    #[error("the `{0}` of a native app's request is missing, repeated or not allowed")]
+    NativeRequest(&'static str),
+    #[error("the `grant_type` of a native app's request is not `authorization_code`")]
+    NativeGrantType,
+    #[error(
+        "the sign-in of a native app was completed before, has expired or is another browser's"
+    )]
+    NativeSignInUsed,
+    #[error("the code of a native app is rejected: {0}")]
+    NativeGrant(GrantError),
+    #[error("the `Authorization` header is rejected: {0}")]
+    Credential(&'static str),
     #[error("the API gave no response")]
     Api(#[source] ForwardError),
     #[error("the session store failed")]
@@ -133,6 +145,10 @@ pub(super) enum NextStep {
     SwitchAccount,
     /// A button that signs the user out.
     SignOut,
+    /// A link that returns the error to a native app.
+    ReturnToApp,
+    /// A button that sends the code to a native app, and one that cancels.
+    ContinueToApp,
     /// A link to the home page, which every page has.
     GoBack,
 }
@@ -156,7 +172,11 @@ fn next_steps(reason: Reason) -> &'static [NextStep] {
         | R::AccessTokenUseless
         | R::ForeignOrigin
         | R::MethodNotAllowed
-        | R::ApiRequest => &[NextStep::GoBack],
+        | R::ApiRequest
+        | R::NativeRequest
+        | R::NativeSignInUsed
+        | R::NativeCode
+        | R::NativeCodeReused => &[NextStep::GoBack],
         // A sign-in failed.
         _ => &[NextStep::SignIn("Try again")],
     }
@@ -199,6 +219,14 @@ impl Error {
             Self::ForeignOrigin => Reason::ForeignOrigin,
             Self::MethodNotAllowed => Reason::MethodNotAllowed,
             Self::ApiRequest(_) => Reason::ApiRequest,
+            Self::NativeRequest(_) | Self::NativeGrantType => Reason::NativeRequest,
+            Self::NativeSignInUsed => Reason::NativeSignInUsed,
+            Self::NativeGrant(GrantError::Reused) => Reason::NativeCodeReused,
+            Self::NativeGrant(GrantError::SignedOut) | Self::SignedOutMeanwhile => {
+                Reason::SignedOutMeanwhile
+            }
+            Self::NativeGrant(_) => Reason::NativeCode,
+            Self::Credential(_) => Reason::BearerRequest,
             Self::Api(ForwardError::Stalled) => Reason::ApiSlow,
             Self::Api(_) => Reason::ApiDown,
             Self::Store(_) => Reason::StoreDown,
@@ -213,7 +241,6 @@ impl Error {
             Self::Callback(error) => error.reason(),
             Self::Token(error) => error.reason(),
             Self::IdToken(error) => error.reason(),
-            Self::SignedOutMeanwhile => Reason::SignedOutMeanwhile,
             Self::TooSlow => Reason::ProviderSlow,
             Self::LogoutRequest(_) => Reason::LogoutRequest,
             Self::LogoutToken(error) => error.reason(),
@@ -297,6 +324,27 @@ impl Error {
                 StatusCode::BAD_REQUEST,
                 "Page not available",
                 "This page cannot be opened this way. Please go back to the site.",
+            ),
+            Self::NativeRequest(_) | Self::NativeGrantType => (
+                StatusCode::BAD_REQUEST,
+                "Sign-in failed",
+                "The app's request to sign in is invalid. Please contact the app's support.",
+            ),
+            Self::NativeSignInUsed => (
+                StatusCode::BAD_REQUEST,
+                "Please sign in again",
+                "This sign-in took too long or was already completed. Go back to the app and sign in \
+                 again if it asks you to.",
+            ),
+            Self::NativeGrant(_) => (
+                StatusCode::BAD_REQUEST,
+                "Sign-in failed",
+                "The code is not valid. Sign in again.",
+            ),
+            Self::Credential(_) => (
+                StatusCode::BAD_REQUEST,
+                "Page not available",
+                "The header `Authorization` is malformed or given more than once.",
             ),
             Self::Api(error) => (
                 match error {
@@ -463,6 +511,7 @@ mod tests {
                 NextStep::SwitchAccount => "Use another account",
                 NextStep::SignOut => "Sign out",
                 NextStep::GoBack => "Back to the site",
+                NextStep::ReturnToApp | NextStep::ContinueToApp => unreachable!(),
             });
             let steps = steps.collect::<Vec<_>>().join(", ");
             assert!(!steps.is_empty());

@@ -182,8 +182,13 @@ async fn finish_response(context: &RequestContext, mut response: Response) -> Re
     }
     if is_session_used || context.depends_on_user.load(Ordering::Relaxed) {
         // A cache must not serve a page for guests to a user.
-        let cookie = HeaderValue::from_static("cookie");
-        response.headers_mut().append(header::VARY, cookie);
+        let vary = if context.state.config.native_links().is_empty() {
+            "cookie"
+        } else {
+            "cookie, authorization"
+        };
+        let vary = HeaderValue::from_static(vary);
+        response.headers_mut().append(header::VARY, vary);
     }
     response
 }

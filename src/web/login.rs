@@ -15,6 +15,7 @@ use super::{
     context::{RequestContext, is_prefetch},
     error::{DEADLINE, Error},
     form::read_form,
+    native,
     rejection::ErrorResponse,
     response::{not_prefetched, redirect},
     shared::Shared,
@@ -29,7 +30,8 @@ use crate::{
         TokenEndpoint, TokenResponse, verify_id_token,
     },
     provider::{ProviderMetadata, is_same_issuer},
-    session::{AttemptState, Identity, LoginAttempt, ReturnTo, Tokens, UsedAttempt},
+    secret::Secret,
+    session::{AttemptState, Identity, LoginAttempt, NativeSignIn, ReturnTo, Tokens, UsedAttempt},
 };
 
 /// Maximum number of open login attempts per browser. A new attempt replaces the oldest.
@@ -113,7 +115,12 @@ impl Login {
         let return_to = allowed(&context, ReturnTo::parse(return_to));
         let started = timeout(
             DEADLINE,
-            start_login(&context, &headers, options, return_to.clone()),
+            start_login(
+                &context,
+                &headers,
+                options,
+                LoginAttempt::new(return_to.clone()),
+            ),
         );
         let started = started.await.unwrap_or(Err(Error::TooSlow));
         started.map_err(|error| refusal(&context, error, return_to))
@@ -210,7 +217,28 @@ async fn handle_login(
     if keeps_user && context.signed_in().await?.is_some() {
         return Ok(redirect_back(context, return_to.as_ref()));
     }
-    start_login(context, headers, options, return_to).await
+    start_login(context, headers, options, LoginAttempt::new(return_to)).await
+}
+
+/// `GET /native/start`: starts a login attempt for a native app.
+pub(super) async fn start_native(context: RequestContext, headers: HeaderMap) -> Response {
+    if is_prefetch(&headers) {
+        return not_prefetched();
+    }
+    let request = match native::requested(&context) {
+        Ok(request) => request,
+        Err(error) => return ErrorResponse::new(&context, error).into_response(),
+    };
+    let attempt = LoginAttempt {
+        native: Some(request),
+        ..LoginAttempt::new(None)
+    };
+    let used = attempt.used();
+    let options = options_in_query(&context, false);
+    timeout(DEADLINE, start_login(&context, &headers, options, attempt))
+        .await
+        .unwrap_or(Err(Error::TooSlow))
+        .unwrap_or_else(|error| attempt_failure(&context, error, used))
 }
 
 /// Whether another site starts the sign-in (OpenID Connect Core section 4): the request names an issuer,
@@ -247,14 +275,20 @@ pub(super) async fn callback(context: RequestContext, headers: HeaderMap) -> Res
     if is_prefetch(&headers) {
         return not_prefetched();
     }
-    let mut return_to = None;
-    let response = timeout(
-        DEADLINE,
-        handle_callback(&context, &headers, &mut return_to),
-    )
-    .await
-    .unwrap_or(Err(Error::TooSlow));
-    response.unwrap_or_else(|error| failure(&context, error, return_to))
+    let mut used = UsedAttempt::default();
+    let response = timeout(DEADLINE, handle_callback(&context, &headers, &mut used))
+        .await
+        .unwrap_or(Err(Error::TooSlow));
+    response.unwrap_or_else(|error| attempt_failure(&context, error, used))
+}
+
+/// Returns the error of a login attempt to the browser, or to the native app that started it.
+fn attempt_failure(context: &RequestContext, error: Error, used: UsedAttempt) -> Response {
+    let response = refusal(context, error, used.return_to);
+    match &used.native {
+        Some(request) => native::failed(response, request),
+        None => response.into_response(),
+    }
 }
 
 fn failure(context: &RequestContext, error: Error, return_to: Option<ReturnTo>) -> Response {
@@ -296,18 +330,19 @@ async fn start_login(
     context: &RequestContext,
     headers: &HeaderMap,
     options: LoginOptions,
-    return_to: Option<ReturnTo>,
+    attempt: LoginAttempt,
 ) -> Result<Response, Error> {
     let state = &context.state;
-    let is_silent = options.is_silent();
+    // A native app decides itself what to do if no page may be shown.
+    let is_silent = options.is_silent() && attempt.native.is_none();
     let options = options.over(state.config.login_defaults())?;
     if is_silent && state.cookies.is_silent_in_vain(headers) {
-        return Ok(redirect_guest(context, return_to.as_ref()));
+        return Ok(redirect_guest(context, attempt.return_to.as_ref()));
     }
     let attempt = LoginAttempt {
         max_age: options.verified_max_age().map(|age| age.as_secs()),
         is_silent,
-        ..LoginAttempt::new(return_to)
+        ..attempt
     };
     let metadata = state.provider.metadata().await?;
     let now = state.clock.now();
@@ -321,7 +356,7 @@ async fn start_login(
         now: now.unix_timestamp(),
     });
     let url = url.map_err(Error::RequestObject)?;
-    let attempt_state = attempt.state.clone();
+    let (attempt_state, is_native) = (attempt.state.clone(), attempt.native.is_some());
     let id = state.attempts.open(attempt).await?;
 
     let mut response = redirect(&url);
@@ -334,7 +369,7 @@ async fn start_login(
         let removed = state.cookies.remove_login(oldest);
         response.headers_mut().append(header::SET_COOKIE, removed);
     }
-    let cookie = state.cookies.login(&attempt_state, &id, now);
+    let cookie = state.cookies.login(&attempt_state, &id, is_native, now);
     response.headers_mut().append(header::SET_COOKIE, cookie);
     metric::login_started();
     Ok(response)
@@ -344,7 +379,7 @@ async fn start_login(
 async fn handle_callback(
     context: &RequestContext,
     headers: &HeaderMap,
-    return_to: &mut Option<ReturnTo>,
+    used: &mut UsedAttempt,
 ) -> Result<Response, Error> {
     if context.session_cookies.are_several() {
         // The browser would keep both session cookies after the sign-in, and both would be ignored.
@@ -352,14 +387,15 @@ async fn handle_callback(
     }
     let parameters = CallbackParameters::parse(context.uri.query().unwrap_or_default())?;
     let state = parameters.state()?;
-    let found = match context.state.cookies.login_for(headers, state) {
-        Some(cookie) => context.state.attempts.take(&cookie.id, state).await?,
+    let login = context.state.cookies.login_for(headers, state);
+    let found = match &login {
+        Some(login) => context.state.attempts.take(&login.id, state).await?,
         None => AttemptState::Unknown,
     };
-    match found {
-        AttemptState::Taken { attempt, age } => {
-            return_to.clone_from(&attempt.return_to);
-            match exchange_code(context, parameters, &attempt, age).await {
+    match (found, login) {
+        (AttemptState::Taken { attempt, age }, Some(login)) => {
+            *used = attempt.used();
+            match complete(context, parameters, &attempt, age, &login.id).await {
                 Err(Error::Callback(CallbackError::ErrorResponse(code)))
                     if attempt.is_silent && code.reason() == Reason::InteractionRequired =>
                 {
@@ -368,20 +404,25 @@ async fn handle_callback(
                 result => result,
             }
         }
-        AttemptState::Used(used) => {
-            return_to.clone_from(&used.return_to);
-            restart_login(context, headers, used).await
+        (AttemptState::Used(found), Some(login)) => {
+            *used = found;
+            match used.native {
+                Some(_) => native::confirm_again(context, &login.id, state).await,
+                None => restart_login(context, headers, used.clone()).await,
+            }
         }
-        AttemptState::Unknown => {
+        // A restart would sign the user in to this site.
+        (_, Some(login)) if login.is_native => Err(Error::NativeSignInUsed),
+        _ => {
             // Most likely the silent sign-in of a browser that keeps no cookies. The error is not proven,
             // but a guest may as well open the home page.
             let is_silent = parameters.requires_interaction()
                 && !context.state.config.login_defaults().is_silent();
-            let used = UsedAttempt {
-                return_to: None,
+            let unknown = UsedAttempt {
                 is_silent,
+                ..UsedAttempt::default()
             };
-            restart_login(context, headers, used).await
+            restart_login(context, headers, unknown).await
         }
     }
 }
@@ -418,12 +459,14 @@ async fn restart_login(
     Ok(response)
 }
 
-/// Exchanges the code, verifies the ID token and signs the user in.
-async fn exchange_code(
+/// Exchanges the code, verifies the ID token and signs the user in: here, or in the native app that asked
+/// for it.
+async fn complete(
     context: &RequestContext,
     parameters: CallbackParameters,
     attempt: &LoginAttempt,
     attempt_age: Duration,
+    login: &Secret,
 ) -> Result<Response, Error> {
     let state = &context.state;
     let metadata = state.provider.metadata().await?;
@@ -453,6 +496,10 @@ async fn exchange_code(
             .userinfo
             .added_claims(token, subject, origin, deadline);
         tokens.added_claims = claims.await.unwrap_or_default();
+    }
+    if let Some(request) = attempt.native.clone() {
+        let sign_in = NativeSignIn::new(request, start, identity, tokens);
+        return native::signed_in(context, login, &attempt.state, sign_in).await;
     }
     let previous = context.session_cookies.only();
     let origin = context.session.origin().clone();

@@ -6,7 +6,7 @@ use axum::{
     extract::FromRequestParts,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, StatusCode, header, request::Parts};
 use tokio::time::timeout;
 use url::Url;
 
@@ -14,7 +14,9 @@ use super::{
     context::RequestContext,
     error::Error,
     rejection::ErrorResponse,
-    response::{confirm_sign_out_page, end_session, redirect, signed_out_page},
+    response::{
+        confirm_sign_out_page, end_session, forbid_caching, protect, redirect, signed_out_page,
+    },
 };
 use crate::{config::route, protocol::LogoutRequest, secret::Secret, session::EndedSession};
 
@@ -106,7 +108,8 @@ pub(super) async fn get(context: RequestContext, headers: HeaderMap) -> Response
     response
 }
 
-/// `POST /logout`: ends the session in the store, then in the browser, then at the provider.
+/// `POST /logout`: ends the session in the store, then in the browser, then at the provider. A native app
+/// gets 204.
 pub(super) async fn post(context: RequestContext) -> Response {
     sign_out(&context)
         .await
@@ -123,6 +126,10 @@ async fn sign_out(context: &RequestContext) -> Result<Response, Error> {
     let proof = context.require_same_origin();
     proof.map_err(|_| Error::CrossSite)?;
     // Ends all sessions that the browser names, so that none is left if a neighboring site set one.
+    if context.is_native() {
+        context.session.sign_out().await?;
+        return Ok(no_content());
+    }
     let named = context.session_cookies.all();
     let origin = context.session.origin().clone();
     let ended = state.sessions.sign_out(named, origin).await?;
@@ -136,6 +143,14 @@ async fn sign_out(context: &RequestContext) -> Result<Response, Error> {
     };
     end_session(state, response.headers_mut());
     Ok(response)
+}
+
+/// The response to a native app.
+fn no_content() -> Response {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    protect(response.headers_mut());
+    forbid_caching(response.headers_mut());
+    response
 }
 
 async fn end_session_endpoint(context: &RequestContext) -> Option<Url> {

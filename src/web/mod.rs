@@ -83,6 +83,7 @@ mod form;
 mod layer;
 mod login;
 mod logout;
+mod native;
 mod oten;
 mod outgoing;
 mod readiness;

@@ -18,7 +18,7 @@ use super::{
     context::RequestContext,
     error::Error,
     layer::OtenLayer,
-    login, logout,
+    login, logout, native,
     outgoing::{ApiClient, ClientCredentials},
     readiness::Readiness,
     rejection::ErrorResponse,
@@ -96,6 +96,10 @@ impl Oten {
     ///   Logout 1.0). It responds with 200 when the sessions have ended, 400 if it rejects the token,
     ///   and 5xx if the provider may send the token again.
     ///
+    /// - If [`native_links`](crate::config::ConfigBuilder::native_links) are configured, `GET /native/start`,
+    ///   `POST /native/confirm` and `POST /native/token` sign users in to native apps; see
+    ///   [the guide](crate::guide::native_apps).
+    ///
     /// Other methods, `HEAD` included, get 405.
     ///
     /// A sign-out button on a page of the app:
@@ -111,7 +115,15 @@ impl Oten {
         S: Clone + Send + Sync + 'static,
     {
         let logout = get(logout::get).post(logout::post);
-        Router::new()
+        let native = if self.config().native_links().is_empty() {
+            Router::new()
+        } else {
+            Router::new()
+                .route(route::NATIVE_START, only(get(login::start_native), "GET"))
+                .route(route::NATIVE_CONFIRM, only(post(native::confirm), "POST"))
+                .route(route::NATIVE_TOKEN, only(post(native::token), "POST"))
+        };
+        native
             .route(
                 route::LOGIN,
                 only(get(login::login).post(login::login_form), "GET, POST"),

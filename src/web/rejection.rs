@@ -1,12 +1,13 @@
 use std::fmt;
 
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::{StatusCode, header};
+use serde_json::json;
 
 use super::{
     context::{RequestContext, RequestKind},
     error::{Error, ErrorPage},
-    response::{Links, error_page, protect_page, redirect},
+    response::{Links, error_page, forbid_caching, protect_page, redirect},
     shared::Shared,
 };
 use crate::{
@@ -133,6 +134,7 @@ impl ErrorResponse {
                 retry_url: return_to.as_ref().map(|path| path.as_str().to_owned()),
                 return_to,
                 account,
+                app: None,
             },
         }))
     }
@@ -143,6 +145,7 @@ impl ErrorResponse {
             retry_url: Some(state.login_url(return_to.as_ref())),
             return_to,
             account: None,
+            app: None,
         };
         self
     }
@@ -151,6 +154,34 @@ impl ErrorResponse {
     pub(super) fn of_sign_out(mut self, state: &Shared) -> Self {
         self.0.links.retry_url = Some(state.path(route::LOGOUT));
         self
+    }
+
+    /// Marks the error of a native app's sign-in, which the user returns to the app with this link.
+    pub(super) fn with_app_link(mut self, link: String) -> Self {
+        self.0.links.app = Some(link);
+        self
+    }
+
+    /// Returns the error as JSON with this `error` (RFC 6749 section 5.2). It names the rule that the request
+    /// broke and nothing else.
+    pub(super) fn into_oauth_response(self, code: &str) -> Response {
+        self.record();
+        let Inner { page, details, .. } = *self.0;
+        let body = json!({
+            "error": code,
+            "error_description": format!("{} ({})", page.text, details.reason),
+            "correlation_id": details.correlation_id,
+        });
+        let content_type = [(header::CONTENT_TYPE, "application/json")];
+        let mut response = (page.status, content_type, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        protect_page(headers);
+        forbid_caching(headers);
+        if let Some(after) = page.retry_after {
+            headers.insert(header::RETRY_AFTER, after.as_secs().max(1).into());
+        }
+        response.extensions_mut().insert(details);
+        response
     }
 
     /// The status of the response: 303 if it redirects to the login route.
@@ -167,10 +198,6 @@ impl ErrorResponse {
 
     pub(super) fn page(&self) -> &ErrorPage {
         &self.0.page
-    }
-
-    pub(super) fn details(&self) -> &ErrorDetails {
-        &self.0.details
     }
 
     /// Records the `refused` event.

@@ -6,6 +6,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use url::form_urlencoded;
 
 use super::{
     context::{RequestContext, RequestKind},
@@ -15,6 +16,7 @@ use super::{
 use crate::{
     audit::Reason,
     config::{SWITCH_ACCOUNT, route},
+    secret::Secret,
     session::ReturnTo,
 };
 
@@ -34,14 +36,9 @@ pub(super) struct Links {
     pub(super) retry_url: Option<String>,
     /// The account that the user is signed in with, if the page is about it.
     pub(super) account: Option<String>,
+    /// The link that returns the error to a native app.
+    pub(super) app: Option<String>,
 }
-
-/// The challenge of a 401 (RFC 9110 section 11.6.1) for a resource that needs the session cookie.
-///
-/// No registered authentication scheme is for cookies. `Bearer` would ask for a token that this crate
-/// does not accept, and `Basic`, `Digest` and `Negotiate` make browsers show a dialog. `Cookie` is the
-/// name that others use, after an expired Internet-Draft (draft-broyer-http-cookie-auth).
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Cookie");
 
 /// Returns the response to a prefetch. The browser discards a response with an error status and
 /// requests the URL again when the user follows the link. The status is not 503, so that no proxy and
@@ -66,20 +63,35 @@ pub(super) fn error_page(
             let is_error = page.status != StatusCode::OK;
             let mut next_steps = page.next_steps.to_vec();
             next_steps.retain(|step| *step != NextStep::TryAgain || links.retry_url.is_some());
+            if links.app.is_some() {
+                // A sign-in of this site would not be the app's.
+                next_steps = vec![NextStep::ReturnToApp];
+            }
             html(&Page {
                 login_url: context.state.login_url(links.return_to.as_ref()),
                 switch_url: switch_url(&context.state, links.return_to.as_ref()),
                 account: links.account,
                 retry_url: links.retry_url.unwrap_or_default(),
+                app_url: links.app.unwrap_or_default(),
                 correlation_id: is_error.then(|| context.correlation_id()),
                 ..Page::new(&context.state, page.title, page.text, &next_steps)
             })
         }
     };
     *response.status_mut() = page.status;
-    if page.status == StatusCode::UNAUTHORIZED {
+    // RFC 9110 section 11.6.1. No registered authentication scheme is for cookies: `Bearer` would ask a
+    // browser for a token, and `Basic`, `Digest` and `Negotiate` make it show a dialog. `Cookie` is the name
+    // that others use, after an expired Internet-Draft (draft-broyer-http-cookie-auth).
+    let challenge = match (page.status, context.is_native()) {
+        (StatusCode::UNAUTHORIZED, false) => Some("Cookie"),
+        (StatusCode::UNAUTHORIZED, true) => Some(r#"Bearer error="invalid_token""#),
+        (StatusCode::BAD_REQUEST, true) => Some(r#"Bearer error="invalid_request""#),
+        _ => None,
+    };
+    if let Some(challenge) = challenge {
+        let challenge = HeaderValue::from_static(challenge);
         let headers = response.headers_mut();
-        headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
+        headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
     if let Some(retry_after) = page.retry_after {
         let seconds = HeaderValue::from(retry_after.as_secs().max(1));
@@ -92,6 +104,29 @@ pub(super) fn error_page(
 pub(super) fn confirm_sign_out_page(state: &Shared) -> Response {
     let text = "You are signed in to this site.";
     html(&Page::new(state, "Sign out?", text, &[NextStep::SignOut]))
+}
+
+/// Returns the page on which the user confirms the sign-in of a native app. Another app may have registered
+/// its link, and no other page of a sign-in may have been shown.
+pub(super) fn confirm_app_page(
+    context: &RequestContext,
+    login_state: &Secret,
+    user: &str,
+    link: &str,
+) -> Response {
+    let text = format!(
+        "The app at {link} asks to sign you in as {user}. Continue only if you started this in the app \
+         just now."
+    );
+    let query = form_urlencoded::Serializer::new(String::new())
+        .append_pair("state", login_state.expose())
+        .finish();
+    let next_steps = [NextStep::ContinueToApp];
+    html(&Page {
+        app_url: format!("{}?{query}", context.state.path(route::NATIVE_CONFIRM)),
+        correlation_id: Some(context.correlation_id()),
+        ..Page::new(&context.state, "Continue to the app?", &text, &next_steps)
+    })
 }
 
 /// Returns the page after signing out. `at_provider`: whether the browser returns from the provider's
@@ -181,6 +216,8 @@ struct Page<'a> {
     switch_url: String,
     account: Option<String>,
     retry_url: String,
+    /// The link of a native app, or the target of its confirm form.
+    app_url: String,
     logout_path: String,
     home: &'a str,
     correlation_id: Option<&'a str>,
@@ -197,6 +234,7 @@ impl<'a> Page<'a> {
             switch_url: String::new(),
             account: None,
             retry_url: String::new(),
+            app_url: String::new(),
             logout_path: state.path(route::LOGOUT),
             home: state.config.home(),
             correlation_id: None,
@@ -233,11 +271,14 @@ fn problem_details(context: &RequestContext, page: &ErrorPage, reason: Reason) -
     let state = &context.state;
     for step in page.next_steps {
         match step {
+            // A native app signs in with its own route.
+            NextStep::SignIn(_) if context.is_native() => {}
             NextStep::SignIn(_) => problem["login_url"] = state.path(route::LOGIN).into(),
             NextStep::SwitchAccount => {
                 problem["switch_account_url"] = switch_url(state, None).into();
             }
             NextStep::SignOut => problem["logout_url"] = state.path(route::LOGOUT).into(),
+            NextStep::ReturnToApp | NextStep::ContinueToApp => {}
             NextStep::GoBack => problem["home_url"] = state.config.home().into(),
             // Scripts of other origins cannot read the header.
             NextStep::TryAgain => {

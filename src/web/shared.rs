@@ -242,9 +242,16 @@ impl Shared {
 
     /// Whether a path leads to a route of this module, in any spelling.
     pub(super) fn is_own_page(&self, path: &ReturnTo) -> bool {
-        [route::LOGIN, route::LOGOUT, route::BACK_CHANNEL_LOGOUT]
-            .iter()
-            .any(|route| path.leads_to(&self.path(route)))
+        [
+            route::LOGIN,
+            route::LOGOUT,
+            route::BACK_CHANNEL_LOGOUT,
+            route::NATIVE_START,
+            route::NATIVE_CONFIRM,
+            route::NATIVE_TOKEN,
+        ]
+        .iter()
+        .any(|route| path.leads_to(&self.path(route)))
             || path.leads_to(self.config.redirect_uri().path())
     }
 

@@ -169,6 +169,74 @@ async fn a_site_with_sessions_of_its_own() {
 }
 
 #[tokio::test]
+async fn native_apps_and_their_site() {
+    const LINKS: &str = "com.example.app:/callback http://127.0.0.1/callback";
+    let settings = [("OTEN_NATIVE_LINKS", LINKS)];
+    let site = Site::start("native_custom_scheme", ClientKind::Hs256, &settings).await;
+    site.check(&[
+        (
+            Guest,
+            Page("/greeting"),
+            303,
+            "/login?return_to=%2Fgreeting",
+        ),
+        (User("alice"), Page("/greeting"), 200, "Hello Alice Adams"),
+    ])
+    .await;
+    // A phone app, whose operating system opens the link.
+    let query = "redirect_uri=com.example.app:/callback&state=x&code_challenge_method=S256\
+                 &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    let mut browser = Visitor::default();
+    let link = native_link(
+        &site,
+        &mut browser,
+        &site.at(&format!("/native/start?{query}")),
+    )
+    .await;
+    let (_, code) = link.split_once("com.example.app:/callback?code=").unwrap();
+    let (code, _) = code.split_once("&state=x").unwrap();
+    // The verifier of RFC 7636 appendix B.
+    let form = format!(
+        "grant_type=authorization_code&redirect_uri=com.example.app:/callback&code={code}\
+         &code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+    );
+    let mut app = Visitor::default();
+    let request = app
+        .request(Method::POST, &site.at("/native/token"))
+        .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+        .body(form);
+    let token = app.send(request).await.unwrap();
+    let credential = token.json()["access_token"].as_str().unwrap().to_owned();
+    let mut app = Visitor::with_token(&credential);
+    let greeting = app.get(&site.at("/greeting")).await;
+    assert_eq!(greeting.body, "Hello Alice Adams");
+
+    // The command-line program, which listens.
+    let mut program = process::example("native_loopback");
+    let program = Running::start(program.arg(&site.origin)).await;
+    let link = native_link(&site, &mut browser, program.url.as_str()).await;
+    let page = browser.get(&link).await;
+    assert_eq!(
+        page.body,
+        "You can close this page and return to the program."
+    );
+    let (status, output) = program.ended().await;
+    assert!(status.success(), "{output}");
+    assert!(output.contains("Hello Alice Adams"), "{output}");
+}
+
+/// Signs alice in as the browser does, clicks `Continue`, and returns the link to the app.
+async fn native_link(site: &Site, browser: &mut Visitor, start: &str) -> String {
+    let start = browser.get(start).await;
+    let callback = site.emulator.approve(start.location(), "alice").unwrap();
+    let page = browser.get(callback.as_str()).await;
+    let (_, form) = page.body.split_once("action=\"/native/confirm").unwrap();
+    let (query, _) = form.split_once('"').unwrap();
+    let confirm = site.at(&format!("/native/confirm{query}"));
+    browser.post(&confirm).await.location().to_owned()
+}
+
+#[tokio::test]
 async fn a_page_with_live_events() {
     let site = Site::start("live_feed", ClientKind::Hs256, &[]).await;
     site.check(&[

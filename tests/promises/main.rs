@@ -24,6 +24,7 @@ mod keys;
 mod layering;
 mod long_lived;
 mod malformed_records;
+mod native;
 mod observability;
 
 mod program;

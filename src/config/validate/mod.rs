@@ -6,6 +6,7 @@ mod client;
 mod file;
 mod issuer;
 mod jar_keys;
+mod native_links;
 mod network;
 mod partial;
 mod provider;

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::{
+    native_links,
     validator::Validator,
     value::{distinct_words, duration, flag},
 };
@@ -47,11 +48,13 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<SignInSettings> 
         &keys::REQUEST_OBJECT_LIFETIME,
         duration(MIN_REQUEST_OBJECT_LIFETIME..=MAX_REQUEST_OBJECT_LIFETIME),
     );
+    let native_links = validator.required(&keys::NATIVE_LINKS, native_links::validate);
     Some(SignInSettings {
         scopes: scopes?,
         defaults,
         login_parameters: login_parameters?,
         claims_from_userinfo: claims_from_userinfo?,
+        native_links: native_links?,
         request_object_lifetime: request_object_lifetime?,
     })
 }

@@ -4,7 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header, request::Parts};
 
 use super::{api::Api, error::BearerError, extract::Verified, response::BearerRejection};
-use crate::web::{rejection::ErrorResponse, require_login::RequireLogin};
+use crate::web::{context::RequestContext, rejection::ErrorResponse, require_login::RequireLogin};
 
 /// Layer that requires an access token (RFC 6750), returned by [`Oten::bearer`](crate::Oten::bearer)
 /// and [`ResourceServer::bearer`](super::ResourceServer::bearer).
@@ -65,6 +65,8 @@ impl RequireBearer {
     /// `Option<BearerToken>` and `Option<User>`. [`Oten::layer`](crate::Oten::layer) must be outside of
     /// this layer.
     ///
+    /// The credential of a native app counts as a session here, and as an invalid token otherwise.
+    ///
     /// A request without an access token that changes state must come from a page of this site, as with
     /// [`require_same_origin`](RequireLogin::require_same_origin): browsers send the cookie by themselves,
     /// and an access token never.
@@ -78,7 +80,16 @@ impl RequireBearer {
 
     /// Verifies the token and adds it to the request.
     pub(in crate::web) async fn check(&self, parts: &mut Parts) -> Result<(), Denied> {
-        let token = self.api.token(parts).await;
+        let login = match &self.without_token {
+            WithoutToken::RequireSession(login) => Some(login),
+            _ => None,
+        };
+        let native = login.and_then(|login| login.context(&parts.extensions));
+        let token = match native.filter(RequestContext::is_native) {
+            // The credential of a native app is that of a session.
+            Some(_) => Ok(None),
+            None => self.api.token(parts).await,
+        };
         let denied = |error| Denied::Bearer(BearerRejection::new(Some(&self.api), parts, error));
         let token = match token {
             Ok(Some(token)) => {

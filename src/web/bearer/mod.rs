@@ -1,6 +1,7 @@
 //! API requests with an access token in `Authorization: Bearer` (RFC 6750).
 
 mod api;
+mod authorization;
 mod error;
 mod extract;
 mod layer;
@@ -17,4 +18,4 @@ pub use self::{
     token::BearerToken,
 };
 
-pub(super) use self::{api::Api, verifier::Verifier};
+pub(super) use self::{api::Api, authorization::bearer_token, verifier::Verifier};

@@ -4,6 +4,7 @@
 mod chromium;
 mod foreign;
 mod gallery;
+mod native;
 mod panel;
 mod spa;
 
