@@ -8,6 +8,7 @@
 //! | a site with pages | [How it works](how_it_works) | `minimal.rs` |
 //! | a site without a client secret | [Public clients](how_it_works#public-clients) | `minimal.rs` |
 //! | a single-page app | [Single-page apps](single_page_apps) | `spa.rs` |
+//! | a native app with a backend | [Native apps](native_apps) | `native_custom_scheme.rs`, `native_loopback.rs` |
 //! | an API for other programs | [APIs](apis) | `bearer_api.rs` |
 //! | pages for some users | [Access](access) | `admin_panel.rs` |
 //! | a service without users, or calls to an API | [Services](services) | `service.rs`, `api.rs` |
