@@ -34,6 +34,9 @@ fn app(oten: &Oten) -> Result<Router, SetupError> {
     Ok(Router::new()
         .route("/", get(async || "Welcome"))
         .merge(admin)
+        // The user's own sessions, and those of all users for admins.
+        .nest("/account", oten.account_routes())
+        .nest("/admin/sessions", oten.operator_routes(oten.rule("admin")?))
         .merge(oten.routes())
         .layer(oten.layer()))
 }

@@ -23,6 +23,8 @@ pub struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    operator: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     client_address: Option<IpAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<Reason>,
@@ -71,6 +73,12 @@ impl Event {
         self.subject.as_deref()
     }
 
+    /// Returns the user who ended the sessions of others, like [`subject`](Self::subject).
+    #[must_use]
+    pub fn operator(&self) -> Option<&str> {
+        self.operator.as_deref()
+    }
+
     /// Returns the IP address of the client, if known.
     #[must_use]
     pub fn client_address(&self) -> Option<IpAddr> {
@@ -89,7 +97,7 @@ impl Event {
         self.status
     }
 
-    /// Returns how many sessions a back-channel logout ended.
+    /// Returns how many sessions a back-channel logout or an operator ended.
     #[must_use]
     pub fn sessions(&self) -> Option<usize> {
         self.sessions
@@ -117,6 +125,7 @@ impl Event {
             time,
             correlation_id: None,
             subject: None,
+            operator: None,
             client_address: None,
             reason: None,
             status: None,
@@ -134,6 +143,11 @@ impl Event {
 
     pub(crate) fn with_subject(mut self, subject: impl Into<Option<String>>) -> Self {
         self.subject = subject.into();
+        self
+    }
+
+    pub(crate) fn with_operator(mut self, operator: Option<String>) -> Self {
+        self.operator = operator;
         self
     }
 
@@ -169,6 +183,7 @@ impl Event {
                     event = self.kind.name(),
                     correlation_id = self.correlation_id,
                     subject = self.subject,
+                    operator = self.operator,
                     client_address = self.client_address.map(tracing::field::display),
                     reason = self.reason.map(Reason::code),
                     status = self.status,
@@ -329,11 +344,16 @@ events! {
          the user's `sub` with `log_subjects`.";
     SignedOut = "signed_out", [Info], ["correlation_id", "subject"],
         "a user signed out",
-        "A user signed out, or the app ended the session.";
+        "A user signed out, or the app, the user or an operator ended the session.";
     BackChannelLogout = "back_channel_logout", [Info], ["correlation_id", "subject", "sessions"],
         "the provider signed a user out",
         "The provider sent a logout token. `sessions` is the number of sessions that it ended, which \
          can be 0. `subject` is absent if the logout token names an unknown session.";
+    SessionsEnded = "sessions_ended", [Warn], ["correlation_id", "subject", "operator", "sessions"],
+        "an operator ended sessions",
+        "An operator ended one or all sessions of a user, or those of all users if `subject` is absent. \
+         `sessions` is their number, each of which also has a `signed_out` event. `operator` is the \
+         signed-in operator, like `subject`; it is absent if the app or a command ended them.";
     Refused = "refused", [Debug, Warn, Error], ["correlation_id", "subject", "reason", "status", "cause"],
         "a request was rejected",
         "A request was rejected or denied. `reason` is a code of `Reason`, `cause` the error with its \

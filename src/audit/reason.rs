@@ -115,6 +115,9 @@ reasons! {
     NativeCodeReused = "native_code_reused",
         "A native app's code was used a second time, so its session was ended.",
         "Correct the app if it repeats token requests. Otherwise, suspect that a code was intercepted.";
+    SessionRequest = "session_request",
+        "A request to end sessions is malformed.",
+        "No action needed. If the form is the app's own, correct it.";
     ApiDown = "api_down",
         "The API to which requests are forwarded cannot be reached, or its response is invalid.",
         "See `cause`, and check that the API is up and that this machine can reach it.";

@@ -512,6 +512,15 @@ impl ConfigBuilder {
         self.text(&keys::SESSIONS_PER_USER, sessions.to_string())
     }
 
+    /// Sets whether a session contains the client's address at the sign-in, so that the user and operators
+    /// see it in the list of sessions. Defaults to `false`.
+    ///
+    /// **Addresses are personal data.** Behind a proxy, set
+    /// [`trusted_proxies`](Self::trusted_proxies) as well.
+    pub fn session_addresses(self, stored: bool) -> Self {
+        self.text(&keys::SESSION_ADDRESSES, stored.to_string())
+    }
+
     /// Sets the session store for [`store::open`](crate::store::open). Defaults to
     /// [`StoreUrl::Memory`], which signs every user out when the process ends.
     ///

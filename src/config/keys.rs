@@ -312,6 +312,8 @@ keys! {
         "The time without a request after which the session of a guest expires.";
     SESSIONS_PER_USER: "sessions_per_user", Count, "100",
         "The number of sessions that a user can have; one more ends the one that would expire first.";
+    SESSION_ADDRESSES: "session_addresses", Flag, "false",
+        "Whether sessions contain the client's address at the sign-in, to be listed.";
     SESSION_STORE: "session_store", Secret, "memory:",
         "The session store: `memory:`, which is lost when the process ends, `sqlite:PATH`, \
          `redis://…`, `rediss://…` or `postgres://…`.";

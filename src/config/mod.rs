@@ -305,6 +305,12 @@ impl Config {
         self.session.per_user
     }
 
+    /// Whether a session contains the client's address at the sign-in.
+    #[must_use]
+    pub fn session_addresses(&self) -> bool {
+        self.session.addresses
+    }
+
     /// The session store.
     #[must_use]
     pub fn session_store(&self) -> &StoreUrl {

@@ -89,6 +89,7 @@ pub(super) struct SessionSettings {
     pub(super) lifetime: Duration,
     pub(super) guest_idle: Duration,
     pub(super) per_user: u32,
+    pub(super) addresses: bool,
     pub(super) store: StoreUrl,
     pub(super) keys: Vec<SealingKey>,
     pub(super) refresh: RefreshPolicy,

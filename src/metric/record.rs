@@ -32,7 +32,11 @@ pub(crate) fn count_event(event: &Event) {
         EventKind::RefreshFailed => refresh(Refresh::Failed),
         EventKind::SignInEnded => refresh(Refresh::Ended),
         EventKind::RefreshLost => refresh(Refresh::Lost),
-        EventKind::FreshStart | EventKind::RevocationFailed | EventKind::UnsealedRecord => {}
+        // Each session has an event of its own.
+        EventKind::SessionsEnded
+        | EventKind::FreshStart
+        | EventKind::RevocationFailed
+        | EventKind::UnsealedRecord => {}
     }
 }
 

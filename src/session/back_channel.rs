@@ -1,8 +1,10 @@
-//! Ending sessions by logout tokens (OpenID Connect Back-Channel Logout 1.0), and the index that
-//! finds these sessions.
+//! Ending sessions by logout tokens (OpenID Connect Back-Channel Logout 1.0), and the index that finds
+//! sessions.
 //!
-//! A session is in the set of its user and, if the provider sends a `sid`, in the set of its session at
-//! the provider. Members are hashes of session IDs, so the sets contain no cookie values.
+//! The session of a user is in the set of its user, in one of the sets with a part of all sessions and, if
+//! the provider sends a `sid`, in the set of its session at the provider. Members are hashes of session IDs,
+//! so the sets contain no cookie values. The part depends on what all IDs of a session have in common, so
+//! that a session whose ID changes stays in its part.
 //!
 //! A session enters its sets before its record is written. A logout token is noted before its set is
 //! read, and a sign-in looks for such notes after it has written its record. So either the logout finds
@@ -14,7 +16,11 @@ use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::{Sessions, User, record::SessionData, sessions::SignInStart};
+use super::{
+    Sessions, User,
+    record::{Family, SessionData},
+    sessions::SignInStart,
+};
 use crate::{
     audit::TARGET,
     error::with_causes,
@@ -28,6 +34,10 @@ const NOTE_LIFETIME: Duration = Duration::from_secs(20 * 60);
 
 /// How much longer than a session it stays in its sets.
 const INDEX_MARGIN: Duration = Duration::from_secs(60);
+
+/// The number of sets with a part of all sessions. One part makes the orders of requests in
+/// `interleavings` repeatable.
+pub(super) const PARTS: u8 = if cfg!(test) { 1 } else { 128 };
 
 /// Added to the time that a sign-in took, because stores round times.
 const ROUNDING: Duration = Duration::from_secs(1);
@@ -68,11 +78,7 @@ impl Sessions {
             (Some(sub), None) => (self.logged_out_sub(sub), self.sessions_of_sub(sub)),
             (None, None) => return Ok(ended),
         };
-        self.records.put(&note, &(), NOTE_LIFETIME).await?;
-        let epoch = u128::from_be_bytes(*random_bytes());
-        self.records
-            .put(&self.logout_epoch_id(), &epoch, NOTE_LIFETIME)
-            .await?;
+        self.note(&note).await?;
         for member in self.records.members(&set, RecordKind::Session).await? {
             if let Some(session) = self.end_now(&member, sub.as_deref()).await? {
                 ended.count += 1;
@@ -82,14 +88,24 @@ impl Sessions {
         Ok(ended)
     }
 
-    /// Returns a value that differs from an earlier one if a logout token arrived in between.
+    /// Notes that sessions are about to be ended, for the sign-ins in progress.
+    pub(super) async fn note(&self, note: &RecordId) -> Result<(), StoreError> {
+        self.records.put(note, &(), NOTE_LIFETIME).await?;
+        let epoch = u128::from_be_bytes(*random_bytes());
+        self.records
+            .put(&self.logout_epoch_id(), &epoch, NOTE_LIFETIME)
+            .await
+    }
+
+    /// Returns a value that differs from an earlier one if sessions were noted in between.
     pub(super) async fn logout_epoch(&self) -> Result<Option<u128>, StoreError> {
         let loaded = self.records.load(&self.logout_epoch_id()).await?;
         Ok(loaded.map(|loaded| loaded.value))
     }
 
-    /// Returns whether a logout token for this user arrived after the callback did, or one for this
-    /// session at the provider after the login attempt started.
+    /// Returns whether a logout token for this user arrived after the callback did or an operator ended
+    /// the sessions of this user or all sessions, or a logout token for this session at the provider
+    /// arrived after the login attempt started.
     pub(super) async fn is_logged_out_since(
         &self,
         start: &SignInStart,
@@ -104,8 +120,11 @@ impl Sessions {
         if self.logout_epoch().await? == start.logout_epoch {
             return Ok(false);
         }
-        let note = self.logged_out_sub(user.subject());
-        self.is_noted_since(start, Duration::ZERO, &note).await
+        let of_user = self.logged_out_sub(user.subject());
+        Ok(self.is_noted_since(start, Duration::ZERO, &of_user).await?
+            || self
+                .is_noted_since(start, Duration::ZERO, &self.logged_out_site())
+                .await?)
     }
 
     /// Returns whether a logout token was noted later than `before` the start of a sign-in.
@@ -135,15 +154,22 @@ impl Sessions {
         // A member must not expire before the record, which is written later.
         let ttl = ttl.saturating_add(INDEX_MARGIN);
         let mut excess = Vec::new();
-        for set in data.user.iter().flat_map(|user| self.sets_of(user)) {
+        let Some(user) = &data.user else {
+            return Ok(excess);
+        };
+        for set in self.sets_of(user) {
             excess.extend(self.records.add_member(&set, id, ttl, limit).await?);
         }
+        let part = self.part_of(data.family);
+        self.records.add_member(&part, id, ttl, usize::MAX).await?;
         Ok(excess)
     }
 
     /// Removes a session from its sets. A member that cannot be removed expires.
     pub(super) async fn remove_from_index(&self, id: &RecordId, data: &SessionData) {
-        for set in data.user.iter().flat_map(|user| self.sets_of(user)) {
+        let sets = data.user.iter().flat_map(|user| self.sets_of(user));
+        let part = data.user.as_ref().map(|_| self.part_of(data.family));
+        for set in sets.chain(part) {
             if let Err(error) = self.records.remove_member(&set, id).await {
                 tracing::warn!(
                     target: TARGET,
@@ -155,6 +181,7 @@ impl Sessions {
         }
     }
 
+    /// Returns the sets of a user's sessions.
     pub(super) fn sets_of(&self, user: &User) -> impl Iterator<Item = RecordId> {
         let sid = user.sid().map(|sid| self.sessions_of_sid(sid));
         [self.sessions_of_sub(user.subject())]
@@ -162,7 +189,18 @@ impl Sessions {
             .chain(sid)
     }
 
-    fn sessions_of_sub(&self, sub: &str) -> RecordId {
+    /// Returns the set with the part of all sessions in which a session is.
+    pub(super) fn part_of(&self, family: Family) -> RecordId {
+        let part = family.as_bytes()[0].checked_rem(PARTS);
+        self.part(part.unwrap_or_default())
+    }
+
+    /// Returns the set with a part of all sessions.
+    pub(super) fn part(&self, part: u8) -> RecordId {
+        self.records.part(RecordKind::SessionsOfSite, part)
+    }
+
+    pub(super) fn sessions_of_sub(&self, sub: &str) -> RecordId {
         self.records.id(RecordKind::SessionsOfSub, sub)
     }
 
@@ -170,12 +208,16 @@ impl Sessions {
         self.records.id(RecordKind::SessionsOfSid, sid)
     }
 
-    fn logged_out_sub(&self, sub: &str) -> RecordId {
+    pub(super) fn logged_out_sub(&self, sub: &str) -> RecordId {
         self.records.id(RecordKind::LoggedOutSub, sub)
     }
 
     fn logged_out_sid(&self, sid: &str) -> RecordId {
         self.records.id(RecordKind::LoggedOutSid, sid)
+    }
+
+    pub(super) fn logged_out_site(&self) -> RecordId {
+        self.records.id(RecordKind::LoggedOutSite, "")
     }
 
     fn logout_epoch_id(&self) -> RecordId {

@@ -20,7 +20,7 @@ use tokio::{sync::oneshot, task::yield_now};
 use tower_sessions::session::Id;
 
 use super::{
-    LogoutTarget, Sessions, Tokens,
+    LogoutTarget, Operator, SessionHandle, Sessions, Tokens,
     record::{Family, SessionData},
     testing::{self, HOUR},
 };
@@ -44,6 +44,8 @@ struct Gate {
     tokens: Vec<RecordKey>,
     /// The members of all sets.
     members: Vec<String>,
+    /// Whether a request reads the set of all sessions. Otherwise the order of its changes is irrelevant.
+    is_site_read: bool,
 }
 
 #[derive(Debug)]
@@ -77,7 +79,13 @@ impl Operation {
 const SETUP: usize = usize::MAX;
 
 async fn pass(gate: &Mutex<Gate>, request: usize, operation: Operation) {
-    if request != SETUP {
+    let is_relevant = match operation {
+        Operation::Read(key) | Operation::Write(key) if key.kind() == "sessions_of_site" => {
+            gate.lock().unwrap().is_site_read
+        }
+        _ => true,
+    };
+    if request != SETUP && is_relevant {
         let (sender, receiver) = oneshot::channel();
         let waiting = Waiting { operation, sender };
         gate.lock().unwrap().waiting.insert(request, waiting);
@@ -191,6 +199,12 @@ enum Request {
     Flush,
     /// The user signs out.
     SignOut,
+    /// The user ends the session from another one.
+    EndOne,
+    /// The user ends all other sessions from this one, or from the first one.
+    EndOthers { from_first: bool },
+    /// An operator ends the sessions of all users.
+    EndSite,
     /// The user signs in, in a browser with the session.
     SignInOver(&'static str),
     /// The user signs in, in another browser.
@@ -296,7 +310,8 @@ impl World {
         for (id, data) in &live {
             let Some(user) = &data.user else { continue };
             users += 1;
-            for set in sessions.sets_of(user) {
+            let part = sessions.part_of(data.family);
+            for set in sessions.sets_of(user).chain([part]) {
                 let members = sessions.records.members(&set, RecordKind::Session).await;
                 assert!(members.unwrap().contains(id), "the session is in its sets");
             }
@@ -318,6 +333,11 @@ impl World {
             .map(|(_, data)| data)
             .filter(is_known)
             .collect()
+    }
+
+    /// Returns the name of the first session.
+    fn handle(&self, sessions: &Sessions) -> SessionHandle {
+        sessions.handle(self.family.unwrap())
     }
 
     /// Returns the position of the first or last operation of a request on a kind of record.
@@ -353,6 +373,25 @@ impl Request {
             Self::SignOut => {
                 let origin = EventOrigin::default();
                 sessions.sign_out(vec![id], origin).await.unwrap();
+                Outcome::Done
+            }
+            Self::EndOne => {
+                let (handle, origin) = (world.handle(&sessions), EventOrigin::default());
+                sessions.end_one("alice", handle, origin).await.unwrap();
+                Outcome::Done
+            }
+            Self::EndOthers { from_first } => {
+                let spared = if from_first {
+                    world.handle(&sessions)
+                } else {
+                    sessions.handle(Family::random())
+                };
+                let ended = sessions.end_others("alice", spared, EventOrigin::default());
+                ended.await.unwrap();
+                Outcome::Done
+            }
+            Self::EndSite => {
+                sessions.end_site(Operator::default()).await.unwrap();
                 Outcome::Done
             }
             Self::SignInOver(user) => cookie(world.sign_in(&sessions, Some(id), user).await),
@@ -521,6 +560,10 @@ async fn explore_with(
     loop {
         let mut world = World::new(&revoker, user, has_sid).await;
         world.max_per_user = max_per_user;
+        let is_site_read = requests
+            .iter()
+            .any(|request| matches!(request, Request::EndSite));
+        world.gate.lock().unwrap().is_site_read = is_site_read;
         let world = Arc::new(world);
         runs += 1;
         if let Some(outcomes) = run(&world, requests, &mut choices).await {
@@ -696,4 +739,44 @@ async fn l3_a_refresh_reaches_the_session_under_its_new_id() {
     explore(ALICE, &[Refresh, Refresh], refreshed).await;
     explore(ALICE, &[SignOut, Refresh], &none).await;
     explore(ALICE, &[SignOut, Refresh, ChangeId], &none).await;
+}
+
+#[tokio::test]
+async fn x4_ending_a_session_from_elsewhere_is_as_safe_as_signing_out() {
+    use Request::{ChangeId, EndOne, EndOthers, EndSite, Expire, Refresh, Save, SignOut};
+    let others = EndOthers { from_first: false };
+    for end in [EndOne, others, EndSite] {
+        for other in [ChangeId, Refresh, Save, SignOut, end] {
+            explore(ALICE, &[other, end], &none).await;
+        }
+    }
+    explore(ALICE, &[ChangeId, Save, EndOne], &none).await;
+    explore(ALICE, &[ChangeId, Refresh, others], &none).await;
+    explore(ALICE, &[ChangeId, Expire, EndSite], &none).await;
+    explore(ALICE, &[ChangeId, EndOthers { from_first: true }], &one).await;
+}
+
+#[tokio::test]
+async fn x4_ending_all_sessions_ends_those_that_are_created() {
+    use Request::{EndOthers, EndSite, SignIn, SignInOver};
+    let later: &Check = &|world, _, live| {
+        let noted = world.position(1, "logout_epoch", true);
+        let started = world.position(0, "logout_epoch", false);
+        assert!(live.is_empty() || started > noted);
+    };
+    for end in [EndSite, EndOthers { from_first: false }] {
+        explore(ALICE, &[SignIn("alice"), end], later).await;
+        explore(ALICE, &[SignInOver("alice"), end], later).await;
+    }
+    explore(ALICE, &[SignIn("bob"), EndSite], later).await;
+    // The session that a user keeps survives, and no other one does.
+    let kept: &Check = &|world, _, live| {
+        let noted = world.position(1, "logout_epoch", true);
+        let started = world.position(0, "logout_epoch", false);
+        let is_first = |data: &Arc<SessionData>| Some(data.family) == world.family;
+        assert!(live.iter().any(is_first));
+        assert!(live.len() == 1 || started > noted);
+    };
+    let others = EndOthers { from_first: true };
+    explore(ALICE, &[SignIn("alice"), others], kept).await;
 }

@@ -2,6 +2,8 @@
 
 mod attempt;
 mod back_channel;
+mod device;
+mod directory;
 #[cfg(test)]
 mod interleavings;
 mod native;
@@ -18,17 +20,24 @@ mod user;
 mod userinfo;
 mod waiting;
 
-pub use self::user::User;
+pub use self::{
+    directory::{ActiveSession, InvalidSessionHandle, SessionHandle, SessionPage},
+    user::User,
+};
 
 pub(crate) use self::{
     attempt::{ATTEMPT_LIFETIME, AttemptState, LoginAttempt, LoginAttempts, UsedAttempt},
     back_channel::LogoutTarget,
+    device::Device,
+    directory::Operator,
     native::{GrantError, NATIVE_PREFIX, NativeRequest, NativeSignIn, TokenRequest},
     refresh::{LEASE_LIFETIME, RefreshOutcome, TokenRefresher},
     request_session::{CookieChange, RequestSession, SignedIn},
     return_to::ReturnTo,
     session_watch::SessionWatch,
     sessions::{EndedSession, Identity, Lifetimes, Sessions},
-    tokens::{MIN_REPLACEABLE_AGE, MIN_TOKEN_LIFETIME, Revoker, Tokens, refresh_after},
+    tokens::{
+        MAX_REVOCATIONS, MIN_REPLACEABLE_AGE, MIN_TOKEN_LIFETIME, Revoker, Tokens, refresh_after,
+    },
     userinfo::UserInfos,
 };

@@ -1,11 +1,14 @@
 //! The session record.
 
-use std::{fmt, time::Duration};
+use std::{fmt, net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::user::{Text, User, UserData};
+use super::{
+    device::Device,
+    user::{Text, User, UserData},
+};
 use crate::{
     secret::{hex, random_bytes},
     store::{RecordId, RecordKind},
@@ -30,6 +33,8 @@ pub(super) struct SessionData {
     /// Whether a native app holds the session's credential, and no browser.
     pub(super) is_native: bool,
     pub(super) created_at: i64,
+    /// The last use, written when the expiry is extended.
+    pub(super) used_at: i64,
     /// The latest time at which the session expires.
     pub(super) ends_at: i64,
     /// The lifetime after the last request, if the app has shortened it.
@@ -42,6 +47,8 @@ pub(super) struct SessionData {
     pub(super) refreshes: u32,
     /// The app's data: a JSON object, or nothing.
     pub(super) app_data: Bytes,
+    /// The device of the sign-in.
+    pub(super) device: Device,
 }
 
 /// The identity of a session through changes of its ID, and the ID of its tokens.
@@ -88,6 +95,9 @@ struct StoredSession<'a> {
     refreshes: u32,
     #[serde(serialize_with = "bytes")]
     app_data: &'a [u8],
+    used_at: i64,
+    user_agent: &'a str,
+    address: Option<IpAddr>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -121,6 +131,7 @@ impl SessionRecord {
         let times = [
             Some(stored.created_at),
             Some(stored.ends_at),
+            Some(stored.used_at),
             stored.refresh_due_at,
             user.map(|user| user.signed_in_at),
         ];
@@ -130,6 +141,7 @@ impl SessionRecord {
                 family: stored.family,
                 is_native,
                 created_at: stored.created_at,
+                used_at: stored.used_at,
                 ends_at: stored.ends_at,
                 idle: stored.idle_seconds.map(Duration::from_secs),
                 user: user.map(|user| {
@@ -146,6 +158,10 @@ impl SessionRecord {
                 refresh_due_at: stored.refresh_due_at,
                 refreshes: stored.refreshes,
                 app_data: plain.slice_ref(stored.app_data),
+                device: Device {
+                    user_agent: Text::of(plain, stored.user_agent),
+                    address: stored.address,
+                },
             })
         })
     }
@@ -175,6 +191,9 @@ impl Serialize for SessionData {
             refresh_due_at: self.refresh_due_at,
             refreshes: self.refreshes,
             app_data: &self.app_data,
+            used_at: self.used_at,
+            user_agent: &self.device.user_agent,
+            address: self.device.address,
         })
         .serialize(serializer)
     }
@@ -198,13 +217,14 @@ mod tests {
     const NOW: i64 = 1_800_000_000;
 
     /// A session in which every optional part is present.
-    fn session(times: [i64; 4]) -> SessionData {
-        let [created_at, ends_at, refresh_due_at, signed_in_at] = times;
+    fn session(times: [i64; 5]) -> SessionData {
+        let [created_at, ends_at, refresh_due_at, signed_in_at, used_at] = times;
         let claims = json!({"workspace": "staff"});
         SessionData {
             family: Family::random(),
             is_native: false,
             created_at,
+            used_at,
             ends_at,
             idle: Some(Duration::from_secs(60)),
             user: Some(User::new(UserData {
@@ -219,6 +239,7 @@ mod tests {
             refresh_due_at: Some(refresh_due_at),
             refreshes: 3,
             app_data: Bytes::from_static(br#"{"note":"mine"}"#),
+            device: Device::new(b"Firefox", "2001:db8::1".parse().ok()),
         }
     }
 
@@ -228,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_session_is_parsed_as_it_was_written() {
-        let before = session([NOW; 4]);
+        let before = session([NOW; 5]);
         let guest = SessionData {
             idle: None,
             user: None,
@@ -247,6 +268,7 @@ mod tests {
             assert_eq!(encode(&after), encode(&before));
             assert_eq!(after.family, before.family);
             assert_eq!(after.is_native, before.is_native);
+            assert_eq!(after.device.user_agent, before.device.user_agent);
             let [after, before] = [after.user, before.user];
             let claim = |user: &User| user.claim("workspace").cloned();
             assert_eq!(after.as_ref().map(claim), before.as_ref().map(claim));
@@ -259,7 +281,7 @@ mod tests {
     /// The claims are not even JSON.
     #[test]
     fn r4_large_claims_are_neither_copied_nor_parsed_with_the_record() {
-        let mut before = session([NOW; 4]);
+        let mut before = session([NOW; 5]);
         let user = before.user.take().unwrap();
         before.user = Some(User::new(UserData {
             claims: Bytes::from(vec![b'x'; 64 * 1024]).into(),
@@ -278,7 +300,7 @@ mod tests {
     #[test]
     fn l12_a_truncated_record_is_absent() {
         let id = RecordId::from_bytes(RecordKind::Session, [7; 32]);
-        for record in [encode(&session([NOW; 4])), encode(&Moved(id))] {
+        for record in [encode(&session([NOW; 5])), encode(&Moved(id))] {
             for length in 0..record.len() {
                 let truncated = record.slice(..length);
                 assert!(SessionRecord::parse(&truncated).is_none(), "{length}");
@@ -288,13 +310,13 @@ mod tests {
 
     #[test]
     fn l12_a_record_of_another_kind_is_absent() {
-        let mut other = encode(&session([NOW; 4])).to_vec();
+        let mut other = encode(&session([NOW; 5])).to_vec();
         for variant in 3..=255 {
             other[0] = variant;
             assert!(SessionRecord::parse(&other.clone().into()).is_none());
         }
         // The user's texts are UTF-8.
-        let mut record = encode(&session([NOW; 4])).to_vec();
+        let mut record = encode(&session([NOW; 5])).to_vec();
         let subject = record.windows(5).position(|part| part == b"alice");
         record[subject.unwrap()] = 0xff;
         assert!(SessionRecord::parse(&record.into()).is_none());
@@ -303,15 +325,15 @@ mod tests {
     #[test]
     fn l12_a_record_with_an_absurd_date_is_absent() {
         for date in [-1, i64::MIN, MAX_TIME + 1, i64::MAX] {
-            for position in 0..4 {
-                let mut times = [NOW; 4];
+            for position in 0..5 {
+                let mut times = [NOW; 5];
                 times[position] = date;
                 let record = encode(&session(times));
                 assert!(SessionRecord::parse(&record).is_none(), "{date}");
             }
         }
         for date in [0, MAX_TIME] {
-            assert!(SessionRecord::parse(&encode(&session([date; 4]))).is_some());
+            assert!(SessionRecord::parse(&encode(&session([date; 5]))).is_some());
         }
     }
 }

@@ -19,7 +19,7 @@ use tower_sessions::{
 };
 
 use super::{
-    SessionWatch, Sessions, Tokens, User,
+    SessionHandle, SessionWatch, Sessions, Tokens, User,
     native::session_id,
     record::{SessionData, SessionRecord},
     refresh::RefreshRequest,
@@ -137,6 +137,11 @@ impl RequestSession {
     pub(crate) async fn signed_in(&self) -> Result<Option<SignedIn>, StoreError> {
         let data = self.store.data().await?;
         Ok(data.filter(|data| data.user.is_some()).map(SignedIn))
+    }
+
+    /// Returns the name of a signed-in user's session.
+    pub(crate) fn handle(&self, signed_in: &SignedIn) -> SessionHandle {
+        self.store.sessions.handle(signed_in.0.family)
     }
 
     /// Reads the session again after its tokens were refreshed, with the user's new claims, also if

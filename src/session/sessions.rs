@@ -8,6 +8,7 @@ use tower_sessions::{Expiry, session::Id};
 
 use super::{
     Revoker, Tokens, User,
+    device::Device,
     record::{Family, Moved, SessionData, SessionRecord},
     user::UserData,
     waiting::Waiting,
@@ -135,6 +136,14 @@ pub(crate) struct SignInStart {
     /// The time since the login route redirected the browser to the provider.
     pub(super) attempt_age: Duration,
     pub(super) logout_epoch: Option<u128>,
+    device: Device,
+}
+
+impl SignInStart {
+    /// Sets the device that signs in.
+    pub(crate) fn on(self, device: Device) -> Self {
+        Self { device, ..self }
+    }
 }
 
 /// A session to be created by a sign-in.
@@ -171,6 +180,7 @@ impl Sessions {
             at: self.records.clock().now(),
             attempt_age,
             logout_epoch: self.logout_epoch().await?,
+            device: Device::default(),
         })
     }
 
@@ -250,6 +260,7 @@ impl Sessions {
             family: Family::random(),
             is_native: new.is_native,
             created_at: now,
+            used_at: now,
             ends_at,
             idle: None,
             refresh_due_at: tokens.refresh_due_at().map(OffsetDateTime::unix_timestamp),
@@ -260,6 +271,7 @@ impl Sessions {
                 .map(|previous| previous.data.app_data.clone())
                 .unwrap_or_default(),
             user: Some(user.clone()),
+            device: start.device.clone(),
         };
         let ttl = self.ttl(&data);
         // The session that this one replaces does not count.
@@ -390,12 +402,14 @@ impl Sessions {
             family: Family::random(),
             is_native: false,
             created_at: now,
+            used_at: now,
             ends_at: self.lifetimes.absolute_expiry(now),
             idle: None,
             user: None,
             refresh_due_at: None,
             refreshes: 0,
             app_data: Bytes::new(),
+            device: Device::default(),
         });
         let id = Id::default();
         let stored = self.insert(self.record_id(id), data).await?;
@@ -415,9 +429,12 @@ impl Sessions {
                 return Ok(None);
             };
             if let Some(version) = session.version {
-                let data = changes.apply(&session.data);
+                let mut data = changes.apply(&session.data);
                 let ttl = match self.extended(&data, session.ttl) {
-                    Some(ttl) => self.extend_parts(&session.id, &data, ttl).await?,
+                    Some(ttl) => {
+                        data.used_at = self.records.clock().unix_now();
+                        self.extend_parts(&session.id, &data, ttl).await?
+                    }
                     None => session.ttl.min(self.ttl(&data)),
                 };
                 let replaced = self.records.replace(&session.id, Some(version), &data, ttl);
@@ -454,7 +471,12 @@ impl Sessions {
         changes: &AppChanges,
     ) -> Result<Option<(Id, StoredSession)>, StoreError> {
         let id = Id::default();
-        let data = changes.apply(&current.data);
+        let used_at = self.records.clock().unix_now();
+        let used = |data: &SessionData| SessionData {
+            used_at,
+            ..changes.apply(data)
+        };
+        let data = used(&current.data);
         let record = self.record_id(id);
         self.extend_parts(&record, &data, self.ttl(&data)).await?;
         let mut new = self.insert(record, data).await?;
@@ -469,7 +491,7 @@ impl Sessions {
                 return Ok(None);
             };
             // This crate's part of the data comes from the latest version.
-            new.data = Arc::new(changes.apply(&latest.data));
+            new.data = Arc::new(used(&latest.data));
             current = latest;
             self.records
                 .replace(&new.id, None, &*new.data, new.ttl)
@@ -502,7 +524,16 @@ impl Sessions {
         ttl: Duration,
     ) -> Result<(), StoreError> {
         self.extend_parts(&session.id, &session.data, ttl).await?;
-        self.records.touch(&session.id, ttl).await.map(drop)
+        let Some(version) = session.version else {
+            return self.records.touch(&session.id, ttl).await.map(drop);
+        };
+        let data = SessionData {
+            used_at: self.records.clock().unix_now(),
+            ..SessionData::clone(&session.data)
+        };
+        // If another request has written the session meanwhile, the next one extends it.
+        let replaced = self.records.replace(&session.id, Some(version), &data, ttl);
+        replaced.await.map(drop)
     }
 
     /// Extends the expiry of a session's tokens and of its members in the index, which must not expire
@@ -766,7 +797,10 @@ impl Lifetimes {
     /// is worth a write.
     pub(super) fn extended(self, data: &SessionData, ttl: Duration, now: i64) -> Option<Duration> {
         let extended = self.ttl(data, now);
+        // The last use also tells the activity in the last idle lifetime, which is not extended.
+        let unused = now.saturating_sub(data.used_at).try_into().unwrap_or(0);
         let step = self.idle(data) / TOUCHES_PER_IDLE_LIFETIME;
-        (extended.saturating_sub(ttl) >= step).then_some(extended)
+        (extended.saturating_sub(ttl) >= step || Duration::from_secs(unused) > step)
+            .then_some(extended)
     }
 }

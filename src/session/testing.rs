@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Map;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -54,6 +55,7 @@ pub(super) fn revoker() -> Revoker {
         client: config.client().clone(),
         tasks: TaskTracker::new(),
         trail: AuditTrail::new(Clock::system(), metric::count_event),
+        slots: Arc::new(Semaphore::new(1)),
     }
 }
 

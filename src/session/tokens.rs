@@ -3,6 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::{record::Family, userinfo::AddedClaims};
@@ -221,7 +222,11 @@ pub(crate) struct Revoker {
     pub(crate) client: Client,
     pub(crate) tasks: TaskTracker,
     pub(crate) trail: AuditTrail,
+    pub(crate) slots: Arc<Semaphore>,
 }
+
+/// The number of revocations at a time: an operator can end all sessions at once.
+pub(crate) const MAX_REVOCATIONS: usize = 32;
 
 impl Revoker {
     /// Revokes the refresh token, if there is one.
@@ -231,7 +236,9 @@ impl Revoker {
         };
         let (this, origin) = (self.clone(), origin.clone());
         self.tasks.spawn(async move {
-            this.revoke_now(&refresh_token, &origin).await;
+            let _slot = this.slots.acquire().await;
+            // Boxed to keep the tasks that wait small.
+            Box::pin(this.revoke_now(&refresh_token, &origin)).await;
         });
     }
 

@@ -5,7 +5,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
@@ -52,7 +52,8 @@ pub(super) struct UserData {
 }
 
 /// Text within the bytes of a record.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
 pub(super) struct Text(Bytes);
 
 impl Text {
@@ -65,6 +66,12 @@ impl Text {
 impl From<String> for Text {
     fn from(text: String) -> Self {
         Self(text.into())
+    }
+}
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        (*text).to_owned()
     }
 }
 

@@ -80,7 +80,10 @@ use std::{
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 
-use crate::{config::Config, secret::hex};
+use crate::{
+    config::Config,
+    secret::{hex, unhex},
+};
 
 /// A store of small, versioned records that expire.
 ///
@@ -316,17 +319,7 @@ impl RecordKey {
 
     /// Parses the hash from the text that `Display` writes.
     pub(crate) fn from_hex(kind: &'static str, text: &str) -> Option<Self> {
-        let digits = text.as_bytes();
-        let mut hash = [0; 32];
-        if digits.len() != 2 * hash.len() {
-            return None;
-        }
-        for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-            let digit = |digit: u8| char::from(digit).to_digit(16);
-            let (high, low) = (digit(pair[0])?, digit(pair[1])?);
-            *byte = u8::try_from(16 * high + low).ok()?;
-        }
-        Some(Self::from_hash(kind, hash))
+        unhex(text).map(|hash| Self::from_hash(kind, hash))
     }
 
     /// Returns the hash, for stores with binary keys.

@@ -40,13 +40,19 @@ pub(crate) enum RecordKind {
     SessionsOfSub,
     /// A set with the sessions that belong to one session at the provider.
     SessionsOfSid,
+    /// A set with a part of the sessions of all users.
+    SessionsOfSite,
+    /// Not a record: the hash by which a session is named.
+    SessionHandle,
     /// A logout token that was used.
     LogoutToken,
     /// A user for whom a logout token arrived recently.
     LoggedOutSub,
     /// A session at the provider for which a logout token arrived recently.
     LoggedOutSid,
-    /// A random value that every logout token changes.
+    /// All sessions were ended recently.
+    LoggedOutSite,
+    /// A random value that changes when a logout token or an operator ends sessions.
     LogoutEpoch,
     /// A record of [`Records::probe`].
     Probe,
@@ -63,9 +69,12 @@ impl RecordKind {
             Self::Lease => "lease",
             Self::SessionsOfSub => "sessions_of_sub",
             Self::SessionsOfSid => "sessions_of_sid",
+            Self::SessionsOfSite => "sessions_of_site",
+            Self::SessionHandle => "session_handle",
             Self::LogoutToken => "logout_token",
             Self::LoggedOutSub => "logged_out_sub",
             Self::LoggedOutSid => "logged_out_sid",
+            Self::LoggedOutSite => "logged_out_site",
             Self::LogoutEpoch => "logout_epoch",
             Self::Probe => "probe",
         }
@@ -73,7 +82,7 @@ impl RecordKind {
 }
 
 /// The address of a record or a set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RecordId(RecordKey);
 
 impl RecordId {
@@ -170,6 +179,14 @@ impl Records {
     /// Returns where the record of a kind with this ID is stored.
     pub(crate) fn id(&self, kind: RecordKind, id: impl AsRef<[u8]>) -> RecordId {
         RecordId(RecordKey::in_realm(&self.0.realm, kind.name(), id.as_ref()))
+    }
+
+    /// Returns where a part of a large set is stored. The last byte of its key is the part, by which
+    /// the memory store spreads keys evenly.
+    pub(crate) fn part(&self, kind: RecordKind, part: u8) -> RecordId {
+        let mut hash = *self.id(kind, [part]).as_bytes();
+        hash[31] = part;
+        RecordId::from_bytes(kind, hash)
     }
 
     /// Inserts a record. `id` must be new: at least 128 random bits.

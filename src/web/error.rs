@@ -48,6 +48,10 @@ pub(super) enum Error {
     ForeignOrigin,
     #[error("the route does not support the request's method")]
     MethodNotAllowed,
+    #[error(
+        "the request to end sessions is malformed: send a form with `end` and, if it is `one`, `session`"
+    )]
+    SessionRequest,
     #[error("the request is not forwarded to the API: {0}")]
     ApiRequest(&'static str),
     #[error("the `{0}` of a native app's request is missing, repeated or not allowed")]
@@ -176,7 +180,8 @@ fn next_steps(reason: Reason) -> &'static [NextStep] {
         | R::NativeRequest
         | R::NativeSignInUsed
         | R::NativeCode
-        | R::NativeCodeReused => &[NextStep::GoBack],
+        | R::NativeCodeReused
+        | R::SessionRequest => &[NextStep::GoBack],
         // A sign-in failed.
         _ => &[NextStep::SignIn("Try again")],
     }
@@ -218,6 +223,7 @@ impl Error {
             Self::CrossSite => Reason::CrossSite,
             Self::ForeignOrigin => Reason::ForeignOrigin,
             Self::MethodNotAllowed => Reason::MethodNotAllowed,
+            Self::SessionRequest => Reason::SessionRequest,
             Self::ApiRequest(_) => Reason::ApiRequest,
             Self::NativeRequest(_) | Self::NativeGrantType => Reason::NativeRequest,
             Self::NativeSignInUsed => Reason::NativeSignInUsed,
@@ -320,7 +326,7 @@ impl Error {
                 "Page not available",
                 "This page cannot be opened this way. Please go back to the site.",
             ),
-            Self::ApiRequest(_) => (
+            Self::ApiRequest(_) | Self::SessionRequest => (
                 StatusCode::BAD_REQUEST,
                 "Page not available",
                 "This page cannot be opened this way. Please go back to the site.",

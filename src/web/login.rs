@@ -7,7 +7,7 @@ use axum::{
     extract::FromRequestParts,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Request, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Request, header, request::Parts};
 use tokio::time::{Instant, timeout};
 use url::{Position, Url, form_urlencoded};
 
@@ -31,7 +31,9 @@ use crate::{
     },
     provider::{ProviderMetadata, is_same_issuer},
     secret::Secret,
-    session::{AttemptState, Identity, LoginAttempt, NativeSignIn, ReturnTo, Tokens, UsedAttempt},
+    session::{
+        AttemptState, Device, Identity, LoginAttempt, NativeSignIn, ReturnTo, Tokens, UsedAttempt,
+    },
 };
 
 /// Maximum number of open login attempts per browser. A new attempt replaces the oldest.
@@ -395,7 +397,8 @@ async fn handle_callback(
     match (found, login) {
         (AttemptState::Taken { attempt, age }, Some(login)) => {
             *used = attempt.used();
-            match complete(context, parameters, &attempt, age, &login.id).await {
+            let device = device_of(context, headers);
+            match complete(context, parameters, &attempt, age, &login.id, device).await {
                 Err(Error::Callback(CallbackError::ErrorResponse(code)))
                     if attempt.is_silent && code.reason() == Reason::InteractionRequired =>
                 {
@@ -467,6 +470,7 @@ async fn complete(
     attempt: &LoginAttempt,
     attempt_age: Duration,
     login: &Secret,
+    device: Device,
 ) -> Result<Response, Error> {
     let state = &context.state;
     let metadata = state.provider.metadata().await?;
@@ -483,7 +487,7 @@ async fn complete(
         url: metadata.token_endpoint(),
         client: state.config.client(),
     };
-    let start = state.sessions.start_sign_in(attempt_age).await?;
+    let start = state.sessions.start_sign_in(attempt_age).await?.on(device);
     let tokens = endpoint
         .exchange_code(state.config.redirect_uri(), &code, &attempt.code_verifier)
         .await?;
@@ -513,6 +517,16 @@ async fn complete(
     let cookie = state.cookies.session(id, None, state.clock.now());
     response.headers_mut().append(header::SET_COOKIE, cookie);
     Ok(response)
+}
+
+/// Returns the device that signs in, as the user sees it in the list of sessions.
+fn device_of(context: &RequestContext, headers: &HeaderMap) -> Device {
+    let user_agent = headers.get(header::USER_AGENT);
+    let address = context.session.origin().client_address();
+    Device::new(
+        user_agent.map_or(&[], HeaderValue::as_bytes),
+        address.filter(|_| context.state.config.session_addresses()),
+    )
 }
 
 async fn verify(

@@ -18,9 +18,15 @@ use super::{
         confirm_sign_out_page, end_session, forbid_caching, protect, redirect, signed_out_page,
     },
 };
-use crate::{config::route, protocol::LogoutRequest, secret::Secret, session::EndedSession};
+use crate::{
+    config::route,
+    protocol::LogoutRequest,
+    secret::Secret,
+    session::{ActiveSession, EndedSession, SessionHandle},
+};
 
-/// Extractor for the session of the request, to sign the user out in a handler.
+/// Extractor for the session of the request, to sign the user out in a handler, and to list and end the
+/// user's other sessions.
 ///
 /// ```
 /// use axum::{
@@ -74,6 +80,79 @@ impl UserSession {
         let Self(context) = self;
         let signed_out = context.session.sign_out().await;
         signed_out.map_err(|error| ErrorResponse::new(&context, error.into()))
+    }
+
+    /// Returns the sessions of the signed-in user, in all browsers, the most recently used first. Without a
+    /// signed-in user there are none.
+    ///
+    /// [`Oten::account_routes`](crate::Oten::account_routes) has a page with them.
+    ///
+    /// # Errors
+    ///
+    /// Returns a 503 response if the store is down.
+    pub async fn list(&self) -> Result<Vec<ActiveSession>, ErrorResponse> {
+        let list = async {
+            let Some(signed_in) = self.0.signed_in().await? else {
+                return Ok(Vec::new());
+            };
+            let handle = self.0.session.handle(&signed_in);
+            let subject = signed_in.user().subject();
+            Ok(self
+                .0
+                .state
+                .sessions
+                .of_subject(subject, Some(handle))
+                .await?)
+        };
+        self.rejected(list.await)
+    }
+
+    /// Ends a session of the signed-in user, like [`sign_out`](Self::sign_out) in its browser. Returns
+    /// `false` if the user has no such session.
+    ///
+    /// Call it only for requests from a page of this site:
+    /// [`require_same_origin`](super::RequireLogin::require_same_origin).
+    ///
+    /// # Errors
+    ///
+    /// Returns a 503 response if the store is down.
+    pub async fn end(&self, session: SessionHandle) -> Result<bool, ErrorResponse> {
+        let end = async {
+            let Some(signed_in) = self.0.signed_in().await? else {
+                return Ok(false);
+            };
+            if self.0.session.handle(&signed_in) == session {
+                self.0.session.sign_out().await?;
+                return Ok(true);
+            }
+            let (subject, origin) = (signed_in.user().subject(), self.0.session.origin().clone());
+            let sessions = &self.0.state.sessions;
+            Ok(sessions.end_one(subject, session, origin).await?)
+        };
+        self.rejected(end.await)
+    }
+
+    /// Ends all sessions of the signed-in user but that of this request, also those of sign-ins in
+    /// progress, and returns their number. See [`end`](Self::end).
+    ///
+    /// # Errors
+    ///
+    /// Returns a 503 response if the store is down. Some of the sessions may have ended then; call it again.
+    pub async fn end_others(&self) -> Result<usize, ErrorResponse> {
+        let end = async {
+            let Some(signed_in) = self.0.signed_in().await? else {
+                return Ok(0);
+            };
+            let handle = self.0.session.handle(&signed_in);
+            let (subject, origin) = (signed_in.user().subject(), self.0.session.origin().clone());
+            let sessions = &self.0.state.sessions;
+            Ok(sessions.end_others(subject, handle, origin).await?)
+        };
+        self.rejected(end.await)
+    }
+
+    fn rejected<T>(&self, result: Result<T, Error>) -> Result<T, ErrorResponse> {
+        result.map_err(|error| ErrorResponse::new(&self.0, error))
     }
 }
 

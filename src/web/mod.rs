@@ -92,6 +92,7 @@ mod rejection;
 mod require_login;
 mod response;
 mod session_end;
+mod session_routes;
 mod session_state;
 mod shared;
 

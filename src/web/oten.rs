@@ -23,6 +23,7 @@ use super::{
     readiness::Readiness,
     rejection::ErrorResponse,
     require_login::RequireLogin,
+    session_routes::{self, END},
     session_state,
     shared::{SetupError, Shared},
 };
@@ -32,8 +33,8 @@ use crate::{
     config::{Config, Rule, route},
     jose::Ed25519PublicKey,
     provider::{ProviderError, ProviderMetadata},
-    session::LEASE_LIFETIME,
-    store::OtenStore,
+    session::{ActiveSession, LEASE_LIFETIME, Operator, SessionHandle, SessionPage},
+    store::{OtenStore, StoreError},
 };
 
 /// Sign in with Oten for one app: the configuration, the session store and the provider.
@@ -324,6 +325,99 @@ impl Oten {
         Router::new().route(route::SESSION, only(get, "GET"))
     }
 
+    /// Returns routes with which the signed-in user sees and ends sessions: a page, and JSON for scripts.
+    ///
+    /// - `GET /` lists the user's sessions, 50 at a time: when each was started and last used, in which
+    ///   browser, and which one belongs to the request. To a script it responds with the JSON of
+    ///   [`SessionPage`]; the query parameter `next` asks for the next page.
+    /// - `POST /end` is a form with `end=one` and the `session` to end, or with `end=others` to end all but
+    ///   that of the request. The browser returns to the list; a script gets `{"ended":1}`. The request
+    ///   must come from a page of this site. A session of another user, or one that has ended, counts as 0.
+    ///
+    /// Nest the routes inside of [`layer`](Self::layer). For a page of your own, see
+    /// [`UserSession::list`](crate::UserSession::list).
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, http::{Request, StatusCode}};
+    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+    /// # use tower::ServiceExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = Config::builder()
+    /// #     .environment(Environment::Sandbox)
+    /// #     .client_id("my-site")
+    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+    /// #     .redirect_uri("http://localhost:3000/callback")
+    /// #     .build()?;
+    /// # let oten = Oten::new(config, MemoryStore::default())?;
+    /// let app: Router = oten
+    ///     .routes()
+    ///     .nest("/account", oten.account_routes())
+    ///     .layer(oten.layer());
+    ///
+    /// let guest = Request::get("/account").body(Body::empty())?;
+    /// assert_eq!(app.oneshot(guest).await?.status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(()) }
+    /// ```
+    pub fn account_routes<S>(&self) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        Router::new()
+            .route("/", only(get(session_routes::list_own), "GET"))
+            .route(END, only(post(session_routes::end_own), "POST"))
+            .route_layer(self.require_login().require_same_origin())
+    }
+
+    /// Returns routes with which operators see and end the sessions of all users. Users whom `rule` denies
+    /// get 403.
+    ///
+    /// - `GET /` lists the sessions, like [`account_routes`](Self::account_routes). With the query parameter
+    ///   `subject`, it lists those of the user with this `sub`.
+    /// - `GET /end` is the page on which an operator confirms that the sessions of all users end or, with
+    ///   `subject`, those of a user.
+    /// - `POST /end` is a form with `end=one`, the `session` and its `subject`; `end=subject` and the
+    ///   `subject`; or `end=all`. If it takes longer than 11 seconds, it completes in the background, and a
+    ///   script gets 202 with `{"ended":null}`.
+    ///
+    /// Each change records the event `sessions_ended`, which names the operator.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, http::{Request, StatusCode}};
+    /// use axum_oten::Rule;
+    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+    /// # use tower::ServiceExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = Config::builder()
+    /// #     .environment(Environment::Sandbox)
+    /// #     .client_id("my-site")
+    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+    /// #     .redirect_uri("http://localhost:3000/callback")
+    /// #     .build()?;
+    /// # let oten = Oten::new(config, MemoryStore::default())?;
+    /// let operators = oten.operator_routes(Rule::claim("role").equals("operator"));
+    /// let app: Router = oten
+    ///     .routes()
+    ///     .nest("/admin/sessions", operators)
+    ///     .layer(oten.layer());
+    ///
+    /// let guest = Request::get("/admin/sessions").body(Body::empty())?;
+    /// assert_eq!(app.oneshot(guest).await?.status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(()) }
+    /// ```
+    pub fn operator_routes<S>(&self, rule: Rule) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let end = get(session_routes::confirm).post(session_routes::end_any);
+        let operator = self.require(rule).require_same_origin();
+        Router::new()
+            .route("/", only(get(session_routes::list_all), "GET"))
+            .route(END, only(end, "GET, POST"))
+            .route_layer(operator)
+    }
+
     /// Returns routes that forward every request below `prefix` to an API, with the user's access token, so
     /// that the scripts of a page can call the API and never see the token.
     ///
@@ -433,6 +527,120 @@ impl Oten {
     /// Returns [`ProviderError`] if no valid document is cached and none can be fetched.
     pub async fn provider_metadata(&self) -> Result<Arc<ProviderMetadata>, ProviderError> {
         self.0.provider.metadata().await
+    }
+
+    /// Returns the sessions of a user that have not ended, the most recently used first. There are at most
+    /// about as many as [`sessions_per_user`](crate::config::ConfigBuilder::sessions_per_user).
+    ///
+    /// For the sessions of the signed-in user, see [`UserSession::list`](crate::UserSession::list).
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StoreError`] if the store is down.
+    ///
+    /// ```
+    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = Config::builder()
+    /// #     .environment(Environment::Sandbox)
+    /// #     .client_id("my-site")
+    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+    /// #     .redirect_uri("http://localhost:3000/callback")
+    /// #     .build()?;
+    /// # let oten = Oten::new(config, MemoryStore::default())?;
+    /// for session in oten.sessions_of("alice").await? {
+    ///     let device = session.device().unwrap_or_default();
+    ///     println!("{} {} {device}", session.handle(), session.last_used_at());
+    /// }
+    /// assert_eq!(oten.end_sessions_of("alice").await?, 0);
+    /// # Ok(()) }
+    /// ```
+    pub async fn sessions_of(&self, subject: &str) -> Result<Vec<ActiveSession>, StoreError> {
+        self.0.sessions.of_subject(subject, None).await
+    }
+
+    /// Returns at most `limit` (1 to 1,000) of the sessions of all users, from the
+    /// [`next`](SessionPage::next) of an earlier page on.
+    ///
+    /// The order is stable, but neither by user nor by time. A session that starts meanwhile may be
+    /// missing. A page costs a few store reads besides one for each session, also among 100,000.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StoreError`] if the store is down.
+    ///
+    /// ```
+    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = Config::builder()
+    /// #     .environment(Environment::Sandbox)
+    /// #     .client_id("my-site")
+    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+    /// #     .redirect_uri("http://localhost:3000/callback")
+    /// #     .build()?;
+    /// # let oten = Oten::new(config, MemoryStore::default())?;
+    /// let (mut next, mut count) = (None, 0);
+    /// loop {
+    ///     let page = oten.sessions_page(next.as_deref(), 100).await?;
+    ///     count += page.sessions.len();
+    ///     next = page.next;
+    ///     if next.is_none() {
+    ///         break;
+    ///     }
+    /// }
+    /// assert_eq!(count, 0);
+    /// # Ok(()) }
+    /// ```
+    pub async fn sessions_page(
+        &self,
+        next: Option<&str>,
+        limit: usize,
+    ) -> Result<SessionPage, StoreError> {
+        self.0.sessions.page(next, limit, None).await
+    }
+
+    /// Ends a session of a user like a sign-out in its browser: removes the session and its tokens, and
+    /// revokes the refresh token in the background. Returns `false` if the user has no such session.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StoreError`] if the store is down.
+    pub async fn end_session(
+        &self,
+        subject: &str,
+        session: SessionHandle,
+    ) -> Result<bool, StoreError> {
+        let operator = Operator::default();
+        self.0.sessions.end_one_as(subject, session, operator).await
+    }
+
+    /// Ends all sessions of a user, also those of sign-ins in progress, and returns their number. See
+    /// [`end_session`](Self::end_session).
+    ///
+    /// The user can sign in again. To lock a user out, disable the account at Oten.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StoreError`] if the store is down. Some of the sessions may have ended then; call it again.
+    pub async fn end_sessions_of(&self, subject: &str) -> Result<usize, StoreError> {
+        self.0
+            .sessions
+            .end_subject(subject, Operator::default())
+            .await
+    }
+
+    /// Ends the sessions of all users, also those of sign-ins in progress, and returns their number: for an
+    /// incident. See [`end_session`](Self::end_session).
+    ///
+    /// Works through all sessions, so that it takes a while on a large site. Refresh tokens are revoked
+    /// in the background, 32 at a time. [`shutdown`](Self::shutdown) waits for both, but not for longer
+    /// than 15 seconds.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`StoreError`] if the store is down. Some of the sessions may have ended then; call it again.
+    pub async fn end_all_sessions(&self) -> Result<usize, StoreError> {
+        self.0.sessions.end_site(Operator::default()).await
     }
 
     /// Waits until all token refreshes and revocations have finished, at most 15 seconds.

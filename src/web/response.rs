@@ -194,7 +194,7 @@ pub(super) fn protect(headers: &mut HeaderMap) {
         ));
 }
 
-const STYLE: &str = include_str!("../../templates/page.css");
+pub(super) const STYLE: &str = include_str!("../../templates/page.css");
 
 /// Allows the inline style sheet of the pages and nothing else. Has no `form-action`: browsers also
 /// apply it to the redirects after a form, and after signing out these may lead to other origins.
@@ -248,7 +248,8 @@ fn switch_url(state: &Shared, return_to: Option<&ReturnTo>) -> String {
     state.login_url_with(Some((SWITCH_ACCOUNT, "1")), return_to)
 }
 
-fn html(page: &Page<'_>) -> Response {
+/// Returns a page with no other style than [`STYLE`].
+pub(super) fn html(page: &impl Template) -> Response {
     let Ok(html) = page.render() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };

@@ -1,5 +1,6 @@
 use std::{fmt, sync::Arc};
 
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use url::form_urlencoded;
 
@@ -17,7 +18,10 @@ use crate::{
     protocol::AuthorizationRequests,
     provider::{Budget, Provider},
     seal::Sealer,
-    session::{Lifetimes, LoginAttempts, ReturnTo, Revoker, Sessions, TokenRefresher, UserInfos},
+    session::{
+        Lifetimes, LoginAttempts, MAX_REVOCATIONS, ReturnTo, Revoker, Sessions, TokenRefresher,
+        UserInfos,
+    },
     store::{OtenStore, Realm, Records},
 };
 
@@ -178,6 +182,7 @@ impl Shared {
             client: config.client().clone(),
             tasks: tasks.clone(),
             trail: trail.clone(),
+            slots: Arc::new(Semaphore::new(MAX_REVOCATIONS)),
         };
         let per_user = config.sessions_per_user();
         let per_user = usize::try_from(per_user).unwrap_or(usize::MAX);

@@ -70,6 +70,15 @@ async fn an_admin_panel() {
         (User("bob"), Page("/admin/users"), 403, ""),
         (User("alice"), Page("/admin"), 200, "Welcome, Alice Adams"),
         (User("alice"), Page("/admin/users"), 200, "The users"),
+        (Guest, Page("/account"), 303, "/login?return_to=%2Faccount"),
+        (User("bob"), Page("/account"), 200, "Your sessions"),
+        (User("bob"), Page("/admin/sessions"), 403, ""),
+        (
+            User("alice"),
+            Page("/admin/sessions"),
+            200,
+            "Sessions of all users",
+        ),
     ])
     .await;
 }

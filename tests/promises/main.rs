@@ -36,6 +36,7 @@ mod responses;
 mod sealing;
 mod secrets;
 mod services;
+mod session_list;
 mod sign_in;
 mod sign_out;
 mod sizes;

@@ -512,7 +512,10 @@ async fn l3_claims_that_cannot_be_stored_deny_the_request_and_reach_the_next() {
         store.take_calls();
         browser.get(path).await;
         let calls = store.take_calls();
-        let last_write = calls.iter().rposition(|call| *call == Operation::Replace);
+        // The activity is stored afterwards.
+        let activity = calls.iter().position(|call| *call == Operation::AddMember);
+        let mut writes = calls[..activity.unwrap()].iter();
+        let last_write = writes.rposition(|call| *call == Operation::Replace);
 
         let (site, store) = start().await;
         let browser = former_staff(&site).await;

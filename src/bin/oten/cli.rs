@@ -3,7 +3,9 @@ use std::{env, ffi::OsString, process::ExitCode};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    commands::{authorize_url, check, demo, emulator, health, keygen, register, run, serve},
+    commands::{
+        authorize_url, check, demo, emulator, health, keygen, register, run, serve, sessions,
+    },
     error::Error,
 };
 
@@ -44,6 +46,10 @@ enum Command {
     ///
     /// The client's ID and secret may be missing: the portal issues them.
     Register(register::RegisterArgs),
+    /// List and end the sessions of a site, whose store is shared with this program
+    ///
+    /// Reads the configuration of the site: its store, session key, issuer and client ID.
+    Sessions(sessions::SessionsArgs),
     /// Generate a key that signs requests or encrypts tokens in the session store
     Keygen(keygen::KeygenArgs),
     /// Print an authorization URL and its contents, for support cases
@@ -56,9 +62,14 @@ impl Cli {
         Self::parse_from(without_separator(env::args_os()))
     }
 
-    /// Whether the command checks something and reports the result.
-    pub(crate) fn is_check(&self) -> bool {
-        matches!(self.command, Command::Check(_) | Command::Health(_))
+    /// The exit code of an error, and the default filter of the log.
+    pub(crate) fn on_error(&self) -> (u8, &'static str) {
+        match self.command {
+            // The exit code 1 of a check is a negative answer, and its report replaces the log.
+            Command::Check(_) | Command::Health(_) => (2, "off"),
+            Command::Sessions(_) => (1, "warn"),
+            _ => (1, "info"),
+        }
     }
 
     /// Runs the command until it is done or stopped by a signal.
@@ -71,6 +82,7 @@ impl Cli {
             Command::Health(args) => return health::run(args).await,
             Command::Emulator(args) => emulator::run(args).await?,
             Command::Register(args) => register::run(args)?,
+            Command::Sessions(args) => sessions::run(args).await?,
             Command::Keygen(args) => keygen::run(args)?,
             Command::AuthorizeUrl(args) => authorize_url::run(args).await?,
         }

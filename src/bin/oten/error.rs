@@ -57,6 +57,8 @@ pub(crate) enum Error {
          details"
     )]
     Store(#[from] axum_oten::store::StoreError),
+    #[error("there is no session store {}. Run the command in the working directory of the site, or set `session_store` to an absolute path", .0.display())]
+    NoStore(PathBuf),
     #[error("the emulator cannot be set up")]
     Emulator(#[from] EmulatorError),
     #[error("cannot listen on {address}: {}", describe_listen(*.address, .option, .error))]

@@ -25,12 +25,7 @@ use self::{cli::Cli, error::Error};
 
 fn main() -> ExitCode {
     let cli = Cli::read();
-    // The exit code 1 of a check is a negative answer, and its report replaces the log.
-    let (failure_code, log_filter) = if cli.is_check() {
-        (2, "off")
-    } else {
-        (1, "info")
-    };
+    let (failure_code, log_filter) = cli.on_error();
     run(cli, log_filter).unwrap_or_else(|error| {
         terminal::print_note(&format!("oten: {}", with_causes(&error)));
         ExitCode::from(failure_code)

@@ -37,6 +37,7 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<SessionSettings>
     let guest_idle = duration(MIN_SESSION..=MAX_SESSION);
     let guest_idle = validator.required(&keys::GUEST_SESSION_IDLE, guest_idle);
     let per_user = validator.required(&keys::SESSIONS_PER_USER, count(1..=MAX_SESSIONS_PER_USER));
+    let addresses = validator.required(&keys::SESSION_ADDRESSES, flag);
     let store = validator.required(&keys::SESSION_STORE, StoreUrl::parse);
     validator.partial.session_store.clone_from(&store);
     let keys = sealing_keys(validator);
@@ -62,6 +63,7 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<SessionSettings>
         lifetime: lifetime?,
         guest_idle: guest_idle?,
         per_user: per_user?,
+        addresses: addresses?,
         store: store?,
         keys,
         refresh: refresh?,

@@ -6,6 +6,7 @@ mod foreign;
 mod gallery;
 mod native;
 mod panel;
+mod sessions;
 mod spa;
 
 use std::path::{Path, PathBuf};

@@ -90,8 +90,8 @@ async fn metrics_count_the_events_of_a_scenario() {
     let all = all(&handle);
     for (series, expected) in [
         // Including one restarted login.
-        ("oten_login_attempts_total", 8.0),
-        ("oten_logins_total{outcome=\"signed_in\"}", 5.0),
+        ("oten_login_attempts_total", 9.0),
+        ("oten_logins_total{outcome=\"signed_in\"}", 6.0),
         ("oten_logins_total{outcome=\"cancelled\"}", 1.0),
         ("oten_logins_total{outcome=\"refused\"}", 1.0),
         ("oten_refusals_total{reason=\"not_signed_in\"}", 1.0),
@@ -101,7 +101,7 @@ async fn metrics_count_the_events_of_a_scenario() {
         ("oten_refreshes_total{outcome=\"failed\"}", 1.0),
         ("oten_refreshes_total{outcome=\"ended\"}", 1.0),
         ("oten_refreshes_total{outcome=\"lost\"}", 1.0),
-        ("oten_sign_outs_total{by=\"user\"}", 1.0),
+        ("oten_sign_outs_total{by=\"user\"}", 2.0),
         ("oten_sign_outs_total{by=\"provider\"}", 1.0),
         ("oten_jwks_refetches_total{outcome=\"failed\"}", 1.0),
         ("oten_grace_requests_total", 1.0),
@@ -110,7 +110,7 @@ async fn metrics_count_the_events_of_a_scenario() {
         (
             "oten_provider_request_duration_seconds_count\
              {endpoint=\"revocation\",outcome=\"refused\"}",
-            1.0,
+            2.0,
         ),
     ] {
         assert_eq!(all.get(series), Some(&expected), "{series}: {all:#?}");

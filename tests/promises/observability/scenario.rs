@@ -15,6 +15,7 @@ use axum_oten::{
 
 use crate::{
     common::{ExternalStore, Operation, TestSite},
+    session_list,
     sign_out::{self, send_token},
 };
 
@@ -35,7 +36,8 @@ fn configure(config: ConfigBuilder) -> ConfigBuilder {
 }
 
 async fn signing_in_and_out(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {
-    let site = sign_out::site().config(configure).oten(build).start().await;
+    let site = sign_out::site().app(session_list::app);
+    let site = site.config(configure).oten(build).start().await;
     let mut guest = site.browser();
     guest.fetch(Method::GET, "/profile", "").await;
     let restarted = guest.get("/callback?state=unknown&code=x").await;
@@ -62,6 +64,11 @@ async fn signing_in_and_out(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'st
         let token = site.emulator.logout_token("test-site", target);
         send_token(&site.app, &token).await;
     }
+
+    let mut alice = site.signed_in("alice").await;
+    let end = "end=subject&subject=alice";
+    session_list::ended(&mut alice, "/admin/sessions/end", end).await;
+    site.oten.shutdown().await;
 }
 
 async fn refreshes(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {

@@ -337,7 +337,7 @@ async fn l9_the_cost_of_a_sign_in_does_not_grow() {
     }
     // Ending the oldest session costs the same with any limit.
     let at_limit = calls(&site, &store).await;
-    assert_eq!(at_limit.len(), first.len() + 5);
+    assert_eq!(at_limit.len(), first.len() + 6);
     assert_eq!(calls(&site, &store).await, at_limit);
     let (site, store) = limited_to(1).start_watched().await;
     assert_eq!(calls(&site, &store).await, first);

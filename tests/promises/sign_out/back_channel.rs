@@ -264,20 +264,20 @@ async fn o4_cookies_and_origins_are_irrelevant() {
 async fn o4_the_index_entry_is_removed_with_the_session() {
     let (site, store) = site().start_watched().await;
     let mut browser = site.signed_in("alice").await;
-    assert_eq!(entries(&store), (2, 0));
+    assert_eq!(entries(&store), (3, 0));
     browser.post("/logout").await;
     assert_eq!(
         entries(&store),
-        (0, 2),
-        "by the user and by the session there"
+        (0, 3),
+        "by the user, by the session there and of the site"
     );
     // Signing in over a session leaves one.
     let mut browser = site.signed_in("alice").await;
     browser.sign_in("alice", "/").await;
-    assert_eq!(entries(&store), (4, 2));
+    assert_eq!(entries(&store), (6, 3));
     log_out(&site, LogoutTarget::Subject("alice")).await;
     let (_, removed) = entries(&store);
-    assert_eq!(removed, 2);
+    assert_eq!(removed, 3);
     assert_eq!(browser.signed_in_as().await, "guest");
 }
 

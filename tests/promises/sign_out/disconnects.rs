@@ -53,14 +53,14 @@ async fn o2_a_client_that_disconnects_at_any_step_of_a_sign_out_is_signed_out() 
     ] {
         for step in 0.. {
             let Some(mut left) = disconnect(path, step).await else {
-                assert_eq!(step, reads + 5, "{path}");
+                assert_eq!(step, reads + 6, "{path}");
                 break;
             };
             if step < reads {
                 assert_eq!(left.browser.signed_in_as().await, "user alice");
                 continue;
             }
-            eventually(|| left.store.count(Operation::RemoveMember) == 2).await;
+            eventually(|| left.store.count(Operation::RemoveMember) == 3).await;
             assert!(left.site.store.is_empty(), "{path}, {step}");
             eventually(|| left.site.emulator.calls(Revocation) == 1).await;
             let signed_out = left.log.named("signed_out");
@@ -74,7 +74,7 @@ async fn o2_a_client_that_disconnects_at_any_step_of_a_sign_out_is_signed_out() 
 async fn o2_a_client_that_disconnects_at_any_step_of_an_id_change_leaves_one_session() {
     for step in 0.. {
         let Some(mut left) = disconnect("/cycle_id", step).await else {
-            assert_eq!(step, 1 + 7, "a read, and the change");
+            assert_eq!(step, 1 + 9, "a read, and the change");
             break;
         };
         if step == 0 {
@@ -83,7 +83,7 @@ async fn o2_a_client_that_disconnects_at_any_step_of_an_id_change_leaves_one_ses
             continue;
         }
         // The previous ID has left the index, and points to the new one.
-        eventually(|| left.store.count(Operation::RemoveMember) == 2).await;
+        eventually(|| left.store.count(Operation::RemoveMember) == 3).await;
         assert_eq!(left.site.store.len(), 3, "a session, its tokens, a pointer");
         assert_eq!(left.browser.signed_in_as().await, "guest");
         // The browser never received the new cookie, but a sign-out reaches the session.

@@ -313,6 +313,7 @@ async fn o2_an_app_that_flushes_the_session_signs_out() {
             Operation::Load,
             Operation::Take,
             Operation::Take,
+            Operation::RemoveMember,
             Operation::RemoveMember
         ]
     );
@@ -442,6 +443,7 @@ async fn o2_sign_out_does_not_store_the_session_again() {
             Operation::Load,
             Operation::Take,
             Operation::Take,
+            Operation::RemoveMember,
             Operation::RemoveMember
         ]
     );

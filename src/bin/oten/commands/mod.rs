@@ -9,4 +9,5 @@ pub(crate) mod keygen;
 pub(crate) mod register;
 pub(crate) mod run;
 pub(crate) mod serve;
+pub(crate) mod sessions;
 mod settings;

@@ -6,6 +6,7 @@ mod clocks;
 mod life;
 mod logout;
 mod processes;
+mod session_list;
 mod slow;
 
 use std::sync::Arc;

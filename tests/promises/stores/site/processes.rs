@@ -2,15 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use axum_oten::emulator::{Deviation, EmulatedClient, Emulator, Endpoint::Token, Fault};
+use axum_oten::{
+    config::StoreUrl,
+    emulator::{Deviation, EmulatedClient, Emulator, Endpoint::Token, Fault},
+};
 use reqwest::StatusCode;
-use serde_json::json;
-use tokio::{task::JoinSet, time::timeout};
+use serde_json::{Value, json};
+use tokio::{process::Command, task::JoinSet, time::timeout};
 
 use super::{KEY, StoreLocation};
 use crate::{
     common::{Answer, Visitor, eventually},
-    program::process::{Running, command},
+    program::process::{Running, command, run},
 };
 
 const CLIENT: &str = "several-processes";
@@ -26,6 +29,7 @@ super::on_stores! {
     [sqlite postgres redis] {
         l2_two_processes_make_one_call
         o2_a_sign_out_applies_to_all_processes
+        x4_the_program_lists_and_ends_the_sessions_of_a_running_site
     }
 }
 
@@ -73,6 +77,68 @@ async fn o2_a_sign_out_applies_to_all_processes(location: StoreLocation) {
     for process in [&second, &first] {
         assert_sent_to_login(&old.get(&process.at("/profile")).await);
     }
+}
+
+async fn x4_the_program_lists_and_ends_the_sessions_of_a_running_site(location: StoreLocation) {
+    let (emulator, site) = start(&location).await;
+    let mut visitors = Vec::new();
+    for _ in 0..3 {
+        visitors.push(sign_in(&emulator, &site).await);
+    }
+    let program = async |arguments: &[&str]| {
+        let arguments = [&["sessions"], arguments].concat();
+        let ended = run(&mut configured(&arguments, &location, &emulator)).await;
+        assert!(ended.status.success(), "{ended:?}");
+        ended.stdout
+    };
+    let table = program(&["list"]).await;
+    assert!(table.starts_with("SESSION"), "{table}");
+    assert_eq!(table.matches(" alice ").count(), 3, "{table}");
+    let listed: Value = serde_json::from_str(&program(&["list", "--json"]).await).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 3);
+    let of_bob = program(&["list", "--json", "--subject", "bob"]).await;
+    assert_eq!(of_bob.trim(), "[]");
+
+    let handle = listed[0]["session"].as_str().unwrap();
+    let one = ["end", "--subject", "alice", "--session", handle];
+    assert_eq!(program(&one).await, "1 session ended\n");
+    assert_eq!(program(&one).await, "0 sessions ended\n");
+    let mut left = 0;
+    for visitor in &mut visitors {
+        let answer = visitor.get(&site.at("/profile")).await;
+        left += usize::from(answer.status == StatusCode::OK);
+    }
+    assert_eq!(left, 2);
+
+    // Ending all sessions has to be confirmed.
+    let unconfirmed = configured(&["sessions", "end", "--all"], &location, &emulator);
+    assert_eq!(run(&mut { unconfirmed }).await.status.code(), Some(2));
+    let all = program(&["end", "--all", "--yes", "--json"]).await;
+    let all: Value = serde_json::from_str(&all).unwrap();
+    assert_eq!(all, json!({ "ended": 2 }));
+    for visitor in &mut visitors {
+        assert_sent_to_login(&visitor.get(&site.at("/profile")).await);
+    }
+}
+
+#[tokio::test]
+async fn x4_the_program_needs_a_store_that_exists() {
+    let emulator = Emulator::builder().start().await.unwrap();
+    let path = std::env::temp_dir().join("oten-no-such-store.sqlite");
+    for (url, expected) in [
+        (StoreUrl::Memory, "`memory:`"),
+        (StoreUrl::Sqlite(path.clone()), "there is no session store"),
+    ] {
+        let location = StoreLocation {
+            url,
+            _temp_dir: None,
+        };
+        let mut list = configured(&["sessions", "list"], &location, &emulator);
+        let ended = run(&mut list).await;
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        assert!(ended.stderr.contains(expected), "{ended:?}");
+    }
+    assert!(!path.exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -155,8 +221,13 @@ async fn start(location: &StoreLocation) -> (Emulator, Running) {
 }
 
 async fn serve(location: &StoreLocation, emulator: &Emulator) -> Running {
-    let mut serve = command(&["serve"]);
-    serve.envs([
+    Running::start(&mut configured(&["serve"], location, emulator)).await
+}
+
+/// Returns the program with the settings of the site.
+fn configured(arguments: &[&str], location: &StoreLocation, emulator: &Emulator) -> Command {
+    let mut command = command(arguments);
+    command.envs([
         ("OTEN_ISSUER", emulator.issuer()),
         ("OTEN_CLIENT_ID", CLIENT),
         ("OTEN_CLIENT_SECRET", SECRET),
@@ -167,7 +238,7 @@ async fn serve(location: &StoreLocation, emulator: &Emulator) -> Running {
         // The proxy must not be used for a provider on this machine.
         ("http_proxy", "http://127.0.0.1:1"),
     ]);
-    Running::start(&mut serve).await
+    command
 }
 
 async fn sign_in(emulator: &Emulator, process: &Running) -> Visitor {
