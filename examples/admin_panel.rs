@@ -10,11 +10,16 @@
 //! The operator decides who is an admin: a subject always identifies the same user, and a claim or a verified
 //! email address would do as well.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
-use axum::{Router, routing::get};
-use axum_oten::{Config, MemoryStore, Oten, User, web::SetupError};
+use axum::{
+    Router,
+    response::Html,
+    routing::{get, post},
+};
+use axum_oten::{Config, MemoryStore, Oten, User};
 use tokio::net::TcpListener;
+use tower_http::csrf::CsrfLayer;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -26,21 +31,39 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn app(oten: &Oten) -> Result<Router, SetupError> {
-    let admin = Router::new()
+fn app(oten: &Oten) -> Result<Router, Box<dyn Error>> {
+    let admins = oten.rule("admin")?;
+    let panel = Router::new()
         .route("/admin", get(panel))
         .route("/admin/users", get(async || "The users"))
-        .route_layer(oten.require(oten.rule("admin")?));
+        .route_layer(oten.require(admins.clone()));
+    // A dangerous action needs a sign-in of the last five minutes.
+    let danger = Router::new()
+        .route("/admin/users/delete", post(async || "The user is deleted"))
+        .route_layer(
+            oten.require(admins.clone())
+                .fresh(Duration::from_secs(5 * 60)),
+        );
+    // No other site can send the forms. The layer is for the app's own routes: other sites may call those
+    // of `oten.routes()`, which have rules of their own.
+    let csrf = CsrfLayer::new().add_trusted_origin(oten.config().origin())?;
     Ok(Router::new()
         .route("/", get(async || "Welcome"))
-        .merge(admin)
+        .merge(panel)
+        .merge(danger)
+        .layer(csrf)
         // The user's own sessions, and those of all users for admins.
         .nest("/account", oten.account_routes())
-        .nest("/admin/sessions", oten.operator_routes(oten.rule("admin")?))
+        .nest("/admin/sessions", oten.operator_routes(admins))
         .merge(oten.routes())
         .layer(oten.layer()))
 }
 
-async fn panel(user: User) -> String {
-    format!("Welcome, {}", user.name().unwrap_or(user.subject()))
+async fn panel(user: User) -> Html<String> {
+    let name = user.name().unwrap_or(user.subject());
+    let name = name.replace('&', "&amp;").replace('<', "&lt;");
+    Html(format!(
+        "<!doctype html><html lang=en><title>Panel</title><h1>Welcome, {name}</h1>\
+         <form method=post action=/admin/users/delete><button>Delete the user</button></form>"
+    ))
 }

@@ -87,6 +87,12 @@ reasons! {
     Forbidden = "forbidden",
         "The user is not allowed to make this request.",
         "See `cause` for the conditions. No action needed, unless the app's access rule is wrong.";
+    LoginTooOld = "login_too_old",
+        "A page requires a recent sign-in, and the user authenticated too long ago.",
+        "No action needed: the user signs in again.";
+    FreshLogin = "fresh_login",
+        "The provider did not confirm with `auth_time` that the user has just signed in again.",
+        "Check that the provider supports `max_age` and sends `auth_time`, and report it to the provider.";
     AccessCheck = "access_check",
         "The app could not find out whether a user may have access.",
         "See `cause` for the error of the app's function, and check what it depends on, such as a database.";

@@ -14,7 +14,7 @@ const MAX_BYTES: usize = 2048;
 /// The maximum length of a parameter's name.
 const MAX_NAME_BYTES: usize = 64;
 
-pub(super) const MAX_MAX_AGE: Duration = Duration::from_secs(365 * 86_400);
+pub(crate) const MAX_MAX_AGE: Duration = Duration::from_secs(365 * 86_400);
 
 /// The prompts that can be combined (OpenID Connect Core 1.0 section 3.1.2.1).
 const PROMPTS: [&str; 3] = ["login", "consent", "select_account"];
@@ -27,6 +27,10 @@ pub(crate) const LOGIN_HINT: &str = "login_hint";
 /// The query parameter of the login route that asks for another account.
 pub(crate) const SWITCH_ACCOUNT: &str = "switch_account";
 
+/// The query parameter of the login route that asks the user to authenticate again, with the maximum time
+/// since then in seconds.
+pub(crate) const FRESH: &str = "fresh";
+
 pub(super) const UI_LOCALES: &str = "ui_locales";
 const MAX_AGE: &str = "max_age";
 pub(super) const PROMPT: &str = "prompt";
@@ -34,7 +38,7 @@ pub(super) const PROMPT: &str = "prompt";
 /// The names that no option can have: the parameters of authorization requests, token requests and
 /// responses (RFC 6749, RFC 7636, OpenID Connect Core), the claims of request objects (RFC 9101), the
 /// parameters that would change the form of either, and those of the login route.
-const RESERVED: [&str; 31] = [
+const RESERVED: [&str; 32] = [
     "aud",
     "claims",
     "client_assertion",
@@ -47,6 +51,7 @@ const RESERVED: [&str; 31] = [
     "code_verifier",
     "error",
     "exp",
+    FRESH,
     "grant_type",
     "iat",
     "iss",

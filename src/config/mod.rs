@@ -78,7 +78,7 @@ pub(crate) use self::keys::{settings_cells, settings_table};
 pub(crate) use self::{api::ApiSettings, settings::TrustedProxies};
 pub(crate) use self::{
     issuer::{is_loopback, without_slash},
-    login_options::{LOGIN_HINT, SWITCH_ACCOUNT},
+    login_options::{FRESH, LOGIN_HINT, MAX_MAX_AGE, SWITCH_ACCOUNT},
 };
 #[cfg(feature = "check")]
 pub(crate) use self::{settings::MAX_REQUEST_OBJECT_LIFETIME, validate::Partial};

@@ -24,7 +24,7 @@
 //! 7. [Services](services): calls to APIs, in the app's own name or on behalf of the user.
 //! 8. [Single-page apps](single_page_apps): session state and API calls for scripts.
 //! 9. [Native apps](native_apps): sign-in for apps on phones and desktops, which hold a session of their own.
-//! 10. [Access](access): rules for users, by claim, email address or subject.
+//! 10. [Access](access): rules for users, fresh sign-ins, and forms.
 //! 11. [Errors](errors): error pages, log entries, and how to fix the cause.
 //! 12. [Operations](operations): commands, container, health, proxies, events and metrics.
 //! 13. [Going to production](production): a checklist.

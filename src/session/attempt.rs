@@ -28,6 +28,17 @@ pub(crate) struct LoginAttempt {
     pub(crate) is_silent: bool,
     /// The app that signs its user in, if it is not this site.
     pub(crate) native: Option<NativeRequest>,
+    /// Set if a page requires that the user signs in again.
+    pub(crate) fresh: Option<FreshLogin>,
+}
+
+/// The requirement of a page for a recent sign-in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct FreshLogin {
+    /// The maximum time since the user's authentication, in seconds.
+    pub(crate) max_age: u64,
+    /// The user who requested the page. `None` for a guest.
+    pub(crate) subject: Option<String>,
 }
 
 impl LoginAttempt {
@@ -41,6 +52,7 @@ impl LoginAttempt {
             max_age: None,
             is_silent: false,
             native: None,
+            fresh: None,
         }
     }
 

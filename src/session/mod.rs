@@ -26,7 +26,9 @@ pub use self::{
 };
 
 pub(crate) use self::{
-    attempt::{ATTEMPT_LIFETIME, AttemptState, LoginAttempt, LoginAttempts, UsedAttempt},
+    attempt::{
+        ATTEMPT_LIFETIME, AttemptState, FreshLogin, LoginAttempt, LoginAttempts, UsedAttempt,
+    },
     back_channel::LogoutTarget,
     device::Device,
     directory::Operator,

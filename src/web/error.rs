@@ -38,6 +38,15 @@ pub(super) enum Error {
         None => "the function of `RequireLogin::authorize` denies the user access".to_owned(),
     })]
     Forbidden { user: User, denied: Option<Denied> },
+    #[error(
+        "the user authenticated more than {max_age} seconds ago, or the provider does not say when"
+    )]
+    LoginTooOld { max_age: u64 },
+    #[error(
+        "the provider does not confirm with `auth_time` that the user has just authenticated, although the \
+         request has `prompt=login` and `max_age={max_age}`"
+    )]
+    FreshLogin { max_age: u64 },
     #[error("the function of `RequireLogin::authorize_async` failed")]
     AccessCheck(#[source] BoxError),
     #[error("the sign-out request does not come from a page of this site")]
@@ -163,6 +172,7 @@ fn next_steps(reason: Reason) -> &'static [NextStep] {
     use Reason as R;
     match reason {
         R::NotSignedIn
+        | R::LoginTooOld
         | R::AccessTokenEnded
         | R::UnknownSignIn
         | R::LoginRequest
@@ -220,6 +230,8 @@ impl Error {
             Self::AccessTokenUseless => Reason::AccessTokenUseless,
             Self::Forbidden { .. } => Reason::Forbidden,
             Self::AccessCheck(_) => Reason::AccessCheck,
+            Self::LoginTooOld { .. } => Reason::LoginTooOld,
+            Self::FreshLogin { .. } => Reason::FreshLogin,
             Self::CrossSite => Reason::CrossSite,
             Self::ForeignOrigin => Reason::ForeignOrigin,
             Self::MethodNotAllowed => Reason::MethodNotAllowed,
@@ -251,6 +263,14 @@ impl Error {
             Self::LogoutRequest(_) => Reason::LogoutRequest,
             Self::LogoutToken(error) => error.reason(),
             Self::LogoutTooSlow => Reason::LogoutSlow,
+        }
+    }
+
+    /// How long ago the user may have authenticated, in seconds, if the user must sign in again for that.
+    pub(super) fn fresh_max_age(&self) -> Option<u64> {
+        match *self {
+            Self::LoginTooOld { max_age } | Self::FreshLogin { max_age } => Some(max_age),
+            _ => None,
         }
     }
 
@@ -304,6 +324,18 @@ impl Error {
                 "Not allowed",
                 "Your account does not have access. Use another account, or contact this site's \
                  support.",
+            ),
+            Self::LoginTooOld { .. } => (
+                StatusCode::UNAUTHORIZED,
+                "Please sign in again",
+                "This page is only open shortly after you sign in. Nothing has been changed. Sign in again, then \
+                 repeat what you were doing.",
+            ),
+            Self::FreshLogin { .. } => (
+                StatusCode::BAD_GATEWAY,
+                "Sign-in not confirmed",
+                "Oten did not confirm that you have just signed in again, which this page requires. You are \
+                 still signed in. Please try again, or contact this site's support.",
             ),
             Self::AccessCheck(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -17,22 +17,23 @@ use super::{
     form::read_form,
     native,
     rejection::ErrorResponse,
-    response::{not_prefetched, redirect},
+    response::{not_prefetched, other_user_page, redirect},
     shared::Shared,
 };
 use crate::{
     audit::{EventKind, Reason},
-    config::{LOGIN_HINT, LoginOptions, SWITCH_ACCOUNT, route},
+    config::{FRESH, LOGIN_HINT, LoginOptions, MAX_MAX_AGE, SWITCH_ACCOUNT, route},
     http::CALL_TIMEOUT,
     metric,
     protocol::{
         AuthorizationRequest, CallbackError, CallbackParameters, ExpectedIdToken, ExpectedNonce,
-        TokenEndpoint, TokenResponse, verify_id_token,
+        IdTokenError, TokenEndpoint, TokenResponse, verify_id_token,
     },
     provider::{ProviderMetadata, is_same_issuer},
     secret::Secret,
     session::{
-        AttemptState, Device, Identity, LoginAttempt, NativeSignIn, ReturnTo, Tokens, UsedAttempt,
+        AttemptState, Device, FreshLogin, Identity, LoginAttempt, NativeSignIn, ReturnTo, Tokens,
+        UsedAttempt,
     },
 };
 
@@ -213,13 +214,25 @@ async fn handle_login(
     return_to: Option<ReturnTo>,
 ) -> Result<Response, Error> {
     let is_third_party = is_third_party(context)?;
-    let options = options_in_query(context, is_third_party);
+    let mut options = options_in_query(context, is_third_party);
+    let max_age = fresh_max_age(context);
+    if let Some(max_age) = max_age {
+        options = options
+            .prompt("login")
+            .max_age(Duration::from_secs(max_age));
+    }
     // Another site can send the browser here: it must not replace the user's session.
     let keeps_user = is_third_party || options.is_silent();
     if keeps_user && context.signed_in().await?.is_some() {
         return Ok(redirect_back(context, return_to.as_ref()));
     }
-    start_login(context, headers, options, LoginAttempt::new(return_to)).await
+    let mut attempt = LoginAttempt::new(return_to);
+    if let Some(max_age) = max_age {
+        let signed_in = context.signed_in().await?;
+        let subject = signed_in.map(|signed_in| signed_in.user().subject().to_owned());
+        attempt.fresh = Some(FreshLogin { max_age, subject });
+    }
+    start_login(context, headers, options, attempt).await
 }
 
 /// `GET /native/start`: starts a login attempt for a native app.
@@ -241,6 +254,12 @@ pub(super) async fn start_native(context: RequestContext, headers: HeaderMap) ->
         .await
         .unwrap_or(Err(Error::TooSlow))
         .unwrap_or_else(|error| attempt_failure(&context, error, used))
+}
+
+/// Returns how long ago the user may have authenticated, if a page requires that the user signs in again.
+fn fresh_max_age(context: &RequestContext) -> Option<u64> {
+    let seconds: u64 = context.query_parameter(FRESH)?.parse().ok()?;
+    (seconds <= MAX_MAX_AGE.as_secs()).then_some(seconds)
 }
 
 /// Whether another site starts the sign-in (OpenID Connect Core section 4): the request names an issuer,
@@ -404,6 +423,10 @@ async fn handle_callback(
                 {
                     Ok(redirect_guest(context, attempt.return_to.as_ref()))
                 }
+                Err(Error::IdToken(IdTokenError::AuthTime)) if attempt.fresh.is_some() => {
+                    let max_age = attempt.fresh.map_or(0, |fresh| fresh.max_age);
+                    Err(Error::FreshLogin { max_age })
+                }
                 result => result,
             }
         }
@@ -505,6 +528,8 @@ async fn complete(
         let sign_in = NativeSignIn::new(request, start, identity, tokens);
         return native::signed_in(context, login, &attempt.state, sign_in).await;
     }
+    let expected = attempt.fresh.as_ref().and_then(|it| it.subject.as_ref());
+    let is_other_user = expected.is_some_and(|subject| *subject != identity.subject);
     let previous = context.session_cookies.only();
     let origin = context.session.origin().clone();
     let signed_in = state
@@ -513,7 +538,12 @@ async fn complete(
         .await?;
     let id = signed_in.ok_or(Error::SignedOutMeanwhile)?;
     context.mark_session_written();
-    let mut response = redirect_back(context, attempt.return_to.as_ref());
+    // The page may be an action that the first user has started.
+    let mut response = if is_other_user {
+        other_user_page(state)
+    } else {
+        redirect_back(context, attempt.return_to.as_ref())
+    };
     let cookie = state.cookies.session(id, None, state.clock.now());
     response.headers_mut().append(header::SET_COOKIE, cookie);
     Ok(response)

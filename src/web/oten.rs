@@ -1,4 +1,4 @@
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -179,6 +179,40 @@ impl Oten {
     /// ```
     pub fn require(&self, rule: Rule) -> RequireLogin {
         self.require_login().rule(rule)
+    }
+
+    /// Returns the layer for routes with dangerous actions, for
+    /// [`Router::route_layer`](axum::Router::route_layer): the user must have authenticated at the provider
+    /// at most `max_age` ago, from a minute to 365 days.
+    ///
+    /// See [`RequireLogin::fresh`], which combines it with a rule:
+    /// `oten.require(rule).fresh(max_age)`.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, http::{Request, StatusCode}, routing::get};
+    /// use std::time::Duration;
+    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+    /// # use tower::ServiceExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = Config::builder()
+    /// #     .environment(Environment::Sandbox)
+    /// #     .client_id("my-site")
+    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+    /// #     .redirect_uri("http://localhost:3000/callback")
+    /// #     .build()?;
+    /// # let oten = Oten::new(config, MemoryStore::default())?;
+    /// let app: Router = Router::new()
+    ///     .route("/delete", get(async || "Really?").post(async || "deleted"))
+    ///     .route_layer(oten.require_fresh_login(Duration::from_secs(5 * 60)))
+    ///     .layer(oten.layer());
+    ///
+    /// let guest = Request::post("/delete").body(Body::empty())?;
+    /// assert_eq!(app.oneshot(guest).await?.status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(()) }
+    /// ```
+    pub fn require_fresh_login(&self, max_age: Duration) -> RequireLogin {
+        self.require_login().fresh(max_age)
     }
 
     /// Returns the access rule that the operator named so in the configuration, under `access`.

@@ -112,9 +112,12 @@ impl ErrorResponse {
             let path = context.path()?;
             (!context.state.is_own_page(&path)).then_some(path)
         });
-        let redirects_to_login =
-            matches!(error, Error::NotSignedIn | Error::AccessTokenExpired) && navigation.is_some();
+        let redirects_to_login = matches!(
+            error,
+            Error::NotSignedIn | Error::AccessTokenExpired | Error::LoginTooOld { .. }
+        ) && navigation.is_some();
         let account = error.user().map(account);
+        let fresh_max_age = error.fresh_max_age();
         let context_of_event = context.as_ref().filter(|_| !redirects_to_login);
         let details = ErrorDetails {
             status: if redirects_to_login {
@@ -135,6 +138,7 @@ impl ErrorResponse {
                 return_to,
                 account,
                 app: None,
+                fresh_max_age,
             },
         }))
     }
@@ -144,8 +148,7 @@ impl ErrorResponse {
         self.0.links = Links {
             retry_url: Some(state.login_url(return_to.as_ref())),
             return_to,
-            account: None,
-            app: None,
+            ..self.0.links
         };
         self
     }
@@ -204,7 +207,7 @@ impl ErrorResponse {
     pub(super) fn record(&self) {
         let error = &self.0.error;
         let level = match error {
-            Error::NotSignedIn => Level::Debug,
+            Error::NotSignedIn | Error::LoginTooOld { .. } => Level::Debug,
             // The parameters came through the browser, which can send anything.
             Error::Callback(_) => Level::Warn,
             _ if self.status().is_server_error() => Level::Error,
@@ -248,9 +251,7 @@ impl IntoResponse for ErrorResponse {
             ..
         } = *self.0;
         let mut response = match &context {
-            Some(context) if is_redirect => {
-                redirect(&context.state.login_url(links.return_to.as_ref()))
-            }
+            Some(context) if is_redirect => redirect(&links.login_url(&context.state)),
             Some(context) => error_page(context, &page, details.reason, links),
             // Without the layer, the paths of the site's pages are unknown.
             None => {

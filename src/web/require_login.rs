@@ -1,4 +1,4 @@
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{BoxError, extract::FromRequestParts};
 use http::{Extensions, request::Parts};
@@ -11,9 +11,15 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    config::{Denied, Rule},
+    config::{Denied, MAX_MAX_AGE, Rule},
     session::{SignedIn, User},
 };
+
+/// The shortest time that a sign-in counts as fresh: the user has to return from the provider.
+const MIN_FRESH_MAX_AGE: Duration = Duration::from_secs(60);
+
+/// The allowed difference between the provider's clock and this machine's in seconds, as for ID tokens.
+const LEEWAY: i64 = 60;
 
 /// Layer that requires a signed-in user, returned by
 /// [`Oten::require_login`](crate::Oten::require_login).
@@ -56,6 +62,7 @@ pub struct RequireLogin {
     state: Arc<Shared>,
     conditions: Arc<[Condition]>,
     same_origin: bool,
+    fresh_max_age: Option<u64>,
 }
 
 /// A condition that the user must meet.
@@ -74,6 +81,7 @@ impl RequireLogin {
             state: Arc::clone(state),
             conditions: Arc::default(),
             same_origin: false,
+            fresh_max_age: None,
         }
     }
 
@@ -189,6 +197,27 @@ impl RequireLogin {
         }
     }
 
+    /// Requires that the user authenticated at the provider at most `max_age` ago, from a minute to 365 days,
+    /// by `auth_time` in the ID token, with a leeway of 60 seconds. A page redirects to the provider, which
+    /// asks the user to sign in again (`prompt=login`, `max_age`); other requests get 401. For dangerous
+    /// actions.
+    ///
+    /// If the provider does not confirm the new sign-in with `auth_time`, the user gets a page that says so,
+    /// and stays signed in. If another user signs in instead, the browser does not return to the page.
+    ///
+    /// [`Oten::require_fresh_login`](crate::Oten::require_fresh_login) is short for it. If it is called
+    /// several times, the shortest time applies.
+    pub fn fresh(self, max_age: Duration) -> Self {
+        let max_age = max_age.clamp(MIN_FRESH_MAX_AGE, MAX_MAX_AGE).as_secs();
+        let shortest = self
+            .fresh_max_age
+            .map_or(max_age, |other| other.min(max_age));
+        Self {
+            fresh_max_age: Some(shortest),
+            ..self
+        }
+    }
+
     /// Returns the context of a request, unless it comes from the layer of another `Oten`, which has
     /// different sessions.
     pub(super) fn context(&self, extensions: &Extensions) -> Option<RequestContext> {
@@ -212,7 +241,25 @@ impl RequireLogin {
             let met = condition.check(&signed_in).await;
             met.map_err(|error| ErrorResponse::new(&context, error))?;
         }
-        Ok(())
+        // Last: a user without access need not sign in again.
+        self.check_age(signed_in.user())
+            .map_err(|error| ErrorResponse::new(&context, error))
+    }
+
+    fn check_age(&self, user: &User) -> Result<(), Error> {
+        let Some(max_age) = self.fresh_max_age else {
+            return Ok(());
+        };
+        // In whole seconds, like `auth_time`.
+        let now = self.state.clock.unix_now();
+        let age = user.authenticated_at().map(|at| now - at.unix_timestamp());
+        let latest = i64::try_from(max_age)
+            .unwrap_or(i64::MAX)
+            .saturating_add(LEEWAY);
+        match age {
+            Some(age) if age <= latest => Ok(()),
+            _ => Err(Error::LoginTooOld { max_age }),
+        }
     }
 
     fn with(self, condition: Condition) -> Self {
@@ -300,6 +347,7 @@ impl fmt::Debug for RequireLogin {
         f.debug_struct("RequireLogin")
             .field("conditions", &self.conditions.len())
             .field("same_origin", &self.same_origin)
+            .field("fresh_max_age", &self.fresh_max_age)
             .finish_non_exhaustive()
     }
 }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     audit::Reason,
-    config::{SWITCH_ACCOUNT, route},
+    config::{FRESH, SWITCH_ACCOUNT, route},
     secret::Secret,
     session::ReturnTo,
 };
@@ -38,6 +38,21 @@ pub(super) struct Links {
     pub(super) account: Option<String>,
     /// The link that returns the error to a native app.
     pub(super) app: Option<String>,
+    /// How long ago the user may have authenticated, if the page requires a recent sign-in.
+    pub(super) fresh_max_age: Option<u64>,
+}
+
+impl Links {
+    /// Returns the URL of the sign-in that the page requires.
+    pub(super) fn login_url(&self, state: &Shared) -> String {
+        login_url(state, self.fresh_max_age, self.return_to.as_ref())
+    }
+}
+
+fn login_url(state: &Shared, fresh_max_age: Option<u64>, return_to: Option<&ReturnTo>) -> String {
+    let max_age = fresh_max_age.map(|seconds| seconds.to_string());
+    let fresh = max_age.as_deref().map(|seconds| (FRESH, seconds));
+    state.login_url_with(fresh, return_to)
 }
 
 /// Returns the response to a prefetch. The browser discards a response with an error status and
@@ -57,8 +72,9 @@ pub(super) fn error_page(
     reason: Reason,
     links: Links,
 ) -> Response {
+    let fresh_max_age = links.fresh_max_age;
     let mut response = match context.kind {
-        RequestKind::Api => problem_details(context, page, reason),
+        RequestKind::Api => problem_details(context, page, reason, fresh_max_age),
         RequestKind::Page | RequestKind::Form => {
             let is_error = page.status != StatusCode::OK;
             let mut next_steps = page.next_steps.to_vec();
@@ -68,7 +84,7 @@ pub(super) fn error_page(
                 next_steps = vec![NextStep::ReturnToApp];
             }
             html(&Page {
-                login_url: context.state.login_url(links.return_to.as_ref()),
+                login_url: links.login_url(&context.state),
                 switch_url: switch_url(&context.state, links.return_to.as_ref()),
                 account: links.account,
                 retry_url: links.retry_url.unwrap_or_default(),
@@ -88,8 +104,16 @@ pub(super) fn error_page(
         (StatusCode::BAD_REQUEST, true) => Some(r#"Bearer error="invalid_request""#),
         _ => None,
     };
+    let challenge = match (challenge, fresh_max_age) {
+        // RFC 9470 section 3.
+        (Some(challenge), Some(max_age)) if page.status == StatusCode::UNAUTHORIZED => {
+            let scheme = challenge.split(' ').next().unwrap_or_default();
+            let error = "insufficient_user_authentication";
+            HeaderValue::try_from(format!("{scheme} error=\"{error}\", max_age=\"{max_age}\"")).ok()
+        }
+        (challenge, _) => challenge.map(HeaderValue::from_static),
+    };
     if let Some(challenge) = challenge {
-        let challenge = HeaderValue::from_static(challenge);
         let headers = response.headers_mut();
         headers.insert(header::WWW_AUTHENTICATE, challenge);
     }
@@ -127,6 +151,18 @@ pub(super) fn confirm_app_page(
         correlation_id: Some(context.correlation_id()),
         ..Page::new(&context.state, "Continue to the app?", &text, &next_steps)
     })
+}
+
+/// Returns the page after another user than the one who started it has signed in again.
+pub(super) fn other_user_page(state: &Shared) -> Response {
+    let text = "You signed in with another account than before. What you were doing with the first account has \
+                not been done.";
+    html(&Page::new(
+        state,
+        "Another account",
+        text,
+        &[NextStep::GoBack],
+    ))
 }
 
 /// Returns the page after signing out. `at_provider`: whether the browser returns from the provider's
@@ -260,7 +296,12 @@ pub(super) fn html(page: &impl Template) -> Response {
     response
 }
 
-fn problem_details(context: &RequestContext, page: &ErrorPage, reason: Reason) -> Response {
+fn problem_details(
+    context: &RequestContext,
+    page: &ErrorPage,
+    reason: Reason,
+    fresh_max_age: Option<u64>,
+) -> Response {
     let mut problem = json!({
         "type": "about:blank",
         "title": page.title,
@@ -269,12 +310,17 @@ fn problem_details(context: &RequestContext, page: &ErrorPage, reason: Reason) -
         "reason": reason,
         "correlation_id": context.correlation_id(),
     });
+    if let Some(max_age) = fresh_max_age {
+        problem["max_age"] = max_age.into();
+    }
     let state = &context.state;
     for step in page.next_steps {
         match step {
             // A native app signs in with its own route.
             NextStep::SignIn(_) if context.is_native() => {}
-            NextStep::SignIn(_) => problem["login_url"] = state.path(route::LOGIN).into(),
+            NextStep::SignIn(_) => {
+                problem["login_url"] = login_url(state, fresh_max_age, None).into();
+            }
             NextStep::SwitchAccount => {
                 problem["switch_account_url"] = switch_url(state, None).into();
             }

@@ -22,6 +22,9 @@ use crate::{
 
 const CLIENT: &str = "example";
 
+/// The rule of the operator for `admin_panel`.
+pub(crate) const ADMINS: &str = r#"{"admin": {"subjects": ["alice"]}}"#;
+
 const SESSION_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
 /// The caller of an example.
@@ -62,7 +65,6 @@ async fn a_site_with_pages() {
 
 #[tokio::test]
 async fn an_admin_panel() {
-    const ADMINS: &str = r#"{"admin": {"subjects": ["alice"]}}"#;
     let site = Site::start("admin_panel", ClientKind::Hs256, &[("OTEN_ACCESS", ADMINS)]).await;
     site.check(&[
         (Guest, Page("/admin"), 303, "/login?return_to=%2Fadmin"),
@@ -79,6 +81,9 @@ async fn an_admin_panel() {
             200,
             "Sessions of all users",
         ),
+        (User("alice"), Post("/admin/users/delete"), 200, "deleted"),
+        (User("bob"), Post("/admin/users/delete"), 403, ""),
+        (User("alice"), ForeignPost("/admin/users/delete"), 403, ""),
     ])
     .await;
 }

@@ -17,6 +17,7 @@ mod config_files;
 mod cookies;
 mod events;
 mod examples;
+mod fresh_login;
 mod guide;
 mod http2;
 mod id_token;

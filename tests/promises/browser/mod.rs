@@ -1,6 +1,7 @@
 //! The demo and the single-page app in a real browser, for each client type, and sites at providers written
 //! by others.
 
+mod admin;
 mod chromium;
 mod foreign;
 mod gallery;
