@@ -157,6 +157,7 @@ mod seal;
 mod secret;
 pub mod session;
 pub mod store;
+mod text;
 pub mod web;
 
 #[doc(hidden)]

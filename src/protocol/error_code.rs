@@ -2,7 +2,11 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::{audit::Reason, http::HttpResponse};
+use crate::{
+    audit::Reason,
+    http::HttpResponse,
+    text::{self, Text},
+};
 
 /// Writes each code once, as a variant and as a row of the table: its name, a sentence for the
 /// user's page, and a help text for the operator's log.
@@ -15,7 +19,7 @@ macro_rules! error_codes {
         ///
         /// let code = ErrorCode::from("access_denied");
         /// assert_eq!(code, ErrorCode::AccessDenied);
-        /// assert!(code.sentence().contains("cancelled"));
+        /// assert!(code.help().contains("cancelled"));
         ///
         /// // A code of another specification is kept:
         /// let unknown = ErrorCode::from("teapot");
@@ -43,11 +47,10 @@ macro_rules! error_codes {
             }
 
             /// A sentence for the user's page. It never contains received text.
-            #[must_use]
-            pub fn sentence(&self) -> &'static str {
+            pub(crate) fn text(&self) -> Text {
                 match self {
                     $(Self::$code => $sentence,)*
-                    Self::Other(_) => "Oten could not sign you in. Please try again.",
+                    Self::Other(_) => text::CODE_OTHER,
                 }
             }
 
@@ -75,14 +78,10 @@ macro_rules! error_codes {
     };
 }
 
-const MISCONFIGURED: &str =
-    "Sign-in is not set up correctly on this site. Please contact this site's support.";
-const TRANSIENT: &str = "Oten cannot sign you in right now. Please try again in a moment.";
-
 error_codes! {
     /// A parameter is missing, repeated or invalid, or the request object has expired (RFC 6749
     /// section 4.1.2.1).
-    InvalidRequest: "invalid_request", MISCONFIGURED,
+    InvalidRequest: "invalid_request", text::CODE_MISCONFIGURED,
         "check that OTEN_CLIENT_TYPE matches the registration (a confidential client must send a \
          request object, a public one must not) and that this machine's clock is right: an expired \
          request object causes this code, too";
@@ -90,71 +89,70 @@ error_codes! {
     /// 6749 section 5.2). Oten also sends it to the callback, if the client secret does not verify
     /// the request object.
     InvalidClient: "invalid_client",
-        "Sign-in is not set up correctly on this site: Oten does not accept its secret or its \
-         address. Please contact this site's support.",
+        text::CODE_INVALID_CLIENT,
         "check OTEN_CLIENT_ID and OTEN_CLIENT_SECRET, that they belong to the configured \
          environment, and the client's list of allowed addresses";
     /// The code or refresh token is invalid, used, expired or another client's (RFC 6749 section
     /// 5.2).
     InvalidGrant: "invalid_grant",
-        "This sign-in has expired or was already completed. Please sign in again.",
+        text::CODE_INVALID_GRANT,
         "the code or refresh token has expired, was used before or belongs to another client; no \
          action needed if it is rare";
     /// The client may not use this flow (RFC 6749 section 4.1.2.1).
-    UnauthorizedClient: "unauthorized_client", MISCONFIGURED,
+    UnauthorizedClient: "unauthorized_client", text::CODE_MISCONFIGURED,
         "allow the authorization code flow for this client in the developer portal and check \
          OTEN_CLIENT_TYPE";
     /// The provider does not support the response type (RFC 6749 section 4.1.2.1).
-    UnsupportedResponseType: "unsupported_response_type", MISCONFIGURED,
+    UnsupportedResponseType: "unsupported_response_type", text::CODE_MISCONFIGURED,
         "the provider must support the response type `code`; check OTEN_ISSUER";
     /// The provider does not support the grant type (RFC 6749 section 5.2).
-    UnsupportedGrantType: "unsupported_grant_type", MISCONFIGURED,
+    UnsupportedGrantType: "unsupported_grant_type", text::CODE_MISCONFIGURED,
         "the provider must support the grant type `authorization_code`; check OTEN_ISSUER";
     /// A scope is unknown or not allowed (RFC 6749 section 4.1.2.1).
-    InvalidScope: "invalid_scope", MISCONFIGURED,
+    InvalidScope: "invalid_scope", text::CODE_MISCONFIGURED,
         "allow the scopes of OTEN_SCOPES for this client in the developer portal";
     /// The user or the provider denied access (RFC 6749 section 4.1.2.1).
     AccessDenied: "access_denied",
-        "You cancelled the sign-in, or this account may not use this site.",
+        text::CODE_ACCESS_DENIED,
         "no action needed: the user cancelled, or a policy of the provider denied access";
     /// The provider failed (RFC 6749 section 4.1.2.1).
-    ServerError: "server_error", TRANSIENT,
+    ServerError: "server_error", text::CODE_TRANSIENT,
         "the provider failed; check its status page if it persists";
     /// The provider is overloaded or under maintenance (RFC 6749 section 4.1.2.1).
-    TemporarilyUnavailable: "temporarily_unavailable", TRANSIENT,
+    TemporarilyUnavailable: "temporarily_unavailable", text::CODE_TRANSIENT,
         "the provider is overloaded or under maintenance; check its status page if it persists";
     /// The request object is malformed or its signature is invalid (RFC 9101 section 7).
-    InvalidRequestObject: "invalid_request_object", MISCONFIGURED,
+    InvalidRequestObject: "invalid_request_object", text::CODE_MISCONFIGURED,
         "check that OTEN_JAR is the method registered for this client, and the client secret \
          (HS256) or the registered public key and its ID (EdDSA)";
     /// The provider accepts no request object from this client (OpenID Connect Core section
     /// 3.1.2.6).
-    RequestNotSupported: "request_not_supported", MISCONFIGURED,
+    RequestNotSupported: "request_not_supported", text::CODE_MISCONFIGURED,
         "set `jar = \"off\"` (OTEN_JAR) if the provider has switched signed requests off for this \
          client; if the client is registered as public, correct OTEN_CLIENT_TYPE";
     /// The provider accepts no `request_uri` (OpenID Connect Core section 3.1.2.6).
-    RequestUriNotSupported: "request_uri_not_supported", MISCONFIGURED,
+    RequestUriNotSupported: "request_uri_not_supported", text::CODE_MISCONFIGURED,
         "axum-oten never sends a `request_uri`; look for a proxy that rewrites requests";
     /// The `request_uri` is invalid (RFC 9101 section 7).
-    InvalidRequestUri: "invalid_request_uri", MISCONFIGURED,
+    InvalidRequestUri: "invalid_request_uri", text::CODE_MISCONFIGURED,
         "axum-oten never sends a `request_uri`; look for a proxy that rewrites requests";
     /// The request had `prompt=none` and the user is not signed in (OpenID Connect Core section
     /// 3.1.2.6).
     LoginRequired: "login_required",
-        "You are not signed in at Oten. Sign in there, then try again.",
+        text::CODE_LOGIN_REQUIRED,
         "expected with OTEN_PROMPT=none; unset it to let users sign in";
     /// The request had `prompt=none` and the user's consent is missing (OpenID Connect Core section
     /// 3.1.2.6).
-    ConsentRequired: "consent_required", "Oten needs your consent. Open Oten, then try again.",
+    ConsentRequired: "consent_required", text::CODE_CONSENT_REQUIRED,
         "expected with OTEN_PROMPT=none; unset it to let users consent";
     /// The request had `prompt=none` and the user has to act (OpenID Connect Core section 3.1.2.6).
     InteractionRequired: "interaction_required",
-        "Oten needs more information from you. Open Oten, then try again.",
+        text::CODE_INTERACTION_REQUIRED,
         "expected with OTEN_PROMPT=none; unset it to let users act";
     /// The request had `prompt=none` and the user has to select an account (OpenID Connect Core section
     /// 3.1.2.6).
     AccountSelectionRequired: "account_selection_required",
-        "Oten needs to know which account to use. Open Oten, then try again.",
+        text::CODE_ACCOUNT_SELECTION_REQUIRED,
         "expected with OTEN_PROMPT=none; unset it to let users select an account";
 }
 
@@ -221,7 +219,7 @@ mod tests {
     fn every_code_is_recognized_by_its_name() {
         for code in ErrorCode::KNOWN {
             assert_eq!(ErrorCode::from(code.as_str()), *code);
-            assert!(!code.sentence().is_empty() && !code.help().is_empty());
+            assert!(!code.help().is_empty());
         }
     }
 

@@ -62,8 +62,8 @@ const SYSTEMS: [(&str, &str); 8] = [
     ("Linux", "Linux"),
 ];
 
-/// Returns the families of the browser and the system that a `User-Agent` names, such as "Firefox on
-/// Windows".
+/// Returns the families of the browser and the system that a `User-Agent` names, such as "Firefox
+/// (Windows)".
 pub(super) fn device_name(user_agent: &str) -> Option<String> {
     let find = |families: &[(&str, &'static str)]| {
         let named = families.iter().find(|(part, _)| user_agent.contains(part));
@@ -73,7 +73,7 @@ pub(super) fn device_name(user_agent: &str) -> Option<String> {
     let mut name = browser.or(system)?.to_owned();
     if let Some(system) = system.filter(|_| browser.is_some()) {
         // Writing to a string does not fail.
-        let _ = write!(name, " on {system}");
+        let _ = write!(name, " ({system})");
     }
     Some(name)
 }
@@ -88,55 +88,55 @@ mod tests {
             (
                 "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
                  Chrome/142.0.0.0 Safari/537.36",
-                "Chrome on Windows",
+                "Chrome (Windows)",
             ),
             (
                 "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
                  Chrome/142.0.0.0 Safari/537.36 Edg/142.0.0.0",
-                "Edge on Windows",
+                "Edge (Windows)",
             ),
             (
                 "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-                "Firefox on Linux",
+                "Firefox (Linux)",
             ),
             (
                 "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like \
                  Gecko) Version/18.5 Safari/605.1.15",
-                "Safari on macOS",
+                "Safari (macOS)",
             ),
             (
                 "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 \
                  (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1",
-                "Safari on iPhone",
+                "Safari (iPhone)",
             ),
             (
                 "Mozilla/5.0 (iPad; CPU OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like \
                  Gecko) CriOS/142.0.0.0 Mobile/15E148 Safari/604.1",
-                "Chrome on iPad",
+                "Chrome (iPad)",
             ),
             (
                 "Mozilla/5.0 (Android 15; Mobile; rv:140.0) Gecko/140.0 Firefox/140.0",
-                "Firefox on Android",
+                "Firefox (Android)",
             ),
             (
                 "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) \
                  SamsungBrowser/28.0 Chrome/130.0.0.0 Mobile Safari/537.36",
-                "Samsung Internet on Android",
+                "Samsung Internet (Android)",
             ),
             (
                 "Mozilla/5.0 (X11; CrOS x86_64 14541.0.0) AppleWebKit/537.36 (KHTML, like Gecko) \
                  Chrome/142.0.0.0 Safari/537.36",
-                "Chrome on ChromeOS",
+                "Chrome (ChromeOS)",
             ),
             (
                 "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like \
                  Gecko) Chrome/142.0.0.0 Safari/537.36 OPR/124.0.0.0",
-                "Opera on macOS",
+                "Opera (macOS)",
             ),
             (
                 "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) \
                  HeadlessChrome/142.0.0.0 Safari/537.36",
-                "Chrome on Linux",
+                "Chrome (Linux)",
             ),
             ("Mozilla/5.0 (Windows NT 10.0) Something/1.0", "Windows"),
             ("curl/8.14.1", "curl"),

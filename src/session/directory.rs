@@ -119,7 +119,7 @@ impl ActiveSession {
         self.expires_at
     }
 
-    /// The families of the browser and the system, such as "Firefox on Windows". `None` if the browser
+    /// The families of the browser and the system, such as "Firefox (Windows)". `None` if the browser
     /// names neither that this crate knows.
     ///
     /// Any program can claim to be any browser.

@@ -20,6 +20,7 @@ use crate::{
     iter::exactly_one,
     metric,
     session::{NATIVE_PREFIX, RequestSession, ReturnTo, SessionWatch, SignedIn},
+    text::Language,
 };
 
 /// A request in the layer, with its session, its cookies and its kind. An extension of the request.
@@ -40,6 +41,8 @@ pub(super) struct Inner {
     /// Whether a page of another site may have caused the request, and it changes state or opens a
     /// WebSocket.
     is_foreign: bool,
+    /// `Accept-Language`, which only pages read.
+    accept_language: Option<HeaderValue>,
     /// The URI outside of `nest`.
     pub(super) uri: Uri,
     /// Whether the response depends on whether a user is signed in.
@@ -83,6 +86,7 @@ impl RequestContext {
             is_foreign: needs_proof
                 && !is_native
                 && !is_same_origin(headers, &state.config.origin()),
+            accept_language: headers.get(header::ACCEPT_LANGUAGE).cloned(),
             uri: original_uri.unwrap_or(request.uri()).clone(),
             state: Arc::clone(state),
             depends_on_user: AtomicBool::new(false),
@@ -136,6 +140,13 @@ impl RequestContext {
     pub(super) fn has_query_parameter(&self, name: &str) -> bool {
         let query = self.uri.query().unwrap_or_default();
         form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == name)
+    }
+
+    /// The language of pages.
+    pub(super) fn language(&self) -> Language {
+        let header = self.accept_language.as_ref();
+        let header = header.and_then(|header| header.to_str().ok());
+        Language::accepted(header.unwrap_or_default())
     }
 
     /// The ID that ties an error page to its events.

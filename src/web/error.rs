@@ -14,6 +14,7 @@ use crate::{
     provider::{BudgetExhausted, ProviderError},
     session::{GrantError, User},
     store::StoreError,
+    text::{self, Text},
 };
 
 /// Time limit of a route for all its calls to the provider and the store together.
@@ -141,8 +142,8 @@ pub(super) enum Error {
 #[derive(Debug)]
 pub(super) struct ErrorPage {
     pub(super) status: StatusCode,
-    pub(super) title: &'static str,
-    pub(super) text: &'static str,
+    pub(super) title: Text,
+    pub(super) text: Text,
     pub(super) next_steps: &'static [NextStep],
     pub(super) retry_after: Option<Duration>,
 }
@@ -151,17 +152,13 @@ pub(super) struct ErrorPage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NextStep {
     /// A link with this text to the login route.
-    SignIn(&'static str),
+    SignIn(Text),
     /// A link to the requested page.
     TryAgain,
     /// A link to the login route, to sign in with another account.
     SwitchAccount,
     /// A button that signs the user out.
     SignOut,
-    /// A link that returns the error to a native app.
-    ReturnToApp,
-    /// A button that sends the code to a native app, and one that cancels.
-    ContinueToApp,
     /// A link to the home page, which every page has.
     GoBack,
 }
@@ -177,8 +174,8 @@ fn next_steps(reason: Reason) -> &'static [NextStep] {
         | R::UnknownSignIn
         | R::LoginRequest
         | R::SeveralSessionCookies
-        | R::SignedOutMeanwhile => &[NextStep::SignIn("Sign in")],
-        R::NotRefreshed => &[NextStep::TryAgain, NextStep::SignIn("Sign in again")],
+        | R::SignedOutMeanwhile => &[NextStep::SignIn(text::SIGN_IN)],
+        R::NotRefreshed => &[NextStep::TryAgain, NextStep::SignIn(text::SIGN_IN_AGAIN)],
         R::StoreDown | R::ApiDown | R::ApiSlow | R::AccessCheck => &[NextStep::TryAgain],
         R::Forbidden => &[NextStep::SwitchAccount, NextStep::SignOut],
         R::CrossSite => &[NextStep::SignOut],
@@ -193,7 +190,7 @@ fn next_steps(reason: Reason) -> &'static [NextStep] {
         | R::NativeCodeReused
         | R::SessionRequest => &[NextStep::GoBack],
         // A sign-in failed.
-        _ => &[NextStep::SignIn("Try again")],
+        _ => &[NextStep::SignIn(text::TRY_AGAIN)],
     }
 }
 
@@ -296,198 +293,182 @@ impl Error {
 
     // A table with a row for each page.
     #[allow(clippy::too_many_lines)]
-    fn texts(&self) -> (StatusCode, &'static str, &'static str) {
+    fn texts(&self) -> (StatusCode, Text, Text) {
         match self {
             Self::MissingLayer | Self::RequestObject(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
-                "Not set up correctly",
-                "This site is not set up correctly. Please contact this site's support.",
+                text::NOT_SET_UP,
+                text::SITE_NOT_SET_UP,
             ),
             Self::NotSignedIn => (
                 StatusCode::UNAUTHORIZED,
-                "Please sign in",
-                "You need to sign in to continue.",
+                text::PLEASE_SIGN_IN,
+                text::SIGN_IN_TO_CONTINUE,
             ),
             Self::AccessTokenExpired => (
                 StatusCode::UNAUTHORIZED,
-                "Please sign in again",
-                "Your access has expired. Sign in again to continue.",
+                text::PLEASE_SIGN_IN_AGAIN,
+                text::ACCESS_EXPIRED,
             ),
             Self::AccessTokenUseless => (
                 StatusCode::BAD_GATEWAY,
-                "Access expired too soon",
-                "Your access expired right after you signed in. Please contact this site's \
-                 support.",
-            ),
-            Self::Forbidden { .. } => (
-                StatusCode::FORBIDDEN,
-                "Not allowed",
-                "Your account does not have access. Use another account, or contact this site's \
-                 support.",
+                text::ACCESS_EXPIRED_TOO_SOON,
+                text::ACCESS_TOKEN_USELESS,
             ),
             Self::LoginTooOld { .. } => (
                 StatusCode::UNAUTHORIZED,
-                "Please sign in again",
-                "This page is only open shortly after you sign in. Nothing has been changed. Sign in again, then \
-                 repeat what you were doing.",
+                text::PLEASE_SIGN_IN_AGAIN,
+                text::LOGIN_TOO_OLD,
             ),
             Self::FreshLogin { .. } => (
                 StatusCode::BAD_GATEWAY,
-                "Sign-in not confirmed",
-                "Oten did not confirm that you have just signed in again, which this page requires. You are \
-                 still signed in. Please try again, or contact this site's support.",
+                text::SIGN_IN_NOT_CONFIRMED,
+                text::LOGIN_NOT_FRESH,
             ),
+            Self::Forbidden { .. } => (StatusCode::FORBIDDEN, text::NOT_ALLOWED, text::FORBIDDEN),
             Self::AccessCheck(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Please try again soon",
-                "This site cannot check your access right now. Please try again in a moment.",
+                text::TRY_AGAIN_SOON,
+                text::ACCESS_NOT_CHECKED,
             ),
             Self::CrossSite => (
                 StatusCode::FORBIDDEN,
-                "Sign out?",
-                "Another site asked to sign you out, so you are still signed in. To sign out, use \
-                 the button below.",
+                text::SIGN_OUT_QUESTION,
+                text::CROSS_SITE,
             ),
             Self::ForeignOrigin => (
                 StatusCode::FORBIDDEN,
-                "Not allowed",
-                "The request may come from a page of another site. Go back to the site and try again.",
+                text::NOT_ALLOWED,
+                text::FOREIGN_ORIGIN,
             ),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
-                "Page not available",
-                "This page cannot be opened this way. Please go back to the site.",
+                text::PAGE_NOT_AVAILABLE,
+                text::CANNOT_BE_OPENED,
             ),
             Self::ApiRequest(_) | Self::SessionRequest => (
                 StatusCode::BAD_REQUEST,
-                "Page not available",
-                "This page cannot be opened this way. Please go back to the site.",
+                text::PAGE_NOT_AVAILABLE,
+                text::CANNOT_BE_OPENED,
             ),
             Self::NativeRequest(_) | Self::NativeGrantType => (
                 StatusCode::BAD_REQUEST,
-                "Sign-in failed",
-                "The app's request to sign in is invalid. Please contact the app's support.",
+                text::SIGN_IN_FAILED,
+                text::NATIVE_REQUEST_INVALID,
             ),
             Self::NativeSignInUsed => (
                 StatusCode::BAD_REQUEST,
-                "Please sign in again",
-                "This sign-in took too long or was already completed. Go back to the app and sign in \
-                 again if it asks you to.",
+                text::PLEASE_SIGN_IN_AGAIN,
+                text::NATIVE_SIGN_IN_USED,
             ),
             Self::NativeGrant(_) => (
                 StatusCode::BAD_REQUEST,
-                "Sign-in failed",
-                "The code is not valid. Sign in again.",
+                text::SIGN_IN_FAILED,
+                text::NATIVE_CODE_INVALID,
             ),
             Self::Credential(_) => (
                 StatusCode::BAD_REQUEST,
-                "Page not available",
-                "The header `Authorization` is malformed or given more than once.",
+                text::PAGE_NOT_AVAILABLE,
+                text::CREDENTIAL_MALFORMED,
             ),
             Self::Api(error) => (
                 match error {
                     ForwardError::Stalled => StatusCode::GATEWAY_TIMEOUT,
                     _ => StatusCode::BAD_GATEWAY,
                 },
-                "Please try again soon",
-                "A service that this site needs is not responding. Please try again in a moment.",
+                text::TRY_AGAIN_SOON,
+                text::API_DOWN,
             ),
             Self::Store(_) => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Please try again soon",
-                "This site cannot check your sign-in right now. You have not been signed out; \
-                 please try again in a moment.",
+                text::TRY_AGAIN_SOON,
+                text::STORE_DOWN,
             ),
             Self::NotRefreshed { .. } => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Please try again soon",
-                "Oten cannot confirm your sign-in right now. You have not been signed out; please \
-                 try again in a moment, or sign in again.",
+                text::TRY_AGAIN_SOON,
+                text::NOT_REFRESHED,
             ),
             Self::UnknownAttempt { has_cookie: true } => (
                 StatusCode::BAD_REQUEST,
-                "Please sign in again",
-                "Your sign-in took too long or was already completed. Please sign in again.",
+                text::PLEASE_SIGN_IN_AGAIN,
+                text::ATTEMPT_OVER,
             ),
             Self::UnknownAttempt { has_cookie: false } => (
                 StatusCode::BAD_REQUEST,
-                "Please sign in again",
-                "Your browser blocks cookies for this site. Allow cookies and sign in again.",
+                text::PLEASE_SIGN_IN_AGAIN,
+                text::COOKIES_BLOCKED,
             ),
             Self::SeveralSessionCookies => (
                 StatusCode::BAD_REQUEST,
-                "Sign-in failed",
-                "Another site has set a conflicting cookie. Delete this site's cookies in your \
-                 browser and sign in again.",
+                text::SIGN_IN_FAILED,
+                text::CONFLICTING_COOKIE,
             ),
             Self::SignedOutMeanwhile => (
                 StatusCode::FORBIDDEN,
-                "Please sign in again",
-                "You were signed out while you were signing in. Sign in again to continue.",
+                text::PLEASE_SIGN_IN_AGAIN,
+                text::SIGNED_OUT_MEANWHILE,
             ),
             Self::TooSlow => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Oten is not responding",
-                "Oten took too long to respond, so you have not been signed in. Please try again.",
+                text::OTEN_NOT_RESPONDING,
+                text::OTEN_TOO_SLOW,
             ),
             Self::Provider(error) if error.is_transient() => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Oten is not responding",
-                "Signing in does not work right now. Please try again in a moment.",
+                text::OTEN_NOT_RESPONDING,
+                text::OTEN_DOWN,
             ),
             Self::Token(TokenError::Unreachable(_)) => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Oten is not responding",
-                "Oten could not be reached to complete the sign-in. Please try again in a moment.",
+                text::OTEN_NOT_RESPONDING,
+                text::OTEN_UNREACHABLE,
             ),
             Self::Budget(_) | Self::Token(TokenError::RateLimited { .. }) => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Oten is busy",
-                "Oten accepts no more sign-ins from this site right now. Please try again in a \
-                 moment.",
+                text::OTEN_BUSY,
+                text::OTEN_ACCEPTS_NO_MORE,
             ),
             Self::Callback(CallbackError::ErrorResponse(code))
             | Self::Token(TokenError::ErrorResponse(code, _)) => error_code_texts(code),
             // The code is not proven, so it does not decide on the status.
             Self::Callback(CallbackError::MissingState(Some(code))) => {
-                (StatusCode::BAD_REQUEST, "Sign-in failed", code.sentence())
+                (StatusCode::BAD_REQUEST, text::SIGN_IN_FAILED, code.text())
             }
             Self::ForeignLoginRequest | Self::LoginForm(_) | Self::LoginOptions(_) => (
                 StatusCode::BAD_REQUEST,
-                "Sign-in failed",
-                "The request to sign in is invalid. Please sign in from this site.",
+                text::SIGN_IN_FAILED,
+                text::LOGIN_REQUEST_INVALID,
             ),
             Self::Callback(CallbackError::Iss) => (
                 StatusCode::BAD_REQUEST,
-                "Sign-in failed",
-                "The response did not come from Oten, so you have not been signed in. Please try \
-                 again.",
+                text::SIGN_IN_FAILED,
+                text::NOT_FROM_OTEN,
             ),
             Self::Callback(_) => (
                 StatusCode::BAD_REQUEST,
-                "Sign-in failed",
-                "Oten's response was incomplete or invalid. Please try again.",
+                text::SIGN_IN_FAILED,
+                text::RESPONSE_INCOMPLETE,
             ),
             Self::Provider(_) | Self::Token(_) | Self::IdToken(_) => (
                 StatusCode::BAD_GATEWAY,
-                "Sign-in failed",
-                "Oten's response could not be trusted, so you have not been signed in. Please try \
-                 again.",
+                text::SIGN_IN_FAILED,
+                text::RESPONSE_UNTRUSTED,
             ),
             Self::LogoutRequest(_) => (
                 StatusCode::BAD_REQUEST,
-                "Not signed out",
-                "The logout request is malformed.",
+                text::NOT_SIGNED_OUT,
+                text::LOGOUT_REQUEST_MALFORMED,
             ),
             Self::LogoutToken(_) => (
                 StatusCode::BAD_REQUEST,
-                "Not signed out",
-                "The logout token is rejected.",
+                text::NOT_SIGNED_OUT,
+                text::LOGOUT_TOKEN_REJECTED,
             ),
             Self::LogoutTooSlow => (
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Not signed out",
-                "The logout could not be completed in time.",
+                text::NOT_SIGNED_OUT,
+                text::LOGOUT_TOO_SLOW,
             ),
         }
     }
@@ -504,19 +485,19 @@ impl Error {
 }
 
 /// The texts for an error code of the provider, from the callback or the token endpoint.
-fn error_code_texts(code: &ErrorCode) -> (StatusCode, &'static str, &'static str) {
+fn error_code_texts(code: &ErrorCode) -> (StatusCode, Text, Text) {
     let (status, title) = match code {
         // The user cancelled the sign-in, which is not an error.
-        ErrorCode::AccessDenied => (StatusCode::OK, "Sign-in cancelled"),
+        ErrorCode::AccessDenied => (StatusCode::OK, text::SIGN_IN_CANCELLED),
         code if code.reason() == Reason::InteractionRequired => {
-            (StatusCode::FORBIDDEN, "Please sign in")
+            (StatusCode::FORBIDDEN, text::PLEASE_SIGN_IN)
         }
-        ErrorCode::InvalidGrant => (StatusCode::BAD_REQUEST, "Please sign in again"),
-        code if code.is_retryable() => (StatusCode::SERVICE_UNAVAILABLE, "Oten is not responding"),
-        ErrorCode::Other(_) => (StatusCode::BAD_GATEWAY, "Sign-in failed"),
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, "Sign-in failed"),
+        ErrorCode::InvalidGrant => (StatusCode::BAD_REQUEST, text::PLEASE_SIGN_IN_AGAIN),
+        code if code.is_retryable() => (StatusCode::SERVICE_UNAVAILABLE, text::OTEN_NOT_RESPONDING),
+        ErrorCode::Other(_) => (StatusCode::BAD_GATEWAY, text::SIGN_IN_FAILED),
+        _ => (StatusCode::INTERNAL_SERVER_ERROR, text::SIGN_IN_FAILED),
     };
-    (status, title, code.sentence())
+    (status, title, code.text())
 }
 
 #[cfg(test)]
@@ -536,7 +517,10 @@ mod tests {
             .collect();
         for row in &rows {
             let title = format!("{:?}", row[1]);
-            assert!(include_str!("error.rs").contains(&title), "no page {title}");
+            assert!(
+                include_str!("../text.rs").contains(&title),
+                "no page {title}"
+            );
         }
         let of_users = |reason: &&Reason| {
             let code = reason.code();
@@ -544,12 +528,11 @@ mod tests {
         };
         for reason in Reason::all().iter().filter(of_users) {
             let steps = next_steps(*reason).iter().map(|step| match step {
-                NextStep::SignIn(text) => *text,
+                NextStep::SignIn(text) => text.english(),
                 NextStep::TryAgain => "Try again",
                 NextStep::SwitchAccount => "Use another account",
                 NextStep::SignOut => "Sign out",
                 NextStep::GoBack => "Back to the site",
-                NextStep::ReturnToApp | NextStep::ContinueToApp => unreachable!(),
             });
             let steps = steps.collect::<Vec<_>>().join(", ");
             assert!(!steps.is_empty());

@@ -540,7 +540,7 @@ async fn complete(
     context.mark_session_written();
     // The page may be an action that the first user has started.
     let mut response = if is_other_user {
-        other_user_page(state)
+        other_user_page(context)
     } else {
         redirect_back(context, attempt.return_to.as_ref())
     };

@@ -176,8 +176,8 @@ pub(super) async fn get(context: RequestContext, headers: HeaderMap) -> Response
     let returned = context.query_parameter("state").map(Secret::from);
     let from_provider = returned.is_some() && returned == state.cookies.logout_state(&headers);
     let mut response = match context.signed_in().await {
-        Ok(Some(_)) => confirm_sign_out_page(state),
-        Ok(None) => signed_out_page(state, from_provider),
+        Ok(Some(_)) => confirm_sign_out_page(&context),
+        Ok(None) => signed_out_page(&context, from_provider),
         Err(error) => return failure(&context, error),
     };
     if from_provider {

@@ -51,10 +51,11 @@
 //! Fetch Metadata request headers decide; without them, a request that accepts HTML comes from a
 //! browser.
 //!
-//! # Replacing error responses
+//! # Replacing pages and error responses
 //!
-//! Every error response of this crate carries [`ErrorDetails`] in its extensions. An outer layer can
-//! replace the response; see [`ErrorDetails`] for an example. A handler that wants to decide itself
+//! [`OtenBuilder::pages`] shows the pages in the layout of the app; see [`Pages`] for an example. Every error
+//! response of this crate, also problem details, carries [`ErrorDetails`] in its extensions. An outer layer
+//! can replace the response; see [`ErrorDetails`] for an example. A handler that wants to decide itself
 //! extracts a `Result`: `Result<User, UserRejection>`.
 //!
 //! # Signing out
@@ -86,6 +87,7 @@ mod logout;
 mod native;
 mod oten;
 mod outgoing;
+mod page;
 mod readiness;
 mod redacted_uri;
 mod rejection;
@@ -107,6 +109,7 @@ pub use self::{
     logout::UserSession,
     oten::{Oten, OtenBuilder},
     outgoing::{ApiCallError, ApiClient, ClientCredentials, ClientCredentialsError, Credentials},
+    page::{Action, Page, Pages},
     readiness::{DependencyStatus, Readiness},
     redacted_uri::RedactedUri,
     rejection::{AccessTokenRejection, ErrorDetails, ErrorResponse, UserRejection},
@@ -119,4 +122,5 @@ pub use self::{
 pub use crate::{
     config::{Claim, ClaimPath, Denied, InvalidLoginOption, LoginOptions, Rule},
     protocol::UserInfoError,
+    text::Language,
 };

@@ -20,6 +20,7 @@ use super::{
     layer::OtenLayer,
     login, logout, native,
     outgoing::{ApiClient, ClientCredentials},
+    page::Pages,
     readiness::Readiness,
     rejection::ErrorResponse,
     require_login::RequireLogin,
@@ -64,6 +65,7 @@ impl Oten {
             store: Arc::new(store),
             clock: Clock::system(),
             audit: None,
+            pages: None,
         }
     }
 
@@ -838,6 +840,7 @@ pub struct OtenBuilder {
     store: Arc<dyn OtenStore>,
     clock: Clock,
     audit: Option<Arc<dyn AuditLog>>,
+    pages: Option<Arc<dyn Pages>>,
 }
 
 impl OtenBuilder {
@@ -856,6 +859,14 @@ impl OtenBuilder {
         self
     }
 
+    /// Shows the pages of this crate in the layout of the app. Defaults to the layout of this crate.
+    ///
+    /// See [`Pages`] for an example.
+    pub fn pages(mut self, pages: impl Pages) -> Self {
+        self.pages = Some(Arc::new(pages));
+        self
+    }
+
     /// Creates the [`Oten`].
     ///
     /// # Errors
@@ -863,6 +874,10 @@ impl OtenBuilder {
     /// Returns the same errors as [`Oten::new`].
     pub fn build(self) -> Result<Oten, SetupError> {
         let state = Shared::new(self.config, self.store, self.clock, self.audit)?;
+        let state = Shared {
+            pages: self.pages,
+            ..state
+        };
         Ok(Oten(Arc::new(state)))
     }
 }

@@ -172,7 +172,7 @@ impl ErrorResponse {
         let Inner { page, details, .. } = *self.0;
         let body = json!({
             "error": code,
-            "error_description": format!("{} ({})", page.text, details.reason),
+            "error_description": format!("{} ({})", page.text.english(), details.reason),
             "correlation_id": details.correlation_id,
         });
         let content_type = [(header::CONTENT_TYPE, "application/json")];
@@ -255,7 +255,7 @@ impl IntoResponse for ErrorResponse {
             Some(context) => error_page(context, &page, details.reason, links),
             // Without the layer, the paths of the site's pages are unknown.
             None => {
-                let mut response = (page.status, page.text).into_response();
+                let mut response = (page.status, page.text.english()).into_response();
                 protect_page(response.headers_mut());
                 response
             }

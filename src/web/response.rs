@@ -1,16 +1,13 @@
-use std::sync::LazyLock;
-
 use askama::Template;
-use axum::response::{Html, IntoResponse, Redirect, Response};
-use base64::{Engine, prelude::BASE64_STANDARD};
+use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
 use super::{
     context::{RequestContext, RequestKind},
     error::{ErrorPage, NextStep},
+    page::{Page, in_layout},
     shared::Shared,
 };
 use crate::{
@@ -18,6 +15,7 @@ use crate::{
     config::{FRESH, SWITCH_ACCOUNT, route},
     secret::Secret,
     session::ReturnTo,
+    text,
 };
 
 /// Redirects the browser with `GET`. The response must not be cached.
@@ -75,24 +73,7 @@ pub(super) fn error_page(
     let fresh_max_age = links.fresh_max_age;
     let mut response = match context.kind {
         RequestKind::Api => problem_details(context, page, reason, fresh_max_age),
-        RequestKind::Page | RequestKind::Form => {
-            let is_error = page.status != StatusCode::OK;
-            let mut next_steps = page.next_steps.to_vec();
-            next_steps.retain(|step| *step != NextStep::TryAgain || links.retry_url.is_some());
-            if links.app.is_some() {
-                // A sign-in of this site would not be the app's.
-                next_steps = vec![NextStep::ReturnToApp];
-            }
-            html(&Page {
-                login_url: links.login_url(&context.state),
-                switch_url: switch_url(&context.state, links.return_to.as_ref()),
-                account: links.account,
-                retry_url: links.retry_url.unwrap_or_default(),
-                app_url: links.app.unwrap_or_default(),
-                correlation_id: is_error.then(|| context.correlation_id()),
-                ..Page::new(&context.state, page.title, page.text, &next_steps)
-            })
-        }
+        RequestKind::Page | RequestKind::Form => html(context, page, reason, links),
     };
     *response.status_mut() = page.status;
     // RFC 9110 section 11.6.1. No registered authentication scheme is for cookies: `Bearer` would ask a
@@ -124,10 +105,46 @@ pub(super) fn error_page(
     response
 }
 
+fn html(context: &RequestContext, error: &ErrorPage, reason: Reason, links: Links) -> Response {
+    let state = &context.state;
+    let is_error = error.status != StatusCode::OK;
+    let login_url = links.login_url(state);
+    let switch_url = switch_url(state, links.return_to.as_ref());
+    let mut page = Page::new(context.language(), error.title, error.text);
+    let next_steps = match links.app {
+        Some(url) => {
+            page = page.link(text::RETURN_TO_APP, url);
+            // A sign-in of this site would not be the app's.
+            &[]
+        }
+        None => error.next_steps,
+    };
+    for step in next_steps {
+        page = match (step, &links.retry_url) {
+            (NextStep::SignIn(text), _) => page.link(*text, &login_url),
+            (NextStep::TryAgain, Some(url)) => page.link(text::TRY_AGAIN, url),
+            (NextStep::SwitchAccount, _) => page.link(text::USE_ANOTHER_ACCOUNT, &switch_url),
+            (NextStep::SignOut, _) => page.form(text::SIGN_OUT, state.path(route::LOGOUT)),
+            // Every page has a link to the home page.
+            (NextStep::GoBack, _) | (NextStep::TryAgain, None) => page,
+        };
+    }
+    page.status = error.status;
+    page.account = links.account;
+    page.reason = is_error.then_some(reason);
+    page.correlation_id = is_error.then(|| context.correlation_id().to_owned());
+    message(context, page)
+}
+
 /// Returns the page on which a signed-in user confirms signing out.
-pub(super) fn confirm_sign_out_page(state: &Shared) -> Response {
-    let text = "You are signed in to this site.";
-    html(&Page::new(state, "Sign out?", text, &[NextStep::SignOut]))
+pub(super) fn confirm_sign_out_page(context: &RequestContext) -> Response {
+    let page = Page::new(
+        context.language(),
+        text::SIGN_OUT_QUESTION,
+        text::ARE_SIGNED_IN,
+    )
+    .form(text::SIGN_OUT, context.state.path(route::LOGOUT));
+    message(context, page)
 }
 
 /// Returns the page on which the user confirms the sign-in of a native app. Another app may have registered
@@ -138,43 +155,77 @@ pub(super) fn confirm_app_page(
     user: &str,
     link: &str,
 ) -> Response {
-    let text = format!(
-        "The app at {link} asks to sign you in as {user}. Continue only if you started this in the app \
-         just now."
-    );
     let query = form_urlencoded::Serializer::new(String::new())
         .append_pair("state", login_state.expose())
         .finish();
-    let next_steps = [NextStep::ContinueToApp];
-    html(&Page {
-        app_url: format!("{}?{query}", context.state.path(route::NATIVE_CONFIRM)),
-        correlation_id: Some(context.correlation_id()),
-        ..Page::new(&context.state, "Continue to the app?", &text, &next_steps)
-    })
+    let url = format!("{}?{query}", context.state.path(route::NATIVE_CONFIRM));
+    let language = context.language();
+    let mut page = Page::new(language, text::CONTINUE_TO_APP, text::APP_ASKS)
+        .form(text::CONTINUE, &*url)
+        .form(text::CANCEL, format!("{url}&cancel=1"));
+    page.text = text::APP_ASKS.fill(language, &[("link", link), ("user", user)]);
+    page.correlation_id = Some(context.correlation_id().to_owned());
+    message(context, page)
 }
 
 /// Returns the page after another user than the one who started it has signed in again.
-pub(super) fn other_user_page(state: &Shared) -> Response {
-    let text = "You signed in with another account than before. What you were doing with the first account has \
-                not been done.";
-    html(&Page::new(
-        state,
-        "Another account",
-        text,
-        &[NextStep::GoBack],
-    ))
+pub(super) fn other_user_page(context: &RequestContext) -> Response {
+    message(
+        context,
+        Page::new(context.language(), text::ANOTHER_ACCOUNT, text::OTHER_USER),
+    )
 }
 
 /// Returns the page after signing out. `at_provider`: whether the browser returns from the provider's
 /// sign-out.
-pub(super) fn signed_out_page(state: &Shared, at_provider: bool) -> Response {
+pub(super) fn signed_out_page(context: &RequestContext, at_provider: bool) -> Response {
     let text = if at_provider {
-        "You are signed out of this site. The site also asked Oten to sign you out there."
+        text::SIGNED_OUT_AT_PROVIDER
     } else {
-        "You are not signed in to this site in this browser."
+        text::NOT_SIGNED_IN_HERE
     };
-    let next_steps = [NextStep::SignIn("Sign in")];
-    html(&Page::new(state, "You are signed out", text, &next_steps))
+    let page = Page::new(context.language(), text::SIGNED_OUT, text)
+        .link(text::SIGN_IN, context.state.login_url(None));
+    message(context, page)
+}
+
+fn message(context: &RequestContext, page: Page) -> Response {
+    match page.into_message(context.state.config.home()) {
+        Ok(page) => show(context, &page),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Returns a page with more content than a message.
+pub(super) fn show_with(context: &RequestContext, page: &Page, main: &impl Template) -> Response {
+    match main.render() {
+        Ok(content) => {
+            let page = page.clone();
+            show(context, &Page { content, ..page })
+        }
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Returns a page with its content, in the layout of the app if it has one for these pages.
+fn show(context: &RequestContext, page: &Page) -> Response {
+    let mut response = match &context.state.pages {
+        Some(pages) => pages.show(page),
+        None => in_layout(page),
+    };
+    *response.status_mut() = page.status;
+    let headers = response.headers_mut();
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static(
+            "base-uri 'none'; frame-ancestors 'none'",
+        ));
+    let language = HeaderValue::from_static(page.language.tag());
+    headers.insert(header::CONTENT_LANGUAGE, language);
+    headers.append(header::VARY, HeaderValue::from_static("accept-language"));
+    protect_page(headers);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Removes the session cookie and, unless the configuration says otherwise, what the browser has cached
@@ -230,70 +281,9 @@ pub(super) fn protect(headers: &mut HeaderMap) {
         ));
 }
 
-pub(super) const STYLE: &str = include_str!("../../templates/page.css");
-
-/// Allows the inline style sheet of the pages and nothing else. Has no `form-action`: browsers also
-/// apply it to the redirects after a form, and after signing out these may lead to other origins.
-static PAGE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
-    let hash = BASE64_STANDARD.encode(Sha256::digest(STYLE));
-    let policy = format!(
-        "default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; frame-ancestors 'none'"
-    );
-    HeaderValue::from_str(&policy).expect("base64 is valid in a header")
-});
-
-#[derive(Template)]
-#[template(path = "page.html")]
-struct Page<'a> {
-    title: &'a str,
-    text: &'a str,
-    next_steps: &'a [NextStep],
-    login_url: String,
-    switch_url: String,
-    account: Option<String>,
-    retry_url: String,
-    /// The link of a native app, or the target of its confirm form.
-    app_url: String,
-    logout_path: String,
-    home: &'a str,
-    correlation_id: Option<&'a str>,
-    style: &'static str,
-}
-
-impl<'a> Page<'a> {
-    fn new(state: &'a Shared, title: &'a str, text: &'a str, next_steps: &'a [NextStep]) -> Self {
-        Self {
-            title,
-            text,
-            next_steps,
-            login_url: state.login_url(None),
-            switch_url: String::new(),
-            account: None,
-            retry_url: String::new(),
-            app_url: String::new(),
-            logout_path: state.path(route::LOGOUT),
-            home: state.config.home(),
-            correlation_id: None,
-            style: STYLE,
-        }
-    }
-}
-
 /// Returns the URL at which the user signs in with another account.
 fn switch_url(state: &Shared, return_to: Option<&ReturnTo>) -> String {
     state.login_url_with(Some((SWITCH_ACCOUNT, "1")), return_to)
-}
-
-/// Returns a page with no other style than [`STYLE`].
-pub(super) fn html(page: &impl Template) -> Response {
-    let Ok(html) = page.render() else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    let policy = [(header::CONTENT_SECURITY_POLICY, PAGE_POLICY.clone())];
-    let mut response = (policy, Html(html)).into_response();
-    protect_page(response.headers_mut());
-    forbid_caching(response.headers_mut());
-    response
 }
 
 fn problem_details(
@@ -304,9 +294,9 @@ fn problem_details(
 ) -> Response {
     let mut problem = json!({
         "type": "about:blank",
-        "title": page.title,
+        "title": page.title.english(),
         "status": page.status.as_u16(),
-        "detail": page.text,
+        "detail": page.text.english(),
         "reason": reason,
         "correlation_id": context.correlation_id(),
     });
@@ -325,7 +315,6 @@ fn problem_details(
                 problem["switch_account_url"] = switch_url(state, None).into();
             }
             NextStep::SignOut => problem["logout_url"] = state.path(route::LOGOUT).into(),
-            NextStep::ReturnToApp | NextStep::ContinueToApp => {}
             NextStep::GoBack => problem["home_url"] = state.config.home().into(),
             // Scripts of other origins cannot read the header.
             NextStep::TryAgain => {

@@ -18,13 +18,15 @@ use super::{
     error::{DEADLINE, Error},
     form::read_form,
     logout::UserSession,
+    page::Page,
     rejection::ErrorResponse,
-    response::{STYLE, forbid_caching, html, protect_page, redirect},
+    response::{forbid_caching, protect_page, redirect, show_with},
 };
 use crate::{
     config::route,
     iter::exactly_one,
     session::{ActiveSession, Operator, SessionHandle, SessionPage},
+    text::{self, Language, Text},
 };
 
 /// The number of sessions in a page.
@@ -45,10 +47,10 @@ pub(super) async fn list_own(context: RequestContext, session: UserSession) -> R
     let has_others = sessions.iter().any(|session| !session.is_current());
     let page = cut(sessions, &context);
     let list = List {
-        title: "Your sessions",
-        text: "You are signed in to this site in these browsers.",
+        title: text::YOUR_SESSIONS,
+        text: text::YOUR_SESSIONS_TEXT,
         search: None,
-        ends_all: has_others.then_some("End all other sessions"),
+        ends_all: has_others.then_some(text::END_OTHER_SESSIONS),
     };
     list.respond(&context, &page)
 }
@@ -89,13 +91,13 @@ pub(super) async fn list_all(context: RequestContext) -> Response {
         Err(error) => return ErrorResponse::new(&context, error).into_response(),
     };
     let (title, ends_all) = if subject.is_empty() {
-        ("Sessions of all users", "End all sessions")
+        (text::SESSIONS_OF_ALL_USERS, text::END_ALL_SESSIONS)
     } else {
-        ("Sessions of a user", "End all sessions of this user")
+        (text::SESSIONS_OF_A_USER, text::END_SESSIONS_OF_USER)
     };
     let list = List {
         title,
-        text: "If you end a session, its user is signed out in that browser.",
+        text: text::SESSIONS_TEXT,
         search: Some(subject),
         ends_all: (!page.sessions.is_empty()).then_some(ends_all),
     };
@@ -107,23 +109,20 @@ pub(super) async fn confirm(context: RequestContext) -> Response {
     let subject = context.query_parameter("subject").unwrap_or_default();
     let subject = subject.trim();
     let (title, text) = if subject.is_empty() {
-        (
-            "End all sessions?",
-            "This signs out every user of this site, and you as well. They can sign in again.",
-        )
+        (text::END_ALL_SESSIONS_QUESTION, text::END_ALL_SESSIONS_TEXT)
     } else {
         (
-            "End these sessions?",
-            "This signs the user out in every browser. The user can sign in again.",
+            text::END_THESE_SESSIONS_QUESTION,
+            text::END_THESE_SESSIONS_TEXT,
         )
     };
-    html(&ConfirmPage {
-        title,
-        text,
+    let page = Page::new(context.language(), title, text);
+    let main = ConfirmContent {
+        page: &page,
         paths: Paths::of(&context),
         subject,
-        style: STYLE,
-    })
+    };
+    show_with(&context, &page, &main)
 }
 
 /// `POST` of the operator routes: ends a session, the sessions of a user or all sessions.
@@ -233,12 +232,12 @@ fn cut(mut sessions: Vec<ActiveSession>, context: &RequestContext) -> SessionPag
 
 /// What the list of sessions shows besides the sessions.
 struct List<'a> {
-    title: &'a str,
-    text: &'a str,
+    title: Text,
+    text: Text,
     /// The subject that an operator searches for. `None` in the list of a user's own sessions.
     search: Option<&'a str>,
     /// The button that ends several sessions.
-    ends_all: Option<&'a str>,
+    ends_all: Option<Text>,
 }
 
 impl List<'_> {
@@ -253,21 +252,29 @@ impl List<'_> {
             }
             query.append_pair("next", next).finish()
         });
-        html(&SessionsPage {
+        let language = context.language();
+        let rows = page
+            .sessions
+            .iter()
+            .map(|session| Row::new(session, language));
+        let page = Page::new(language, self.title, self.text);
+        let main = SessionsContent {
+            page: &page,
             list: self,
-            rows: page.sessions.iter().map(Row::new).collect(),
+            rows: rows.collect(),
             paths: Paths::of(context),
             next,
             logout_path: context.state.path(route::LOGOUT),
             home: context.state.config.home(),
-            style: STYLE,
-        })
+        };
+        show_with(context, &page, &main)
     }
 }
 
 #[derive(Template)]
 #[template(path = "sessions.html")]
-struct SessionsPage<'a> {
+struct SessionsContent<'a> {
+    page: &'a Page,
     list: List<'a>,
     rows: Vec<Row<'a>>,
     paths: Paths,
@@ -275,23 +282,28 @@ struct SessionsPage<'a> {
     next: Option<String>,
     logout_path: String,
     home: &'a str,
-    style: &'static str,
 }
 
 struct Row<'a> {
     session: &'a ActiveSession,
     device: String,
+    /// What the button of this session does, for those who do not see which row it is in.
+    label: String,
     started: String,
     last_used: String,
 }
 
 impl<'a> Row<'a> {
-    fn new(session: &'a ActiveSession) -> Self {
-        let device = session.device();
+    fn new(session: &'a ActiveSession, language: Language) -> Self {
+        let unknown = || text::UNKNOWN_BROWSER.get(language).to_owned();
+        let device = session.device().unwrap_or_else(unknown);
+        let started = utc(session.started_at());
+        let values = [("device", &*device), ("time", &*started)];
         Self {
             session,
-            device: device.unwrap_or_else(|| "Unknown browser".to_owned()),
-            started: utc(session.started_at()),
+            label: text::END_SESSION_LABEL.fill(language, &values),
+            device,
+            started,
             last_used: utc(session.last_used_at()),
         }
     }
@@ -303,13 +315,11 @@ fn utc(at: OffsetDateTime) -> String {
 
 #[derive(Template)]
 #[template(path = "confirm.html")]
-struct ConfirmPage<'a> {
-    title: &'a str,
-    text: &'a str,
+struct ConfirmContent<'a> {
+    page: &'a Page,
     paths: Paths,
     /// The user, or empty for all users.
     subject: &'a str,
-    style: &'static str,
 }
 
 fn json(value: &impl Serialize) -> Response {

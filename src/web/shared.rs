@@ -8,6 +8,7 @@ use super::{
     bearer::{Api, Verifier},
     cookies::Cookies,
     outgoing::Outgoing,
+    page::Pages,
     readiness::ReadinessCheck,
 };
 use crate::{
@@ -41,6 +42,8 @@ pub(super) struct Shared {
     pub(super) readiness: ReadinessCheck,
     pub(super) trail: AuditTrail,
     pub(super) api: Arc<Api>,
+    /// `None`: the pages have the layout of this crate.
+    pub(super) pages: Option<Arc<dyn Pages>>,
     /// Token refreshes and revocations in the background.
     pub(super) tasks: TaskTracker,
 }
@@ -214,6 +217,7 @@ impl Shared {
         });
         Ok(Self {
             api,
+            pages: None,
             outgoing,
             userinfo,
             provider,

@@ -27,6 +27,7 @@ mod long_lived;
 mod malformed_records;
 mod native;
 mod observability;
+mod pages;
 
 mod program;
 mod promises_kept;

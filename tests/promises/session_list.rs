@@ -120,7 +120,7 @@ async fn x4_a_user_sees_own_sessions_and_ends_them() {
         .iter()
         .map(|session| session["device"].as_str())
         .collect();
-    let expected = [None, Some("Chrome on Windows"), Some("Firefox on Linux")];
+    let expected = [None, Some("Chrome (Windows)"), Some("Firefox (Linux)")];
     assert_eq!(devices, expected.into());
     for session in &sessions {
         assert_eq!(session["subject"], "alice");
@@ -144,7 +144,7 @@ async fn x4_a_user_sees_own_sessions_and_ends_them() {
     // The page of the same list, whose form returns to it.
     let page = laptop.get("/account").await.body;
     assert!(
-        page.contains("This device") && page.contains("Firefox on Linux"),
+        page.contains("This device") && page.contains("Firefox (Linux)"),
         "{page}"
     );
     let mut request = form("/account/end", "end=others");

@@ -49,7 +49,7 @@ async fn x4_users_and_operators_end_sessions_on_their_pages() {
         }
         lists(&browser, 3).await;
         let page = browser.text().await;
-        for text in ["This device", "Chrome on Linux", "Signed in", "Last used"] {
+        for text in ["This device", "Chrome (Linux)", "Signed in", "Last used"] {
             assert!(page.contains(text), "no {text} in:\n{page}");
         }
         look_at(&browser, "account").await;
