@@ -198,13 +198,12 @@ fn message(context: &RequestContext, page: Page) -> Response {
 
 /// Returns a page with more content than a message.
 pub(super) fn show_with(context: &RequestContext, page: &Page, main: &impl Template) -> Response {
-    match main.render() {
-        Ok(content) => {
-            let page = page.clone();
-            show(context, &Page { content, ..page })
-        }
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    let Ok(html) = main.render() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let mut page = page.clone();
+    page.content = html;
+    show(context, &page)
 }
 
 /// Returns a page with its content, in the layout of the app if it has one for these pages.

@@ -52,6 +52,7 @@ async fn x5_pages_are_in_the_language_that_the_browser_prefers() {
             );
         }
     }
+    assert!(page(&mut browser, "/callback", "de").await.body.len() < 50 * 1_024);
     // Programs get one language.
     let problem = browser.fetch(Method::GET, "/profile", "").await;
     assert_eq!(problem.json()["title"], "Please sign in");
