@@ -12,7 +12,7 @@ use self::sources::{Crate, Edge, Imports};
 
 /// The modules of the library from the lowest layer to the highest. A module uses lower layers only.
 const LAYERS: [&[&str]; 9] = [
-    &["clock", "secret", "error", "iter", "json"],
+    &["clock", "secret", "error", "iter", "json", "text"],
     &["jose", "seal", "audit"],
     &["metric"],
     &["http"],
