@@ -195,6 +195,19 @@ impl Chromium {
         self.run(script).await.as_u64().unwrap()
     }
 
+    /// Requests the page again, with its cookies but outside of the browser.
+    pub(super) async fn request_page(&self) -> reqwest::Response {
+        let cookies = self.client.get_all_cookies().await.unwrap();
+        let cookies = cookies
+            .iter()
+            .map(|it| format!("{}={}", it.name(), it.value()));
+        let cookies: Vec<_> = cookies.collect();
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let request = client.get(self.here().await).header("accept", "text/html");
+        let request = request.header("cookie", cookies.join("; "));
+        request.send().await.unwrap()
+    }
+
     /// A picture of the page from top to bottom.
     pub(super) async fn whole_page(&self) -> Vec<u8> {
         let whole = json!({ "captureBeyondViewport": true });

@@ -1,13 +1,15 @@
-//! Every page on every screen: its width, its weight and its accessibility. If `AXUM_OTEN_SCREENSHOTS`
+//! Every page on every screen: its width, weight, accessibility and markup. If `AXUM_OTEN_SCREENSHOTS`
 //! names a folder, screenshots are saved there.
 
-use std::path::PathBuf;
+use std::{fs::File, path::PathBuf};
+
+use tokio::process::Command;
 
 use super::{
     chromium::{Chromium, Screen, browse},
-    demo,
+    demo, installed,
 };
-use crate::program::process::Running;
+use crate::program::{process::Running, site::header_of};
 
 /// The narrowest screen in use has 320 points.
 pub(super) const SCREENS: [Screen; 4] = [
@@ -38,10 +40,66 @@ async fn x5_every_page_is_accessible() {
         .await;
 }
 
+#[tokio::test]
+#[ignore = "needs tests/foreign/install"]
+async fn x5_every_page_is_valid_and_has_a_strict_policy() {
+    let folder = std::env::temp_dir().join(format!("oten-markup-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let (demo, look) = (demo(&[]).await, Look::Markup(folder.clone()));
+    browse(|browser| async move { open_every_page(&demo, &browser, &look).await }).await;
+
+    let read = |extension: &str| -> Vec<PathBuf> {
+        let files = std::fs::read_dir(&folder).unwrap();
+        let files = files.map(|file| file.unwrap().path());
+        let files = files.filter(|file| file.extension().is_some_and(|it| it == extension));
+        files.collect()
+    };
+    let pages = read("html");
+    assert!(pages.len() > 15, "{pages:?}");
+    let checker = installed("markup").join("node_modules/vnu-jar/build/dist/vnu.jar");
+    let mut java = Command::new("java");
+    let java = java
+        .arg("-jar")
+        .arg(checker)
+        .args(pages)
+        .output()
+        .await
+        .unwrap();
+    let found = String::from_utf8_lossy(&java.stderr);
+    assert!(java.status.success(), "{found}");
+
+    let policies: String = read("policy")
+        .iter()
+        .map(|file| std::fs::read_to_string(file).unwrap() + "\n")
+        .collect();
+    let list = folder.join("policies");
+    std::fs::write(&list, policies).unwrap();
+    let mut node = Command::new("node");
+    let program = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/foreign/markup/policies.js"
+    );
+    let node = node.arg(program).stdin(File::open(list).unwrap());
+    let node = node
+        .current_dir(installed("markup"))
+        .output()
+        .await
+        .unwrap();
+    assert!(
+        node.status.success(),
+        "{}",
+        String::from_utf8_lossy(&node.stderr)
+    );
+    assert_eq!(String::from_utf8_lossy(&node.stdout), "");
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 /// What to check on each page.
 enum Look {
     Size,
     Accessibility,
+    /// Saves the page and its content security policy in this folder.
+    Markup(PathBuf),
 }
 
 impl Look {
@@ -58,6 +116,14 @@ impl Look {
                     let problems = browser.accessibility_problems().await;
                     assert_eq!(problems, Vec::<String>::new(), "{page} on {screen:?}");
                 }
+            }
+            Self::Markup(folder) => {
+                let page = folder.join(page);
+                let response = browser.request_page().await;
+                let policy = header_of(&response, "content-security-policy");
+                std::fs::write(page.with_extension("policy"), policy).unwrap();
+                let html = response.text().await.unwrap();
+                std::fs::write(page.with_extension("html"), html).unwrap();
             }
         }
         browser.look_through(&SCREENS[0]).await;

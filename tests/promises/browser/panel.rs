@@ -181,14 +181,19 @@ async fn the_feed_shows_events_at_once_and_ends_with_the_session() {
         while shown().await == 0 {
             send_callback(&demo, "").await;
         }
-        let tab = browser.client.new_window(true).await.unwrap();
+        browser.run("window.isFirstPage = true").await;
         let feed = browser.client.window().await.unwrap();
+        let tab = browser.client.new_window(true).await.unwrap();
         browser.client.switch_to_window(tab.handle).await.unwrap();
         browser.goto(&demo.at("/profile")).await;
         browser.click("form[action='/logout'] button").await;
         browser.find("a[href^='/login']").await;
         browser.client.switch_to_window(feed).await.unwrap();
         // The page leads to the sign-in, which the provider answers for its own session.
+        let is_first = "return window.isFirstPage === true";
+        while browser.run(is_first).await == true {
+            tokio::task::yield_now().await;
+        }
         browser.find("#feed").await;
         assert_eq!(browser.blocked().await, Vec::<String>::new());
     })

@@ -14,7 +14,7 @@ pub(crate) mod process;
 mod register;
 mod serve;
 mod shutdown;
-mod site;
+pub(crate) mod site;
 mod start_up;
 mod test_site;
 pub(crate) mod tls_emulator;

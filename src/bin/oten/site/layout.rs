@@ -100,10 +100,18 @@ impl Time {
         Self {
             text: format!("{day} {month} {year}, {hour:02}:{minute:02} UTC"),
             clock: format!("{hour:02}:{minute:02}:{second:02}"),
-            // RFC 3339 has no form for years after 9999.
-            rfc3339: time.format(&Rfc3339).unwrap_or_else(|_| time.to_string()),
+            rfc3339: rfc3339(time),
         }
     }
+}
+
+/// In whole seconds, because HTML allows at most three digits of a fraction.
+fn rfc3339(time: OffsetDateTime) -> String {
+    let seconds = time.replace_nanosecond(0).unwrap_or(time);
+    // RFC 3339 has no form for years after 9999.
+    seconds
+        .format(&Rfc3339)
+        .unwrap_or_else(|_| time.to_string())
 }
 
 #[cfg(test)]

@@ -29,7 +29,6 @@ use axum::{
 use axum_oten::{Config, Oten, RedactedUri, Rule};
 use tokio_util::sync::CancellationToken;
 use tower_http::{
-    csrf::CsrfLayer,
     limit::RequestBodyLimitLayer,
     timeout::TimeoutLayer,
     trace::{DefaultOnRequest, DefaultOnResponse, TraceLayer},
@@ -39,8 +38,7 @@ use tracing::Level;
 use self::{
     layout::{ICON, icon},
     state::{
-        AUDIT, CLEAR, DASHBOARD, FEED, FEED_EVENTS, FEED_SCRIPT, HEALTHZ, ME, PROFILE, READYZ,
-        SETTINGS, USERS,
+        AUDIT, CLEAR, DASHBOARD, FEED, FEED_EVENTS, HEALTHZ, ME, PROFILE, READYZ, SETTINGS, USERS,
     },
 };
 use crate::error::Error;
@@ -93,7 +91,6 @@ pub(crate) fn check_paths(config: &Config) -> Result<(), Error> {
         AUDIT,
         FEED,
         FEED_EVENTS,
-        FEED_SCRIPT,
         USERS,
         SETTINGS,
         CLEAR,
@@ -126,7 +123,6 @@ pub(crate) fn routes(site: &Arc<Site>) -> Router {
         .merge(oten.routes())
         .layer(oten.layer())
         .route(STYLESHEET, get(stylesheet))
-        .route(FEED_SCRIPT, get(operate::feed_script))
         .route(ICON, get(icon));
     if !oten.config().client().published_keys().is_empty() {
         app = app.merge(oten.jwks_route());
@@ -164,9 +160,7 @@ fn operator_routes(site: &Arc<Site>, rule: &Rule) -> Router<Arc<Site>> {
     if site.provider.is_some() {
         routes = routes.route(USERS, get(operate::users).post(operate::change_user));
     }
-    routes
-        .route_layer(site.oten.require(rule.clone()))
-        .route_layer(CsrfLayer::new())
+    routes.route_layer(site.oten.require(rule.clone()).require_same_origin())
 }
 
 /// Adds limits, security headers, error pages and a request log to an app.

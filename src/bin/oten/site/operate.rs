@@ -19,8 +19,10 @@ use axum_oten::{
     emulator::EmulatedUser,
     web::{DependencyStatus, SessionEnd},
 };
+use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 use tokio::sync::broadcast::error::RecvError;
 use url::form_urlencoded;
 
@@ -171,6 +173,7 @@ struct FeedPage<'a> {
     layout: Layout,
     site: &'a Site,
     entries: Vec<Entry>,
+    script: &'static str,
 }
 
 /// `/feed`: the last events. Its script adds new ones; without scripts, the page reloads itself.
@@ -179,21 +182,17 @@ pub(super) async fn feed(State(site): State<Arc<Site>>, user: User) -> Response 
     let mut response = page(&FeedPage {
         layout: site.layout(Some(&user), FEED),
         site: &site,
+        script: SCRIPT,
         entries: events.iter().take(PAGE_SIZE).map(Entry::new).collect(),
     });
     let policy = site.content_security_policy.to_str().unwrap_or_default();
-    let policy = format!("{policy}; script-src 'self'; connect-src 'self'");
+    let hash = BASE64_STANDARD.encode(Sha256::digest(SCRIPT));
+    let policy = format!("{policy}; script-src 'sha256-{hash}'; connect-src 'self'");
     if let Ok(policy) = HeaderValue::try_from(policy) {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     }
     response
-}
-
-/// `/feed.js`
-pub(super) async fn feed_script() -> impl IntoResponse {
-    let content_type = (header::CONTENT_TYPE, "text/javascript; charset=utf-8");
-    ([content_type, (header::CACHE_CONTROL, "no-cache")], SCRIPT)
 }
 
 #[derive(Template)]

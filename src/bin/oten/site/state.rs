@@ -17,7 +17,6 @@ pub(super) const DASHBOARD: &str = "/dashboard";
 pub(super) const AUDIT: &str = "/audit";
 pub(super) const FEED: &str = "/feed";
 pub(super) const FEED_EVENTS: &str = "/feed/events";
-pub(super) const FEED_SCRIPT: &str = "/feed.js";
 pub(super) const USERS: &str = "/users";
 pub(super) const SETTINGS: &str = "/settings";
 pub(super) const CLEAR: &str = "/settings/clear";
