@@ -187,6 +187,9 @@ async fn open_every_page(demo: &Running, browser: &Chromium, look: &Look) {
         ("/audit?event=refused&subject=unknown", "audit-empty"),
         ("/feed", "feed"),
         ("/settings", "settings"),
+        ("/settings/clear", "clear"),
+        ("/sessions", "all-sessions"),
+        ("/account/sessions", "own-sessions"),
         ("/", "home-signed-in"),
         ("/logout", "sign-out"),
     ] {

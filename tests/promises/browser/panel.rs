@@ -161,11 +161,68 @@ async fn the_dashboard_and_the_audit_log_show_what_happened() {
         browser.find("a[rel=prev]").await;
         let text = browser.find("section").await.text().await.unwrap();
         assert!(text.contains("Signed in"), "{text}");
+    })
+    .await;
+}
 
+#[tokio::test]
+async fn x2_the_audit_log_is_cleared_only_after_a_fresh_sign_in() {
+    open(|demo, browser| async move {
+        set_problem(&demo, &browser, "old-sign-in").await;
+        sign_in(&demo, &browser, "alice").await;
         browser.goto(&demo.at("/settings")).await;
-        browser.click("form[action$='/clear'] button").await;
+        browser.click("a[href='/settings/clear']").await;
+        // The provider asks again, and still says that the sign-in is old.
+        browser.click("button[value=alice]").await;
+        browser.find("a[href^='/login']").await;
+        assert!(browser.here().await.path().starts_with("/callback"));
+
+        set_problem(&demo, &browser, "none").await;
+        browser.goto(&demo.at("/settings/clear")).await;
+        browser.click("button[value=alice]").await;
+        browser.click("form[action='/settings/clear'] button").await;
+        browser.find("a[href='/settings/clear']").await;
         browser.goto(&demo.at("/audit")).await;
         browser.find(".empty").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn x4_an_operator_ends_the_session_of_another_user() {
+    let demo = demo(&[]).await;
+    let bob = demo.url.clone();
+    browse(|bobs| async move {
+        bobs.goto(bob.join("/profile").unwrap().as_str()).await;
+        bobs.click("button[value=bob]").await;
+        bobs.click("button[value=allow]").await;
+        bobs.click("a[href='/account/sessions']").await;
+        bobs.find(".sessions").await;
+        assert!(bobs.text().await.contains("This device"));
+        // He is no operator.
+        bobs.goto(demo.at("/sessions").as_str()).await;
+        bobs.find(".reference").await;
+        bobs.goto(demo.at("/profile").as_str()).await;
+        assert!(!bobs.text().await.contains("Dashboard"));
+
+        browse(|alices| async move {
+            sign_in(&demo, &alices, "alice").await;
+            alices.goto(&demo.at("/dashboard")).await;
+            let text = alices.text().await;
+            assert!(text.contains("Live sessions\n2\n"), "{text}");
+            alices.click("a[href='/sessions']").await;
+            alices.goto(&demo.at("/sessions?subject=bob")).await;
+            alices.click("form[action='/sessions/end'] button").await;
+            alices.goto(&demo.at("/dashboard")).await;
+            let text = alices.text().await;
+            assert!(text.contains("Live sessions\n1\n"), "{text}");
+            bobs.goto(&demo.at("/profile")).await;
+            // The provider's session lives on and signs him in again, in a new session.
+            bobs.find(".facts").await;
+            alices.goto(&demo.at("/audit?event=sessions_ended")).await;
+            alices.find(".entry").await;
+        })
+        .await;
     })
     .await;
 }

@@ -170,7 +170,7 @@ async fn b3_a_base_path_with_a_trailing_slash_is_the_same() {
 #[tokio::test]
 async fn b3_a_path_that_the_site_uses_is_rejected() {
     let emulator = emulator(|emulator| emulator).await;
-    for page in ["/profile", "/readyz", "/site.css"] {
+    for page in ["/profile", "/readyz", "/site.css", "/sessions/end"] {
         let mut serve = serve(&emulator);
         serve.env("OTEN_REDIRECT_URI", format!("http://127.0.0.1:1{page}"));
         let ended = run(&mut serve).await;

@@ -41,6 +41,9 @@ async fn every_response_has_the_security_headers() {
         ("GET", "/feed/events", 401),
         ("GET", "/users", 401),
         ("GET", "/settings", 401),
+        ("GET", "/settings/clear", 401),
+        ("GET", "/sessions", 401),
+        ("GET", "/account/sessions", 401),
         ("POST", "/settings/clear", 401),
         ("GET", "/oten/control", 200),
         ("GET", "/oten/control/clear", 405),
@@ -222,6 +225,7 @@ async fn a_site_with_a_real_provider_has_no_pages_of_the_demo() {
         "/feed",
         "/users",
         "/settings",
+        "/sessions",
         "/oten/control",
     ] {
         let request = client.get(site.at(path)).header("cookie", &session);
@@ -233,6 +237,31 @@ async fn a_site_with_a_real_provider_has_no_pages_of_the_demo() {
     assert!(home.contains("href=\"/profile\""), "{home}");
     for path in ["/dashboard", "/users", "control"] {
         assert!(!home.contains(path), "{home}");
+    }
+}
+
+#[tokio::test]
+async fn x1_operators_of_a_site_are_those_of_its_configuration() {
+    let emulator = emulator(|builder| builder).await;
+    for (operator, status) in [("carol", 200), ("alice", 403)] {
+        let mut serve = serve(&emulator);
+        let rule = format!(r#"{{"operators": {{"subjects": ["{operator}"]}}}}"#);
+        serve.env("OTEN_ACCESS", rule);
+        let (site, client) = (Running::start(&mut serve).await, client());
+        let session = sign_in(&site, "", &emulator, &client).await;
+        for path in ["/dashboard", "/audit", "/feed", "/settings", "/sessions"] {
+            let request = client.get(site.at(path)).header("cookie", &session);
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), status, "{path}");
+        }
+        // The emulator is no part of this site.
+        let users = client.get(site.at("/users")).header("cookie", &session);
+        assert_eq!(users.send().await.unwrap().status(), 404);
+        let clear = client.post(site.at("/settings/clear"));
+        let clear = clear
+            .header("cookie", &session)
+            .header("sec-fetch-site", "same-site");
+        assert_eq!(clear.send().await.unwrap().status(), 403);
     }
 }
 

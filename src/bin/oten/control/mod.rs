@@ -18,6 +18,7 @@ use axum::{
 use axum_oten::emulator::{Deviation, EmulatedUser, Emulator, Endpoint, Fault, LogoutTarget};
 use serde::Deserialize;
 use serde_json::json;
+use time::OffsetDateTime;
 use tower_http::csrf::CsrfLayer;
 
 use self::steps::Run;
@@ -28,6 +29,9 @@ pub(crate) const KEPT_EXCHANGES: usize = 60;
 
 /// The path of the page, relative to the issuer.
 const PATH: &str = "/control";
+
+/// How long ago an old sign-in was.
+const AGE: Duration = Duration::from_secs(60 * 60);
 
 /// How late a slow provider responds.
 const DELAY: Duration = Duration::from_secs(2);
@@ -60,10 +64,11 @@ enum Problem {
     WrongNonce,
     Expired,
     BadSignature,
+    OldSignIn,
 }
 
 /// A problem, with its name in forms and a description of what to expect.
-const PROBLEMS: [(Problem, &str, &str, &str); 6] = [
+const PROBLEMS: [(Problem, &str, &str, &str); 7] = [
     (
         Problem::None,
         "none",
@@ -99,6 +104,12 @@ const PROBLEMS: [(Problem, &str, &str, &str); 6] = [
         "bad-signature",
         "Bad signature",
         "The signature of ID tokens does not match their content. The sign-in fails.",
+    ),
+    (
+        Problem::OldSignIn,
+        "old-sign-in",
+        "Old sign-in",
+        "ID tokens say that the user signed in an hour ago. Sign-ins succeed; the site's settings ask for a fresh one before the audit log is cleared.",
     ),
 ];
 
@@ -157,6 +168,11 @@ impl Control {
             }
             Problem::Expired => emulator.deviate(Deviation::Claim("exp", json!(1_000_000_000))),
             Problem::BadSignature => emulator.deviate(Deviation::BadSignature),
+            Problem::OldSignIn => {
+                let hour_ago = OffsetDateTime::now_utc() - AGE;
+                let auth_time = json!(hour_ago.unix_timestamp());
+                emulator.deviate(Deviation::Claim("auth_time", auth_time));
+            }
         }
         *self.problem() = problem;
     }

@@ -19,13 +19,7 @@ pub(crate) use self::{
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Router,
-    extract::Request,
-    http::StatusCode,
-    middleware,
-    routing::{get, post},
-};
+use axum::{Router, extract::Request, http::StatusCode, middleware, routing::get};
 use axum_oten::{Config, Oten, RedactedUri, Rule};
 use tokio_util::sync::CancellationToken;
 use tower_http::{
@@ -38,7 +32,8 @@ use tracing::Level;
 use self::{
     layout::{ICON, icon},
     state::{
-        AUDIT, CLEAR, DASHBOARD, FEED, FEED_EVENTS, HEALTHZ, ME, PROFILE, READYZ, SETTINGS, USERS,
+        ALL_SESSIONS, AUDIT, CLEAR, DASHBOARD, FEED, FEED_EVENTS, HEALTHZ, ME, OWN_SESSIONS,
+        PROFILE, READYZ, SETTINGS, USERS,
     },
 };
 use crate::error::Error;
@@ -49,6 +44,10 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 /// How long a response may take. Calls to the provider take less, and so does a token refresh that
 /// waits for the lease of a process that died.
 const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long ago the user may have signed in for a dangerous action: short, so that a visitor of the demo
+/// sees how it is required.
+const FRESH_LOGIN: Duration = Duration::from_secs(60);
 
 impl Site {
     /// The site stops when `stopping` is cancelled.
@@ -96,7 +95,13 @@ pub(crate) fn check_paths(config: &Config) -> Result<(), Error> {
         CLEAR,
     ];
     let callback = config.callback_route();
-    if own.contains(&callback) {
+    // Those routes have paths below.
+    let nested = [OWN_SESSIONS, ALL_SESSIONS];
+    let is_nested = nested.iter().any(|path| {
+        let below = callback.strip_prefix(path);
+        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    });
+    if own.contains(&callback) || is_nested {
         let path = callback.to_owned();
         return Err(Error::PathTaken { path });
     }
@@ -113,7 +118,9 @@ pub(crate) fn routes(site: &Arc<Site>) -> Router {
     let readyz = get(probes::readyz).with_state((oten.clone(), site.stopping.clone()));
     let probes = [(HEALTHZ, get(probes::healthz)), (READYZ, readyz)];
     let home = get(pages::home).with_state(Arc::clone(site));
-    let mut app = Router::new().merge(protected);
+    let mut app = Router::new()
+        .merge(protected)
+        .nest(OWN_SESSIONS, oten.account_routes());
     if let Some(rule) = &site.operators {
         app = app.merge(operator_routes(site, rule));
     }
@@ -155,12 +162,19 @@ fn operator_routes(site: &Arc<Site>, rule: &Rule) -> Router<Arc<Site>> {
         .route(AUDIT, get(operate::audit))
         .route(FEED, get(operate::feed))
         .route(FEED_EVENTS, get(operate::feed_events))
-        .route(SETTINGS, get(operate::settings))
-        .route(CLEAR, post(operate::clear));
+        .route(SETTINGS, get(operate::settings));
     if site.provider.is_some() {
         routes = routes.route(USERS, get(operate::users).post(operate::change_user));
     }
-    routes.route_layer(site.oten.require(rule.clone()).require_same_origin())
+    let operators = site.oten.require(rule.clone()).require_same_origin();
+    let dangerous = get(operate::confirm_clear).post(operate::clear);
+    let dangerous = Router::new()
+        .route(CLEAR, dangerous)
+        .route_layer(operators.clone().fresh(FRESH_LOGIN));
+    routes
+        .route_layer(operators)
+        .merge(dangerous)
+        .nest(ALL_SESSIONS, site.oten.operator_routes(rule.clone()))
 }
 
 /// Adds limits, security headers, error pages and a request log to an app.

@@ -36,6 +36,9 @@ use super::{
 /// The number of events on a page of the audit log.
 const PAGE_SIZE: usize = 25;
 
+/// The number of sessions that the dashboard counts: each costs a read of the store.
+const COUNTED_SESSIONS: usize = 500;
+
 /// The height of the chart in its own units.
 const CHART_HEIGHT: u32 = 160;
 
@@ -48,6 +51,8 @@ struct Dashboard<'a> {
     site: &'a Site,
     /// Name, status and description of what the site depends on.
     health: [(&'static str, DependencyStatus, String); 2],
+    /// The number of live sessions, as far as they are counted.
+    sessions: String,
     hours: Vec<Hour>,
     /// The value at the top of the chart.
     top: u32,
@@ -72,6 +77,11 @@ impl Dashboard<'_> {
 /// `/dashboard`
 pub(super) async fn dashboard(State(site): State<Arc<Site>>, user: User) -> Response {
     let readiness = site.oten.readiness().await;
+    let sessions = match site.oten.sessions_page(None, COUNTED_SESSIONS).await {
+        Ok(page) if page.next.is_some() => format!("{}+", page.sessions.len()),
+        Ok(page) => page.sessions.len().to_string(),
+        Err(_) => "unknown".to_owned(),
+    };
     let hours = site.activity.hours();
     let highest = hours
         .iter()
@@ -92,6 +102,7 @@ pub(super) async fn dashboard(State(site): State<Arc<Site>>, user: User) -> Resp
                 site.oten.config().session_store().to_string(),
             ),
         ],
+        sessions,
         // An even number, so that the middle is a whole one.
         top: highest.max().unwrap_or(0).max(4).next_multiple_of(2),
         sign_ins: hours.iter().map(|it| it.counts.sign_ins).sum(),
@@ -312,6 +323,23 @@ pub(super) async fn settings(State(site): State<Arc<Site>>, user: User) -> Respo
         layout: site.layout(Some(&user), SETTINGS),
         site: &site,
         facts,
+        events: site.activity.events().len(),
+    })
+}
+
+#[derive(Template)]
+#[template(path = "demo/clear.html")]
+struct Clear<'a> {
+    layout: Layout,
+    site: &'a Site,
+    events: usize,
+}
+
+/// `/settings/clear`: asks whether to remove the events, after a fresh sign-in.
+pub(super) async fn confirm_clear(State(site): State<Arc<Site>>, user: User) -> Response {
+    page(&Clear {
+        layout: site.layout(Some(&user), SETTINGS),
+        site: &site,
         events: site.activity.events().len(),
     })
 }

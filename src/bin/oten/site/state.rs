@@ -20,18 +20,29 @@ pub(super) const FEED_EVENTS: &str = "/feed/events";
 pub(super) const USERS: &str = "/users";
 pub(super) const SETTINGS: &str = "/settings";
 pub(super) const CLEAR: &str = "/settings/clear";
+/// The library's routes for the user's own sessions, and for those of all users.
+pub(super) const OWN_SESSIONS: &str = "/account/sessions";
+pub(super) const ALL_SESSIONS: &str = "/sessions";
 
 /// The pages for users: path, name and icon.
-const OWN: [(&str, &str, &str); 1] = [(
-    PROFILE,
-    "Profile",
-    "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8ZM4 21c0-4 3.6-6 8-6s8 2 8 6",
-)];
+const OWN: [(&str, &str, &str); 2] = [
+    (
+        PROFILE,
+        "Profile",
+        "M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8ZM4 21c0-4 3.6-6 8-6s8 2 8 6",
+    ),
+    (
+        OWN_SESSIONS,
+        "Your sessions",
+        "M3 5h13v10H3zM7 19h5M9.500 15v4M17 9h4v10h-5",
+    ),
+];
 
 /// The pages for operators.
-const OPERATOR: [(&str, &str, &str); 4] = [
+const OPERATOR: [(&str, &str, &str); 5] = [
     (DASHBOARD, "Dashboard", "M4 20V10M10 20V4M16 20v-8M21 20H3"),
     (AUDIT, "Audit log", "M5 4h14v16H5zM9 9h6M9 13h6M9 17h3"),
+    (ALL_SESSIONS, "Sessions", "M4 5h16v11H4zM8 20h8M12 16v4"),
     (FEED, "Live feed", "M3 12h4l3-8 4 16 3-8h4"),
     (
         SETTINGS,
