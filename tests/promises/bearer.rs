@@ -812,3 +812,11 @@ async fn a2_a_jwt_of_another_kind_is_rejected_although_the_provider_calls_it_val
         assert_eq!(api.get("/orders", token).await.status, StatusCode::OK);
     }
 }
+
+#[tokio::test]
+async fn a6_the_credential_of_a_native_app_is_not_sent_to_the_provider() {
+    let api = TestApi::remote().await;
+    let answer = api.get("/orders", "oten_native_AAAA").await;
+    assert_eq!(answer.json()["reason"], "bearer_kind");
+    assert_eq!(api.emulator.calls(Endpoint::Validation), 0);
+}

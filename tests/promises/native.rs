@@ -12,7 +12,7 @@ use axum_oten::{
     Oten, User,
     emulator::{
         EmulatorBuilder,
-        Endpoint::{Revocation, Token, Validation},
+        Endpoint::{Revocation, Token},
         Fault, LogoutTarget,
     },
     web::BearerToken,
@@ -910,7 +910,7 @@ async fn a6_an_ended_credential_gets_401_and_no_redirect() {
 }
 
 #[tokio::test]
-async fn a6_a_credential_is_no_access_token_and_not_sent_to_the_provider() {
+async fn a6_a_credential_is_no_access_token() {
     let site = site().await;
     let app = App::signed_in(&site, "alice").await;
     for path in ["/api/token", "/api/optional"] {
@@ -919,7 +919,6 @@ async fn a6_a_credential_is_no_access_token_and_not_sent_to_the_provider() {
         let challenge = answer.header(header::WWW_AUTHENTICATE).unwrap();
         assert!(challenge.contains("invalid_token"), "{challenge}");
     }
-    assert_eq!(site.emulator.calls(Validation), 0);
     // An access token is still one.
     let token = site
         .emulator
@@ -931,6 +930,30 @@ async fn a6_a_credential_is_no_access_token_and_not_sent_to_the_provider() {
     };
     assert_eq!(token.get("/api/both").await.body, "true false");
     assert_eq!(token.user().await, "guest");
+}
+
+#[tokio::test]
+async fn a6_no_log_contains_a_code_a_verifier_or_a_credential() {
+    let log = Log::start();
+    let site = site().await;
+    let code = code_for(&site, "alice").await;
+    let wrong = exchange_with(&site, "unknown-code", CUSTOM, VERIFIER).await;
+    assert_rejected(&wrong, "invalid_grant");
+    let credential = exchange(&site, &code).await.json()["access_token"].clone();
+    let credential = credential.as_str().unwrap().to_owned();
+    let app = App {
+        site: &site,
+        credential: credential.clone(),
+    };
+    assert_eq!(app.user().await, "user alice");
+    app.get("/api/token").await;
+    assert_rejected(&exchange(&site, &code).await, "invalid_grant");
+    assert_eq!(app.user().await, "guest");
+    app.send(Method::POST, "/logout").await;
+    assert!(log.contains("native_code_reused"));
+    for secret in [&*code, &credential, VERIFIER, "unknown-code"] {
+        assert!(!log.contains(secret), "{secret}");
+    }
 }
 
 #[tokio::test]

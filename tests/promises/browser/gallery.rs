@@ -95,7 +95,7 @@ async fn x5_every_page_is_valid_and_has_a_strict_policy() {
 }
 
 /// What to check on each page.
-enum Look {
+pub(super) enum Look {
     Size,
     Accessibility,
     /// Saves the page and its content security policy in this folder.
@@ -103,7 +103,7 @@ enum Look {
 }
 
 impl Look {
-    async fn at(&self, browser: &Chromium, page: &str) {
+    pub(super) async fn at(&self, browser: &Chromium, page: &str) {
         match self {
             Self::Size => {
                 let weight = browser.page_weight().await;
