@@ -1108,6 +1108,8 @@ fn s3_a_public_client_has_no_setting_that_is_ignored() {
             ("ui_locales", _) => "de",
             ("session_key", _) => KEYS[0],
             ("metrics_listen", _) => "127.0.0.1:9464",
+            ("access", _) => r#"{"admin": {"subjects": ["alice"]}}"#,
+            ("native_links", _) => "com.example.app:/callback",
             (name, None) => panic!("`{name}` needs a value"),
         };
         let public = [("client_type", "public"), ("client_secret", "")];
