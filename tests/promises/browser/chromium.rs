@@ -27,7 +27,7 @@ use url::Url;
 const HELP: &str = "install it: apt-get install --no-install-recommends chromium chromium-driver";
 
 /// Long enough for a busy machine; a page that takes longer is broken.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A screen size and color scheme.
 #[derive(Debug)]

@@ -1,9 +1,10 @@
 //! The admin panel of the demo, and the page that makes its provider fail.
 
 use reqwest::Client;
+use tokio::time::timeout;
 
 use super::{
-    chromium::{Chromium, browse},
+    chromium::{Chromium, PATIENCE, browse},
     demo,
 };
 use crate::program::process::Running;
@@ -90,10 +91,7 @@ async fn a_session_that_ends_at_the_provider_ends_at_the_site() {
         sign_in(&demo, &browser, "alice").await;
         browser.goto(&demo.at("/oten/control")).await;
         browser.click("button[name=user][value=alice]").await;
-        let run = browser.find(".run[open] > summary h3").await;
-        while run.text().await.ok().as_deref() == Some("Sign-in") {
-            tokio::task::yield_now().await;
-        }
+        browser.goto(&demo.at("/oten/control")).await;
         let run = browser.find(".run[open]").await.text().await.unwrap();
         assert!(run.contains("Session ended at the provider"), "{run}");
         assert!(run.contains("signed out"), "{run}");
@@ -235,9 +233,15 @@ async fn the_feed_shows_events_at_once_and_ends_with_the_session() {
         // The stream may connect after the page is shown; each request records an event.
         let count = "return document.querySelectorAll('.entry .badge.warn').length";
         let shown = async || browser.run(count).await;
-        while shown().await == 0 {
-            send_callback(&demo, "").await;
-        }
+        let shows_event = async {
+            while shown().await == 0 {
+                send_callback(&demo, "").await;
+            }
+        };
+        assert!(
+            timeout(PATIENCE, shows_event).await.is_ok(),
+            "no event in the feed"
+        );
         browser.run("window.isFirstPage = true").await;
         let feed = browser.client.window().await.unwrap();
         let tab = browser.client.new_window(true).await.unwrap();
@@ -247,10 +251,14 @@ async fn the_feed_shows_events_at_once_and_ends_with_the_session() {
         browser.find("a[href^='/login']").await;
         browser.client.switch_to_window(feed).await.unwrap();
         // The page leads to the sign-in, which the provider answers for its own session.
-        let is_first = "return window.isFirstPage === true";
-        while browser.run(is_first).await == true {
-            tokio::task::yield_now().await;
-        }
+        let leaving = async {
+            let is_first = "return window.isFirstPage === true";
+            while browser.run(is_first).await == true {
+                tokio::task::yield_now().await;
+            }
+        };
+        let left_page = timeout(PATIENCE, leaving).await;
+        assert!(left_page.is_ok(), "the feed outlives the session");
         browser.find("#feed").await;
         assert_eq!(browser.blocked().await, Vec::<String>::new());
     })
