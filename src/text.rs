@@ -177,8 +177,8 @@ texts! {
         "Diese Seite kann so nicht geöffnet werden. Bitte gehen Sie zurück zur Website."
     }
     APP_ASKS {
-        "The app at {link} asks to sign you in as {user}. Continue only if you started this in the app just now."
-        "Die App unter {link} möchte Sie als {user} anmelden. Fahren Sie nur fort, wenn Sie das gerade selbst in der App begonnen haben."
+        "The app at {link} asks to sign you in. Continue only if you started this in the app just now."
+        "Die App unter {link} möchte Sie anmelden. Fahren Sie nur fort, wenn Sie das gerade selbst in der App begonnen haben."
     }
     NATIVE_REQUEST_INVALID {
         "The app's request to sign in is invalid. Please contact the app's support."
@@ -376,12 +376,9 @@ mod tests {
 
     #[test]
     fn a_value_is_not_searched_for_names() {
-        let values = [("link", "{user}"), ("user", "{link}")];
-        let text = APP_ASKS.fill(Language::German, &values);
-        assert!(
-            text.starts_with("Die App unter {user} möchte Sie als {link} anmelden. "),
-            "{text}"
-        );
+        let values = [("device", "{time}"), ("time", "{device}")];
+        let text = END_SESSION_LABEL.fill(Language::German, &values);
+        assert_eq!(text, "Sitzung beenden: {time}, angemeldet {device}");
     }
 
     #[test]

@@ -618,9 +618,13 @@ fn compare(claim: &Value, expected: &Value, ignore_case: bool) -> Verdict {
         (Value::String(claim), Value::String(expected)) if ignore_case => {
             claim.eq_ignore_ascii_case(expected).into()
         }
-        (Value::String(_), Value::String(_))
-        | (Value::Number(_), Value::Number(_))
-        | (Value::Bool(_), Value::Bool(_)) => (claim == expected).into(),
+        // `1` and `1.0` are the same number in JSON.
+        (Value::Number(claim), Value::Number(expected)) => {
+            (claim == expected || claim.as_f64() == expected.as_f64()).into()
+        }
+        (Value::String(_), Value::String(_)) | (Value::Bool(_), Value::Bool(_)) => {
+            (claim == expected).into()
+        }
         _ => Verdict::Undecided("the claim has another type"),
     }
 }

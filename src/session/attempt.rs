@@ -62,6 +62,7 @@ impl LoginAttempt {
             return_to: self.return_to.clone(),
             is_silent: self.is_silent,
             native: self.native.clone(),
+            subject: self.fresh.as_ref().and_then(|fresh| fresh.subject.clone()),
         }
     }
 }
@@ -80,6 +81,8 @@ pub(crate) struct UsedAttempt {
     pub(crate) return_to: Option<ReturnTo>,
     pub(crate) is_silent: bool,
     pub(crate) native: Option<NativeRequest>,
+    /// The user who requested the page, if the user had to sign in again.
+    pub(crate) subject: Option<String>,
 }
 
 /// The state of a login attempt when its callback arrives.

@@ -11,7 +11,7 @@ use super::{
     back_channel::{EndedSessions, PARTS},
     device::{Device, device_name},
     record::Family,
-    sessions::StoredSession,
+    sessions::{EndedSession, StoredSession},
 };
 use crate::{
     audit::{EventKind, EventOrigin},
@@ -325,20 +325,30 @@ impl Sessions {
     ) -> Result<bool, StoreError> {
         let (this, subject) = (self.clone(), subject.to_owned());
         self.run_to_completion(async move {
-            let found = this.find_of_subject(&subject).await?;
-            let mut named = found
-                .iter()
-                .filter(|session| this.handle(session.data.family) == handle);
-            let Some(session) = named.next() else {
-                return Ok(false);
-            };
-            let ended = this.end_now(&session.id, Some(&subject)).await?;
-            if let Some(ended) = &ended {
-                this.record_sign_out(ended, &origin);
-            }
-            Ok(ended.is_some())
+            let ended = this.end_one_now(&subject, handle, &origin);
+            Ok(ended.await?.is_some())
         })
         .await
+    }
+
+    async fn end_one_now(
+        &self,
+        subject: &str,
+        handle: SessionHandle,
+        origin: &EventOrigin,
+    ) -> Result<Option<EndedSession>, StoreError> {
+        let found = self.find_of_subject(subject).await?;
+        let mut named = found
+            .iter()
+            .filter(|session| self.handle(session.data.family) == handle);
+        let Some(session) = named.next() else {
+            return Ok(None);
+        };
+        let ended = self.end_now(&session.id, Some(subject)).await?;
+        if let Some(ended) = &ended {
+            self.record_sign_out(ended, origin);
+        }
+        Ok(ended)
     }
 
     /// Ends a session like [`end_one`](Self::end_one) and records that an operator did.
@@ -348,13 +358,17 @@ impl Sessions {
         handle: SessionHandle,
         operator: Operator,
     ) -> Result<bool, StoreError> {
-        let ended = self
-            .end_one(subject, handle, operator.origin.clone())
-            .await?;
-        if ended {
-            self.record_end(&operator, Some((subject, None)), 1);
-        }
-        Ok(ended)
+        let (this, subject) = (self.clone(), subject.to_owned());
+        self.run_to_completion(async move {
+            let ended = this.end_one_now(&subject, handle, &operator.origin);
+            let Some(ended) = ended.await? else {
+                return Ok(false);
+            };
+            let user = ended.data.user;
+            this.record_end(&operator, Some((&subject, user)), 1);
+            Ok(true)
+        })
+        .await
     }
 
     /// Ends the sessions of a user but `spared`, also those of sign-ins in progress, and revokes their
@@ -371,8 +385,8 @@ impl Sessions {
             let mut others = this.find_of_subject(&subject).await?;
             others.retain(|session| this.handle(session.data.family) != spared);
             let others = others.into_iter().map(|session| session.id).collect();
-            let ended = this.end_each(others, Some(&subject), &origin);
-            Ok(ended.await?.count)
+            let (ended, result) = this.end_each(others, Some(&subject), &origin).await;
+            result.map(|()| ended.count)
         })
         .await
     }
@@ -389,10 +403,10 @@ impl Sessions {
             this.note(&this.logged_out_sub(&subject)).await?;
             let set = this.sessions_of_sub(&subject);
             let members = this.records.members(&set, RecordKind::Session).await?;
-            let ended = this.end_each(members, Some(&subject), &operator.origin);
-            let ended = ended.await?;
+            let end = this.end_each(members, Some(&subject), &operator.origin);
+            let (ended, result) = end.await;
             this.record_end(&operator, Some((&subject, ended.user)), ended.count);
-            Ok(ended.count)
+            result.map(|()| ended.count)
         })
         .await
     }
@@ -407,32 +421,39 @@ impl Sessions {
         self.run_to_completion(async move {
             this.note(&this.logged_out_site()).await?;
             let mut count = 0;
-            for part in 0..PARTS {
-                let set = this.part(part);
-                let members = this.records.members(&set, RecordKind::Session).await?;
-                let ended = this.end_each(members, None, &operator.origin);
-                count += ended.await?.count;
-            }
+            let ended = async {
+                for part in 0..PARTS {
+                    let set = this.part(part);
+                    let members = this.records.members(&set, RecordKind::Session).await?;
+                    let end = this.end_each(members, None, &operator.origin);
+                    let (ended, result) = end.await;
+                    count += ended.count;
+                    result?;
+                }
+                Ok(())
+            };
+            let result = ended.await;
             this.record_end(&operator, None, count);
-            Ok(count)
+            result.map(|()| count)
         })
         .await
     }
 
+    /// Ends sessions and returns those that ended, and the last failure. A failure does not cut off others,
+    /// which would leave their tokens.
     async fn end_each(
         &self,
         ids: Vec<RecordId>,
         only: Option<&str>,
         origin: &EventOrigin,
-    ) -> Result<EndedSessions, StoreError> {
+    ) -> (EndedSessions, Result<(), StoreError>) {
         let (this, only) = (self.clone(), only.map(str::to_owned));
         let ended = stream::iter(ids).map(move |id| {
             let (this, only) = (this.clone(), only.clone());
             async move { this.end_now(&id, only.as_deref()).await }
         });
-        // A failure does not cut off others, which would leave their tokens.
         let mut ended = pin!(ended.buffer_unordered(CONCURRENCY));
-        let (mut all, mut failure) = (EndedSessions::default(), None);
+        let (mut all, mut result) = (EndedSessions::default(), Ok(()));
         while let Some(ended) = ended.next().await {
             match ended {
                 Ok(Some(ended)) => {
@@ -441,10 +462,10 @@ impl Sessions {
                     all.user = ended.data.user;
                 }
                 Ok(None) => {}
-                Err(error) => failure = Some(error),
+                Err(error) => result = Err(error),
             }
         }
-        failure.map_or(Ok(all), Err)
+        (all, result)
     }
 
     fn record_end(&self, operator: &Operator, subject: Option<(&str, Option<User>)>, count: usize) {

@@ -372,7 +372,7 @@ impl Request {
             }
             Self::SignOut => {
                 let origin = EventOrigin::default();
-                sessions.sign_out(vec![id], origin).await.unwrap();
+                sessions.sign_out(vec![id], false, origin).await.unwrap();
                 Outcome::Done
             }
             Self::EndOne => {

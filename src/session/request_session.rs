@@ -551,7 +551,7 @@ impl RequestStore {
     async fn end(&self, id: Id) -> Result<(), StoreError> {
         let ended = self
             .sessions
-            .sign_out(vec![id], self.origin.clone())
+            .sign_out(vec![id], self.is_native, self.origin.clone())
             .await?;
         let mut state = self.state();
         let was_current = state.current.as_ref().is_some_and(|(now, _)| *now == id);

@@ -256,6 +256,8 @@ impl Sessions {
             Some(id) => self.find(id).await?,
             None => None,
         };
+        // A cookie with the ID of a native session names no session.
+        let previous = previous.filter(|session| session.data.is_native == new.is_native);
         let data = SessionData {
             family: Family::random(),
             is_native: new.is_native,
@@ -371,18 +373,22 @@ impl Sessions {
         }
     }
 
-    /// Ends sessions that their user signs out of, revokes their tokens and returns them. Completes
-    /// even if the caller is cancelled.
+    /// Ends sessions that their user signs out of, revokes their tokens and returns them. A session of a
+    /// native app is ended by its credential only, as it is found by nothing else. Completes even if the
+    /// caller is cancelled.
     pub(crate) async fn sign_out(
         &self,
         ids: Vec<Id>,
+        is_native: bool,
         origin: EventOrigin,
     ) -> Result<Vec<EndedSession>, StoreError> {
         let this = self.clone();
         self.run_to_completion(async move {
             let mut all = Vec::new();
             for id in ids {
-                if let Some(ended) = this.end_now(&this.record_id(id), None).await? {
+                let id = this.record_id(id);
+                let ended = this.end_if(&id, |data| data.is_native == is_native);
+                if let Some(ended) = ended.await? {
                     this.record_sign_out(&ended, &origin);
                     all.push(ended);
                 }
@@ -565,15 +571,24 @@ impl Sessions {
         id: &RecordId,
         only: Option<&str>,
     ) -> Result<Option<EndedSession>, StoreError> {
+        self.end_if(id, |data| {
+            let subject = data.user.as_ref().map(User::subject);
+            only.is_none_or(|only| subject == Some(only))
+        })
+        .await
+    }
+
+    async fn end_if(
+        &self,
+        id: &RecordId,
+        ends: impl Fn(&SessionData) -> bool,
+    ) -> Result<Option<EndedSession>, StoreError> {
         let mut id = *id;
         for _ in 0..MAX_MOVES {
-            let Some(found) = self.find(id).await? else {
+            let found = self.find(id).await?;
+            let Some(found) = found.filter(|found| ends(&found.data)) else {
                 return Ok(None);
             };
-            let subject = found.data.user.as_ref().map(User::subject);
-            if only.is_some_and(|only| subject != Some(only)) {
-                return Ok(None);
-            }
             id = match self
                 .records
                 .take_with(&found.id, SessionRecord::parse)

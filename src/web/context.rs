@@ -159,11 +159,17 @@ impl RequestContext {
         if self.is_handshake {
             self.require_same_origin()?;
         }
-        if let Some(Err(reason)) = self.native {
-            return Err(Error::Credential(reason));
-        }
+        self.require_usable_credential()?;
         self.depends_on_user.store(true, Ordering::Relaxed);
         Ok(self.session.signed_in().await?)
+    }
+
+    /// Requires that the credential of a native app can be read, if the request has one.
+    pub(super) fn require_usable_credential(&self) -> Result<(), Error> {
+        match self.native {
+            Some(Err(reason)) => Err(Error::Credential(reason)),
+            _ => Ok(()),
+        }
     }
 
     /// Requires that a request that changes state, or opens a WebSocket, comes from a page of this site.

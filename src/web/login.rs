@@ -214,13 +214,8 @@ async fn handle_login(
     return_to: Option<ReturnTo>,
 ) -> Result<Response, Error> {
     let is_third_party = is_third_party(context)?;
-    let mut options = options_in_query(context, is_third_party);
     let max_age = fresh_max_age(context);
-    if let Some(max_age) = max_age {
-        options = options
-            .prompt("login")
-            .max_age(Duration::from_secs(max_age));
-    }
+    let options = fresh_options(options_in_query(context, is_third_party), max_age);
     // Another site can send the browser here: it must not replace the user's session.
     let keeps_user = is_third_party || options.is_silent();
     if keeps_user && context.signed_in().await?.is_some() {
@@ -244,16 +239,30 @@ pub(super) async fn start_native(context: RequestContext, headers: HeaderMap) ->
         Ok(request) => request,
         Err(error) => return ErrorResponse::new(&context, error).into_response(),
     };
+    let max_age = fresh_max_age(&context);
     let attempt = LoginAttempt {
         native: Some(request),
+        fresh: max_age.map(|max_age| FreshLogin {
+            max_age,
+            subject: None,
+        }),
         ..LoginAttempt::new(None)
     };
     let used = attempt.used();
-    let options = options_in_query(&context, false);
+    let options = fresh_options(options_in_query(&context, false), max_age);
     timeout(DEADLINE, start_login(&context, &headers, options, attempt))
         .await
         .unwrap_or(Err(Error::TooSlow))
         .unwrap_or_else(|error| attempt_failure(&context, error, used))
+}
+
+fn fresh_options(options: LoginOptions, max_age: Option<u64>) -> LoginOptions {
+    match max_age {
+        Some(max_age) => options
+            .prompt("login")
+            .max_age(Duration::from_secs(max_age)),
+        None => options,
+    }
 }
 
 /// Returns how long ago the user may have authenticated, if a page requires that the user signs in again.
@@ -466,7 +475,10 @@ async fn restart_login(
     used: UsedAttempt,
 ) -> Result<Response, Error> {
     let return_to = used.return_to;
-    if context.signed_in().await?.is_some() {
+    if let Some(signed_in) = context.signed_in().await? {
+        // Another user does not continue what the first has started.
+        let is_other = |subject| signed_in.user().subject() != subject;
+        let return_to = return_to.filter(|_| !used.subject.as_deref().is_some_and(is_other));
         return Ok(redirect_back(context, return_to.as_ref()));
     }
     if used.is_silent {

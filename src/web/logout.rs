@@ -78,8 +78,12 @@ impl UserSession {
     /// Returns a 503 response if the store is down; the user is still signed in then.
     pub async fn sign_out(self) -> Result<(), ErrorResponse> {
         let Self(context) = self;
-        let signed_out = context.session.sign_out().await;
-        signed_out.map_err(|error| ErrorResponse::new(&context, error.into()))
+        let signed_out = async {
+            context.require_usable_credential()?;
+            Ok(context.session.sign_out().await?)
+        };
+        let signed_out = signed_out.await;
+        signed_out.map_err(|error| ErrorResponse::new(&context, error))
     }
 
     /// Returns the sessions of the signed-in user, in all browsers, the most recently used first. Without a
@@ -204,14 +208,15 @@ async fn sign_out(context: &RequestContext) -> Result<Response, Error> {
     let state = &context.state;
     let proof = context.require_same_origin();
     proof.map_err(|_| Error::CrossSite)?;
-    // Ends all sessions that the browser names, so that none is left if a neighboring site set one.
+    context.require_usable_credential()?;
     if context.is_native() {
         context.session.sign_out().await?;
         return Ok(no_content());
     }
+    // Ends all sessions that the browser names, so that none is left if a neighboring site set one.
     let named = context.session_cookies.all();
     let origin = context.session.origin().clone();
-    let ended = state.sessions.sign_out(named, origin).await?;
+    let ended = state.sessions.sign_out(named, false, origin).await?;
     context.mark_session_written();
     let mut response = match end_session_endpoint(context).await {
         Some(endpoint) => redirect_to_provider(context, &endpoint, &ended),

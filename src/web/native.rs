@@ -140,6 +140,9 @@ pub(super) fn failed(error: ErrorResponse, request: &NativeRequest) -> Response 
     if request.needs_confirmation() {
         let link = error_link(&error, request);
         error.with_app_link(link).into_response()
+    } else if error.reason() == Reason::NativeSignInUsed {
+        // The app has the response to the first callback.
+        error.into_response()
     } else {
         send_error(&error, request)
     }

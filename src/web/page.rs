@@ -59,7 +59,8 @@ pub struct Action {
 /// Set it with [`OtenBuilder::pages`](super::OtenBuilder::pages). Closures that take a [`&Page`](Page)
 /// implement this trait. The status, `no-store` and the other security headers of the response are those
 /// of this crate. Without a `Content-Security-Policy` from the app, the response gets one that forbids
-/// frames and `base` elements only.
+/// frames and `base` elements only. A policy with `form-action` must allow the links of native apps and the
+/// provider, to which forms of these pages lead.
 ///
 /// ```
 /// use axum::response::{Html, IntoResponse, Response};

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{
     context::{RequestContext, RequestKind},
     error::{Error, ErrorPage},
-    response::{Links, error_page, forbid_caching, protect_page, redirect},
+    response::{Links, account, error_page, forbid_caching, protect_page, redirect},
     shared::Shared,
 };
 use crate::{
@@ -116,7 +116,9 @@ impl ErrorResponse {
             error,
             Error::NotSignedIn | Error::AccessTokenExpired | Error::LoginTooOld { .. }
         ) && navigation.is_some();
-        let account = error.user().map(account);
+        let account = error
+            .user()
+            .map(|user| account(user.email().or(user.name()).unwrap_or(user.subject())));
         let fresh_max_age = error.fresh_max_age();
         let context_of_event = context.as_ref().filter(|_| !redirects_to_login);
         let details = ErrorDetails {
@@ -263,14 +265,6 @@ impl IntoResponse for ErrorResponse {
         response.extensions_mut().insert(details);
         response
     }
-}
-
-/// Returns the name of an account that its user recognizes.
-fn account(user: &User) -> String {
-    const MAX_CHARS: usize = 100;
-    let name = user.email().or(user.name()).unwrap_or(user.subject());
-    let name = name.chars().filter(|c| !c.is_control());
-    name.take(MAX_CHARS).collect()
 }
 
 /// Defines the rejection of an extractor.

@@ -147,6 +147,13 @@ pub(super) fn confirm_sign_out_page(context: &RequestContext) -> Response {
     message(context, page)
 }
 
+/// Returns the name of an account, on one line and not too long.
+pub(super) fn account(name: &str) -> String {
+    const MAX_CHARS: usize = 100;
+    let name = name.chars().filter(|c| !c.is_control());
+    name.take(MAX_CHARS).collect()
+}
+
 /// Returns the page on which the user confirms the sign-in of a native app. Another app may have registered
 /// its link, and no other page of a sign-in may have been shown.
 pub(super) fn confirm_app_page(
@@ -163,7 +170,8 @@ pub(super) fn confirm_app_page(
     let mut page = Page::new(language, text::CONTINUE_TO_APP, text::APP_ASKS)
         .form(text::CONTINUE, &*url)
         .form(text::CANCEL, format!("{url}&cancel=1"));
-    page.text = text::APP_ASKS.fill(language, &[("link", link), ("user", user)]);
+    page.text = text::APP_ASKS.fill(language, &[("link", link)]);
+    page.account = Some(account(user));
     page.correlation_id = Some(context.correlation_id().to_owned());
     message(context, page)
 }
@@ -253,6 +261,8 @@ pub(super) fn protect_page(headers: &mut HeaderMap) {
         "cross-origin-opener-policy",
         HeaderValue::from_static("same-origin"),
     );
+    // The policy of an app's layout may allow frames.
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
 }
 
 /// Sets the security headers of a response without content. Omits `Cross-Origin-Opener-Policy`, so

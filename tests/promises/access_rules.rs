@@ -58,6 +58,8 @@ fn x1_a_claim_of_any_shape_decides() {
         ),
         (claim("level").equals(3), HOLDS),
         (claim("level").equals(4), FAILS),
+        (claim("level").equals(3.0), HOLDS),
+        (Rule::not(claim("level").equals(3.0)), FAILS),
         (claim("share").equals(0.5), HOLDS),
         (claim("active").equals(true), HOLDS),
         (claim("active").equals(false), FAILS),

@@ -199,6 +199,8 @@ async fn x2_another_user_does_not_continue_what_the_first_has_started() {
     assert!(answer.body.contains("Another account"), "{}", answer.body);
     assert!(!answer.body.contains("/danger"), "{}", answer.body);
     assert_eq!(browser.signed_in_as().await, "user bob");
+    // Also not if the user reloads the page.
+    assert_eq!(browser.get(&callback).await.location(), "/");
     // The session of the first user has ended.
     assert_eq!(stolen.clone().signed_in_as().await, "guest");
 

@@ -25,8 +25,8 @@ use url::{Url, form_urlencoded::Serializer};
 
 use crate::{
     common::{
-        Answer, Browser, Log, Operation, TestSite, TestSiteBuilder, eventually, path_and_query,
-        send, with_parameter,
+        Answer, Browser, Log, Operation, TestSite, TestSiteBuilder, eventually, parameters,
+        path_and_query, send, with_parameter,
     },
     sign_out::{assert_done, send_token},
 };
@@ -472,7 +472,12 @@ async fn a6_without_configured_links_native_apps_do_not_exist() {
 async fn a6_a_verified_https_link_gets_its_response_without_a_page() {
     let site = site().await;
     let mut browser = site.browser();
-    let code = code(&sign_in(&mut browser, HTTPS, "alice").await, HTTPS);
+    let login = browser.get(&start_path(HTTPS)).await;
+    let callback = browser.approve(&login.location().parse().unwrap(), "alice");
+    let code = code(&browser.get(&callback).await, HTTPS);
+    // The app has its response, so the browser does not send it another one.
+    let repeated = browser.get(&callback).await;
+    assert_eq!(repeated.status, StatusCode::BAD_REQUEST);
     let answer = exchange_with(&site, &code, HTTPS, VERIFIER).await;
     assert_eq!(answer.status, StatusCode::OK);
     let denied = refused(&site, HTTPS, Some("access_denied")).await;
@@ -781,9 +786,12 @@ async fn a6_a_credential_is_no_cookie_and_a_cookie_no_credential() {
             .cookies
             .insert("oten_session".to_owned(), value.to_owned());
         assert_eq!(browser.signed_in_as().await, "guest", "{value}");
-        if value != id {
-            browser.post("/logout").await;
-        }
+        browser.post("/logout").await;
+        let mut browser = site.browser();
+        browser
+            .cookies
+            .insert("oten_session".to_owned(), value.to_owned());
+        browser.sign_in("carol", "/").await;
     }
     assert_eq!(app.user().await, "user alice");
     for credential in [
@@ -867,8 +875,13 @@ async fn a6_an_unusable_authorization_header_is_rejected() {
         &[&*format!("{header} x")],
         &[&*format!("{header},{header}")],
     ] {
-        for path in ["/", "/profile", "/api/both", "/note"] {
-            let mut request = Request::get(path).body(Body::empty()).unwrap();
+        for path in ["/", "/profile", "/api/both", "/note", "/logout"] {
+            let method = match path {
+                "/logout" => Method::POST,
+                _ => Method::GET,
+            };
+            let request = Request::builder().method(method).uri(path);
+            let mut request = request.body(Body::empty()).unwrap();
             for value in values {
                 let value = value.parse().unwrap();
                 request.headers_mut().append(header::AUTHORIZATION, value);
@@ -930,6 +943,42 @@ async fn a6_a_credential_is_no_access_token() {
     };
     assert_eq!(token.get("/api/both").await.body, "true false");
     assert_eq!(token.user().await, "guest");
+}
+
+#[tokio::test]
+async fn x2_a_native_app_asks_for_a_fresh_sign_in() {
+    let site = builder()
+        .app(|oten| {
+            let minutes = Duration::from_secs(300);
+            let danger = Router::new()
+                .route("/danger", any(async || "done"))
+                .route_layer(oten.require_fresh_login(minutes));
+            app(oten).merge(danger.layer(oten.layer()))
+        })
+        .start()
+        .await;
+    let old = App::signed_in(&site, "alice").await;
+    site.clock.advance(Duration::from_secs(420));
+    let denied = old.get("/danger").await;
+    assert_eq!(denied.status, StatusCode::UNAUTHORIZED);
+    let challenge = denied.header(header::WWW_AUTHENTICATE).unwrap();
+    let expected = r#"Bearer error="insufficient_user_authentication", max_age="300""#;
+    assert_eq!(challenge, expected);
+
+    let mut browser = site.browser();
+    let start = format!("{}&fresh=300", start_path(CUSTOM));
+    let url: Url = browser.get(&start).await.location().parse().unwrap();
+    let sent = parameters(&url);
+    assert_eq!(
+        (&sent["prompt"], &sent["max_age"]),
+        (&"login".into(), &300.into())
+    );
+    let page = browser.get(&browser.approve(&url, "alice")).await;
+    let code = code(&confirm(&mut browser, &page).await, CUSTOM);
+    let credential = exchange(&site, &code).await.json()["access_token"].clone();
+    let credential = credential.as_str().unwrap().to_owned();
+    let fresh = App { credential, ..old };
+    assert_eq!(fresh.get("/danger").await.body, "done");
 }
 
 #[tokio::test]

@@ -30,6 +30,8 @@ fn assert_protected(answer: &Answer, what: &str) {
     let is_redirect = answer.status == StatusCode::SEE_OTHER;
     let opener = if is_redirect { "" } else { "same-origin" };
     assert_eq!(header("cross-origin-opener-policy"), opener, "{what}");
+    let frames = if is_redirect { "" } else { "DENY" };
+    assert_eq!(header("x-frame-options"), frames, "{what}");
 }
 
 /// Without any layer of the app.

@@ -36,9 +36,16 @@ fn check(link: &str, position: usize) -> Result<(), Invalid> {
     match scheme {
         "https" => {
             // Platforms verify links of domains, at the default port.
-            let domain = url.domain().filter(|domain| !domain.ends_with('.'));
+            let is_owned = |domain: &&str| {
+                let (_, top) = domain.rsplit_once('.').unwrap_or_default();
+                !["", "local", "localhost"].contains(&top)
+            };
+            let domain = url.domain().filter(is_owned);
             if domain.is_none() || url.port().is_some() {
-                return wrong("has an IP address or a port, so no app can own it", FORMS);
+                return wrong(
+                    "has an IP address, a local name or a port, so no app can own it",
+                    FORMS,
+                );
             }
         }
         "http" => {
