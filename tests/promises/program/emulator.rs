@@ -40,6 +40,9 @@ async fn the_banner_contains_the_issuer_and_the_settings_of_a_site() {
     let control = client().get(running.at("/control")).send().await.unwrap();
     assert_eq!(control.status(), StatusCode::OK);
     assert_eq!(control.headers()["x-content-type-options"], "nosniff");
+    let rebound = client().get(running.at("/control"));
+    let rebound = rebound.header("host", "evil.example:9000").send().await;
+    assert_eq!(rebound.unwrap().status(), StatusCode::MISDIRECTED_REQUEST);
     let other = client().post(running.at("/control/rotate"));
     let other = other.header("sec-fetch-site", "cross-site");
     assert_eq!(other.send().await.unwrap().status(), StatusCode::FORBIDDEN);

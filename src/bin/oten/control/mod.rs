@@ -3,6 +3,7 @@
 mod steps;
 
 use std::{
+    str::FromStr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -10,8 +11,9 @@ use std::{
 use askama::Template;
 use axum::{
     Form, Router,
-    extract::State,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    extract::{Request, State},
+    http::{HeaderName, HeaderValue, StatusCode, Uri, header, uri::Authority},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
 };
@@ -147,6 +149,7 @@ impl Control {
             .route("/control/end-sessions", post(end_sessions))
             .route("/control/clear", post(clear))
             .layer(CsrfLayer::new())
+            .layer(from_fn_with_state(Arc::clone(&control), check_host))
             .route(&format!("{PATH}{STYLESHEET}"), get(stylesheet))
             .with_state(control)
     }
@@ -207,6 +210,24 @@ struct Page<'a> {
     chosen: Problem,
     users: Vec<(EmulatedUser, usize)>,
     runs: Vec<Run>,
+}
+
+/// Rejects other hosts than the issuer's. A page of another host whose name leads to this machine would be of the
+/// same origin for the browser.
+async fn check_host(State(control): State<Arc<Control>>, request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok());
+    let host = host.or(request.uri().authority().map(Authority::as_str));
+    let issuer = Uri::from_str(control.emulator.issuer()).ok();
+    let issuer = issuer.as_ref().and_then(Uri::authority);
+    if issuer.is_some_and(|issuer| host.is_some_and(|host| issuer == host)) {
+        return next.run(request).await;
+    }
+    let text = format!(
+        "This page is available at {}{PATH} only.\n",
+        control.emulator.issuer()
+    );
+    (StatusCode::MISDIRECTED_REQUEST, text).into_response()
 }
 
 async fn show(State(control): State<Arc<Control>>) -> Response {

@@ -1,4 +1,5 @@
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -9,7 +10,7 @@ use tokio::sync::broadcast;
 
 use super::layout::Time;
 
-/// The number of events that are kept. An event takes a few hundred bytes.
+/// The number of events that are kept, and that of rejected requests. An event takes a few hundred bytes.
 const KEPT_EVENTS: usize = 1_000;
 
 /// The number of events that an open feed may be behind before it misses some.
@@ -34,6 +35,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     events: VecDeque<Event>,
+    /// Apart, because a guest can cause any number of them.
+    rejected: VecDeque<Event>,
     /// By hours since the Unix epoch, so that a flood of rejected requests leaves the chart complete.
     hours: BTreeMap<i64, Counts>,
 }
@@ -76,9 +79,13 @@ impl AuditLog for Activity {
             _ => {}
         }
         state.hours = state.hours.split_off(&(hour - HOURS));
-        state.events.push_back(event.clone());
-        let excess = state.events.len().saturating_sub(KEPT_EVENTS);
-        state.events.drain(..excess);
+        let events = match event.kind() {
+            EventKind::Refused => &mut state.rejected,
+            _ => &mut state.events,
+        };
+        events.push_back(event.clone());
+        let excess = events.len().saturating_sub(KEPT_EVENTS);
+        events.drain(..excess);
         drop(state);
         // Fails while no feed is open.
         let _ = self.0.feed.send(event.clone());
@@ -88,7 +95,11 @@ impl AuditLog for Activity {
 impl Activity {
     /// The events that are kept, newest first.
     pub(crate) fn events(&self) -> Vec<Event> {
-        self.state().events.iter().rev().cloned().collect()
+        let state = self.state();
+        let events = state.events.iter().chain(&state.rejected);
+        let mut events: Vec<_> = events.cloned().collect();
+        events.sort_by_key(|event| Reverse(event.time()));
+        events
     }
 
     pub(super) fn subscribe(&self) -> broadcast::Receiver<Event> {
