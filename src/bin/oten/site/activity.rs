@@ -193,3 +193,33 @@ pub(super) fn title(kind: EventKind) -> String {
 pub(crate) fn plain(text: &str) -> String {
     text.replace('`', "")
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::Body, http::Request};
+    use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn rejected_requests_push_no_other_event_out() {
+        let activity = Activity::default();
+        let config = Config::builder()
+            .environment(Environment::Sandbox)
+            .client_id("my-site")
+            .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+            .redirect_uri("http://localhost:3000/callback");
+        let oten = Oten::builder(config.build().unwrap(), MemoryStore::default());
+        let oten = oten.audit(activity.clone()).build().unwrap();
+        let app = Router::new().merge(oten.routes()).layer(oten.layer());
+        oten.end_all_sessions().await.unwrap();
+        for _ in 0..=KEPT_EVENTS {
+            let request = Request::get("/callback").body(Body::empty()).unwrap();
+            app.clone().oneshot(request).await.unwrap();
+        }
+        let events = activity.events();
+        assert_eq!(events.len(), KEPT_EVENTS + 1);
+        assert_eq!(events[KEPT_EVENTS].kind(), EventKind::SessionsEnded);
+    }
+}
