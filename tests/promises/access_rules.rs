@@ -716,4 +716,12 @@ async fn x1_every_mistake_in_a_rule_is_reported_with_its_path() {
         .build()
         .unwrap_err();
     assert!(error.to_string().contains("nested too deeply"), "{error}");
+    // TOML has no repeated names.
+    for repeated in [
+        r#"{"a": {"subjects": ["x"]}, "a": {"email_domain": "example.com"}}"#,
+        r#"{"a": {"any": [{"subjects": ["x"], "subjects": ["y"]}]}}"#,
+    ] {
+        let error = Config::builder().access(repeated).build().unwrap_err();
+        assert!(error.to_string().contains("the same name twice"), "{error}");
+    }
 }

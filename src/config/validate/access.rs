@@ -1,7 +1,14 @@
 //! The named access rules of an operator.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, MapAccess, SeqAccess, Visitor},
+};
 use serde_json::{Map, Value};
 
 use super::{validator::Validator, value};
@@ -30,8 +37,13 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<AccessSettings> 
     let trusts_emails = validator.required(&keys::TRUST_EMAILS, value::flag);
     let mut parser = Parser::default();
     let rules = validator.optional(&keys::ACCESS, |text| {
+        let has_unique_names = serde_json::from_str::<UniqueNames>(text).is_ok();
         match serde_json::from_str::<Map<String, Value>>(text) {
-            Ok(rules) => Ok(parser.rules(rules)),
+            Ok(rules) if has_unique_names => Ok(parser.rules(rules)),
+            Ok(_) => invalid(
+                "has an object with the same name twice",
+                "Keep one of the two, or combine them with `any` or `all`.",
+            ),
             Err(_) => invalid(
                 "is not an object of rules",
                 "Write it in JSON, such as `{\"admin\": {\"subjects\": [\"…\"]}}`, or as a TOML table.",
@@ -61,6 +73,62 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<AccessSettings> 
         rules,
         trusts_emails,
     })
+}
+
+/// JSON in which no object has the same name twice. `serde_json` keeps the last, which may allow more.
+struct UniqueNames;
+
+impl<'de> Deserialize<'de> for UniqueNames {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for UniqueNames {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Self, A::Error> {
+        let mut names = BTreeSet::new();
+        while let Some((name, Self)) = object.next_entry::<String, Self>()? {
+            if !names.insert(name) {
+                return Err(de::Error::custom("a name is repeated"));
+            }
+        }
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
 }
 
 /// Reads rules, and notes each mistake with the path to it.
