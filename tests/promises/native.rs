@@ -116,14 +116,15 @@ fn start_path(link: &str) -> String {
     format!("/native/start?{query}")
 }
 
+/// Starts a sign-in and returns the URL of the authorization request.
+async fn start(browser: &mut Browser, link: &str) -> Url {
+    let login = browser.get(&start_path(link)).await;
+    login.location().parse().unwrap()
+}
+
 /// Signs in at the provider and returns the answer to the callback.
 async fn sign_in(browser: &mut Browser, link: &str, user: &str) -> Answer {
-    let url: Url = browser
-        .get(&start_path(link))
-        .await
-        .location()
-        .parse()
-        .unwrap();
+    let url = start(browser, link).await;
     let callback = browser.approve(&url, user);
     browser.get(&callback).await
 }
@@ -301,12 +302,7 @@ async fn a6_the_session_of_the_browser_is_neither_used_nor_replaced() {
     assert_eq!(app.get("/note").await.body, "no note");
     // An old callback, or one too late, does not sign the user in to this site either.
     let mut guest = site.browser();
-    let url: Url = guest
-        .get(&start_path(CUSTOM))
-        .await
-        .location()
-        .parse()
-        .unwrap();
+    let url = start(&mut guest, CUSTOM).await;
     let callback = guest.approve(&url, "alice");
     site.clock.advance(Duration::from_secs(10 * 60));
     let late = guest.get(&callback).await;
@@ -472,8 +468,8 @@ async fn a6_without_configured_links_native_apps_do_not_exist() {
 async fn a6_a_verified_https_link_gets_its_response_without_a_page() {
     let site = site().await;
     let mut browser = site.browser();
-    let login = browser.get(&start_path(HTTPS)).await;
-    let callback = browser.approve(&login.location().parse().unwrap(), "alice");
+    let url = start(&mut browser, HTTPS).await;
+    let callback = browser.approve(&url, "alice");
     let code = code(&browser.get(&callback).await, HTTPS);
     // The app has its response, so the browser does not send it another one.
     let repeated = browser.get(&callback).await;
@@ -496,12 +492,7 @@ async fn a6_a_verified_https_link_gets_its_response_without_a_page() {
 /// Lets the provider answer with an error, or with an unknown code.
 async fn refused(site: &TestSite, link: &str, error: Option<&str>) -> Answer {
     let mut browser = site.browser();
-    let url: Url = browser
-        .get(&start_path(link))
-        .await
-        .location()
-        .parse()
-        .unwrap();
+    let url = start(&mut browser, link).await;
     let callback = match error {
         Some(error) => path_and_query(&site.emulator.reject(&url, error).unwrap()),
         None => with_parameter(&browser.approve(&url, "alice"), "code", "unknown"),
@@ -605,12 +596,7 @@ async fn a6_only_the_browser_of_the_sign_in_confirms_it_once() {
 async fn a6_the_confirm_page_can_be_reloaded_for_five_minutes() {
     let site = site().await;
     let mut browser = site.browser();
-    let url: Url = browser
-        .get(&start_path(CUSTOM))
-        .await
-        .location()
-        .parse()
-        .unwrap();
+    let url = start(&mut browser, CUSTOM).await;
     let callback = browser.approve(&url, "alice");
     let page = browser.get(&callback).await;
     site.clock.advance(Duration::from_secs(299));

@@ -77,7 +77,7 @@ async fn x4_users_and_operators_end_sessions_on_their_pages() {
         browser.click(".actions button").await;
         lists(&browser, 1).await;
         browser
-            .goto(&site.at("/admin/sessions?subject=nobody"))
+            .goto(&site.at("/admin/sessions?subject=unknown"))
             .await;
         browser.find(".empty").await;
         look_at(&browser, "operator-empty").await;
@@ -103,7 +103,7 @@ async fn x5_the_pages_of_sessions_are_accessible() {
             "/account",
             "/admin/sessions",
             "/admin/sessions?subject=alice",
-            "/admin/sessions?subject=nobody",
+            "/admin/sessions?subject=unknown",
             "/admin/sessions/end",
             "/admin/sessions/end?subject=alice",
         ] {
