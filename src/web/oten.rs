@@ -873,11 +873,8 @@ impl OtenBuilder {
     ///
     /// Returns the same errors as [`Oten::new`].
     pub fn build(self) -> Result<Oten, SetupError> {
-        let state = Shared::new(self.config, self.store, self.clock, self.audit)?;
-        let state = Shared {
-            pages: self.pages,
-            ..state
-        };
+        let mut state = Shared::new(self.config, self.store, self.clock, self.audit)?;
+        state.pages = self.pages;
         Ok(Oten(Arc::new(state)))
     }
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{
     context::{RequestContext, RequestKind},
     error::{Error, ErrorPage},
-    response::{Links, account, error_page, forbid_caching, protect_page, redirect},
+    response::{JSON, Links, account, error_page, protect_page, redirect, uncached_json},
     shared::Shared,
 };
 use crate::{
@@ -177,11 +177,9 @@ impl ErrorResponse {
             "error_description": format!("{} ({})", page.text.english(), details.reason),
             "correlation_id": details.correlation_id,
         });
-        let content_type = [(header::CONTENT_TYPE, "application/json")];
-        let mut response = (page.status, content_type, body.to_string()).into_response();
+        let mut response = uncached_json(JSON, &body);
+        *response.status_mut() = page.status;
         let headers = response.headers_mut();
-        protect_page(headers);
-        forbid_caching(headers);
         if let Some(after) = page.retry_after {
             headers.insert(header::RETRY_AFTER, after.as_secs().max(1).into());
         }

@@ -1,6 +1,7 @@
 use askama::Template;
 use axum::response::{IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use serde::Serialize;
 use serde_json::json;
 use url::form_urlencoded;
 
@@ -333,8 +334,21 @@ fn problem_details(
             }
         }
     }
-    let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
-    let mut response = (content_type, problem.to_string()).into_response();
+    uncached_json(PROBLEM_JSON, &problem)
+}
+
+/// The media type of problem details (RFC 9457).
+pub(in crate::web) const PROBLEM_JSON: &str = "application/problem+json";
+
+pub(super) const JSON: &str = "application/json";
+
+/// Returns JSON that must not be cached.
+pub(in crate::web) fn uncached_json(media_type: &'static str, value: &impl Serialize) -> Response {
+    let Ok(body) = serde_json::to_vec(value) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let content_type = [(header::CONTENT_TYPE, media_type)];
+    let mut response = (content_type, body).into_response();
     protect_page(response.headers_mut());
     forbid_caching(response.headers_mut());
     response

@@ -6,8 +6,7 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use http::{Request, StatusCode, header};
-use serde::Serialize;
+use http::{Request, StatusCode};
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio::time::timeout;
@@ -20,7 +19,7 @@ use super::{
     logout::UserSession,
     page::Page,
     rejection::ErrorResponse,
-    response::{forbid_caching, protect_page, redirect, show_with},
+    response::{JSON, redirect, show_with, uncached_json},
 };
 use crate::{
     config::route,
@@ -195,7 +194,7 @@ fn respond_ended(context: &RequestContext, ended: Option<usize>) -> Response {
         Some(_) => StatusCode::OK,
         None => StatusCode::ACCEPTED,
     };
-    (status, json(&json!({ "ended": ended }))).into_response()
+    (status, uncached_json(JSON, &json!({ "ended": ended }))).into_response()
 }
 
 /// The paths of the routes as the browser sees them, wherever the app has nested them.
@@ -243,7 +242,7 @@ struct List<'a> {
 impl List<'_> {
     fn respond(self, context: &RequestContext, page: &SessionPage) -> Response {
         if context.kind == RequestKind::Api {
-            return json(page);
+            return uncached_json(JSON, page);
         }
         let next = page.next.as_ref().map(|next| {
             let mut query = form_urlencoded::Serializer::new(String::new());
@@ -320,15 +319,4 @@ struct ConfirmContent<'a> {
     paths: Paths,
     /// The user, or empty for all users.
     subject: &'a str,
-}
-
-fn json(value: &impl Serialize) -> Response {
-    let Ok(body) = serde_json::to_vec(value) else {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-    };
-    let content_type = [(header::CONTENT_TYPE, "application/json")];
-    let mut response = (content_type, body).into_response();
-    protect_page(response.headers_mut());
-    forbid_caching(response.headers_mut());
-    response
 }

@@ -1,12 +1,11 @@
 use axum::response::{IntoResponse, Response};
-use http::header;
 use serde_json::{Map, Value, json};
 
 use super::{
     context::RequestContext,
     error::Error,
     rejection::ErrorResponse,
-    response::{forbid_caching, protect_page},
+    response::{JSON, uncached_json},
 };
 use crate::{config::route, session::User};
 
@@ -26,11 +25,7 @@ pub(super) async fn get(context: &RequestContext, claims: &[String]) -> Response
         "login_url": state.path(route::LOGIN),
         "logout_url": state.path(route::LOGOUT),
     });
-    let content_type = [(header::CONTENT_TYPE, "application/json")];
-    let mut response = (content_type, body.to_string()).into_response();
-    protect_page(response.headers_mut());
-    forbid_caching(response.headers_mut());
-    response
+    uncached_json(JSON, &body)
 }
 
 fn listed(user: &User, claims: &[String]) -> Map<String, Value> {

@@ -14,7 +14,7 @@ use crate::{
     web::{
         context::RequestContext,
         rejection::ErrorDetails,
-        response::{forbid_caching, protect_page},
+        response::{PROBLEM_JSON, uncached_json},
     },
 };
 
@@ -180,11 +180,9 @@ impl IntoResponse for BearerRejection {
             "reason": details.reason,
             "correlation_id": details.correlation_id,
         });
-        let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
-        let mut response = (status, content_type, problem.to_string()).into_response();
+        let mut response = uncached_json(PROBLEM_JSON, &problem);
+        *response.status_mut() = status;
         let headers = response.headers_mut();
-        protect_page(headers);
-        forbid_caching(headers);
         if let Some(challenge) = error.challenge(text)
             && let Ok(challenge) = HeaderValue::from_str(&challenge)
         {
