@@ -65,10 +65,11 @@
            [settings](guide::configuration), [composition](guide::composition), \
            [sessions](guide::sessions), [signing out](guide::signing_out), \
            [APIs](guide::apis), [services](guide::services), \
-           [single-page apps](guide::single_page_apps), [access](guide::access), [errors](guide::errors), \
+           [single-page apps](guide::single_page_apps), [native apps](guide::native_apps), \
+           [access](guide::access), [errors](guide::errors), \
            [operations](guide::operations), [going to production](guide::production), \
            [testing](guide::testing), [security](guide::security), \
-           [migration](guide::coming_from) and a [glossary](guide::glossary)."
+           [requirements of standards](guide::requirements), [migration](guide::coming_from) and a [glossary](guide::glossary)."
 )]
 #![cfg_attr(
     not(feature = "cli"),

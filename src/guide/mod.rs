@@ -30,8 +30,9 @@
 //! 13. [Going to production](production): a checklist.
 //! 14. [Testing](testing): tests with an emulated Oten.
 //! 15. [Security](security): threats, defenses, and the tests for each.
-//! 16. [Migration](coming_from): equivalents of other libraries' settings.
-//! 17. [Glossary](glossary): the terms used here.
+//! 16. [Requirements](requirements): what security standards ask, point by point.
+//! 17. [Migration](coming_from): equivalents of other libraries' settings.
+//! 18. [Glossary](glossary): the terms used here.
 //!
 //! The modules contain documentation only.
 
@@ -81,6 +82,9 @@ pub mod testing {}
 
 #[doc = include_str!("security.md")]
 pub mod security {}
+
+#[doc = include_str!("requirements.md")]
+pub mod requirements {}
 
 #[doc = include_str!("coming_from.md")]
 pub mod coming_from {}

@@ -68,11 +68,98 @@ fn every_threat_names_tests_that_exist() {
     let threats = rows(&page, "threat");
     assert!(threats.len() > 20, "{} threats", threats.len());
     for threat in threats {
-        let named: Vec<_> = threat.rsplit('|').nth(1).unwrap().split('`').collect();
-        let named = named.iter().skip(1).step_by(2);
-        assert!(named.len() > 0, "no test: {threat}");
+        let named = named_tests(threat);
+        assert!(!named.is_empty(), "no test: {threat}");
         for name in named {
-            assert!(tests.contains(*name), "there is no test `{name}`: {threat}");
+            assert!(tests.contains(name), "there is no test `{name}`: {threat}");
+        }
+    }
+}
+
+/// The tests in the last column of a row.
+fn named_tests(row: &str) -> Vec<&str> {
+    let column = row.rsplit('|').nth(1).unwrap();
+    column.split('`').skip(1).step_by(2).collect()
+}
+
+/// The sections that a client or an API can fulfil; the others of ASVS are for providers.
+const REQUIREMENTS: &[(&str, &[&str])] = &[
+    (
+        "RFC 9700",
+        &[
+            "2.1", "2.1.1", "2.1.2", "2.2.1", "2.2.2", "2.3", "2.4", "2.5", "2.6", "4.1", "4.2",
+            "4.3", "4.4", "4.5", "4.6", "4.7", "4.8", "4.9", "4.10", "4.11", "4.12", "4.13",
+            "4.14", "4.15", "4.16", "4.17",
+        ],
+    ),
+    ("RFC 9207", &["2.4", "2.4, absent", "4"]),
+    (
+        "OpenID Connect Core",
+        &[
+            "16.1", "16.2", "16.3", "16.4", "16.5", "16.6", "16.7", "16.8", "16.9", "16.10",
+            "16.11", "16.12", "16.13", "16.14", "16.15", "16.16", "16.17", "16.18", "16.19",
+            "16.20", "16.21",
+        ],
+    ),
+    (
+        "(V6)",
+        &[
+            "6.1.1", "6.1.2", "6.1.3", "6.2", "6.3.1", "6.3.2", "6.3.3", "6.3.4", "6.4", "6.5",
+            "6.6", "6.8.1", "6.8.2", "6.8.3", "6.8.4",
+        ],
+    ),
+    (
+        "(V7)",
+        &[
+            "7.1.1", "7.1.2", "7.1.3", "7.2.1", "7.2.2", "7.2.3", "7.2.4", "7.3.1", "7.3.2",
+            "7.4.1", "7.4.2", "7.4.3", "7.4.4", "7.4.5", "7.5.1", "7.5.2", "7.6.1", "7.6.2",
+        ],
+    ),
+    (
+        "(V9)",
+        &[
+            "9.1.1", "9.1.2", "9.1.3", "9.2.1", "9.2.2", "9.2.3", "9.2.4",
+        ],
+    ),
+    (
+        "(V10)",
+        &[
+            "10.1.1", "10.1.2", "10.2.1", "10.2.2", "10.3.1", "10.3.2", "10.3.3", "10.3.4",
+            "10.5.1", "10.5.2", "10.5.3", "10.5.4", "10.5.5",
+        ],
+    ),
+];
+
+#[test]
+fn every_requirement_has_a_test_or_a_reason() {
+    let tests = test_names();
+    let page = page("requirements");
+    let tables: Vec<_> = page
+        .split("\n#")
+        .filter(|part| part.contains("|---|"))
+        .collect();
+    assert_eq!(tables.len(), REQUIREMENTS.len());
+    for (table, (title, sections)) in tables.iter().zip(REQUIREMENTS) {
+        assert!(table.lines().next().unwrap().contains(title), "{title}");
+        let rows = table.lines().filter(|line| {
+            line.starts_with("| ") && line[2..].starts_with(|first: char| first.is_ascii_digit())
+        });
+        let rows: Vec<_> = rows.collect();
+        let numbers: Vec<_> = rows
+            .iter()
+            .map(|row| row.split('|').nth(1).unwrap().trim())
+            .collect();
+        assert_eq!(numbers, *sections, "{title}");
+        for row in rows {
+            let columns: Vec<_> = row.split(" | ").collect();
+            assert_eq!(columns.len(), 4, "{row}");
+            assert!(
+                !columns.iter().any(|column| column.trim().is_empty()),
+                "{row}"
+            );
+            for name in named_tests(row).iter().filter(|name| name.contains('_')) {
+                assert!(tests.contains(*name), "there is no test `{name}`: {row}");
+            }
         }
     }
 }
