@@ -1,8 +1,17 @@
-use serde::Deserialize;
+use serde::{Deserialize, de::Error};
 
-/// Parses received JSON. A byte order mark before it is ignored (RFC 8259 section 8.1).
+/// Parses a received JSON object. A byte order mark before it is ignored (RFC 8259 section 8.1).
 pub(crate) fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> serde_json::Result<T> {
-    serde_json::from_slice(json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json))
+    object(json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json))
+}
+
+/// Parses a JSON object. Serde would also read a struct from an array with the values of its members.
+pub(crate) fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> serde_json::Result<T> {
+    if json.trim_ascii_start().starts_with(b"{") {
+        serde_json::from_slice(json)
+    } else {
+        Err(serde_json::Error::custom("it is not an object"))
+    }
 }
 
 /// Reads and writes a JSON object as text, for records that are not JSON: `#[serde(with = "as_text")]`.
@@ -30,16 +39,40 @@ pub(crate) mod as_text {
 mod tests {
     use super::*;
 
+    #[derive(Deserialize)]
+    struct Members {
+        a: u8,
+    }
+
     #[test]
     fn p3_one_byte_order_mark_is_ignored() {
         for (json, parsed) in [
-            (&b"[1]"[..], true),
-            (b"\xef\xbb\xbf[1]", true),
-            (b"\xef\xbb\xbf\xef\xbb\xbf[1]", false),
-            (b"[\xef\xbb\xbf1]", false),
-            (b"\xef\xbb[1]", false),
+            (&b" {\"a\":1}"[..], true),
+            (b"\xef\xbb\xbf{\"a\":1}", true),
+            (b"\xef\xbb\xbf\xef\xbb\xbf{\"a\":1}", false),
+            (b"{\xef\xbb\xbf\"a\":1}", false),
+            (b"\xef\xbb{\"a\":1}", false),
         ] {
-            assert_eq!(parse::<[u8; 1]>(json).is_ok(), parsed, "{json:?}");
+            let members = parse::<Members>(json).ok();
+            assert_eq!(
+                members.map(|members| members.a),
+                parsed.then_some(1),
+                "{json:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn b1_an_array_is_not_an_object() {
+        for json in [
+            &b"[1]"[..],
+            b" [1]",
+            b"\xef\xbb\xbf[1]",
+            b"",
+            b"1",
+            b"\"{\"",
+        ] {
+            assert!(parse::<Members>(json).is_err(), "{json:?}");
         }
     }
 }

@@ -140,6 +140,8 @@ pub mod config;
 #[cfg_attr(docsrs, doc(cfg(feature = "emulator")))]
 pub mod emulator;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzz;
 #[cfg(all(feature = "cli", any(doc, doctest)))]
 #[cfg_attr(docsrs, doc(cfg(feature = "cli")))]
 pub mod guide;

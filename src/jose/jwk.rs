@@ -33,7 +33,7 @@ impl Jwk {
             r#use: Option<String>,
             alg: Option<String>,
         }
-        let members: Members = serde_json::from_str(key.get()).ok()?;
+        let members: Members = json::object(key.get().as_bytes()).ok()?;
         let is_ed25519 = members.kty == "OKP" && members.crv.as_deref() == Some("Ed25519");
         let is_for_signatures = members.r#use.is_none_or(|usage| usage == "sig")
             && members
@@ -194,6 +194,14 @@ mod tests {
             json!({"kty": "RSA", "n": "AQAB", "e": "AQAB"}),
             json!({"kty": "oct", "k": "AAAA"}),
             json!("not a key"),
+            json!([
+                "OKP",
+                "Ed25519",
+                with("kid", Value::Null)["x"],
+                null,
+                null,
+                null
+            ]),
             with("kty", json!("EC")),
             with("crv", json!("X25519")),
             with("crv", Value::Null),
@@ -208,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_document_that_is_not_a_set_is_rejected() {
-        for document in ["", "[]", "{}", r#"{"keys": {}}"#, "<html>"] {
+        for document in ["", "[]", "[[]]", "{}", r#"{"keys": {}}"#, "<html>"] {
             assert!(
                 JwkSet::from_json(document.as_bytes()).is_err(),
                 "{document}"

@@ -9,7 +9,10 @@ use super::{
     error::JoseError,
     key::{Algorithm, SigningKey, VerifyingKey},
 };
-use crate::secret::{append_base64url, base64url, from_base64url};
+use crate::{
+    json,
+    secret::{append_base64url, base64url, from_base64url},
+};
 
 /// A longer token is rejected unread. Oten's tokens are about 1 KiB long, but claims such as a list of
 /// groups can be large.
@@ -114,8 +117,10 @@ impl<'a> CompactJws<'a> {
             return Err(JoseError::Malformed("it does not have three parts"));
         };
         let decode = |part| from_base64url(part).ok_or(JoseError::Malformed("it is not base64url"));
-        let header: Received = serde_json::from_slice(&decode(header)?)
-            .map_err(|_| JoseError::Malformed("its header is not a JOSE header"))?;
+        // An object in UTF-8, also in parameters that are not read.
+        let header = String::from_utf8(decode(header)?).ok();
+        let header = header.and_then(|header| json::object::<Received>(header.as_bytes()).ok());
+        let header = header.ok_or(JoseError::Malformed("its header is not a JOSE header"))?;
         header.check_parameters()?;
         Ok(Self {
             header,
@@ -349,6 +354,23 @@ mod tests {
             CompactJws::parse(&token),
             Err(JoseError::Malformed(_))
         ));
+    }
+
+    #[test]
+    fn b1_a_header_is_an_object_in_utf_8() {
+        for header in [
+            &br#"["EdDSA",null,null]"#[..],
+            br#""EdDSA""#,
+            b"{\"alg\":\"EdDSA\",\"x\":\"\xff\"}",
+            b"{\"alg\":\"EdDSA\"}\xff",
+        ] {
+            let token = format!("{}.e30.AA", base64url(header));
+            let rejected = CompactJws::parse(&token);
+            assert!(
+                matches!(rejected, Err(JoseError::Malformed(_))),
+                "{header:?}"
+            );
+        }
     }
 
     #[test]

@@ -177,7 +177,7 @@ pub(crate) async fn verify_id_token(
     check(verified, expected)
 }
 
-fn check(
+pub(super) fn check(
     verified: Verified<Claims>,
     expected: &ExpectedIdToken<'_>,
 ) -> Result<IdTokenClaims, IdTokenError> {

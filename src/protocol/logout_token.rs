@@ -140,7 +140,7 @@ pub(crate) async fn verify_logout_token(
     check(verified, metadata.issuer(), expected)
 }
 
-fn check(
+pub(super) fn check(
     verified: Verified<Claims>,
     issuer: &str,
     expected: &ExpectedLogoutToken<'_>,

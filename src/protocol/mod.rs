@@ -14,6 +14,8 @@ mod callback;
 mod claims;
 mod end_session;
 mod error_code;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod id_token;
 mod logout_token;
 mod revocation;

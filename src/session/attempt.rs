@@ -70,7 +70,7 @@ impl LoginAttempt {
 /// The record of an attempt. Once the attempt is used, only what its browser needs remains.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Record {
+pub(super) enum Record {
     Open(LoginAttempt),
     Used(UsedAttempt),
 }

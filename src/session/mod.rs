@@ -4,6 +4,8 @@ mod attempt;
 mod back_channel;
 mod device;
 mod directory;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 #[cfg(test)]
 mod interleavings;
 mod native;

@@ -135,7 +135,7 @@ pub(crate) enum GrantError {
 
 /// The record of a code.
 #[derive(Serialize, Deserialize)]
-enum Code {
+pub(super) enum Code {
     Open(Box<NativeSignIn>),
     /// With the record of the session.
     Used([u8; 32]),

@@ -84,7 +84,7 @@ async fn log_out(context: &RequestContext, request: Request<Body>) -> Result<(),
 }
 
 /// Reads a form with exactly one logout token (section 2.5). Ignores other parameters.
-async fn read_logout_token(request: Request<Body>) -> Result<String, Error> {
+pub(super) async fn read_logout_token(request: Request<Body>) -> Result<String, Error> {
     let body = read_form(request, MAX_BODY_BYTES).await;
     let body = body.map_err(Error::LogoutRequest)?;
     let mut tokens = form_urlencoded::parse(&body).filter(|(name, _)| name == "logout_token");

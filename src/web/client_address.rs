@@ -27,7 +27,11 @@ pub(super) fn of_request(
     Some(client_address(peer.ip(), headers, trusts))
 }
 
-fn client_address(peer: IpAddr, headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> IpAddr {
+pub(super) fn client_address(
+    peer: IpAddr,
+    headers: &HeaderMap,
+    trusts: impl Fn(IpAddr) -> bool,
+) -> IpAddr {
     let peer = peer.to_canonical();
     if !trusts(peer) {
         return peer;

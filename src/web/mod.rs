@@ -81,6 +81,8 @@ mod context;
 mod cookies;
 mod error;
 mod form;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 mod layer;
 mod login;
 mod logout;

@@ -75,7 +75,7 @@ fn every_module_has_a_layer() {
     let layered = LAYERS
         .concat()
         .into_iter()
-        .chain(["emulator", "guide", "lib"]);
+        .chain(["emulator", "fuzz", "guide", "lib"]);
     assert_eq!(modules, layered.map(str::to_owned).collect());
 }
 
