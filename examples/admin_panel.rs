@@ -37,9 +37,9 @@ fn app(oten: &Oten) -> Result<Router, Box<dyn Error>> {
         .route("/admin", get(panel))
         .route("/admin/users", get(async || "The users"))
         .route_layer(oten.require(admins.clone()));
-    // A dangerous action needs a sign-in of the last five minutes.
+    // A dangerous action needs a sign-in of the last five minutes. Its form is kept until then.
     let danger = Router::new()
-        .route("/admin/users/delete", post(async || "The user is deleted"))
+        .route("/admin/users/delete", post(delete))
         .route_layer(
             oten.require(admins.clone())
                 .fresh(Duration::from_secs(5 * 60)),
@@ -64,6 +64,11 @@ async fn panel(user: User) -> Html<String> {
     let name = name.replace('&', "&amp;").replace('<', "&lt;");
     Html(format!(
         "<!doctype html><html lang=en><title>Panel</title><h1>Welcome, {name}</h1>\
-         <form method=post action=/admin/users/delete><button>Delete the user</button></form>"
+         <form method=post action=/admin/users/delete><label>User <input name=user></label> \
+         <button>Delete the user</button></form>"
     ))
+}
+
+async fn delete(form: String) -> String {
+    format!("The user is deleted: {form}")
 }

@@ -125,6 +125,10 @@ texts! {
     SESSIONS_OF_ALL_USERS { "Sessions of all users" "Sitzungen aller Benutzer" }
     SESSIONS_OF_A_USER { "Sessions of a user" "Sitzungen eines Benutzers" }
     END_ALL_SESSIONS_QUESTION { "End all sessions?" "Alle Sitzungen beenden?" }
+    FORM_NOT_SENT_YET { "Form not sent yet" "Formular noch nicht gesendet" }
+    FORM_ALREADY_SENT { "Form already sent" "Formular bereits gesendet" }
+    FORM_DISCARDED { "Form discarded" "Formular verworfen" }
+    FORM_NO_LONGER_KEPT { "Form no longer kept" "Formular nicht mehr vorhanden" }
     END_THESE_SESSIONS_QUESTION { "End these sessions?" "Diese Sitzungen beenden?" }
 
     // Next steps.
@@ -135,6 +139,8 @@ texts! {
     SIGN_OUT { "Sign out" "Abmelden" }
     CONTINUE { "Continue" "Weiter" }
     CANCEL { "Cancel" "Abbrechen" }
+    SEND_AGAIN { "Send again" "Erneut senden" }
+    DISCARD { "Discard" "Verwerfen" }
     RETURN_TO_APP { "Return to the app" "Zurück zur App" }
     BACK_TO_SITE { "Back to the site" "Zurück zur Website" }
     REFERENCE {
@@ -277,8 +283,8 @@ texts! {
     }
 
     LOGIN_TOO_OLD {
-        "This page is only open shortly after you sign in. Nothing has been changed. Sign in again, then repeat what you were doing."
-        "Diese Seite ist nur kurz nach der Anmeldung zugänglich. Es wurde nichts geändert. Melden Sie sich erneut an und wiederholen Sie dann, was Sie gerade getan haben."
+        "This page is only open shortly after you sign in, so nothing has been changed. Sign in again to continue."
+        "Diese Seite ist nur kurz nach der Anmeldung zugänglich, deshalb wurde nichts geändert. Melden Sie sich erneut an, um fortzufahren."
     }
     LOGIN_NOT_FRESH {
         "Oten did not confirm that you have just signed in again, which this page requires. You are still signed in. Please try again, or contact this site's support."
@@ -288,6 +294,36 @@ texts! {
         "You signed in with another account than before. What you were doing with the first account has not been done."
         "Sie haben sich mit einem anderen Konto angemeldet als zuvor. Was Sie mit dem ersten Konto begonnen haben, wurde nicht ausgeführt."
     }
+
+    // Forms that a sign-in interrupts.
+    FORM_IS_KEPT {
+        "The form that you sent is kept for 30 minutes, and you can send it again after you have signed in."
+        "Das gesendete Formular wird 30 Minuten aufbewahrt, und Sie können es nach der Anmeldung erneut senden."
+    }
+    FORM_IS_NOT_KEPT {
+        "The form that you sent is not kept; you need to fill it in again."
+        "Das gesendete Formular wird nicht aufbewahrt; Sie müssen es erneut ausfüllen."
+    }
+    CHECK_FORM {
+        "You sent this form before you signed in, and nothing has been done yet. Check it, then send it again or discard it."
+        "Sie haben dieses Formular vor der Anmeldung gesendet, und es wurde noch nichts ausgeführt. Prüfen Sie es, und senden Sie es dann erneut oder verwerfen Sie es."
+    }
+    FORM_WAS_SENT {
+        "You have already sent this form, so it is not sent a second time. To repeat it, go back to the site and fill it in again."
+        "Sie haben dieses Formular bereits gesendet. Es wird deshalb kein zweites Mal gesendet. Um es zu wiederholen, gehen Sie zurück zur Website und füllen es erneut aus."
+    }
+    FORM_WAS_DISCARDED {
+        "You have discarded this form. It has not been sent again."
+        "Sie haben dieses Formular verworfen. Es wurde nicht erneut gesendet."
+    }
+    FORM_IS_UNKNOWN {
+        "A form is kept for 30 minutes, and only in the browser in which you filled it in. Go back to the site and fill it in again if you still need to send it."
+        "Ein Formular wird 30 Minuten aufbewahrt, und nur in dem Browser, in dem Sie es ausgefüllt haben. Gehen Sie zurück zur Website und füllen Sie es erneut aus, wenn Sie es noch senden müssen."
+    }
+    SENT_TO { "Sent to" "Gesendet an" }
+    HIDDEN { "hidden" "verborgen" }
+    NO_FIELDS { "This form has no fields." "Dieses Formular hat keine Felder." }
+    MORE_FIELDS { "Fields that are not shown: {count}" "Nicht angezeigte Felder: {count}" }
 
     // Lists of sessions.
     YOUR_SESSIONS_TEXT {

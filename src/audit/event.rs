@@ -364,6 +364,12 @@ events! {
         "a callback matches no login attempt of this browser; the sign-in is restarted",
         "A callback matched no login attempt of its browser, and the sign-in was restarted: the \
          callback was late, opened again, or forged.";
+    FormKept = "form_kept", [Info], ["correlation_id", "subject"],
+        "a form is kept that a sign-in interrupts",
+        "A user has to sign in before a form is handled. It is kept, and the user can send it again.";
+    FormSent = "form_sent", [Info], ["correlation_id", "subject"],
+        "a user sent a kept form",
+        "A user sent a kept form after the sign-in, and the handler got it.";
     Refreshed = "refreshed", [Info], ["correlation_id", "subject"],
         "a user's tokens were refreshed",
         "A user's tokens were refreshed.";

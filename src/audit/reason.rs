@@ -124,6 +124,10 @@ reasons! {
     SessionRequest = "session_request",
         "A request to end sessions is malformed.",
         "No action needed. If the form is the app's own, correct it.";
+    KeptForm = "kept_form",
+        "A form that a sign-in interrupted was sent or discarded before, is no longer kept, or is another \
+         user's.",
+        "No action needed: most likely the user opened an old page.";
     ApiDown = "api_down",
         "The API to which requests are forwarded cannot be reached, or its response is invalid.",
         "See `cause`, and check that the API is up and that this machine can reach it.";

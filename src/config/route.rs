@@ -15,6 +15,9 @@ pub(crate) const JWKS: &str = "/.well-known/jwks.json";
 /// The route that describes the session to scripts.
 pub(crate) const SESSION: &str = "/session";
 
+/// The page on which the user sends or discards a form that a sign-in has interrupted.
+pub(crate) const KEPT_FORM: &str = "/login/form";
+
 /// The route where a native app starts a sign-in.
 pub(crate) const NATIVE_START: &str = "/native/start";
 
@@ -25,10 +28,11 @@ pub(crate) const NATIVE_CONFIRM: &str = "/native/confirm";
 pub(crate) const NATIVE_TOKEN: &str = "/native/token";
 
 /// The paths that the redirect URI must not have.
-pub(super) const RESERVED: [&str; 8] = [
+pub(super) const RESERVED: [&str; 9] = [
     "/",
     LOGIN,
     LOGOUT,
+    KEPT_FORM,
     BACK_CHANNEL_LOGOUT,
     JWKS,
     NATIVE_START,

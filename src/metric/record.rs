@@ -35,6 +35,8 @@ pub(crate) fn count_event(event: &Event) {
         // Each session has an event of its own.
         EventKind::SessionsEnded
         | EventKind::FreshStart
+        | EventKind::FormKept
+        | EventKind::FormSent
         | EventKind::RevocationFailed
         | EventKind::UnsealedRecord => {}
     }

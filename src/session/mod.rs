@@ -8,6 +8,7 @@ mod directory;
 pub(crate) mod fuzz;
 #[cfg(test)]
 mod interleavings;
+mod kept_form;
 mod native;
 mod record;
 mod refresh;
@@ -34,6 +35,7 @@ pub(crate) use self::{
     back_channel::LogoutTarget,
     device::Device,
     directory::Operator,
+    kept_form::{FORM_LIFETIME, FormName, KeptForm, KeptForms, NoForm},
     native::{GrantError, NATIVE_PREFIX, NativeRequest, NativeSignIn, TokenRequest},
     refresh::{LEASE_LIFETIME, RefreshOutcome, TokenRefresher},
     request_session::{CookieChange, RequestSession, SignedIn},

@@ -106,7 +106,8 @@ use crate::{
 /// implementations need the attribute `#[async_trait]`.
 ///
 /// The crate abandons an operation that takes longer than 2 seconds. Values are a few hundred
-/// bytes to a few KiB long; a session record also contains the data that the app stores in its session.
+/// bytes to a few KiB long; a session record also contains the data that the app stores in its session, and the
+/// record of a form that a sign-in interrupts has up to 68 KiB.
 ///
 /// Every operation returns [`StoreError`] if the store cannot be reached or fails. It is then unknown
 /// whether a write has taken effect.

@@ -33,6 +33,10 @@ pub(crate) enum RecordKind {
     NativeSignIn,
     /// The code of a native app.
     NativeCode,
+    /// A form that a sign-in interrupts.
+    KeptForm,
+    /// A set with the kept forms of a user.
+    FormsOfSub,
     Tokens,
     /// A lease on the refresh of tokens.
     Lease,
@@ -65,6 +69,8 @@ impl RecordKind {
             Self::LoginAttempt => "login_attempt",
             Self::NativeSignIn => "native_sign_in",
             Self::NativeCode => "native_code",
+            Self::KeptForm => "kept_form",
+            Self::FormsOfSub => "forms_of_sub",
             Self::Tokens => "tokens",
             Self::Lease => "lease",
             Self::SessionsOfSub => "sessions_of_sub",

@@ -120,7 +120,8 @@ impl RequestContext {
         self.seen_path(path.strip_suffix(rest).unwrap_or(path))
     }
 
-    fn seen_path<'a>(&self, path: &'a str) -> Cow<'a, str> {
+    /// Returns a path of this site as the browser sees it.
+    pub(super) fn seen_path<'a>(&self, path: &'a str) -> Cow<'a, str> {
         let base = self.state.config.base_path();
         let below_base = path.strip_prefix(base);
         if below_base.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?'])) {

@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     iter::exactly_one,
     secret::{Secret, base64url},
-    session::ATTEMPT_LIFETIME,
+    session::{ATTEMPT_LIFETIME, FORM_LIFETIME},
 };
 
 /// Maximum number of cookies that are read per request.
@@ -15,6 +15,9 @@ const MAX_COOKIES: usize = 200;
 
 /// The length of the tag in a login cookie's name: 96 bits of a hash.
 const TAG_CHARS: usize = 16;
+
+/// The length of [`Secret::random`].
+const SECRET_CHARS: usize = 43;
 
 /// The end of the login cookie of a native app.
 const NATIVE: &str = ".native";
@@ -38,6 +41,7 @@ pub(super) struct Cookies {
     restart_name: String,
     silent_name: String,
     logout_name: String,
+    form_name: String,
     /// The attributes that all cookies have, with a semicolon before each.
     attributes: String,
     session_lifetime: Duration,
@@ -98,6 +102,7 @@ impl Cookies {
             restart_name: format!("{name}_restart"),
             silent_name: format!("{name}_silent"),
             logout_name: format!("{name}_logout"),
+            form_name: format!("{name}_form"),
             attributes: format!("; HttpOnly; SameSite=Lax{secure}; Path={path}"),
             session_lifetime: config
                 .session_lifetime()
@@ -202,6 +207,24 @@ impl Cookies {
         let named = pairs(headers).filter(|(name, _)| *name == self.logout_name);
         let (_, state) = exactly_one(named)?;
         (!state.is_empty()).then(|| state.into())
+    }
+
+    /// The cookie that binds kept forms to the browser.
+    pub(super) fn form(&self, browser: &Secret) -> HeaderValue {
+        let lifetime = FORM_LIFETIME.try_into().unwrap_or(Duration::ZERO);
+        self.header(&self.form_name, browser.expose(), Some(lifetime))
+    }
+
+    pub(super) fn remove_form(&self) -> HeaderValue {
+        self.header(&self.form_name, "", Some(Duration::ZERO))
+    }
+
+    /// The value that binds kept forms to the browser, unless the browser sent several.
+    pub(super) fn form_browser(&self, headers: &HeaderMap) -> Option<Secret> {
+        let named = pairs(headers).filter(|(name, _)| *name == self.form_name);
+        let (_, browser) = exactly_one(named)?;
+        let is_ours = browser.len() == SECRET_CHARS && browser.bytes().all(is_base64url);
+        is_ours.then(|| browser.into())
     }
 
     /// The login cookies, oldest first.

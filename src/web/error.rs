@@ -12,7 +12,7 @@ use crate::{
     jose::JoseError,
     protocol::{CallbackError, ErrorCode, IdTokenError, LogoutTokenError, TokenError},
     provider::{BudgetExhausted, ProviderError},
-    session::{GrantError, User},
+    session::{GrantError, NoForm, User},
     store::StoreError,
     text::{self, Text},
 };
@@ -78,6 +78,8 @@ pub(super) enum Error {
     Credential(&'static str),
     #[error("the API gave no response")]
     Api(#[source] ForwardError),
+    #[error(transparent)]
+    KeptForm(#[from] NoForm),
     #[error("the session store failed")]
     Store(#[source] Arc<StoreError>),
     #[error("the provider is not usable")]
@@ -188,7 +190,8 @@ fn next_steps(reason: Reason) -> &'static [NextStep] {
         | R::NativeSignInUsed
         | R::NativeCode
         | R::NativeCodeReused
-        | R::SessionRequest => &[NextStep::GoBack],
+        | R::SessionRequest
+        | R::KeptForm => &[NextStep::GoBack],
         // A sign-in failed.
         _ => &[NextStep::SignIn(text::TRY_AGAIN)],
     }
@@ -242,6 +245,7 @@ impl Error {
             }
             Self::NativeGrant(_) => Reason::NativeCode,
             Self::Credential(_) => Reason::BearerRequest,
+            Self::KeptForm(_) => Reason::KeptForm,
             Self::Api(ForwardError::Stalled) => Reason::ApiSlow,
             Self::Api(_) => Reason::ApiDown,
             Self::Store(_) => Reason::StoreDown,
@@ -261,6 +265,14 @@ impl Error {
             Self::LogoutToken(error) => error.reason(),
             Self::LogoutTooSlow => Reason::LogoutSlow,
         }
+    }
+
+    /// Whether the user only has to sign in for the request.
+    pub(super) fn requires_sign_in(&self) -> bool {
+        matches!(
+            self,
+            Self::NotSignedIn | Self::AccessTokenExpired | Self::LoginTooOld { .. }
+        )
     }
 
     /// How long ago the user may have authenticated, in seconds, if the user must sign in again for that.
@@ -370,6 +382,26 @@ impl Error {
                 StatusCode::BAD_REQUEST,
                 text::PAGE_NOT_AVAILABLE,
                 text::CREDENTIAL_MALFORMED,
+            ),
+            Self::KeptForm(NoForm::OtherUser) => (
+                StatusCode::FORBIDDEN,
+                text::ANOTHER_ACCOUNT,
+                text::OTHER_USER,
+            ),
+            Self::KeptForm(NoForm::Sent) => (
+                StatusCode::GONE,
+                text::FORM_ALREADY_SENT,
+                text::FORM_WAS_SENT,
+            ),
+            Self::KeptForm(NoForm::Discarded) => (
+                StatusCode::GONE,
+                text::FORM_DISCARDED,
+                text::FORM_WAS_DISCARDED,
+            ),
+            Self::KeptForm(NoForm::Unknown) => (
+                StatusCode::GONE,
+                text::FORM_NO_LONGER_KEPT,
+                text::FORM_IS_UNKNOWN,
             ),
             Self::Api(error) => (
                 match error {

@@ -16,7 +16,8 @@ pub(super) async fn read_form(
     body.map_err(|_| "the body is incomplete or too long")
 }
 
-fn is_form(headers: &HeaderMap) -> bool {
+/// Whether the body is a form without files.
+pub(super) fn is_form(headers: &HeaderMap) -> bool {
     let content_type = exactly_one(headers.get_all(header::CONTENT_TYPE));
     let essence =
         content_type.and_then(|value| value.as_bytes().split(|byte| *byte == b';').next());

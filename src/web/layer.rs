@@ -117,11 +117,10 @@ where
             Middleware::RequireLogin(require_login) => {
                 let mut inner = take_ready(&mut self.inner);
                 let require_login = require_login.clone();
-                let context = require_login.context(request.extensions());
                 Box::pin(async move {
-                    match require_login.check(context).await {
+                    match require_login.admit(&mut request).await {
                         Ok(()) => Ok(inner.call(request).await?.map(Body::new)),
-                        Err(denied) => Ok(denied.into_response()),
+                        Err(denied) => Ok(denied),
                     }
                 })
             }

@@ -552,7 +552,10 @@ async fn complete(
     context.mark_session_written();
     // The page may be an action that the first user has started.
     let mut response = if is_other_user {
-        other_user_page(context)
+        let mut response = other_user_page(context);
+        let removed = state.cookies.remove_form();
+        response.headers_mut().append(header::SET_COOKIE, removed);
+        response
     } else {
         redirect_back(context, attempt.return_to.as_ref())
     };

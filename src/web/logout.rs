@@ -193,8 +193,8 @@ pub(super) async fn get(context: RequestContext, headers: HeaderMap) -> Response
 
 /// `POST /logout`: ends the session in the store, then in the browser, then at the provider. A native app
 /// gets 204.
-pub(super) async fn post(context: RequestContext) -> Response {
-    sign_out(&context)
+pub(super) async fn post(context: RequestContext, headers: HeaderMap) -> Response {
+    sign_out(&context, &headers)
         .await
         .unwrap_or_else(|error| failure(&context, error))
 }
@@ -204,7 +204,7 @@ fn failure(context: &RequestContext, error: Error) -> Response {
     response.of_sign_out(&context.state).into_response()
 }
 
-async fn sign_out(context: &RequestContext) -> Result<Response, Error> {
+async fn sign_out(context: &RequestContext, headers: &HeaderMap) -> Result<Response, Error> {
     let state = &context.state;
     let proof = context.require_same_origin();
     proof.map_err(|_| Error::CrossSite)?;
@@ -226,6 +226,10 @@ async fn sign_out(context: &RequestContext) -> Result<Response, Error> {
         },
     };
     end_session(state, response.headers_mut());
+    if state.cookies.form_browser(headers).is_some() {
+        let removed = state.cookies.remove_form();
+        response.headers_mut().append(header::SET_COOKIE, removed);
+    }
     Ok(response)
 }
 

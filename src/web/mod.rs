@@ -45,7 +45,7 @@
 //! - **Page**: a browser navigates with `GET` or `HEAD`. If the user is not signed in, the browser is
 //!   redirected to the login route; other errors are shown as a page.
 //! - **Form**: a browser submits a form. It gets a page and is never redirected, because the redirect
-//!   would lose the form's data.
+//!   would lose the form's data, and a policy with `form-action` would block it at the provider.
 //! - **API**: any other request. It gets problem details (RFC 9457).
 //!
 //! Fetch Metadata request headers decide; without them, a request that accepts HTML comes from a
@@ -83,6 +83,7 @@ mod error;
 mod form;
 #[cfg(fuzzing)]
 pub(crate) mod fuzz;
+mod kept_form;
 mod layer;
 mod login;
 mod logout;

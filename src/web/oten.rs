@@ -17,6 +17,7 @@ use super::{
     client_address,
     context::RequestContext,
     error::Error,
+    kept_form,
     layer::OtenLayer,
     login, logout, native,
     outgoing::{ApiClient, ClientCredentials},
@@ -81,7 +82,7 @@ impl Oten {
         OtenLayer { state }
     }
 
-    /// Returns the routes `/login`, `/logout`, `/backchannel-logout` and the callback, whose path is
+    /// Returns the routes `/login`, `/login/form`, `/logout`, `/backchannel-logout` and the callback, whose path is
     /// that of the redirect URI.
     ///
     /// - `GET /login?return_to=/path` starts the sign-in. Afterwards the browser returns to the local
@@ -90,6 +91,8 @@ impl Oten {
     ///   [options](crate::config::ConfigBuilder::login_parameters), and another site can start the sign-in
     ///   with `iss`, `target_link_uri` and `login_hint` (OpenID Connect Core section 4).
     /// - `POST /login` redirects a form with these parameters to `GET /login`.
+    /// - `GET /login/form` shows the user a form that the sign-in interrupted, and sends or discards it; see
+    ///   [`RequireLogin`].
     /// - `POST /logout` signs the user out, here and at the provider if it has an end-session endpoint
     ///   (OpenID Connect RP-Initiated Logout 1.0). The request must come from a page of this site:
     ///   it is denied with 403 unless `Sec-Fetch-Site` is `same-origin` or, if the browser does not
@@ -130,6 +133,10 @@ impl Oten {
             .route(
                 route::LOGIN,
                 only(get(login::login).post(login::login_form), "GET, POST"),
+            )
+            .route(
+                route::KEPT_FORM,
+                only(get(kept_form::show).post(kept_form::discard), "GET, POST"),
             )
             .route(
                 self.config().callback_route(),

@@ -37,7 +37,7 @@ pub struct Page {
     /// What support needs to find the request in the log. `None` for a page that is no error.
     pub correlation_id: Option<String>,
     /// All of this as HTML, for the element `main`. Pages that consist of more than a message, such as the
-    /// list of sessions, show the rest only here. The classes are those of `templates/page.css`; it needs no
+    /// list of sessions or the fields of a form, show the rest only here. The classes are those of `templates/page.css`; it needs no
     /// script.
     pub content: String,
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{
     context::{RequestContext, RequestKind},
     error::{Error, ErrorPage},
-    response::{JSON, Links, account, error_page, protect_page, redirect, uncached_json},
+    response::{Form, JSON, Links, account_of, error_page, protect_page, redirect, uncached_json},
     shared::Shared,
 };
 use crate::{
@@ -112,13 +112,12 @@ impl ErrorResponse {
             let path = context.path()?;
             (!context.state.is_own_page(&path)).then_some(path)
         });
-        let redirects_to_login = matches!(
-            error,
-            Error::NotSignedIn | Error::AccessTokenExpired | Error::LoginTooOld { .. }
-        ) && navigation.is_some();
-        let account = error
-            .user()
-            .map(|user| account(user.email().or(user.name()).unwrap_or(user.subject())));
+        let redirects_to_login = error.requires_sign_in() && navigation.is_some();
+        let account = error.user().map(account_of);
+        let is_form = context
+            .as_ref()
+            .is_some_and(|context| context.kind == RequestKind::Form);
+        let form = (is_form && error.requires_sign_in()).then_some(Form::Lost);
         let fresh_max_age = error.fresh_max_age();
         let context_of_event = context.as_ref().filter(|_| !redirects_to_login);
         let details = ErrorDetails {
@@ -141,6 +140,7 @@ impl ErrorResponse {
                 account,
                 app: None,
                 fresh_max_age,
+                form,
             },
         }))
     }
@@ -158,6 +158,13 @@ impl ErrorResponse {
     /// Marks the error of a sign-out, which the user can try again at the logout route.
     pub(super) fn of_sign_out(mut self, state: &Shared) -> Self {
         self.0.links.retry_url = Some(state.path(route::LOGOUT));
+        self
+    }
+
+    /// Marks the error of a request whose form is kept. The browser returns to the page at this path.
+    pub(super) fn of_kept_form(mut self, page: &str) -> Self {
+        self.0.links.return_to = ReturnTo::parse(page);
+        self.0.links.form = Some(Form::Kept);
         self
     }
 
@@ -207,7 +214,7 @@ impl ErrorResponse {
     pub(super) fn record(&self) {
         let error = &self.0.error;
         let level = match error {
-            Error::NotSignedIn | Error::LoginTooOld { .. } => Level::Debug,
+            Error::NotSignedIn | Error::LoginTooOld { .. } | Error::KeptForm(_) => Level::Debug,
             // The parameters came through the browser, which can send anything.
             Error::Callback(_) => Level::Warn,
             _ if self.status().is_server_error() => Level::Error,

@@ -1,12 +1,17 @@
 use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
-use axum::{BoxError, extract::FromRequestParts};
-use http::{Extensions, request::Parts};
+use axum::{
+    BoxError,
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+};
+use http::{Extensions, Request, request::Parts};
 use tokio::time::timeout;
 
 use super::{
-    context::RequestContext,
+    context::{RequestContext, RequestKind},
     error::{DEADLINE, Error},
+    kept_form,
     rejection::ErrorResponse,
     shared::Shared,
 };
@@ -25,7 +30,8 @@ const LEEWAY: i64 = 60;
 /// [`Oten::require_login`](crate::Oten::require_login).
 ///
 /// If no user is signed in, a page navigation is redirected to the login route, and the browser
-/// returns to the page after sign-in; any other request gets 401. Add the layer with
+/// returns to the page after sign-in; any other request gets 401. A form of a user who has to sign in again
+/// is kept, and the user can send it after the sign-in; see [the guide](crate::guide::access). Add the layer with
 /// [`Router::route_layer`](axum::Router::route_layer) to the routes it protects.
 ///
 /// ```
@@ -63,6 +69,7 @@ pub struct RequireLogin {
     conditions: Arc<[Condition]>,
     same_origin: bool,
     fresh_max_age: Option<u64>,
+    keeps_forms: bool,
 }
 
 /// A condition that the user must meet.
@@ -82,6 +89,7 @@ impl RequireLogin {
             conditions: Arc::default(),
             same_origin: false,
             fresh_max_age: None,
+            keeps_forms: true,
         }
     }
 
@@ -199,8 +207,8 @@ impl RequireLogin {
 
     /// Requires that the user authenticated at the provider at most `max_age` ago, from a minute to 365 days,
     /// by `auth_time` in the ID token, with a leeway of 60 seconds. A page redirects to the provider, which
-    /// asks the user to sign in again (`prompt=login`, `max_age`); other requests get 401. For dangerous
-    /// actions.
+    /// asks the user to sign in again (`prompt=login`, `max_age`); other requests get 401. A form is kept until
+    /// the user has signed in. For dangerous actions.
     ///
     /// If the provider does not confirm the new sign-in with `auth_time`, the user gets a page that says so,
     /// and stays signed in. If another user signs in instead, the browser does not return to the page.
@@ -218,6 +226,45 @@ impl RequireLogin {
         }
     }
 
+    /// Keeps no form that a sign-in interrupts. Use it for forms with passwords or other secrets that must not
+    /// be stored, even for a few minutes.
+    ///
+    /// Without this option, a form is kept for 30 minutes if its user is known, and the user can send it again
+    /// after the sign-in; [the guide](crate::guide::access) says which forms are kept, and how. If a route has
+    /// several layers, each needs the option.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, http::{Request, StatusCode}, routing::post};
+    /// # use std::time::Duration;
+    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+    /// # use tower::ServiceExt;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = Config::builder()
+    /// #     .environment(Environment::Sandbox)
+    /// #     .client_id("my-site")
+    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+    /// #     .redirect_uri("http://localhost:3000/callback")
+    /// #     .build()?;
+    /// # let oten = Oten::new(config, MemoryStore::default())?;
+    /// let fresh = oten.require_fresh_login(Duration::from_secs(5 * 60));
+    /// let app: Router = Router::new()
+    ///     .route("/credentials", post(async || "stored"))
+    ///     .route_layer(fresh.discard_forms())
+    ///     .layer(oten.layer());
+    ///
+    /// let guest = Request::post("/credentials").body(Body::empty())?;
+    /// assert_eq!(app.oneshot(guest).await?.status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(()) }
+    /// ```
+    pub fn discard_forms(self) -> Self {
+        let keeps_forms = false;
+        Self {
+            keeps_forms,
+            ..self
+        }
+    }
+
     /// Returns the context of a request, unless it comes from the layer of another `Oten`, which has
     /// different sessions.
     pub(super) fn context(&self, extensions: &Extensions) -> Option<RequestContext> {
@@ -227,23 +274,85 @@ impl RequireLogin {
             .cloned()
     }
 
-    pub(super) async fn check(&self, context: Option<RequestContext>) -> Result<(), ErrorResponse> {
-        let context = context.ok_or_else(ErrorResponse::missing_layer)?;
-        let signed_in = context
-            .require_user()
-            .await
-            .map_err(|error| ErrorResponse::new(&context, error))?;
+    /// Checks a request. Keeps the form of a request that a sign-in interrupts, and replaces a request that
+    /// sends a kept form by the form.
+    pub(super) async fn admit<B: 'static>(&self, request: &mut Request<B>) -> Result<(), Response> {
+        let Some(context) = self.context(request.extensions()) else {
+            return Err(ErrorResponse::missing_layer().into_response());
+        };
+        match kept_form::id_of(request).await {
+            None => match self.check(&context).await {
+                Ok(_) => Ok(()),
+                Err(error) => Err(Box::pin(self.interrupt(&context, request, error)).await),
+            },
+            Some(id) if context.kind == RequestKind::Page => {
+                Err(kept_form::redirect_to_page(&context, &id))
+            }
+            Some(id) => {
+                let restored = Box::pin(self.restore(&context, request, &id)).await;
+                restored.map_err(ErrorResponse::into_response)
+            }
+        }
+    }
+
+    async fn interrupt<B: 'static>(
+        &self,
+        context: &RequestContext,
+        request: &mut Request<B>,
+        error: Error,
+    ) -> Response {
+        let user = if error.requires_sign_in() && self.keeps_forms {
+            self.interrupted_user(context).await
+        } else {
+            None
+        };
+        match user {
+            Some(signed_in) => {
+                kept_form::interrupt(context, request, signed_in.user(), error).await
+            }
+            None => ErrorResponse::new(context, error).into_response(),
+        }
+    }
+
+    /// Returns the user of a session that has ended during the request, or that is not fresh enough, unless
+    /// a condition denies the user.
+    async fn interrupted_user(&self, context: &RequestContext) -> Option<SignedIn> {
+        let signed_in = context.session.signed_in().await.ok()??;
+        for condition in &*self.conditions {
+            condition.check(&signed_in).await.ok()?;
+        }
+        Some(signed_in)
+    }
+
+    async fn restore<B: 'static>(
+        &self,
+        context: &RequestContext,
+        request: &mut Request<B>,
+        id: &str,
+    ) -> Result<(), ErrorResponse> {
+        match self.check(context).await {
+            Ok(signed_in) => kept_form::restore(context, request, id, signed_in.user())
+                .await
+                .map_err(|error| ErrorResponse::new(context, error)),
+            Err(error) => {
+                let headers = request.headers();
+                Err(kept_form::interrupt_again(context, headers, id, error).await)
+            }
+        }
+    }
+
+    /// Returns the user if the request may pass.
+    pub(super) async fn check(&self, context: &RequestContext) -> Result<SignedIn, Error> {
+        let signed_in = context.require_user().await?;
         if self.same_origin {
-            let proof = context.require_same_origin();
-            proof.map_err(|error| ErrorResponse::new(&context, error))?;
+            context.require_same_origin()?;
         }
         for condition in &*self.conditions {
-            let met = condition.check(&signed_in).await;
-            met.map_err(|error| ErrorResponse::new(&context, error))?;
+            condition.check(&signed_in).await?;
         }
         // Last: a user without access need not sign in again.
-        self.check_age(signed_in.user())
-            .map_err(|error| ErrorResponse::new(&context, error))
+        self.check_age(signed_in.user())?;
+        Ok(signed_in)
     }
 
     fn check_age(&self, user: &User) -> Result<(), Error> {
@@ -348,6 +457,7 @@ impl fmt::Debug for RequireLogin {
             .field("conditions", &self.conditions.len())
             .field("same_origin", &self.same_origin)
             .field("fresh_max_age", &self.fresh_max_age)
+            .field("keeps_forms", &self.keeps_forms)
             .finish_non_exhaustive()
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     audit::Reason,
     config::{FRESH, SWITCH_ACCOUNT, route},
     secret::Secret,
-    session::ReturnTo,
+    session::{ReturnTo, User},
     text,
 };
 
@@ -39,6 +39,15 @@ pub(super) struct Links {
     pub(super) app: Option<String>,
     /// How long ago the user may have authenticated, if the page requires a recent sign-in.
     pub(super) fresh_max_age: Option<u64>,
+    /// What became of the form that the browser has sent, if a sign-in interrupts it.
+    pub(super) form: Option<Form>,
+}
+
+/// A form that a sign-in interrupts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Kept,
+    Lost,
 }
 
 impl Links {
@@ -130,6 +139,13 @@ fn html(context: &RequestContext, error: &ErrorPage, reason: Reason, links: Link
             (NextStep::GoBack, _) | (NextStep::TryAgain, None) => page,
         };
     }
+    if let Some(form) = links.form {
+        let text = match form {
+            Form::Kept => text::FORM_IS_KEPT,
+            Form::Lost => text::FORM_IS_NOT_KEPT,
+        };
+        page.text = format!("{} {}", page.text, text.get(page.language));
+    }
     page.status = error.status;
     page.account = links.account;
     page.reason = is_error.then_some(reason);
@@ -149,10 +165,15 @@ pub(super) fn confirm_sign_out_page(context: &RequestContext) -> Response {
 }
 
 /// Returns the name of an account, on one line and not too long.
-pub(super) fn account(name: &str) -> String {
+fn account(name: &str) -> String {
     const MAX_CHARS: usize = 100;
     let name = name.chars().filter(|c| !c.is_control());
     name.take(MAX_CHARS).collect()
+}
+
+/// Returns how a page names a signed-in user.
+pub(super) fn account_of(user: &User) -> String {
+    account(user.email().or(user.name()).unwrap_or(user.subject()))
 }
 
 /// Returns the page on which the user confirms the sign-in of a native app. Another app may have registered

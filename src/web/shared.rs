@@ -20,8 +20,8 @@ use crate::{
     provider::{Budget, Provider},
     seal::Sealer,
     session::{
-        Lifetimes, LoginAttempts, MAX_REVOCATIONS, ReturnTo, Revoker, Sessions, TokenRefresher,
-        UserInfos,
+        KeptForms, Lifetimes, LoginAttempts, MAX_REVOCATIONS, ReturnTo, Revoker, Sessions,
+        TokenRefresher, UserInfos,
     },
     store::{OtenStore, Realm, Records},
 };
@@ -34,6 +34,7 @@ pub(super) struct Shared {
     pub(super) sessions: Sessions,
     pub(super) authorization_requests: AuthorizationRequests,
     pub(super) attempts: LoginAttempts,
+    pub(super) forms: KeptForms,
     pub(super) cookies: Cookies,
     pub(super) budget: Option<Arc<Budget>>,
     pub(super) outgoing: Outgoing,
@@ -223,6 +224,7 @@ impl Shared {
             provider,
             sessions,
             readiness: ReadinessCheck::new(records.clone()),
+            forms: KeptForms::new(records.clone()),
             attempts: LoginAttempts::new(records),
             authorization_requests: AuthorizationRequests::new(&config),
             cookies: Cookies::new(&config),

@@ -156,7 +156,7 @@ fn under_app() -> TestSiteBuilder {
 }
 
 /// A proxy that strips the prefix, so that the app never sees it.
-fn cut_off(prefix: &'static str, app: Router) -> Router {
+pub fn cut_off(prefix: &'static str, app: Router) -> Router {
     let proxy = move |request: Request| {
         let app = app.clone();
         async move {

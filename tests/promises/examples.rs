@@ -6,13 +6,15 @@ use As::{Guest, Token, User};
 use Request::{ForeignPost, Page, Post, Script};
 use axum::http::{Method, header};
 use axum_oten::{
-    emulator::{EmulatedClient, Emulator, Endpoint},
+    emulator::{Deviation, EmulatedClient, Emulator, Endpoint},
     jose::Ed25519KeyPair,
 };
+use serde_json::json;
 use tokio::process::Command;
 
 use crate::{
     common::{Answer, ClientKind, Recorder, SECRET, Visitor, free_port, path_and_query},
+    kept_forms,
     program::process::{self, Running},
     stores::{
         servers::{self, ServerKind},
@@ -86,6 +88,24 @@ async fn an_admin_panel() {
         (User("alice"), ForeignPost("/admin/users/delete"), 403, ""),
     ])
     .await;
+
+    // A form that is submitted long after the sign-in is kept until the next one. Of a user without access
+    // it is not.
+    site.signed_in_long_ago();
+    let [mut alice, mut bob] = [site.signed_in("alice").await, site.signed_in("bob").await];
+    site.emulator.clear_deviations();
+    let delete = site.at("/admin/users/delete");
+    let denied = bob.submit(&delete, "user=carol").await;
+    assert_eq!(denied.status, 403, "{denied:?}");
+    let link = kept_forms::kept(&alice.submit(&delete, "user=carol").await);
+    let login = alice.get(&site.at(&link)).await;
+    let callback = site.emulator.approve(login.location(), "alice").unwrap();
+    let page = alice.get(callback.as_str()).await;
+    let page = alice.get(&site.at(page.location())).await;
+    let action = site.at(&kept_forms::action_of(&page));
+    let done = alice.submit(&action, "").await;
+    assert_eq!(done.body, "The user is deleted: user=carol");
+    assert_eq!(alice.submit(&action, "").await.status, 410);
 }
 
 #[tokio::test]
@@ -392,6 +412,12 @@ impl Site {
 
     pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.origin)
+    }
+
+    /// Lets the sign-ins that follow be old, until the emulator's deviations are cleared.
+    pub(crate) fn signed_in_long_ago(&self) {
+        let auth_time = Deviation::Claim("auth_time", json!(1_000_000_000));
+        self.emulator.deviate(auth_time);
     }
 
     async fn signed_in(&self, user: &str) -> Visitor {

@@ -21,6 +21,7 @@ mod fresh_login;
 mod guide;
 mod http2;
 mod id_token;
+mod kept_forms;
 mod keys;
 mod layering;
 mod long_lived;

@@ -104,7 +104,12 @@ impl RequireBearer {
                 WithoutToken::Pass => None,
                 WithoutToken::RequireSession(login) => {
                     let context = login.context(&parts.extensions);
-                    login.check(context).await.map_err(Denied::Session)?;
+                    let Some(context) = context else {
+                        return Err(Denied::Session(ErrorResponse::missing_layer()));
+                    };
+                    let checked = login.check(&context).await;
+                    checked
+                        .map_err(|error| Denied::Session(ErrorResponse::new(&context, error)))?;
                     None
                 }
             },

@@ -94,15 +94,20 @@ where
 impl Chromium {
     /// Waits for an element of the page and returns it.
     pub(super) async fn find(&self, css: &str) -> Element {
-        match self
-            .client
-            .wait()
-            .at_most(PATIENCE)
-            .for_element(Locator::Css(css))
-            .await
-        {
+        self.find_by(Locator::Css(css)).await
+    }
+
+    /// Waits for a page with this text.
+    pub(super) async fn wait_for(&self, text: &str) {
+        let body = format!("//body[contains(., '{text}')]");
+        self.find_by(Locator::XPath(&body)).await;
+    }
+
+    async fn find_by(&self, locator: Locator<'_>) -> Element {
+        let wait = self.client.wait().at_most(PATIENCE);
+        match wait.for_element(locator).await {
             Ok(element) => element,
-            Err(error) => panic!("no `{css}` on {}: {error}", self.here().await),
+            Err(error) => panic!("no {locator:?} on {}: {error}", self.here().await),
         }
     }
 

@@ -1,9 +1,7 @@
 //! The sign-in of a native app, in the browser of its user.
 
-use std::time::Duration;
-
 use axum::{Router, routing::get};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::net::TcpListener;
 
 use super::{
     SESSION_COOKIE,
@@ -46,7 +44,7 @@ async fn a6_the_user_confirms_before_an_app_is_opened() {
             browser
                 .click(&format!("form[action^='/native/confirm'] {button}"))
                 .await;
-            wait_for(&browser, "back in the app").await;
+            browser.wait_for("back in the app").await;
             let here = browser.here().await;
             let start = format!("{listening}{parameter}");
             assert!(here.as_str().starts_with(&start), "{here}");
@@ -98,9 +96,4 @@ async fn sign_in(browser: &Chromium, start: &str) {
     browser.click("button[value=alice]").await;
     browser.click("button[value=allow]").await;
     browser.find("form[action^='/native/confirm']").await;
-}
-
-async fn wait_for(browser: &Chromium, text: &str) {
-    let shown = async { while browser.text().await != text {} };
-    timeout(Duration::from_secs(30), shown).await.unwrap();
 }

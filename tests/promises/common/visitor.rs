@@ -48,6 +48,15 @@ impl Visitor {
         self.send(form).await.unwrap()
     }
 
+    /// Submits a form with fields.
+    pub async fn submit(&mut self, url: &str, fields: &str) -> Answer {
+        let form = self
+            .navigation(Method::POST, url)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(fields.to_owned());
+        self.send(form).await.unwrap()
+    }
+
     fn navigation(&self, method: Method, url: &str) -> RequestBuilder {
         self.request(method, url)
             .header(header::ACCEPT, "text/html")

@@ -90,8 +90,8 @@ async fn metrics_count_the_events_of_a_scenario() {
     let all = all(&handle);
     for (series, expected) in [
         // Including one restarted login.
-        ("oten_login_attempts_total", 9.0),
-        ("oten_logins_total{outcome=\"signed_in\"}", 6.0),
+        ("oten_login_attempts_total", 11.0),
+        ("oten_logins_total{outcome=\"signed_in\"}", 8.0),
         ("oten_logins_total{outcome=\"cancelled\"}", 1.0),
         ("oten_logins_total{outcome=\"refused\"}", 1.0),
         ("oten_refusals_total{reason=\"not_signed_in\"}", 1.0),

@@ -15,6 +15,7 @@ use axum_oten::{
 
 use crate::{
     common::{ExternalStore, Operation, TestSite},
+    kept_forms::{self, Handled, submit},
     session_list,
     sign_out::{self, send_token},
 };
@@ -26,6 +27,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 pub async fn run(build: impl Fn(OtenBuilder) -> OtenBuilder + Clone + 'static) {
     signing_in_and_out(build.clone()).await;
     refreshes(build.clone()).await;
+    a_kept_form(build.clone()).await;
     a_tampered_record(build).await;
 }
 
@@ -102,6 +104,16 @@ async fn refreshes(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {
     store.fails(&[Operation::Replace]);
     alice.get("/profile").await;
     store.recover();
+}
+
+async fn a_kept_form(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {
+    let site = TestSite::builder().app(Handled::default().app());
+    let site = site.config(configure).oten(build).start().await;
+    let mut alice = site.signed_in("alice").await;
+    site.clock.advance(7 * MINUTE);
+    let link = kept_forms::kept(&submit(&mut alice, "/transfer", "").await);
+    let (_, page) = kept_forms::page_after(&mut alice, &link, "alice").await;
+    kept_forms::click(&mut alice, &kept_forms::action_of(&page)).await;
 }
 
 async fn a_tampered_record(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {

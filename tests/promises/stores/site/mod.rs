@@ -3,6 +3,7 @@
 
 mod absence;
 mod clocks;
+mod kept_forms;
 mod life;
 mod logout;
 mod processes;

@@ -1,0 +1,284 @@
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::ReturnTo;
+use crate::{
+    secret::{Secret, exposed},
+    store::{RecordId, RecordKind, Records, StoreError},
+};
+
+/// How long a form is kept: the time to sign in, and to read the page that follows. What became of it is
+/// known for as long again.
+pub(crate) const FORM_LIFETIME: Duration = Duration::from_secs(30 * 60);
+
+/// Maximum number of kept forms per user, in all browsers. A new one replaces the oldest.
+const MAX_FORMS: usize = 8;
+
+/// A form that a sign-in interrupts, as its handler will get it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct KeptForm {
+    /// The user who submitted it.
+    pub(crate) subject: String,
+    /// Where it was sent, as the browser sees it.
+    pub(crate) target: ReturnTo,
+    pub(crate) content_type: String,
+    #[serde(with = "exposed")]
+    pub(crate) body: Secret,
+}
+
+/// The name of a kept form.
+#[derive(Clone, Debug)]
+pub(crate) struct FormName {
+    /// The value of the browser's cookie.
+    pub(crate) browser: Secret,
+    /// The ID in URLs, which is of no use without the cookie.
+    pub(crate) id: String,
+}
+
+/// Why there is no form to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoForm {
+    #[error("the kept form was sent before")]
+    Sent,
+    #[error("the user discarded the kept form")]
+    Discarded,
+    #[error(
+        "no form of this name is kept for this browser and this path: it has expired, or the user has kept \
+         more than {MAX_FORMS} since"
+    )]
+    Unknown,
+    #[error("the form was kept for another user")]
+    OtherUser,
+}
+
+/// The record of a form. Once the form is sent or discarded, nothing of it remains.
+#[derive(Serialize, Deserialize)]
+enum Record {
+    Kept(KeptForm),
+    Sent,
+    Discarded,
+}
+
+/// The kept forms in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptForms(Records);
+
+impl KeptForms {
+    pub(crate) fn new(records: Records) -> Self {
+        Self(records)
+    }
+
+    /// Keeps a form for a browser and returns its ID.
+    pub(crate) async fn keep(
+        &self,
+        browser: &Secret,
+        form: KeptForm,
+    ) -> Result<FormName, StoreError> {
+        let name = FormName {
+            browser: browser.clone(),
+            id: Secret::random().expose().to_owned(),
+        };
+        let record = self.record_id(&name);
+        let all = self.0.id(RecordKind::FormsOfSub, &form.subject);
+        let excess = self.0.add_member(&all, &record, FORM_LIFETIME, MAX_FORMS);
+        // Before the insert, so that the number of forms is never exceeded.
+        for oldest in excess.await? {
+            self.0.remove(&oldest).await?;
+        }
+        let form = Record::Kept(form);
+        self.0.insert_new(&record, &form, FORM_LIFETIME).await?;
+        Ok(name)
+    }
+
+    /// Returns a form that waits to be sent. One of another user than `subject` is removed.
+    pub(crate) async fn find(
+        &self,
+        name: &FormName,
+        subject: Option<&str>,
+    ) -> Result<Result<KeptForm, NoForm>, StoreError> {
+        let found = self.load(name, subject).await?;
+        Ok(found.map(|(form, _)| form))
+    }
+
+    /// Marks the user's form for this target as sent and returns it. Of concurrent calls, only one
+    /// receives it.
+    pub(crate) async fn take(
+        &self,
+        name: &FormName,
+        subject: &str,
+        target: &ReturnTo,
+    ) -> Result<Result<KeptForm, NoForm>, StoreError> {
+        let (form, version) = match self.load(name, Some(subject)).await? {
+            Ok((form, _)) if form.target != *target => return Ok(Err(NoForm::Unknown)),
+            Ok(found) => found,
+            Err(none) => return Ok(Err(none)),
+        };
+        let is_first = self.finish(name, version, &Record::Sent).await?;
+        Ok(if is_first {
+            Ok(form)
+        } else {
+            Err(NoForm::Sent)
+        })
+    }
+
+    /// Marks a form as discarded, unless it was sent.
+    pub(crate) async fn discard(&self, name: &FormName) -> Result<(), StoreError> {
+        if let Ok((_, version)) = self.load(name, None).await? {
+            self.finish(name, version, &Record::Discarded).await?;
+        }
+        Ok(())
+    }
+
+    async fn load(
+        &self,
+        name: &FormName,
+        subject: Option<&str>,
+    ) -> Result<Result<(KeptForm, u64), NoForm>, StoreError> {
+        let record = self.record_id(name);
+        let Some(loaded) = self.0.load(&record).await? else {
+            return Ok(Err(NoForm::Unknown));
+        };
+        let form = match loaded.value {
+            Record::Kept(form) => form,
+            Record::Sent => return Ok(Err(NoForm::Sent)),
+            Record::Discarded => return Ok(Err(NoForm::Discarded)),
+        };
+        if subject.is_some_and(|subject| form.subject != subject) {
+            self.0.remove(&record).await?;
+            return Ok(Err(NoForm::OtherUser));
+        }
+        Ok(Ok((form, loaded.version)))
+    }
+
+    async fn finish(
+        &self,
+        name: &FormName,
+        version: u64,
+        record: &Record,
+    ) -> Result<bool, StoreError> {
+        let id = self.record_id(name);
+        let finished = self.0.replace(&id, Some(version), record, FORM_LIFETIME);
+        finished.await
+    }
+
+    fn record_id(&self, name: &FormName) -> RecordId {
+        // The browser's value has a fixed length.
+        let id = [name.browser.expose(), &name.id].concat();
+        self.0.id(RecordKind::KeptForm, id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{clock::Clock, store::MemoryStore};
+
+    fn forms() -> (KeptForms, Clock) {
+        let clock = Clock::manual();
+        let store = MemoryStore::default().with_clock(clock.clone());
+        (
+            KeptForms::new(Records::new(Arc::new(store), clock.clone())),
+            clock,
+        )
+    }
+
+    fn target(path: &str) -> ReturnTo {
+        ReturnTo::parse(path).unwrap()
+    }
+
+    fn form(body: &str) -> KeptForm {
+        KeptForm {
+            subject: "alice".to_owned(),
+            target: target("/a?b=c"),
+            content_type: "application/x-www-form-urlencoded".to_owned(),
+            body: body.into(),
+        }
+    }
+
+    #[tokio::test]
+    async fn x3_only_its_user_takes_a_form_for_its_target_from_its_browser() {
+        let (forms, _) = forms();
+        let browser = Secret::random();
+        let name = forms.keep(&browser, form("x=1")).await.unwrap();
+        let elsewhere = FormName {
+            browser: Secret::random(),
+            ..name.clone()
+        };
+        let other = FormName {
+            id: Secret::random().expose().to_owned(),
+            ..name.clone()
+        };
+        let path = target("/a?b=c");
+        for (name, subject, path, expected) in [
+            (&elsewhere, "alice", &path, NoForm::Unknown),
+            (&other, "alice", &path, NoForm::Unknown),
+            (&name, "alice", &target("/a?b=d"), NoForm::Unknown),
+            (&name, "alice", &target("/a"), NoForm::Unknown),
+        ] {
+            let taken = forms.take(name, subject, path).await.unwrap();
+            assert_eq!(taken.err(), Some(expected));
+        }
+        let taken = forms.take(&name, "alice", &path).await.unwrap().unwrap();
+        assert_eq!(taken.body.expose(), "x=1");
+
+        let name = forms.keep(&browser, form("x=2")).await.unwrap();
+        for (subject, expected) in [("bob", NoForm::OtherUser), ("alice", NoForm::Unknown)] {
+            let taken = forms.take(&name, subject, &path).await.unwrap();
+            assert_eq!(taken.err(), Some(expected), "the form of alice is removed");
+        }
+    }
+
+    #[tokio::test]
+    async fn x3_a_form_is_taken_once_and_not_after_it_is_discarded() {
+        let (forms, _) = forms();
+        let (browser, path) = (Secret::random(), target("/a?b=c"));
+        let name = forms.keep(&browser, form("x=1")).await.unwrap();
+        let take = || forms.take(&name, "alice", &path);
+        let (a, b) = tokio::join!(take(), take());
+        let taken = [a.unwrap(), b.unwrap()];
+        assert_eq!(taken.iter().filter(|taken| taken.is_ok()).count(), 1);
+        forms.discard(&name).await.unwrap();
+        assert_eq!(take().await.unwrap().err(), Some(NoForm::Sent));
+
+        let name = forms.keep(&browser, form("x=1")).await.unwrap();
+        forms.discard(&name).await.unwrap();
+        let taken = forms.take(&name, "alice", &path).await.unwrap();
+        assert_eq!(taken.err(), Some(NoForm::Discarded));
+    }
+
+    #[tokio::test]
+    async fn x3_a_user_has_eight_kept_forms_for_half_an_hour() {
+        let (forms, clock) = forms();
+        let browser = Secret::random();
+        let mut names = Vec::new();
+        for number in 0..9 {
+            clock.advance(Duration::from_secs(1));
+            names.push(
+                forms
+                    .keep(&browser, form(&number.to_string()))
+                    .await
+                    .unwrap(),
+            );
+        }
+        let mut bobs = form("x");
+        bobs.subject = "bob".to_owned();
+        names.push(forms.keep(&browser, bobs).await.unwrap());
+        let kept = async |expected: &[bool]| {
+            for (name, expected) in names.iter().zip(expected) {
+                let found = forms.find(name, None).await.unwrap();
+                assert_eq!(found.is_ok(), *expected);
+            }
+        };
+        kept(&[false, true, true, true, true, true, true, true, true, true]).await;
+        clock.advance(Duration::from_secs(30 * 60 - 1));
+        kept(&[
+            false, false, false, false, false, false, false, false, true, true,
+        ])
+        .await;
+        clock.advance(Duration::from_secs(1));
+        kept(&[false; 10]).await;
+    }
+}
