@@ -1,7 +1,7 @@
 use std::{collections::BTreeSet, fmt, net::IpAddr, sync::Arc};
 
-use arc_swap::ArcSwap;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 use url::{Host, Url};
 
 use super::error::EmulatorError;
@@ -144,7 +144,7 @@ impl EmulatedClient {
         match self.validate().and_then(|()| self.request_form()) {
             Ok(form) => Ok(RegisteredClient {
                 registration: self,
-                request_form: ArcSwap::from_pointee(form),
+                request_form: watch::Sender::new(Arc::new(form)),
             }),
             Err(problem) => Err(EmulatorError::Client {
                 client_id: self.id,
@@ -208,7 +208,7 @@ impl fmt::Debug for EmulatedClient {
 /// A client with a valid registration.
 pub(super) struct RegisteredClient {
     pub(super) registration: EmulatedClient,
-    request_form: ArcSwap<RequestForm>,
+    request_form: watch::Sender<Arc<RequestForm>>,
 }
 
 /// The form of a client's authorization requests.
@@ -231,7 +231,7 @@ impl RegisteredClient {
     }
 
     pub(super) fn request_form(&self) -> Arc<RequestForm> {
-        self.request_form.load_full()
+        self.request_form.borrow().clone()
     }
 
     pub(super) fn sends_plain_parameters(&self) -> bool {
@@ -245,7 +245,8 @@ impl RegisteredClient {
             );
         }
         let keys = parse_request_object_keys(jwk_set)?;
-        self.request_form.store(Arc::new(RequestForm::EdDsa(keys)));
+        self.request_form
+            .send_replace(Arc::new(RequestForm::EdDsa(keys)));
         Ok(())
     }
 }

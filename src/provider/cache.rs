@@ -1,8 +1,10 @@
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
 use time::{Duration, OffsetDateTime};
-use tokio::{sync::Mutex, task::JoinHandle};
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinHandle,
+};
 
 use super::error::ProviderError;
 use crate::{audit::TARGET, clock::Clock, error::with_causes};
@@ -15,7 +17,7 @@ const RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Cache<T> {
     clock: Clock,
-    current: ArcSwapOption<Cached<T>>,
+    current: watch::Sender<Option<Arc<Cached<T>>>>,
     /// Locked during a fetch.
     last_failure: Mutex<Option<(OffsetDateTime, ProviderError)>>,
 }
@@ -30,7 +32,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
     pub(super) fn new(clock: Clock) -> Self {
         Self {
             clock,
-            current: ArcSwapOption::empty(),
+            current: watch::Sender::new(None),
             last_failure: Mutex::new(None),
         }
     }
@@ -42,7 +44,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
         max_age: Duration,
         fetch: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
     ) -> Option<Arc<T>> {
-        let cached = self.current.load_full()?;
+        let cached = self.current.borrow().clone()?;
         if self.age(&cached) >= max_age {
             self.spawn(move |_, age| Ok(age < max_age), fetch);
         }
@@ -70,7 +72,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
         let this = Arc::clone(self);
         tokio::spawn(async move {
             let mut last_failure = this.last_failure.lock().await;
-            let current = this.current.load_full();
+            let current = this.current.borrow().clone();
             if let Some(cached) = &current
                 && accept(&cached.document, this.age(cached))?
             {
@@ -90,7 +92,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
                 Ok(document) => {
                     let document = Arc::new(document);
                     *last_failure = None;
-                    this.current.store(Some(Arc::new(Cached {
+                    this.current.send_replace(Some(Arc::new(Cached {
                         document: Arc::clone(&document),
                         fetched_at: now,
                     })));
@@ -142,7 +144,7 @@ mod tests {
     async fn a_document_is_old_after_the_clock_was_set_back() {
         let clock = Clock::manual();
         let cache = Arc::new(Cache::new(clock.clone()));
-        cache.current.store(Some(Arc::new(Cached {
+        cache.current.send_replace(Some(Arc::new(Cached {
             document: Arc::new(1),
             fetched_at: clock.now() + Duration::DAY,
         })));

@@ -1,6 +1,6 @@
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, fmt, sync::Arc, time::Duration};
 
-use moka::future::Cache;
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -22,11 +22,8 @@ const VALID_FOR: Duration = Duration::from_secs(60);
 /// How long a failure is reused, at least.
 const RETRY_DELAY: Duration = Duration::from_secs(30);
 
-/// An answer is forgotten after this time: the longest `Retry-After`.
-const LONGEST: Duration = Duration::from_secs(3600);
-
 /// The number of answers that are kept.
-const MAX_ANSWERS: u64 = 10_000;
+const MAX_ANSWERS: usize = 10_000;
 
 /// How long a sign-in or a token refresh waits for an answer.
 const CLAIMS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -66,10 +63,7 @@ impl UserInfos {
             provider,
             client_id: client_id.to_owned(),
             clock,
-            answers: Cache::builder()
-                .max_capacity(MAX_ANSWERS)
-                .time_to_live(LONGEST)
-                .build(),
+            answers: Cache::new(MAX_ANSWERS),
         }
     }
 
@@ -81,13 +75,14 @@ impl UserInfos {
         subject: &str,
     ) -> Result<Arc<Map<String, Value>>, UserInfoError> {
         // A token has no line breaks.
-        let key = Sha256::digest(format!("{}\n{subject}", token.expose()));
+        let key: [u8; 32] = Sha256::digest(format!("{}\n{subject}", token.expose())).into();
         let now = self.clock.now();
         // A time before the question means that the clock was set back.
         let is_outdated = |answer: &Answer| now >= answer.reusable_until || now < answer.asked_at;
-        let entry = self.answers.entry(key.into());
-        let answer = entry.or_insert_with_if(self.ask(token, subject), is_outdated);
-        answer.await.into_value().result
+        self.answers.remove_if(&key, is_outdated);
+        let ask = async { Ok::<_, Infallible>(self.ask(token, subject).await) };
+        let Ok(answer) = self.answers.get_or_insert_async(&key, ask).await;
+        answer.result
     }
 
     /// Returns the claims that the user's ID token may lack. `None` if there is no answer in time: a

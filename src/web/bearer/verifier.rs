@@ -1,6 +1,6 @@
-use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, fmt, net::IpAddr, sync::Arc, time::Duration};
 
-use moka::future::Cache;
+use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
@@ -22,7 +22,7 @@ const VALID_FOR: Duration = Duration::from_secs(30);
 const INVALID_FOR: Duration = Duration::from_secs(5);
 
 /// The number of verdicts that are kept.
-const MAX_VERDICTS: u64 = 10_000;
+const MAX_VERDICTS: usize = 10_000;
 
 /// Verifies access tokens, with the provider's keys or by asking the provider.
 pub(in crate::web) struct Verifier {
@@ -39,6 +39,7 @@ pub(in crate::web) struct Verifier {
 #[derive(Clone)]
 struct Verdict {
     result: Result<Arc<AccessTokenClaims>, BearerError>,
+    answered_at: OffsetDateTime,
     reusable_until: OffsetDateTime,
 }
 
@@ -71,10 +72,7 @@ impl Verifier {
         Self {
             provider,
             client: client.filter(|client| !matches!(client.client_type(), ClientType::Public)),
-            verdicts: Cache::builder()
-                .max_capacity(MAX_VERDICTS)
-                .time_to_live(VALID_FOR)
-                .build(),
+            verdicts: Cache::new(MAX_VERDICTS),
             budget: limit.map(|limit| Budget::undivided(limit, clock.clone())),
             clock,
             settings,
@@ -116,12 +114,13 @@ impl Verifier {
     ) -> Result<Arc<AccessTokenClaims>, BearerError> {
         let key = <[u8; 32]>::from(Sha256::digest(token));
         let now = self.clock.now();
-        let is_outdated = |verdict: &Verdict| now >= verdict.reusable_until;
-        let entry = self.verdicts.entry(key);
-        let verdict = entry
-            .or_insert_with_if(self.call(client, token, address), is_outdated)
-            .await;
-        verdict.into_value().result
+        // A time before the answer means that the clock was set back.
+        let is_outdated =
+            |verdict: &Verdict| now >= verdict.reusable_until || now < verdict.answered_at;
+        self.verdicts.remove_if(&key, is_outdated);
+        let call = async { Ok::<_, Infallible>(self.call(client, token, address).await) };
+        let Ok(verdict) = self.verdicts.get_or_insert_async(&key, call).await;
+        verdict.result
     }
 
     async fn call(&self, client: &Client, token: &str, address: Option<IpAddr>) -> Verdict {
@@ -137,6 +136,7 @@ impl Verifier {
         };
         Verdict {
             result: result.map(Arc::new),
+            answered_at: now,
             reusable_until,
         }
     }

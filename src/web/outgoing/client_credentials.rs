@@ -1,9 +1,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use time::OffsetDateTime;
-use tokio::{sync::Mutex, task::JoinHandle};
+use tokio::{
+    sync::{Mutex, watch},
+    task::JoinHandle,
+};
 
 use super::setup::Outgoing;
 use crate::{
@@ -44,7 +46,7 @@ struct Inner {
     client: Client,
     /// Separated by spaces.
     scopes: String,
-    current: ArcSwapOption<ClientToken>,
+    current: watch::Sender<Option<Arc<ClientToken>>>,
     /// Locked during a request.
     last_failure: Mutex<Option<(OffsetDateTime, ClientCredentialsError)>>,
 }
@@ -155,7 +157,7 @@ impl ClientCredentials {
             outgoing: outgoing.clone(),
             client,
             scopes: scopes.join(" "),
-            current: ArcSwapOption::empty(),
+            current: watch::Sender::new(None),
             last_failure: Mutex::default(),
         })))
     }
@@ -167,7 +169,8 @@ impl ClientCredentials {
     /// Returns [`ClientCredentialsError`] if there is no such token and none can be requested.
     pub async fn token(&self) -> Result<Secret, ClientCredentialsError> {
         let now = self.now();
-        match self.0.current.load_full() {
+        let current = self.0.current.borrow().clone();
+        match current {
             Some(issued) if issued.is_usable(now) => {
                 if issued.is_refresh_due(now) && self.0.last_failure.try_lock().is_ok() {
                     self.request(None);
@@ -181,7 +184,7 @@ impl ClientCredentials {
     /// Returns a token in place of one that an API has rejected. `None` if there is none, or if the
     /// rejected token is so new that another one would not help.
     pub(super) async fn token_after(&self, rejected: &Secret) -> Option<Secret> {
-        let current = self.0.current.load_full()?;
+        let current = self.0.current.borrow().clone()?;
         if current.token == *rejected && !current.is_replaceable(self.now()) {
             return None;
         }
@@ -205,7 +208,7 @@ impl ClientCredentials {
         tokio::spawn(async move {
             let mut last_failure = this.0.last_failure.lock().await;
             let now = this.now();
-            let current = this.0.current.load_full();
+            let current = this.0.current.borrow().clone();
             if let Some(issued) = current
                 && issued.is_usable(now)
                 && !issued.is_refresh_due(now)
@@ -225,7 +228,7 @@ impl ClientCredentials {
                 Ok(issued) => {
                     let issued = Arc::new(issued);
                     *last_failure = None;
-                    this.0.current.store(Some(Arc::clone(&issued)));
+                    this.0.current.send_replace(Some(Arc::clone(&issued)));
                     Ok(issued)
                 }
                 Err(error) => {
