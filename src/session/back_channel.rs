@@ -40,7 +40,7 @@ const INDEX_MARGIN: Duration = Duration::from_secs(60);
 pub(super) const PARTS: u8 = if cfg!(test) { 1 } else { 128 };
 
 /// Added to the time that a sign-in took, because stores round times.
-const ROUNDING: Duration = Duration::from_secs(1);
+pub(super) const ROUNDING: Duration = Duration::from_secs(1);
 
 /// The sessions that a logout token names: those of a user, of a session at the provider, or of both.
 /// At least one of `sub` and `sid` is set.

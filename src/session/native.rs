@@ -14,6 +14,7 @@ use url::form_urlencoded;
 
 use super::{
     Identity, Sessions, Tokens,
+    back_channel::ROUNDING,
     sessions::{NewSession, SignInStart},
 };
 use crate::{
@@ -35,8 +36,8 @@ const CODE_LIFETIME: Duration = Duration::from_secs(60);
 /// How long a second use of a code is recognized.
 const USED_CODE_LIFETIME: Duration = Duration::from_secs(10 * 60);
 
-/// The clocks of two processes may differ by this time.
-const CLOCK_SKEW: Duration = Duration::from_secs(60);
+/// How much longer a sign-in is kept, so that the tokens of one that comes too late can be revoked.
+const LATE: Duration = Duration::from_secs(10 * 60);
 
 /// What a native app asks for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -71,6 +72,8 @@ impl NativeRequest {
 pub(crate) struct NativeSignIn {
     pub(crate) request: NativeRequest,
     start: SignInStart,
+    /// The time from the start until the record was written.
+    age: Duration,
     identity: Identity,
     tokens: Tokens,
 }
@@ -78,15 +81,14 @@ pub(crate) struct NativeSignIn {
 impl NativeSignIn {
     pub(crate) fn new(
         request: NativeRequest,
-        mut start: SignInStart,
+        start: SignInStart,
         identity: Identity,
         tokens: Tokens,
     ) -> Self {
-        // Another process may complete the sign-in.
-        start.at -= CLOCK_SKEW;
         Self {
             request,
             start,
+            age: Duration::ZERO,
             identity,
             tokens,
         }
@@ -158,12 +160,12 @@ impl Sessions {
     pub(crate) async fn keep_native(
         &self,
         login: &Secret,
-        sign_in: &NativeSignIn,
+        sign_in: &mut NativeSignIn,
     ) -> Result<(), StoreError> {
         let id = self.native_sign_in(login);
-        self.records
-            .insert_new(&id, sign_in, CONFIRM_LIFETIME)
-            .await
+        self.set_age(sign_in);
+        let ttl = CONFIRM_LIFETIME + LATE;
+        self.records.insert_new(&id, sign_in, ttl).await
     }
 
     /// Returns a sign-in that its user has not confirmed.
@@ -171,16 +173,55 @@ impl Sessions {
         &self,
         login: &Secret,
     ) -> Result<Option<NativeSignIn>, StoreError> {
-        let loaded = self.records.load(&self.native_sign_in(login)).await?;
-        Ok(loaded.map(|loaded| loaded.value))
+        let loaded = self.load_native(login).await?;
+        let valid = loaded.filter(|(_, kept_for)| *kept_for < CONFIRM_LIFETIME);
+        Ok(valid.map(|(sign_in, _)| sign_in))
     }
 
-    /// Removes a sign-in that its user confirms or cancels. Of concurrent calls, only one receives it.
+    /// Removes a sign-in that its user confirms or cancels. Of concurrent calls, only one receives it. The
+    /// tokens of one that comes too late are revoked.
     pub(crate) async fn take_native(
         &self,
         login: &Secret,
+        origin: &EventOrigin,
     ) -> Result<Option<NativeSignIn>, StoreError> {
-        self.records.take(&self.native_sign_in(login)).await
+        let Some((sign_in, kept_for)) = self.load_native(login).await? else {
+            return Ok(None);
+        };
+        let id = self.native_sign_in(login);
+        let is_first = self.records.take::<NativeSignIn>(&id).await?.is_some();
+        if is_first && kept_for >= CONFIRM_LIFETIME {
+            self.cancel_native(&sign_in, origin);
+            return Ok(None);
+        }
+        Ok(is_first.then_some(sign_in))
+    }
+
+    /// Returns a sign-in and for how long it has been kept.
+    async fn load_native(
+        &self,
+        login: &Secret,
+    ) -> Result<Option<(NativeSignIn, Duration)>, StoreError> {
+        let id = self.native_sign_in(login);
+        let loaded = self.records.load::<NativeSignIn>(&id).await?;
+        Ok(loaded.map(|loaded| {
+            let kept_for = (CONFIRM_LIFETIME + LATE).saturating_sub(loaded.ttl);
+            (self.resumed(loaded.value, kept_for), kept_for)
+        }))
+    }
+
+    /// Notes how old a sign-in is that is about to be kept.
+    fn set_age(&self, sign_in: &mut NativeSignIn) {
+        let age = self.records.clock().now() - sign_in.start.at;
+        sign_in.age = age.try_into().unwrap_or_default();
+    }
+
+    /// Returns a sign-in that was kept, with the time at which it started by the clock of this process. The
+    /// clock of the one that kept it may differ; the store knows for how long it was kept.
+    fn resumed(&self, mut sign_in: NativeSignIn, kept_for: Duration) -> NativeSignIn {
+        let age = sign_in.age + kept_for + ROUNDING;
+        sign_in.start.at = self.records.clock().now() - age;
+        sign_in
     }
 
     /// Revokes the tokens of a sign-in that its user cancels.
@@ -189,10 +230,12 @@ impl Sessions {
     }
 
     /// Returns a code for the session of a confirmed sign-in.
-    pub(crate) async fn issue_code(&self, sign_in: NativeSignIn) -> Result<Secret, StoreError> {
+    pub(crate) async fn issue_code(&self, mut sign_in: NativeSignIn) -> Result<Secret, StoreError> {
         let code = Secret::random();
+        self.set_age(&mut sign_in);
         let (id, record) = (self.native_code(&code), Code::Open(Box::new(sign_in)));
-        self.records.insert_new(&id, &record, CODE_LIFETIME).await?;
+        let ttl = CODE_LIFETIME + LATE;
+        self.records.insert_new(&id, &record, ttl).await?;
         Ok(code)
     }
 
@@ -232,7 +275,13 @@ impl Sessions {
         if !is_first {
             return self.end_reused(&code, origin).await.map(Err);
         }
-        if let Err(error) = sign_in.request.check(request) {
+        let kept_for = (CODE_LIFETIME + LATE).saturating_sub(loaded.ttl);
+        let checked = if kept_for < CODE_LIFETIME {
+            sign_in.request.check(request)
+        } else {
+            Err(GrantError::Unknown)
+        };
+        if let Err(error) = checked {
             self.revoker.revoke(&sign_in.tokens, origin);
             return Ok(Err(error));
         }
@@ -241,7 +290,7 @@ impl Sessions {
             identity,
             tokens,
             ..
-        } = *sign_in;
+        } = self.resumed(*sign_in, kept_for);
         let new = NewSession {
             id: session,
             is_native: true,
@@ -306,5 +355,83 @@ impl NativeRequest {
             return Err(GrantError::Mismatch("redirect_uri"));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Clock,
+        session::{
+            Operator,
+            testing::{identity, sessions, tokens},
+        },
+        store::MemoryStore,
+    };
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// One process handles the callback, and another with another clock the rest. Returns the result for a
+    /// user who was signed out in between, or earlier.
+    async fn signs_in(callback_ahead: bool, ends_after_callback: bool) -> Result<(), GrantError> {
+        let (clock, ahead) = (Clock::manual(), Clock::manual());
+        ahead.advance(MINUTE);
+        let store = MemoryStore::default().with_clock(clock.clone());
+        let [mut here, mut there] =
+            [&ahead, &clock].map(|clock| sessions(store.clone(), clock.clone()));
+        if !callback_ahead {
+            std::mem::swap(&mut here, &mut there);
+        }
+        let wait = |seconds| {
+            let time = Duration::from_secs(seconds);
+            clock.advance(time);
+            ahead.advance(time);
+        };
+        let end = async |user| {
+            let ended = here.end_subject(user, Operator::default()).await;
+            assert_eq!(ended.unwrap(), 0);
+        };
+        let verifier = CodeVerifier::from(Secret::random());
+        let request = NativeRequest {
+            redirect_uri: "com.example.app:/callback".to_owned(),
+            state: "state".into(),
+            code_challenge: verifier.challenge(),
+        };
+        let token_request = |code| TokenRequest {
+            code,
+            code_verifier: verifier.expose().into(),
+            redirect_uri: request.redirect_uri.clone(),
+        };
+        if !ends_after_callback {
+            end("alice").await;
+        }
+        wait(4);
+        let start = here.start_sign_in(Duration::ZERO).await.unwrap();
+        let mut sign_in = NativeSignIn::new(request.clone(), start, identity("alice"), tokens());
+        wait(4);
+        if ends_after_callback {
+            end("alice").await;
+        }
+        // Another user's end makes the sign-in look for those of this user.
+        end("bob").await;
+        let login = Secret::random();
+        here.keep_native(&login, &mut sign_in).await.unwrap();
+        wait(200);
+        let origin = EventOrigin::default();
+        let taken = there.take_native(&login, &origin).await.unwrap().unwrap();
+        let code = there.issue_code(taken).await.unwrap();
+        wait(50);
+        let session = there.redeem(token_request(code), origin).await.unwrap();
+        session.map(drop)
+    }
+
+    #[tokio::test]
+    async fn a6_a_sign_out_counts_if_it_is_later_whatever_the_clocks_of_processes_say() {
+        for callback_ahead in [true, false] {
+            assert_eq!(signs_in(callback_ahead, false).await, Ok(()));
+            let ended = signs_in(callback_ahead, true).await;
+            assert_eq!(ended, Err(GrantError::SignedOut));
+        }
     }
 }

@@ -170,8 +170,22 @@ impl Cookies {
     /// The cookie of the login attempt with this `state`, unless the browser sent several. If there
     /// are several, another host or path may have set one of them.
     pub(super) fn login_for(&self, headers: &HeaderMap, state: &Secret) -> Option<LoginCookie> {
-        let name = self.login_name(state);
+        self.login_named(headers, &self.login_name(state))
+    }
+
+    /// The cookie of the login attempt with this [`tag`](Self::tag), under the same condition.
+    pub(super) fn login_tagged(&self, headers: &HeaderMap, tag: &str) -> Option<LoginCookie> {
+        self.login_named(headers, &[&*self.login_prefix, tag].concat())
+    }
+
+    fn login_named(&self, headers: &HeaderMap, name: &str) -> Option<LoginCookie> {
         exactly_one(self.logins(headers).filter(|login| login.name == name))
+    }
+
+    /// Returns the part of the cookie's name that differs between login attempts, a hash of `state`.
+    pub(super) fn tag<'a>(&self, login: &'a LoginCookie) -> &'a str {
+        let tag = login.name.strip_prefix(&self.login_prefix);
+        tag.unwrap_or_default()
     }
 
     /// The cookie that marks the browser after a restarted login. It needs no value and no proof: a

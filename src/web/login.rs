@@ -13,6 +13,7 @@ use url::{Position, Url, form_urlencoded};
 
 use super::{
     context::{RequestContext, is_prefetch},
+    cookies::LoginCookie,
     error::{DEADLINE, Error},
     form::read_form,
     native,
@@ -30,7 +31,6 @@ use crate::{
         IdTokenError, TokenEndpoint, TokenResponse, verify_id_token,
     },
     provider::{ProviderMetadata, is_same_issuer},
-    secret::Secret,
     session::{
         AttemptState, Device, FreshLogin, Identity, LoginAttempt, NativeSignIn, ReturnTo, Tokens,
         UsedAttempt,
@@ -426,7 +426,7 @@ async fn handle_callback(
         (AttemptState::Taken { attempt, age }, Some(login)) => {
             *used = attempt.used();
             let device = device_of(context, headers);
-            match complete(context, parameters, &attempt, age, &login.id, device).await {
+            match complete(context, parameters, &attempt, age, &login, device).await {
                 Err(Error::Callback(CallbackError::ErrorResponse(code)))
                     if attempt.is_silent && code.reason() == Reason::InteractionRequired =>
                 {
@@ -442,7 +442,7 @@ async fn handle_callback(
         (AttemptState::Used(found), Some(login)) => {
             *used = found;
             match used.native {
-                Some(_) => native::confirm_again(context, &login.id, state).await,
+                Some(_) => native::confirm_again(context, &login).await,
                 None => restart_login(context, headers, used.clone()).await,
             }
         }
@@ -504,7 +504,7 @@ async fn complete(
     parameters: CallbackParameters,
     attempt: &LoginAttempt,
     attempt_age: Duration,
-    login: &Secret,
+    login: &LoginCookie,
     device: Device,
 ) -> Result<Response, Error> {
     let state = &context.state;
@@ -538,7 +538,7 @@ async fn complete(
     }
     if let Some(request) = attempt.native.clone() {
         let sign_in = NativeSignIn::new(request, start, identity, tokens);
-        return native::signed_in(context, login, &attempt.state, sign_in).await;
+        return native::signed_in(context, login, sign_in).await;
     }
     let expected = attempt.fresh.as_ref().and_then(|it| it.subject.as_ref());
     let is_other_user = expected.is_some_and(|subject| *subject != identity.subject);

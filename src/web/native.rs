@@ -12,6 +12,7 @@ use url::form_urlencoded;
 
 use super::{
     context::RequestContext,
+    cookies::LoginCookie,
     error::{DEADLINE, Error},
     form::read_form,
     rejection::ErrorResponse,
@@ -22,7 +23,6 @@ use crate::{
     iter::exactly_one,
     metric,
     protocol::{CallbackError, ErrorCode},
-    secret::Secret,
     session::{NativeRequest, NativeSignIn, TokenRequest},
 };
 
@@ -70,36 +70,36 @@ pub(super) fn requested(context: &RequestContext) -> Result<NativeRequest, Error
     })
 }
 
-/// Continues after the provider has signed the user in. `login` and `state` are those of the login
-/// attempt.
+/// Continues after the provider has signed the user in. `login` is the cookie of the login attempt.
 pub(super) async fn signed_in(
     context: &RequestContext,
-    login: &Secret,
-    state: &Secret,
-    sign_in: NativeSignIn,
+    login: &LoginCookie,
+    mut sign_in: NativeSignIn,
 ) -> Result<Response, Error> {
     if !sign_in.request.needs_confirmation() {
         return send_code(context, sign_in).await;
     }
     let sessions = &context.state.sessions;
-    sessions.keep_native(login, &sign_in).await?;
-    Ok(confirm_page(context, state, &sign_in))
+    sessions.keep_native(&login.id, &mut sign_in).await?;
+    Ok(confirm_page(context, login, &sign_in))
 }
 
 /// Shows the confirm page again, if the user has not confirmed yet.
 pub(super) async fn confirm_again(
     context: &RequestContext,
-    login: &Secret,
-    state: &Secret,
+    login: &LoginCookie,
 ) -> Result<Response, Error> {
-    let sign_in = context.state.sessions.find_native(login).await?;
+    let sign_in = context.state.sessions.find_native(&login.id).await?;
     let sign_in = sign_in.ok_or(Error::NativeSignInUsed)?;
-    Ok(confirm_page(context, state, &sign_in))
+    Ok(confirm_page(context, login, &sign_in))
 }
 
-fn confirm_page(context: &RequestContext, state: &Secret, sign_in: &NativeSignIn) -> Response {
+/// The form names the login attempt by the tag of its cookie: the `state` is spent, and a URL is logged in
+/// more places than a cookie's value.
+fn confirm_page(context: &RequestContext, login: &LoginCookie, sign_in: &NativeSignIn) -> Response {
     let link = &sign_in.request.redirect_uri;
-    confirm_app_page(context, state, &sign_in.user(), link)
+    let tag = context.state.cookies.tag(login);
+    confirm_app_page(context, tag, &sign_in.user(), link)
 }
 
 /// `POST /native/confirm`: sends the code to the app, or the error if the user cancels.
@@ -112,13 +112,17 @@ pub(super) async fn confirm(context: RequestContext, headers: HeaderMap) -> Resp
 
 async fn handle_confirm(context: &RequestContext, headers: &HeaderMap) -> Result<Response, Error> {
     context.require_same_origin()?;
-    let state = context.query_parameter("state").map(Secret::from);
-    let login = state.and_then(|state| context.state.cookies.login_for(headers, &state));
+    let tag = context.query_parameter("login");
+    let login = tag.and_then(|tag| context.state.cookies.login_tagged(headers, &tag));
     let login = login.ok_or(Error::NativeSignInUsed)?;
-    let sign_in = context.state.sessions.take_native(&login.id).await?;
+    let origin = context.session.origin();
+    let sign_in = context
+        .state
+        .sessions
+        .take_native(&login.id, origin)
+        .await?;
     let sign_in = sign_in.ok_or(Error::NativeSignInUsed)?;
     if context.has_query_parameter("cancel") {
-        let origin = context.session.origin();
         context.state.sessions.cancel_native(&sign_in, origin);
         let cancelled = Error::Callback(CallbackError::ErrorResponse(ErrorCode::AccessDenied));
         let cancelled = ErrorResponse::new(context, cancelled);

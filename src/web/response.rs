@@ -14,7 +14,6 @@ use super::{
 use crate::{
     audit::Reason,
     config::{FRESH, SWITCH_ACCOUNT, route},
-    secret::Secret,
     session::{ReturnTo, User},
     text,
 };
@@ -180,12 +179,12 @@ pub(super) fn account_of(user: &User) -> String {
 /// its link, and no other page of a sign-in may have been shown.
 pub(super) fn confirm_app_page(
     context: &RequestContext,
-    login_state: &Secret,
+    login_tag: &str,
     user: &str,
     link: &str,
 ) -> Response {
     let query = form_urlencoded::Serializer::new(String::new())
-        .append_pair("state", login_state.expose())
+        .append_pair("login", login_tag)
         .finish();
     let url = format!("{}?{query}", context.state.path(route::NATIVE_CONFIRM));
     let language = context.language();

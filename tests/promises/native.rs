@@ -568,7 +568,11 @@ async fn a6_only_the_browser_of_the_sign_in_confirms_it_once() {
     forged.headers_mut().insert("sec-fetch-site", cross_site);
     let answer = browser.send(forged).await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
-    for target in [&*target, "/native/confirm", "/native/confirm?state=x"] {
+    // Neither the spent `state` nor a secret.
+    let (_, tag) = target.split_once("?login=").unwrap();
+    let cookies = browser.login_cookies();
+    assert!(cookies.iter().any(|name| name.ends_with(tag)), "{target}");
+    for target in [&*target, "/native/confirm", "/native/confirm?login=x"] {
         let mut other = site.browser();
         sign_in(&mut other, CUSTOM, "bob").await;
         let answer = other.post(target).await;
@@ -608,6 +612,8 @@ async fn a6_the_confirm_page_can_be_reloaded_for_five_minutes() {
         confirm(&mut browser, &page).await.status,
         StatusCode::BAD_REQUEST
     );
+    // The sign-in is over, so its tokens are revoked.
+    eventually(|| site.emulator.calls(Revocation) == 1).await;
     let late = browser.get(&callback).await;
     assert_eq!(late.status, StatusCode::BAD_REQUEST);
     assert!(late.body.contains("error=server_error"), "{}", late.body);
@@ -622,7 +628,10 @@ async fn a6_a_code_is_valid_for_sixty_seconds() {
     assert_eq!(exchange(&site, &early).await.status, StatusCode::OK);
     let late = code_for(&site, "alice").await;
     site.clock.advance(Duration::from_secs(60));
-    assert_rejected(&exchange(&site, &late).await, "invalid_grant");
+    for _ in 0..2 {
+        assert_rejected(&exchange(&site, &late).await, "invalid_grant");
+    }
+    eventually(|| site.emulator.calls(Revocation) == 1).await;
 }
 
 #[tokio::test]
