@@ -453,12 +453,60 @@ impl Oten {
     where
         S: Clone + Send + Sync + 'static,
     {
-        let end = get(session_routes::confirm).post(session_routes::end_any);
+        self.operators(rule, |operator| operator)
+    }
+
+    /// Returns [`operator_routes`](Self::operator_routes) that end sessions only for operators who have
+    /// authenticated at the provider at most `max_age` ago, as [`RequireLogin::fresh`] describes.
+    ///
+    /// The list needs no fresh sign-in. The page on which an operator confirms does, so that the form
+    /// is not interrupted.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use axum::Router;
+    /// use axum_oten::Rule;
+    /// # use axum_oten::{Config, MemoryStore, Oten, config::Environment};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let config = Config::builder()
+    /// #     .environment(Environment::Sandbox)
+    /// #     .client_id("my-site")
+    /// #     .client_secret("a-secret-of-at-least-32-bytes-as-Oten-makes-them")
+    /// #     .redirect_uri("http://localhost:3000/callback")
+    /// #     .build()?;
+    /// # let oten = Oten::new(config, MemoryStore::default())?;
+    /// let rule = Rule::claim("role").equals("operator");
+    /// let operators = oten.operator_routes_with_fresh_login(rule, Duration::from_secs(15 * 60));
+    /// let app: Router = oten
+    ///     .routes()
+    ///     .nest("/admin/sessions", operators)
+    ///     .layer(oten.layer());
+    /// # Ok(()) }
+    /// ```
+    pub fn operator_routes_with_fresh_login<S>(&self, rule: Rule, max_age: Duration) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        self.operators(rule, |operator| operator.fresh(max_age))
+    }
+
+    fn operators<S>(
+        &self,
+        rule: Rule,
+        for_ending: impl FnOnce(RequireLogin) -> RequireLogin,
+    ) -> Router<S>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
         let operator = self.require(rule).require_same_origin();
+        let list = get(session_routes::list_all).route_layer(operator.clone());
+        let end = get(session_routes::confirm).post(session_routes::end_any);
+        let end = end.route_layer(for_ending(operator));
         Router::new()
-            .route("/", only(get(session_routes::list_all), "GET"))
+            .route("/", only(list, "GET"))
             .route(END, only(end, "GET, POST"))
-            .route_layer(operator)
     }
 
     /// Returns routes that forward every request below `prefix` to an API, with the user's access token, so

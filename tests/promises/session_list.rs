@@ -300,6 +300,90 @@ async fn x4_each_end_is_an_event_that_names_the_operator() {
     assert_eq!(subjects, [Some("bob"), Some("bob"), Some("alice")]);
 }
 
+/// Also for one session, and for all users.
+#[tokio::test]
+async fn x4_the_event_of_an_end_says_who_ended_how_many_sessions() {
+    let events: Arc<Mutex<Vec<Event>>> = Arc::default();
+    let log = Arc::clone(&events);
+    let site = site()
+        .config(|config| config.log_subjects(true))
+        .oten(move |oten| oten.audit(move |event: &Event| log.lock().unwrap().push(event.clone())))
+        .start()
+        .await;
+    let mut alice = site.signed_in("alice").await;
+    let mut bob = site.signed_in("bob").await;
+    site.signed_in("carol").await;
+    let path = "/admin/sessions/end";
+    let one = format!("end=one&subject=bob&session={}", handle(&mut bob).await);
+    assert_eq!(ended(&mut alice, path, &one).await, 1);
+    // Nothing ends, so nothing is recorded.
+    assert_eq!(ended(&mut alice, path, &one).await, 0);
+    // An end of own sessions is a sign-out.
+    let own = format!("end=one&session={}", handle(&mut alice).await);
+    let mut other = site.signed_in("alice").await;
+    assert_eq!(ended(&mut other, "/account/end", &own).await, 1);
+    assert_eq!(ended(&mut other, path, "end=subject&subject=dave").await, 0);
+    assert_eq!(ended(&mut other, path, "end=all").await, 2);
+    let events = events.lock().unwrap();
+    let ends = events
+        .iter()
+        .filter(|event| event.kind() == EventKind::SessionsEnded);
+    let ends: Vec<_> = ends
+        .map(|event| {
+            assert!(event.client_address().is_none() || event.correlation_id().is_some());
+            (event.subject(), event.operator(), event.sessions())
+        })
+        .collect();
+    assert_eq!(
+        ends,
+        [
+            (Some("bob"), Some("alice"), Some(1)),
+            (Some("dave"), Some("alice"), Some(0)),
+            (None, Some("alice"), Some(2)),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn x4_ending_the_sessions_of_others_can_require_a_fresh_sign_in() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let app = |oten: &Oten| {
+        let rule = Rule::subjects(["alice"]);
+        let operators = oten.operator_routes_with_fresh_login(rule, 5 * MINUTE);
+        crate::common::app(oten)
+            .nest("/admin/sessions", operators)
+            .layer(oten.layer())
+    };
+    let site = TestSite::builder().app(app).start().await;
+    let mut alice = site.signed_in("alice").await;
+    let mut bob = site.signed_in("bob").await;
+    site.clock.advance(7 * MINUTE);
+    // The list remains open, and a user without access is not asked to sign in.
+    let all = list(&mut alice, "/admin/sessions").await;
+    assert_eq!(all["sessions"].as_array().unwrap().len(), 2);
+    let path = "/admin/sessions/end";
+    for target in ["/admin/sessions", path] {
+        assert_eq!(bob.get(target).await.status, StatusCode::FORBIDDEN);
+    }
+    let answer = end(&mut bob, path, "end=all").await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+    for body in ["end=all", "end=subject&subject=bob", "end=one&subject=bob"] {
+        let answer = end(&mut alice, path, body).await;
+        assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{body}");
+        assert_eq!(answer.json()["reason"], "login_too_old");
+    }
+    assert_eq!(bob.signed_in_as().await, "user bob");
+    // The page on which the operator confirms leads to the provider and back.
+    let confirm = "/admin/sessions/end?subject=bob";
+    let login = alice.get(confirm).await.location().to_owned();
+    assert!(login.starts_with("/login?fresh=300&return_to="), "{login}");
+    let url = alice.get(&login).await.location().parse().unwrap();
+    let callback = alice.approve(&url, "alice");
+    assert_eq!(alice.get(&callback).await.location(), confirm);
+    assert_eq!(ended(&mut alice, path, "end=subject&subject=bob").await, 1);
+    assert_eq!(bob.signed_in_as().await, "guest");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn x4_of_a_hundred_parallel_ends_one_succeeds() {
     let site = site().start().await;
