@@ -10,8 +10,21 @@ use crate::secret::from_base64url;
 /// The number of characters that are kept of a value that may be a secret.
 const KEPT_CHARS: usize = 6;
 
-/// The maximum length of any value, in characters.
+/// The maximum length of any name or value, in characters.
 const MAX_CHARS: usize = 160;
+
+/// The maximum number of parameters, members or claims that are kept of a message or token.
+const MAX_PARAMETERS: usize = 30;
+
+/// The methods that are kept: a client may send one of any length.
+pub(super) const METHODS: [Method; 6] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::DELETE,
+    Method::OPTIONS,
+];
 
 /// Parameters and claims that are random values, some of them secret.
 const RANDOM_CLAIMS: [&str; 7] = [
@@ -98,13 +111,22 @@ pub(super) fn logout_token(time: OffsetDateTime, token: &str) -> Exchange {
 
 /// Returns what is kept of the parameters of a query or form.
 pub(super) fn parse(form: &[u8]) -> Vec<(String, ExchangedValue)> {
-    let parameters = form_urlencoded::parse(form);
-    let values = parameters.map(|(name, value)| (name.to_string(), value_of(&name, &value)));
+    keep(form_urlencoded::parse(form))
+}
+
+/// Returns what is kept of parameters.
+pub(super) fn keep<N: AsRef<str>, V: AsRef<str>>(
+    parameters: impl Iterator<Item = (N, V)>,
+) -> Vec<(String, ExchangedValue)> {
+    let values = parameters.take(MAX_PARAMETERS).map(|(name, value)| {
+        let name = name.as_ref();
+        (cut(name, MAX_CHARS), value_of(name, value.as_ref()))
+    });
     values.collect()
 }
 
 /// Returns what is kept of a parameter.
-pub(super) fn value_of(name: &str, value: &str) -> ExchangedValue {
+fn value_of(name: &str, value: &str) -> ExchangedValue {
     let is_token = ["request", "id_token", "access_token", "logout_token"].contains(&name);
     if let Some(token) = is_token.then(|| decode(value)).flatten() {
         return token;
@@ -121,14 +143,32 @@ pub(super) fn value_of(name: &str, value: &str) -> ExchangedValue {
 fn decode(token: &str) -> Option<ExchangedValue> {
     let mut parts = token.split('.').map(from_base64url);
     let mut object = || serde_json::from_slice::<Map<String, Value>>(&parts.next()??).ok();
-    let (header, mut claims) = (object()?, object()?);
-    for (name, value) in &mut claims {
-        if let Value::String(text) = value {
-            let is_random = RANDOM_CLAIMS.contains(&name.as_str());
-            *text = cut(text, if is_random { KEPT_CHARS } else { MAX_CHARS });
-        }
-    }
+    let (header, claims) = (bounded(object()?), bounded(object()?));
     Some(ExchangedValue::Token { header, claims })
+}
+
+/// Returns the members that are kept of a header or of claims.
+fn bounded(object: Map<String, Value>) -> Map<String, Value> {
+    let members = object.into_iter().take(MAX_PARAMETERS);
+    let members = members.map(|(name, value)| {
+        let is_random = RANDOM_CLAIMS.contains(&name.as_str());
+        let value = match value {
+            Value::String(text) if is_random => cut(&text, KEPT_CHARS).into(),
+            Value::String(text) => cut(&text, MAX_CHARS).into(),
+            Value::Array(_) | Value::Object(_) => {
+                let text = value.to_string();
+                let is_short = text.chars().count() <= MAX_CHARS;
+                if is_short {
+                    value
+                } else {
+                    cut(&text, MAX_CHARS).into()
+                }
+            }
+            value => value,
+        };
+        (cut(&name, MAX_CHARS), value)
+    });
+    members.collect()
 }
 
 /// Returns at most this many characters, and at most half of a short value.

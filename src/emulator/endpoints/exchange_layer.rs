@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::emulator::{
-    exchanges::{Exchange, ExchangedValue, parse, value_of},
+    exchanges::{Exchange, ExchangedValue, METHODS, keep, parse},
     faults::Endpoint,
     state::Core,
 };
@@ -69,7 +69,7 @@ fn is_message(method: &Method, path: &str) -> bool {
         Endpoint::Revocation,
     ];
     let is_decision = ["/v1/oauth/login", "/v1/oauth/consent"].contains(&path);
-    endpoints.iter().any(|endpoint| endpoint.path() == path)
+    METHODS.contains(method) && endpoints.iter().any(|endpoint| endpoint.path() == path)
         || is_decision && *method == Method::POST
 }
 
@@ -92,13 +92,10 @@ async fn token_response(response: Response) -> (Response, Vec<(String, Exchanged
         );
     };
     let members = serde_json::from_slice::<Map<String, Value>>(&body).unwrap_or_default();
-    let members = members.into_iter().take(20).map(|(name, value)| {
-        let text = value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned);
-        let value = value_of(&name, &text);
-        (name, value)
+    let members = members.into_iter().map(|(name, value)| match value {
+        Value::String(text) => (name, text),
+        value => (name, value.to_string()),
     });
-    let members = members.collect();
+    let members = keep(members);
     (Response::from_parts(parts, body.into()), members)
 }

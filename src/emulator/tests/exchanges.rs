@@ -1,10 +1,12 @@
-use http::StatusCode;
-use serde_json::json;
+use axum::body::Body;
+use http::{Request, StatusCode};
+use serde_json::{Map, Value, json};
 
 use super::{browser::Browser, support::*};
 use crate::{
     emulator::{EmulatorBuilder, Exchange, ExchangedValue, LogoutTarget},
     jose::CompactJws,
+    secret::base64url,
 };
 
 fn recording() -> TestProvider {
@@ -112,4 +114,48 @@ async fn keeps_as_many_messages_as_configured() {
     let target = LogoutTarget::Subject("alice");
     assert!(!silent.emulator.logout_token("shop", target).is_empty());
     assert!(paths(&silent).is_empty());
+}
+
+/// A client or a browser can send anything.
+#[tokio::test]
+async fn what_is_kept_of_a_message_is_bounded() {
+    let provider = recording();
+    let long = "x".repeat(2_000);
+    let token = |claims: &Value| {
+        let part = |value: &Value| base64url(value.to_string().as_bytes());
+        let header = json!({ "alg": "none", "typ": long, &long: [long] });
+        format!("{}.{}.", part(&header), part(claims))
+    };
+    let many: Map<String, Value> = (0..500).map(|n| (n.to_string(), n.into())).collect();
+    let parameters: Vec<_> = (0..5_000).map(|n| format!("&{n}=")).collect();
+    let parameters = parameters.concat();
+    for claims in [
+        json!({ "a": { "b": long } }),
+        json!({ &long: 1 }),
+        many.into(),
+    ] {
+        let query = format!("request={}&{long}={long}{parameters}", token(&claims));
+        provider.get(&format!("/v1/oauth/authorize?{query}")).await;
+        let form = Request::post(format!("/v1/oauth/token?{query}")).body(Body::from(query));
+        provider.send(form.unwrap()).await;
+        let exchanges = provider.emulator.exchanges();
+        let kept = format!("{exchanges:?}");
+        assert!(!kept.contains(&long[..200]), "{kept}");
+        for Exchange { request, .. } in exchanges {
+            assert!(request.len() <= 2 * 30, "{}", request.len());
+            let Some((_, ExchangedValue::Token { claims, .. })) = request.first() else {
+                panic!("{request:?}")
+            };
+            assert!(claims.len() <= 30, "{claims:?}");
+        }
+    }
+    let before = provider.emulator.exchanges().len();
+    let request = Request::builder().method(&*long).uri("/v1/oauth/token");
+    provider.send(request.body(Body::empty()).unwrap()).await;
+    let last = provider.emulator.exchanges();
+    assert_eq!(last.len(), before);
+    assert!(
+        last.iter()
+            .all(|it| it.method.as_ref().is_none_or(|it| it.as_str() != long))
+    );
 }
