@@ -7,5 +7,5 @@ feed.onmessage = (event) => {
   list.insertAdjacentHTML("afterbegin", event.data);
   while (list.children.length > 25) list.lastElementChild.remove();
 };
-// The session has ended: the page leads to the sign-in.
-feed.onerror = () => location.reload();
+// The browser reconnects by itself, unless the session has ended or access was withdrawn: the page says so.
+feed.onerror = () => feed.readyState === EventSource.CLOSED && location.reload();

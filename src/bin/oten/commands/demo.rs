@@ -65,6 +65,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Error> {
     let activity = Activity::default();
     let oten = Oten::builder(config, MemoryStore::default())
         .audit(activity.clone())
+        .pages(site::library_page)
         .build()?;
     let provider = DemoProvider {
         emulator: emulator.clone(),

@@ -29,6 +29,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<(), Error> {
     let activity = Activity::default();
     let oten = Oten::builder(config, store)
         .audit(activity.clone())
+        .pages(site::library_page)
         .build()?;
     let site = Site::new(oten.clone(), activity, None, server.stopping());
     terminal::print_banner(

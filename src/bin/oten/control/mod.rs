@@ -238,6 +238,7 @@ async fn show(State(control): State<Arc<Control>>) -> Response {
     let events = activity.map_or_else(Vec::new, Activity::events);
     let mut response = page(&Page {
         layout: Layout {
+            lang: "en",
             brand: "Emulated Oten",
             home: path.clone(),
             stylesheet: format!("{path}{}", stylesheet_path()),

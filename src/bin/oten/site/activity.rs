@@ -29,14 +29,18 @@ pub(crate) struct Activity(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    feed: broadcast::Sender<Event>,
+    feed: broadcast::Sender<NumberedEvent>,
 }
+
+/// An event with its position among all events of this process, from 1.
+pub(super) type NumberedEvent = (u64, Event);
 
 #[derive(Debug, Default)]
 struct State {
-    events: VecDeque<Event>,
+    events: VecDeque<NumberedEvent>,
     /// Apart, because a guest can cause any number of them.
-    rejected: VecDeque<Event>,
+    rejected: VecDeque<NumberedEvent>,
+    last: u64,
     /// By hours since the Unix epoch, so that a flood of rejected requests leaves the chart complete.
     hours: BTreeMap<i64, Counts>,
 }
@@ -79,35 +83,51 @@ impl AuditLog for Activity {
             _ => {}
         }
         state.hours = state.hours.split_off(&(hour - HOURS));
-        let events = match event.kind() {
+        state.last += 1;
+        let event = (state.last, event.clone());
+        // Fails while no feed is open.
+        let _ = self.0.feed.send(event.clone());
+        let events = match event.1.kind() {
             EventKind::Refused => &mut state.rejected,
             _ => &mut state.events,
         };
-        events.push_back(event.clone());
+        events.push_back(event);
         let excess = events.len().saturating_sub(KEPT_EVENTS);
         events.drain(..excess);
-        drop(state);
-        // Fails while no feed is open.
-        let _ = self.0.feed.send(event.clone());
     }
 }
 
 impl Activity {
     /// The events that are kept, newest first.
     pub(crate) fn events(&self) -> Vec<Event> {
-        let state = self.state();
-        let events = state.events.iter().chain(&state.rejected);
-        let mut events: Vec<_> = events.cloned().collect();
-        events.sort_by_key(|event| Reverse(event.time()));
-        events
+        let events = self.state().newest();
+        events.into_iter().map(|(_, event)| event).collect()
     }
 
-    pub(super) fn subscribe(&self) -> broadcast::Receiver<Event> {
-        self.0.feed.subscribe()
+    /// The number of the last event.
+    pub(super) fn last(&self) -> u64 {
+        self.state().last
+    }
+
+    /// The events after one that are kept, oldest first, and those to come.
+    pub(super) fn follow(
+        &self,
+        after: u64,
+    ) -> (Vec<NumberedEvent>, broadcast::Receiver<NumberedEvent>) {
+        let state = self.state();
+        let newest = state.newest().into_iter();
+        let missed = newest.take_while(|(number, _)| *number > after);
+        let mut missed: Vec<_> = missed.take(FEED_EVENTS).collect();
+        missed.reverse();
+        (missed, self.0.feed.subscribe())
     }
 
     pub(super) fn clear(&self) {
-        *self.state() = State::default();
+        let mut state = self.state();
+        *state = State {
+            last: state.last,
+            ..State::default()
+        };
     }
 
     /// The last 24 hours, oldest first.
@@ -128,6 +148,15 @@ impl Activity {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn newest(&self) -> Vec<NumberedEvent> {
+        let events = self.events.iter().chain(&self.rejected);
+        let mut events: Vec<_> = events.cloned().collect();
+        events.sort_by_key(|(number, _)| Reverse(*number));
+        events
     }
 }
 
@@ -202,9 +231,7 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn rejected_requests_push_no_other_event_out() {
-        let activity = Activity::default();
+    fn site(activity: &Activity) -> (Oten, Router) {
         let config = Config::builder()
             .environment(Environment::Sandbox)
             .client_id("my-site")
@@ -213,11 +240,51 @@ mod tests {
         let oten = Oten::builder(config.build().unwrap(), MemoryStore::default());
         let oten = oten.audit(activity.clone()).build().unwrap();
         let app = Router::new().merge(oten.routes()).layer(oten.layer());
-        oten.end_all_sessions().await.unwrap();
-        for _ in 0..=KEPT_EVENTS {
+        (oten, app)
+    }
+
+    /// Sends requests that are rejected.
+    async fn reject(app: &Router, times: usize) {
+        for _ in 0..times {
             let request = Request::get("/callback").body(Body::empty()).unwrap();
             app.clone().oneshot(request).await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_feed_that_reconnects_misses_and_repeats_no_event() {
+        let activity = Activity::default();
+        let (_, app) = site(&activity);
+        let numbers = |events: Vec<NumberedEvent>| -> Vec<u64> {
+            events.into_iter().map(|(number, _)| number).collect()
+        };
+        reject(&app, 2).await;
+        assert_eq!(activity.last(), 2);
+        let (missed, mut next) = activity.follow(2);
+        assert!(missed.is_empty());
+        reject(&app, 2).await;
+        assert_eq!(next.recv().await.unwrap().0, 3);
+        let (missed, mut next) = activity.follow(3);
+        assert_eq!(numbers(missed), [4]);
+        reject(&app, 1).await;
+        assert_eq!(next.recv().await.unwrap().0, 5);
+        // Numbers are not used again, and a feed is not flooded.
+        activity.clear();
+        reject(&app, FEED_EVENTS + 10).await;
+        let missed = numbers(activity.follow(0).0);
+        let last = 5 + FEED_EVENTS as u64 + 10;
+        assert_eq!(
+            (missed.len(), missed[0], activity.last()),
+            (FEED_EVENTS, 16, last)
+        );
+    }
+
+    #[tokio::test]
+    async fn rejected_requests_push_no_other_event_out() {
+        let activity = Activity::default();
+        let (oten, app) = site(&activity);
+        oten.end_all_sessions().await.unwrap();
+        reject(&app, KEPT_EVENTS + 1).await;
         let events = activity.events();
         assert_eq!(events.len(), KEPT_EVENTS + 1);
         assert_eq!(events[KEPT_EVENTS].kind(), EventKind::SessionsEnded);

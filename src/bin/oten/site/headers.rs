@@ -24,17 +24,32 @@ const HEADERS: [(&str, &str); 4] = [
 /// Browsers use https only for one year. Subdomains are not included: they may be other sites.
 const STRICT_TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Allows pages their own stylesheet and icon, and forms that lead to the site or to one of its
-/// sign-out targets. Browsers apply `form-action` to redirects, too: the sign-out form redirects to
-/// the provider, which may redirect again.
-pub(super) fn content_security_policy(config: &Config) -> HeaderValue {
-    let form_targets = sign_out_targets(config).join(" ");
-    let policy = format!(
-        "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self' \
-         {form_targets}; base-uri 'none'; frame-ancestors 'none'",
-    );
-    // An origin is ASCII, so the conversion does not fail.
-    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+/// Allows pages their own stylesheet and icon.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; \
+                      frame-ancestors 'none'";
+
+/// The content security policies of pages.
+#[derive(Debug)]
+pub(super) struct Policies {
+    /// Forms lead to the site or to one of its sign-out targets. Browsers apply `form-action` to redirects,
+    /// too: the sign-out form redirects to the provider, which may redirect again.
+    pub(super) own: HeaderValue,
+    /// For the library's pages: some of their forms lead to native apps.
+    pub(super) library: HeaderValue,
+}
+
+impl Policies {
+    pub(super) fn new(config: &Config) -> Self {
+        let form_targets = sign_out_targets(config).join(" ");
+        let own = format!("{POLICY}; form-action 'self' {form_targets}");
+        let library = HeaderValue::from_static(POLICY);
+        Self {
+            // An origin is ASCII, so the conversion does not fail.
+            own: HeaderValue::try_from(own)
+                .unwrap_or(HeaderValue::from_static("default-src 'none'")),
+            library,
+        }
+    }
 }
 
 /// The origin of the provider's pages.
@@ -63,8 +78,8 @@ fn sign_out_targets(config: &Config) -> Vec<String> {
     targets
 }
 
-/// Adds the headers that a response lacks. Pages of the library and the emulator have a content
-/// security policy of their own.
+/// Adds the headers that a response lacks. Pages of the emulator have a content security policy of their
+/// own.
 pub(super) async fn add_missing(State(site): State<Arc<Site>>, mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
@@ -74,7 +89,7 @@ pub(super) async fn add_missing(State(site): State<Arc<Site>>, mut response: Res
     }
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
-        .or_insert_with(|| site.content_security_policy.clone());
+        .or_insert_with(|| site.policies.own.clone());
     if site.oten.config().secure_cookies() {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT_SECURITY);
     }

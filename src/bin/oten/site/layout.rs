@@ -19,9 +19,11 @@ pub(crate) const ICON: &str = "/icon.svg";
 const CSS: &str = include_str!("../../../../templates/demo/site.css");
 const ICON_SVG: &str = include_str!("../../../../templates/demo/icon.svg");
 
-/// The frame of a page.
-#[derive(Debug)]
+/// The frame of a page. Its own texts are in English.
+#[derive(Clone, Debug)]
 pub(crate) struct Layout {
+    /// The language of the content.
+    pub(crate) lang: &'static str,
     pub(crate) brand: &'static str,
     pub(crate) home: String,
     pub(crate) stylesheet: String,
@@ -35,13 +37,13 @@ pub(crate) struct Layout {
 }
 
 /// Links with a heading.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Group {
     pub(crate) title: &'static str,
     pub(crate) links: Vec<Link>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Link {
     pub(crate) url: String,
     pub(crate) text: &'static str,

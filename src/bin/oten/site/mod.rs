@@ -14,6 +14,7 @@ pub(crate) use self::{
     canonical_origin::canonical_origin,
     headers::provider_origin,
     layout::{Layout, STYLESHEET, Time, page, stylesheet, stylesheet_path},
+    pages::library_page,
     state::{DemoProvider, Site},
 };
 
@@ -30,10 +31,11 @@ use tower_http::{
 use tracing::Level;
 
 use self::{
+    headers::Policies,
     layout::{ICON, icon},
     state::{
         ALL_SESSIONS, AUDIT, CLEAR, DASHBOARD, FEED, FEED_EVENTS, HEALTHZ, ME, OWN_SESSIONS,
-        PROFILE, READYZ, SETTINGS, USERS,
+        PROFILE, READYZ, SETTINGS, USERS, is_within,
     },
 };
 use crate::error::Error;
@@ -49,6 +51,9 @@ const TIMEOUT: Duration = Duration::from_secs(20);
 /// sees how it is required.
 const FRESH_LOGIN: Duration = Duration::from_secs(60);
 
+/// How long ago an operator who ends sessions may have signed in.
+const FRESH_LOGIN_TO_END: Duration = Duration::from_secs(15 * 60);
+
 impl Site {
     /// The site stops when `stopping` is cancelled.
     pub(crate) fn new(
@@ -59,7 +64,7 @@ impl Site {
     ) -> Arc<Self> {
         Arc::new(Self {
             stylesheet: stylesheet_path(),
-            content_security_policy: headers::content_security_policy(oten.config()),
+            policies: Policies::new(oten.config()),
             operators: operators(oten.config(), provider.is_some()),
             oten,
             activity,
@@ -97,10 +102,7 @@ pub(crate) fn check_paths(config: &Config) -> Result<(), Error> {
     let callback = config.callback_route();
     // Those routes have paths below.
     let nested = [OWN_SESSIONS, ALL_SESSIONS];
-    let is_nested = nested.iter().any(|path| {
-        let below = callback.strip_prefix(path);
-        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    });
+    let is_nested = nested.iter().any(|path| is_within(callback, path));
     if own.contains(&callback) || is_nested {
         let path = callback.to_owned();
         return Err(Error::PathTaken { path });
@@ -124,7 +126,9 @@ pub(crate) fn routes(site: &Arc<Site>) -> Router {
     if let Some(rule) = &site.operators {
         app = app.merge(operator_routes(site, rule));
     }
+    let navigation = middleware::from_fn_with_state(Arc::clone(site), pages::add_navigation);
     let mut app = app
+        .layer(navigation)
         .with_state(Arc::clone(site))
         .route("/", home.clone())
         .merge(oten.routes())
@@ -167,6 +171,9 @@ fn operator_routes(site: &Arc<Site>, rule: &Rule) -> Router<Arc<Site>> {
         routes = routes.route(USERS, get(operate::users).post(operate::change_user));
     }
     let operators = site.oten.require(rule.clone()).require_same_origin();
+    let sessions = site
+        .oten
+        .operator_routes_with_fresh_login(rule.clone(), FRESH_LOGIN_TO_END);
     let dangerous = get(operate::confirm_clear).post(operate::clear);
     let dangerous = Router::new()
         .route(CLEAR, dangerous)
@@ -174,7 +181,7 @@ fn operator_routes(site: &Arc<Site>, rule: &Rule) -> Router<Arc<Site>> {
     routes
         .route_layer(operators)
         .merge(dangerous)
-        .nest(ALL_SESSIONS, site.oten.operator_routes(rule.clone()))
+        .nest(ALL_SESSIONS, sessions)
 }
 
 /// Adds limits, security headers, error pages and a request log to an app.
@@ -201,7 +208,7 @@ pub(crate) fn harden(site: &Arc<Site>, app: Router) -> Router {
         ))
         .layer(middleware::map_response_with_state(
             Arc::clone(site),
-            pages::add_error_page,
+            pages::add_page,
         ))
         .layer(middleware::map_response_with_state(
             Arc::clone(site),

@@ -1,12 +1,12 @@
 //! The pages for operators: dashboard, audit log, live feed, users and settings.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use askama::Template;
 use axum::{
     Form,
     extract::{Query, State, rejection::QueryRejection},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{
         IntoResponse, Redirect, Response,
         sse::{Event as ServerSentEvent, KeepAlive, Sse},
@@ -23,7 +23,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use tokio::sync::broadcast::error::RecvError;
+use tokio::{sync::broadcast::error::RecvError, time::sleep};
 use url::form_urlencoded;
 
 use super::{
@@ -41,6 +41,12 @@ const COUNTED_SESSIONS: usize = 500;
 
 /// The height of the chart in its own units.
 const CHART_HEIGHT: u32 = 160;
+
+/// How long a feed continues before the user's rights are checked again.
+const FEED_LIFETIME: Duration = Duration::from_secs(60);
+
+/// How long a browser waits before it reconnects.
+const FEED_PAUSE: Duration = Duration::from_millis(500);
 
 const SCRIPT: &str = include_str!("../../../../templates/demo/feed.js");
 
@@ -184,19 +190,24 @@ struct FeedPage<'a> {
     layout: Layout,
     site: &'a Site,
     entries: Vec<Entry>,
+    /// The number of the last event.
+    last: u64,
     script: &'static str,
 }
 
 /// `/feed`: the last events. Its script adds new ones; without scripts, the page reloads itself.
 pub(super) async fn feed(State(site): State<Arc<Site>>, user: User) -> Response {
+    // Before the events are read, so that none is missed.
+    let last = site.activity.last();
     let events = site.activity.events();
     let mut response = page(&FeedPage {
         layout: site.layout(Some(&user), FEED),
         site: &site,
+        last,
         script: SCRIPT,
         entries: events.iter().take(PAGE_SIZE).map(Entry::new).collect(),
     });
-    let policy = site.content_security_policy.to_str().unwrap_or_default();
+    let policy = site.policies.own.to_str().unwrap_or_default();
     let hash = BASE64_STANDARD.encode(Sha256::digest(SCRIPT));
     let policy = format!("{policy}; script-src 'sha256-{hash}'; connect-src 'self'");
     if let Ok(policy) = HeaderValue::try_from(policy) {
@@ -212,29 +223,50 @@ struct EntryTemplate {
     entry: Entry,
 }
 
+/// The query of the feed's events.
+#[derive(Debug, Deserialize)]
+pub(super) struct FeedQuery {
+    /// The last event on the page.
+    after: u64,
+}
+
 /// `/feed/events`: each new event as a piece of HTML. The stream ends with the session, and when the
-/// site stops.
+/// site stops. It also ends after a minute: the browser reconnects with the last event that it has, and a
+/// user who is no longer an operator gets 403.
 pub(super) async fn feed_events(
     State(site): State<Arc<Site>>,
+    Query(query): Query<FeedQuery>,
+    headers: HeaderMap,
     session: SessionEnd,
 ) -> Sse<impl Stream<Item = Result<ServerSentEvent, Infallible>>> {
-    let events = stream::unfold(site.activity.subscribe(), async |mut events| {
+    let last = headers.get("last-event-id");
+    let last = last.and_then(|last| last.to_str().ok()?.parse().ok());
+    let (missed, next) = site.activity.follow(last.unwrap_or(query.after));
+    let next = stream::unfold(next, async |mut next| {
         loop {
-            match events.recv().await {
-                Ok(event) => {
-                    let entry = Entry::new(&event);
-                    let html = EntryTemplate { entry }.render().unwrap_or_default();
-                    return Some((Ok(ServerSentEvent::default().data(html)), events));
-                }
+            match next.recv().await {
+                Ok(event) => return Some((event, next)),
                 // This browser reads too slowly and misses events.
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return None,
             }
         }
     });
+    let events = stream::iter(missed).chain(next).map(|(number, event)| {
+        let entry = Entry::new(&event);
+        let html = EntryTemplate { entry }.render().unwrap_or_default();
+        let event = ServerSentEvent::default().id(number.to_string());
+        Ok(event.retry(FEED_PAUSE).data(html))
+    });
     let stopping = site.stopping.clone().cancelled_owned();
-    let events = events.take_until(session.ended()).take_until(stopping);
+    let events = for_a_while(events)
+        .take_until(session.ended())
+        .take_until(stopping);
     Sse::new(events).keep_alive(KeepAlive::default())
+}
+
+fn for_a_while<S: Stream>(events: S) -> impl Stream<Item = S::Item> {
+    events.take_until(sleep(FEED_LIFETIME))
 }
 
 #[derive(Template)]
@@ -306,7 +338,7 @@ pub(super) async fn settings(State(site): State<Arc<Site>>, user: User) -> Respo
         },
         _ => "public, with PKCE",
     };
-    let minutes = |time: std::time::Duration| match time.as_secs() / 60 {
+    let minutes = |time: Duration| match time.as_secs() / 60 {
         long if long % 60 == 0 && long > 0 => format!("{} h", long / 60),
         short => format!("{short} min"),
     };
@@ -348,4 +380,19 @@ pub(super) async fn confirm_clear(State(site): State<Arc<Site>>, user: User) -> 
 pub(super) async fn clear(State(site): State<Arc<Site>>) -> Response {
     site.activity.clear();
     Redirect::to(&site.path(SETTINGS)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_feed_ends_after_a_minute_so_that_rights_are_checked_again() {
+        let start = Instant::now();
+        let mut events = Box::pin(for_a_while(stream::pending::<()>()));
+        assert_eq!(events.next().await, None);
+        assert_eq!(start.elapsed().as_secs(), FEED_LIFETIME.as_secs());
+    }
 }

@@ -4,15 +4,20 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Json,
-    extract::State,
+    Extension, Json,
+    extract::{Request, State},
     http::{
         StatusCode,
-        header::{CONTENT_LENGTH, CONTENT_TYPE},
+        header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
     },
+    middleware::Next,
     response::{IntoResponse, Response},
 };
-use axum_oten::{User, emulator::EmulatedUser};
+use axum_oten::{
+    User,
+    emulator::EmulatedUser,
+    web::{Page, UserRejection},
+};
 use serde_json::json;
 
 use super::{
@@ -44,6 +49,13 @@ struct ErrorPage {
     layout: Layout,
     title: &'static str,
     description: &'static str,
+}
+
+#[derive(Template)]
+#[template(path = "demo/library.html")]
+struct LibraryPage {
+    layout: Layout,
+    library: Page,
 }
 
 /// `/`: open to every visitor; shows the user if signed in.
@@ -85,22 +97,57 @@ pub(super) async fn me(user: User) -> impl IntoResponse {
     }))
 }
 
-/// Gives an error response without a body a page: for an unknown path, a wrong method or a request
-/// that took too long.
-pub(super) async fn add_error_page(State(site): State<Arc<Site>>, response: Response) -> Response {
+/// Keeps a page of the library until the frame is known: it depends on the request, and the page does not.
+pub(crate) fn library_page(page: &Page) -> Response {
+    Extension(page.clone()).into_response()
+}
+
+/// Adds the navigation of the signed-in user to a page of the library. Other pages have none.
+pub(super) async fn add_navigation(
+    State(site): State<Arc<Site>>,
+    user: Result<User, UserRejection>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let path = request.uri().path().to_owned();
+    let mut response = next.run(request).await;
+    if let Ok(user) = user
+        && response.extensions().get::<Page>().is_some()
+    {
+        let layout = site.layout(Some(&user), &path);
+        response.extensions_mut().insert(layout);
+    }
+    response
+}
+
+/// Renders a page of the library, and gives an error response without a body a page: for an unknown path, a
+/// wrong method or a request that took too long.
+pub(super) async fn add_page(State(site): State<Arc<Site>>, response: Response) -> Response {
     let status = response.status();
     let is_error = status.is_client_error() || status.is_server_error();
-    if !is_error || response.headers().contains_key(CONTENT_TYPE) {
-        return response;
-    }
-    let (title, description) = describe(status);
-    let page = page(&ErrorPage {
-        layout: site.layout(None, ""),
-        title,
-        description,
-    });
+    let (mut parts, body) = response.into_parts();
+    let page = if let Some(library) = parts.extensions.remove::<Page>() {
+        let policy = site.policies.library.clone();
+        parts.headers.insert(CONTENT_SECURITY_POLICY, policy);
+        let layout = parts.extensions.remove::<Layout>();
+        page(&LibraryPage {
+            layout: Layout {
+                lang: library.language.tag(),
+                ..layout.unwrap_or_else(|| site.plain_layout())
+            },
+            library,
+        })
+    } else if is_error && !parts.headers.contains_key(CONTENT_TYPE) {
+        let (title, description) = describe(status);
+        page(&ErrorPage {
+            layout: site.layout(None, ""),
+            title,
+            description,
+        })
+    } else {
+        return Response::from_parts(parts, body);
+    };
     // Keeps the status and headers such as `Allow`.
-    let (mut parts, _) = response.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
     let (page, body) = page.into_parts();
     parts.headers.extend(page.headers);

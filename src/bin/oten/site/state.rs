@@ -1,10 +1,10 @@
-use axum::http::HeaderValue;
 use axum_oten::{Oten, Rule, User, emulator::Emulator};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
     activity::Activity,
+    headers::Policies,
     layout::{Group, ICON, Layout, Link},
 };
 
@@ -65,7 +65,7 @@ pub(crate) struct Site {
     pub(super) oten: Oten,
     pub(super) activity: Activity,
     pub(super) stylesheet: String,
-    pub(super) content_security_policy: HeaderValue,
+    pub(super) policies: Policies,
     /// Which users may open the pages for operators. `None` if the site has none.
     pub(super) operators: Option<Rule>,
     /// The provider of the demo.
@@ -100,13 +100,13 @@ impl Site {
         }
     }
 
-    /// The frame of the page at this path.
+    /// The frame of the page at this path, or at one below it.
     pub(super) fn layout(&self, user: Option<&User>, current: &str) -> Layout {
         let link = |&(path, text, icon): &(&str, &'static str, &'static str)| Link {
             url: self.path(path),
             text,
             icon,
-            is_current: path == current,
+            is_current: is_within(current, path),
         };
         let mut nav = Vec::new();
         if let Some(user) = user {
@@ -139,13 +139,24 @@ impl Site {
             }
         }
         Layout {
+            nav,
+            user: user.map(|user| (name_of(user), self.oten.logout_path())),
+            login: Some(self.oten.login_path()),
+            ..self.plain_layout()
+        }
+    }
+
+    /// The frame of a page that does not depend on the user.
+    pub(super) fn plain_layout(&self) -> Layout {
+        Layout {
+            lang: "en",
             brand: "Oten demo site",
             home: self.path("/"),
             stylesheet: self.path(&self.stylesheet),
             icon: self.path(ICON),
-            nav,
-            user: user.map(|user| (name_of(user), self.oten.logout_path())),
-            login: Some(self.oten.login_path()),
+            nav: Vec::new(),
+            user: None,
+            login: None,
         }
     }
 
@@ -153,6 +164,12 @@ impl Site {
         let rule = self.operators.as_ref();
         rule.is_some_and(|rule| rule.allows(user))
     }
+}
+
+/// Whether a path is `parent` or below it.
+pub(super) fn is_within(path: &str, parent: &str) -> bool {
+    let below = path.strip_prefix(parent);
+    below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 pub(super) fn name_of(user: &User) -> String {
