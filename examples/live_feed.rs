@@ -1,13 +1,15 @@
 //! A live feed for administrators: server-sent events that end when the session ends, whether the user
 //! signs out in another tab, the provider sends a logout token, or another process ends the session.
+//! A stream lasts a minute; then the browser reconnects, and the rule is applied again.
 //!
 //! ```console
 //! $ export OTEN_ENVIRONMENT=sandbox OTEN_CLIENT_ID=... OTEN_CLIENT_SECRET=...
 //! $ export OTEN_REDIRECT_URI=http://localhost:3000/callback
+//! $ export OTEN_ACCESS='{"admin": {"subjects": ["your-subject"]}}'
 //! $ cargo run --example live_feed
 //! ```
 
-use std::{convert::Infallible, error::Error};
+use std::{convert::Infallible, error::Error, time::Duration};
 
 use axum::{
     Extension, Router,
@@ -17,9 +19,15 @@ use axum::{
     },
     routing::get,
 };
-use axum_oten::{Config, MemoryStore, Oten, audit, web::SessionEnd};
+use axum_oten::{
+    Config, MemoryStore, Oten, audit,
+    web::{SessionEnd, SetupError},
+};
 use futures_util::{Stream, StreamExt, stream};
-use tokio::{net::TcpListener, sync::broadcast};
+use tokio::{net::TcpListener, sync::broadcast, time::sleep};
+
+/// How long a stream lasts.
+const LIFETIME: Duration = Duration::from_secs(60);
 
 /// The names of the crate's audit events, such as `signed_in`.
 type Feed = broadcast::Sender<&'static str>;
@@ -32,7 +40,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let oten = oten.audit(publish(&feed)).build()?;
     let listener = TcpListener::bind(oten.config().listen()).await?;
     println!("{}", oten.config().origin());
-    axum::serve(listener, app(&oten, feed)).await?;
+    axum::serve(listener, app(&oten, feed)?).await?;
     Ok(())
 }
 
@@ -44,14 +52,14 @@ fn publish(feed: &Feed) -> impl audit::AuditLog {
     }
 }
 
-fn app(oten: &Oten, feed: Feed) -> Router {
-    Router::new()
+fn app(oten: &Oten, feed: Feed) -> Result<Router, SetupError> {
+    Ok(Router::new()
         .route("/", get(page))
         .route("/feed", get(events))
-        .route_layer(oten.require_login())
+        .route_layer(oten.require(oten.rule("admin")?))
         .merge(oten.routes())
         .layer(Extension(feed))
-        .layer(oten.layer())
+        .layer(oten.layer()))
 }
 
 async fn page() -> Html<&'static str> {
@@ -62,8 +70,8 @@ const feed = new EventSource("/feed");
 feed.onmessage = (event) => {
     events.append(Object.assign(document.createElement("li"), { textContent: event.data }));
 };
-// The session has ended: the page leads to the sign-in.
-feed.onerror = () => location.reload();
+// The browser reconnects by itself, unless the session has ended or access was withdrawn: the page says so.
+feed.onerror = () => feed.readyState === EventSource.CLOSED && location.reload();
 </script>"#,
     )
 }
@@ -81,6 +89,8 @@ async fn events(
             }
         }
     });
-    let names = names.take_until(session.ended());
+    let names = names
+        .take_until(session.ended())
+        .take_until(sleep(LIFETIME));
     Sse::new(names).keep_alive(KeepAlive::default())
 }

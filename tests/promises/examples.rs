@@ -24,7 +24,7 @@ use crate::{
 
 const CLIENT: &str = "example";
 
-/// The rule of the operator for `admin_panel`.
+/// The rule of the operator for `admin_panel` and `live_feed`.
 pub(crate) const ADMINS: &str = r#"{"admin": {"subjects": ["alice"]}}"#;
 
 const SESSION_KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -272,9 +272,11 @@ async fn native_link(site: &Site, browser: &mut Visitor, start: &str) -> String 
 
 #[tokio::test]
 async fn a_page_with_live_events() {
-    let site = Site::start("live_feed", ClientKind::Hs256, &[]).await;
+    let site = Site::start("live_feed", ClientKind::Hs256, &[("OTEN_ACCESS", ADMINS)]).await;
     site.check(&[
         (Guest, Page("/"), 303, "/login?return_to=%2F"),
+        (User("bob"), Page("/"), 403, ""),
+        (User("bob"), Script("/feed"), 403, ""),
         (Guest, Script("/feed"), 401, ""),
         (User("alice"), Page("/"), 200, "EventSource"),
     ])
