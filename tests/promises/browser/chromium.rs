@@ -68,10 +68,18 @@ pub(super) async fn browse<V>(visit: impl FnOnce(Chromium) -> V)
 where
     V: Future<Output = ()> + Send + 'static,
 {
+    browse_in("en-US,en", visit).await;
+}
+
+/// Opens a browser whose user prefers these languages.
+pub(super) async fn browse_in<V>(languages: &str, visit: impl FnOnce(Chromium) -> V)
+where
+    V: Future<Output = ()> + Send + 'static,
+{
     let (mut driver, port) = start_driver().await;
     let profile = fresh_profile();
     let mut capabilities = Capabilities::new();
-    capabilities.insert("goog:chromeOptions".into(), options(&profile));
+    capabilities.insert("goog:chromeOptions".into(), options(&profile, languages));
     capabilities.insert("goog:loggingPrefs".into(), json!({ "browser": "ALL" }));
     let client = ClientBuilder::new(HttpConnector::new())
         .capabilities(capabilities)
@@ -291,9 +299,10 @@ async fn start_driver() -> (Child, u16) {
     (driver, port)
 }
 
-fn options(profile: &Path) -> Value {
+fn options(profile: &Path, languages: &str) -> Value {
     json!({
         "binary": "/usr/bin/chromium",
+        "prefs": { "intl.accept_languages": languages },
         "args": [
             "--headless=new",
             "--no-sandbox",

@@ -189,6 +189,8 @@ async fn open_every_page(demo: &Running, browser: &Chromium, look: &Look) {
         ("/settings", "settings"),
         ("/settings/clear", "clear"),
         ("/sessions", "all-sessions"),
+        ("/sessions?subject=unknown", "sessions-empty"),
+        ("/sessions/end", "end-sessions"),
         ("/account/sessions", "own-sessions"),
         ("/", "home-signed-in"),
         ("/logout", "sign-out"),
@@ -198,6 +200,13 @@ async fn open_every_page(demo: &Running, browser: &Chromium, look: &Look) {
     browser.click("form[action='/logout'] button").await;
     browser.find("a[href*='/login']").await;
     look.at(browser, "signed-out").await;
+    // A user without access.
+    let other = "/login?switch_account=1&return_to=/dashboard";
+    browser.goto(&demo.at(other)).await;
+    browser.click("button[value=bob]").await;
+    browser.click("button[value=allow]").await;
+    browser.find(".reference").await;
+    look.at(browser, "forbidden").await;
     // A failure, with all details.
     browser.goto(&demo.at("/oten/control")).await;
     browser.click("button[value=wrong-nonce]").await;

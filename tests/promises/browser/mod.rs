@@ -5,6 +5,7 @@ mod admin;
 mod chromium;
 mod foreign;
 mod gallery;
+mod german;
 mod native;
 mod panel;
 mod sessions;

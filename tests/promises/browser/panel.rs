@@ -200,6 +200,10 @@ async fn x4_an_operator_ends_the_session_of_another_user() {
         bobs.click("a[href='/account/sessions']").await;
         bobs.find(".sessions").await;
         assert!(bobs.text().await.contains("This device"));
+        // In the layout of the panel.
+        let current = "nav [aria-current=page]";
+        let here = bobs.find(current).await.text().await.unwrap();
+        assert_eq!(here, "Your sessions");
         // He is no operator.
         bobs.goto(demo.at("/sessions").as_str()).await;
         bobs.find(".reference").await;
@@ -211,6 +215,9 @@ async fn x4_an_operator_ends_the_session_of_another_user() {
             alices.goto(&demo.at("/dashboard")).await;
             let text = alices.text().await;
             assert!(text.contains("Live sessions\n2\n"), "{text}");
+            alices.goto(&demo.at("/sessions/end")).await;
+            let here = alices.find(current).await.text().await.unwrap();
+            assert_eq!(here, "Sessions");
             alices.click("a[href='/sessions']").await;
             alices.goto(&demo.at("/sessions?subject=bob")).await;
             alices.click("form[action='/sessions/end'] button").await;
