@@ -69,7 +69,9 @@
            [access](guide::access), [errors](guide::errors), \
            [operations](guide::operations), [going to production](guide::production), \
            [testing](guide::testing), [security](guide::security), \
-           [requirements of standards](guide::requirements), [migration](guide::coming_from) and a [glossary](guide::glossary)."
+           [requirements of standards](guide::requirements), \
+           [other providers](guide::other_providers), [migration](guide::coming_from) and a \
+           [glossary](guide::glossary)."
 )]
 #![cfg_attr(
     not(feature = "cli"),

@@ -134,6 +134,7 @@ pub(super) fn check_request_object(
         ClientType::Confidential {
             jar: Jar::Hs256,
             secret,
+            ..
         } => (VerifyingKey::hs256(secret), "HS256".to_owned()),
         ClientType::Confidential {
             jar: Jar::EdDsa(pair),
@@ -212,12 +213,13 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::check::Status;
+    use crate::{check::Status, config::AuthMethod};
 
     #[test]
     fn token_errors_distinguish_valid_from_invalid_clients() {
         let confidential = ClientType::Confidential {
             secret: "x".into(),
+            auth_method: AuthMethod::default(),
             jar: Jar::Hs256,
         };
         let response = |code: &str| TokenError::ErrorResponse(code.into(), StatusCode::BAD_REQUEST);

@@ -18,51 +18,64 @@ use crate::{
 
 const NO_USABLE_KEY_HELP: &str = "Check the issuer: without such a key users cannot sign in.";
 
-pub(super) async fn check(http: HttpClient, jwks_uri: Url) -> Finding {
+pub(super) async fn check(http: HttpClient, jwks_uri: Url, algorithms: Vec<Algorithm>) -> Finding {
     let request = HttpRequest::get(Endpoint::Jwks, &jwks_uri);
     match http.send(&request).await {
         Err(error) => KEY_SET.failed_at(jwks_uri, no_response(&error)),
         Ok(response) if !response.status.is_success() => {
             KEY_SET.failed_at(jwks_uri, unexpected_status(&response))
         }
-        Ok(response) => verdict(response.body()),
+        Ok(response) => verdict(response.body(), &algorithms),
     }
 }
 
-fn verdict(document: &[u8]) -> Finding {
+fn verdict(document: &[u8], algorithms: &[Algorithm]) -> Finding {
     #[derive(Deserialize)]
     struct AllKeys {
         keys: Vec<IgnoredAny>,
     }
     let (Ok(all), Ok(set)) = (
         json::parse::<AllKeys>(document),
-        JwkSet::from_json(document),
+        JwkSet::for_algorithms(document, algorithms),
     ) else {
         return KEY_SET.failed("the response is not a JSON Web Key Set", NO_USABLE_KEY_HELP);
     };
     if all.keys.is_empty() {
         return KEY_SET.failed("the key set is empty", NO_USABLE_KEY_HELP);
     }
+    let kind = match algorithms {
+        [Algorithm::EdDsa] => "Ed25519 key".to_owned(),
+        _ => {
+            let names: Vec<_> = algorithms
+                .iter()
+                .map(|algorithm| algorithm.name())
+                .collect();
+            format!("{} key", names.join("/"))
+        }
+    };
     if set.keys().is_empty() {
         let keys = count(all.keys.len(), "key");
-        let message = format!("{keys}, none of them a usable Ed25519 signature key");
+        let message = format!("{keys}, none of them a usable {kind} for signatures");
         return KEY_SET.failed(message, NO_USABLE_KEY_HELP);
     }
     // Keys are looked up as for the header of an ID token.
-    let is_found = |key_id| set.find(key_id, Algorithm::EdDsa).is_some();
+    let is_found = |key_id| {
+        let mut algorithms = algorithms.iter();
+        algorithms.any(|algorithm| set.find(key_id, *algorithm).is_some())
+    };
     let key_ids: BTreeSet<_> = set.keys().iter().filter_map(Jwk::key_id).collect();
     let named = key_ids.into_iter().filter(|key_id| is_found(Some(*key_id)));
     let named = named.count();
     match named {
         0 if is_found(None) => KEY_SET.warning(
-            "the only Ed25519 key has no `kid`",
+            format!("the only {kind} has no `kid`"),
             "Report it to the provider: sign-ins fail as soon as it publishes a second key.",
         ),
         0 => KEY_SET.failed(
-            "no Ed25519 key has a unique `kid`, so none can be selected",
+            format!("no {kind} has a unique `kid`, so none can be selected"),
             NO_USABLE_KEY_HELP,
         ),
-        named => KEY_SET.passed(format!("{} with a `kid`", count(named, "Ed25519 key"))),
+        named => KEY_SET.passed(format!("{} with a `kid`", count(named, &kind))),
     }
 }
 
@@ -111,10 +124,16 @@ mod tests {
                 "none can be selected",
             ),
         ] {
-            let finding = verdict(json!({ "keys": keys }).to_string().as_bytes());
+            let finding = verdict(
+                json!({ "keys": keys }).to_string().as_bytes(),
+                &[Algorithm::EdDsa],
+            );
             assert_eq!(finding.status, status, "{words}");
             assert!(finding.message.contains(words), "{}", finding.message);
         }
-        assert_eq!(verdict(b"<html>").status, Status::Failed);
+        assert_eq!(
+            verdict(b"<html>", &[Algorithm::EdDsa]).status,
+            Status::Failed
+        );
     }
 }

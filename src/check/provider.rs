@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    config::{Client, ClientType, Partial},
+    config::{AuthMethod, Client, ClientType, Issuer, Partial},
     error::quoted,
     http::HttpClient,
     jose::Algorithm,
@@ -65,7 +65,8 @@ pub(super) async fn check(
     // These run at the same time and are reported one after the other.
     let key_set = metadata.as_ref().map(|metadata| {
         let url = metadata.jwks_uri().clone();
-        spawn(key_set::check(http.clone(), url))
+        let algorithms = settings.algorithms.clone().unwrap_or_default();
+        spawn(key_set::check(http.clone(), url, algorithms))
     });
     let client = metadata
         .as_ref()
@@ -145,9 +146,15 @@ fn code_flow(document: &Document, _: &Partial) -> Finding {
     }
 }
 
-fn pkce(document: &Document, _: &Partial) -> Finding {
-    match require(document, "code_challenge_methods_supported", "S256") {
+fn pkce(document: &Document, settings: &Partial) -> Finding {
+    let field = "code_challenge_methods_supported";
+    match require(document, field, "S256") {
         Ok(()) => PKCE.passed("S256 is supported"),
+        Err(message) if is_other_provider(settings) && !document.has(field) => PKCE.warning(
+            message,
+            "Ask the provider: codes are sent with S256 either way, but protect the sign-in only if the \
+             provider checks it.",
+        ),
         Err(message) => PKCE.failed(message, UNSUPPORTED_PROVIDER_HELP),
     }
 }
@@ -180,26 +187,70 @@ fn scopes(document: &Document, settings: &Partial) -> Finding {
 }
 
 fn authentication_method(document: &Document, settings: &Partial) -> Finding {
-    let kind = settings.client.as_ref().map(Client::client_type);
-    if matches!(kind, Some(ClientType::Public)) {
-        return AUTHENTICATION_METHOD.passed("not needed: a public client has no secret");
-    }
+    let method = match settings.client.as_ref().map(Client::client_type) {
+        Some(ClientType::Public) => {
+            return AUTHENTICATION_METHOD.passed("not needed: a public client has no secret");
+        }
+        Some(ClientType::Confidential { auth_method, .. }) => *auth_method,
+        None => AuthMethod::default(),
+    };
     let field = "token_endpoint_auth_methods_supported";
-    match require(document, field, "client_secret_post") {
-        Ok(()) => AUTHENTICATION_METHOD.passed("`client_secret_post` is supported"),
-        Err(message) => AUTHENTICATION_METHOD.failed(message, UNSUPPORTED_PROVIDER_HELP),
+    let is_other = is_other_provider(settings);
+    // The default of OpenID Connect Discovery section 3.
+    if is_other && !document.has(field) && method == AuthMethod::ClientSecretBasic {
+        return AUTHENTICATION_METHOD
+            .passed("`client_secret_basic` is supported, because the provider names no method");
+    }
+    match require(document, field, method.name()) {
+        Ok(()) => AUTHENTICATION_METHOD.passed(format!("`{}` is supported", method.name())),
+        Err(message) => AUTHENTICATION_METHOD.failed(
+            message,
+            if is_other {
+                "Set `token_endpoint_auth_method` to the method that the client is registered with."
+            } else {
+                UNSUPPORTED_PROVIDER_HELP
+            },
+        ),
     }
 }
 
-fn id_token_algorithm(document: &Document, _: &Partial) -> Finding {
+fn id_token_algorithm(document: &Document, settings: &Partial) -> Finding {
+    let allowed = match &settings.algorithms {
+        Some(algorithms) => algorithms.clone(),
+        None => vec![Algorithm::EdDsa],
+    };
     let field = "id_token_signing_alg_values_supported";
     let names = document.list(field).unwrap_or_default();
-    let is_eddsa = |name: &&str| Algorithm::from_name(name) == Some(Algorithm::EdDsa);
-    if names.iter().any(is_eddsa) {
-        ID_TOKEN_ALGORITHM.passed("EdDSA is supported")
-    } else {
-        ID_TOKEN_ALGORITHM.failed(lacks(document, field, "EdDSA"), UNSUPPORTED_PROVIDER_HELP)
+    let offered: Vec<_> = names
+        .iter()
+        .filter_map(|name| Algorithm::from_name(name))
+        .collect();
+    let names = |algorithms: &[Algorithm]| {
+        let names: Vec<_> = algorithms
+            .iter()
+            .map(|algorithm| algorithm.name())
+            .collect();
+        list(&names)
+    };
+    let mut usable = allowed.clone();
+    usable.retain(|algorithm| offered.contains(algorithm));
+    match usable.len() {
+        0 => ID_TOKEN_ALGORITHM.failed(
+            lacks(document, field, &names(&allowed)),
+            if is_other_provider(settings) {
+                "Set `id_token_algorithms` to the algorithm that the provider signs ID tokens with."
+            } else {
+                UNSUPPORTED_PROVIDER_HELP
+            },
+        ),
+        1 => ID_TOKEN_ALGORITHM.passed(format!("{} is supported", names(&usable))),
+        _ => ID_TOKEN_ALGORITHM.passed(format!("{} are supported", names(&usable))),
     }
+}
+
+/// Whether the provider is not one of Oten's environments, of which Oten documents the features.
+fn is_other_provider(settings: &Partial) -> bool {
+    matches!(settings.issuer, Some(Issuer::Custom(_)))
 }
 
 fn refresh(document: &Document, _: &Partial) -> Finding {

@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use url::Url;
 
 use super::{Client, Issuer, Problem, TrustedProxies};
-use crate::http::HttpOptions;
+use crate::{http::HttpOptions, jose::Algorithm};
 
 /// How the access tokens of incoming requests are validated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,9 +44,10 @@ pub(crate) struct ApiSettings {
 
 /// A valid configuration of an API or a service that signs no user in.
 ///
-/// It uses the settings `environment` or `issuer`, `audiences`, `token_validation`,
-/// `token_validation_endpoint`, `client_id`, `client_type`, `client_secret`, `token_requests_per_minute`,
-/// `instances`, `trusted_proxies`, `listen`, `ca_file` and `proxy`, and ignores all others.
+/// It uses the settings `environment` or `issuer`, `id_token_algorithms`, `audiences`, `token_validation`,
+/// `token_validation_endpoint`, `client_id`, `client_type`, `client_secret`,
+/// `token_endpoint_auth_method`, `token_requests_per_minute`, `instances`, `trusted_proxies`, `listen`,
+/// `ca_file` and `proxy`, and ignores all others.
 ///
 /// ```
 /// use axum_oten::config::{ApiConfig, Config, Environment};
@@ -65,6 +66,8 @@ pub(crate) struct ApiSettings {
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
     pub(crate) issuer: Issuer,
+    /// The algorithms that access tokens may be signed with.
+    pub(crate) algorithms: Vec<Algorithm>,
     /// The client that has tokens of its own and asks the provider to validate others.
     pub(crate) client: Option<Client>,
     pub(crate) http: HttpOptions,

@@ -8,8 +8,8 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    ApiConfig, Config, ConfigError, Environment, Origin, Proxy, RefreshPolicy, StoreUrl,
-    TokenValidation,
+    ApiConfig, AuthMethod, Config, ConfigError, Environment, Origin, Proxy, RefreshPolicy,
+    StoreUrl, TokenValidation,
     keys::{self, Key},
     raw::{Given, Raw},
     sources::{File, sources, unusable},
@@ -233,6 +233,34 @@ impl ConfigBuilder {
         self.text(&keys::ISSUER, url)
     }
 
+    /// Sets the algorithms that another provider may sign ID tokens, logout tokens and JWT access tokens
+    /// with: `EdDSA`, `RS256`, `PS256` and `ES256`. Defaults to `EdDSA` alone.
+    ///
+    /// A token with another algorithm is rejected, whatever the provider announces. Rejected for Oten's
+    /// environments.
+    pub fn id_token_algorithms<T: AsRef<str>>(
+        self,
+        algorithms: impl IntoIterator<Item = T>,
+    ) -> Self {
+        self.set(&keys::ID_TOKEN_ALGORITHMS, Given::words(algorithms))
+    }
+
+    /// Sets how the client sends its secret to another provider. Defaults to
+    /// [`AuthMethod::ClientSecretPost`], whatever the provider announces. Rejected for Oten's environments
+    /// and for a public client.
+    pub fn token_endpoint_auth_method(self, method: AuthMethod) -> Self {
+        self.text(&keys::TOKEN_ENDPOINT_AUTH_METHOD, method.name())
+    }
+
+    /// Sets the audiences that an ID token of another provider may name beside the client ID. Defaults to
+    /// none. Rejected for Oten's environments.
+    ///
+    /// Such a token must name the client as its authorized party, `azp` (OpenID Connect Core section
+    /// 3.1.3.7). **Every audience in it can use the token at the others.**
+    pub fn trusted_audiences<T: AsRef<str>>(self, audiences: impl IntoIterator<Item = T>) -> Self {
+        self.set(&keys::TRUSTED_AUDIENCES, Given::words(audiences))
+    }
+
     /// Sets the client ID from Oten's developer portal. Required.
     pub fn client_id(self, id: impl Into<String>) -> Self {
         self.text(&keys::CLIENT_ID, id)
@@ -413,8 +441,8 @@ impl ConfigBuilder {
     /// Leaves authorization requests unsigned. By default they are signed.
     ///
     /// **Oten rejects unsigned requests** from confidential clients, except legacy clients that
-    /// Oten's support has exempted. The user can modify an unsigned request in the browser. Public
-    /// clients do not need this setting.
+    /// Oten's support has exempted. Many other providers cannot read signed ones. The user can modify an
+    /// unsigned request in the browser. Public clients do not need this setting.
     pub fn jar_off(self) -> Self {
         self.jar("off", None)
     }
@@ -438,6 +466,18 @@ impl ConfigBuilder {
     /// `de-CH de en`. By default Oten uses the browser's languages.
     pub fn ui_locales(self, locales: impl Into<String>) -> Self {
         self.text(&keys::UI_LOCALES, locales)
+    }
+
+    /// Sets further parameters of every authorization request to another provider, each as `NAME=VALUE`,
+    /// such as `access_type=offline`. Defaults to none. Rejected for Oten's environments.
+    ///
+    /// The parameters of the protocol, and those that are settings of their own, are rejected. Options of
+    /// one sign-in are [`LoginOptions`](crate::web::LoginOptions).
+    pub fn authorization_parameters<T: AsRef<str>>(
+        self,
+        parameters: impl IntoIterator<Item = T>,
+    ) -> Self {
+        self.set(&keys::AUTHORIZATION_PARAMETERS, Given::words(parameters))
     }
 
     /// Sets the login options that the query of the login route may set, such as `login_hint`,

@@ -11,6 +11,7 @@ pub struct Client {
     pub(crate) id: String,
     pub(crate) kind: ClientType,
     pub(crate) published_keys: Vec<Ed25519PublicKey>,
+    pub(crate) trusted_audiences: Vec<String>,
 }
 
 impl Client {
@@ -24,6 +25,12 @@ impl Client {
     #[must_use]
     pub fn client_type(&self) -> &ClientType {
         &self.kind
+    }
+
+    /// The audiences that an ID token may name beside the client. Empty for Oten.
+    #[must_use]
+    pub fn trusted_audiences(&self) -> &[String] {
+        &self.trusted_audiences
     }
 
     /// The public keys that verify the client's signatures: first that of the signing key, then
@@ -41,16 +48,43 @@ impl Client {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientType {
-    /// Authenticates with a secret (`client_secret_post`) and signs its authorization requests.
+    /// Authenticates with a secret and signs its authorization requests.
     #[non_exhaustive]
     Confidential {
         /// The `client_secret`.
         secret: Secret,
+        /// How the secret is sent.
+        auth_method: AuthMethod,
         /// How authorization requests are signed.
         jar: Jar,
     },
     /// Has no secret and sends plain authorization requests with PKCE.
     Public,
+}
+
+/// How a confidential client sends its secret to the provider (RFC 6749 section 2.3.1, OpenID Connect Core
+/// section 9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AuthMethod {
+    /// In the form, as Oten requires.
+    #[default]
+    ClientSecretPost,
+    /// In the header `Authorization`.
+    ClientSecretBasic,
+}
+
+impl AuthMethod {
+    pub(super) const ALL: [Self; 2] = [Self::ClientSecretPost, Self::ClientSecretBasic];
+
+    /// The name in the provider's metadata and in settings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ClientSecretPost => "client_secret_post",
+            Self::ClientSecretBasic => "client_secret_basic",
+        }
+    }
 }
 
 /// How a confidential client signs its authorization requests (RFC 9101).
@@ -61,7 +95,7 @@ pub enum Jar {
     Hs256,
     /// With an Ed25519 key whose public half is registered with Oten.
     EdDsa(Ed25519KeyPair),
-    /// Unsigned, for a legacy client that Oten's support exempted from signing.
+    /// Unsigned, for another provider or for a legacy client that Oten's support exempted from signing.
     Off,
 }
 

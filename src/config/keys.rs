@@ -240,12 +240,20 @@ keys! {
         "The Oten environment, `sandbox` or `production`; omit it to set `issuer`.";
     ISSUER: "issuer", Text, _,
         "The URL of an issuer other than Oten's own, such as an emulator.";
+    ID_TOKEN_ALGORITHMS: "id_token_algorithms", List, "EdDSA",
+        "The algorithms that another provider may sign ID tokens, logout tokens and JWT access tokens with: \
+         `EdDSA`, `RS256`, `PS256`, `ES256`.";
     CLIENT_ID: "client_id", Text, _,
         "The client ID from Oten's developer portal.";
     CLIENT_TYPE: "client_type", Text, "confidential",
         "The client type: `confidential`, which has a secret, or `public`.";
     CLIENT_SECRET: "client_secret", Secret, _,
         "The client secret, which Oten's developer portal shows once.";
+    TOKEN_ENDPOINT_AUTH_METHOD: "token_endpoint_auth_method", Text, "client_secret_post",
+        "How the client sends its secret to another provider: `client_secret_post`, in the form, or \
+         `client_secret_basic`, in the header `Authorization`.";
+    TRUSTED_AUDIENCES: "trusted_audiences", List, "",
+        "The audiences that an ID token of another provider may name beside the client ID.";
     END_SESSION_ENDPOINT: "end_session_endpoint", Text, _,
         "The URL of the provider's end-session endpoint, if discovery does not announce it.";
     REVOCATION_ENDPOINT: "revocation_endpoint", Text, _,
@@ -280,8 +288,8 @@ keys! {
     SCOPES: "scopes", List, "openid profile email",
         "The scopes to request; must include `openid`.";
     JAR: "jar", Text, "HS256",
-        "How a confidential client signs its authorization requests: `HS256`, `EdDSA`, or `off` for a \
-         legacy client that Oten exempted.";
+        "How a confidential client signs its authorization requests: `HS256`, `EdDSA`, or `off` for \
+         another provider or a legacy client that Oten exempted.";
     JAR_KEY_FILE: "jar_key_file", Paths, _,
         "The PEM files of the Ed25519 keys for `jar = \"EdDSA\"`: the first, a private key, signs; \
          the others are only published.";
@@ -293,6 +301,8 @@ keys! {
         "The maximum time since the user last signed in at Oten.";
     UI_LOCALES: "ui_locales", Text, _,
         "The preferred languages for Oten's pages, best first, separated by spaces (BCP 47).";
+    AUTHORIZATION_PARAMETERS: "authorization_parameters", List, "",
+        "Further parameters of every authorization request to another provider, each as `NAME=VALUE`.";
     LOGIN_PARAMETERS: "login_parameters", List, "",
         "The login options that the query of `/login` may set, such as `login_hint` and `ui_locales`, or \
          parameters of your own.";

@@ -32,7 +32,7 @@ pub(crate) const SWITCH_ACCOUNT: &str = "switch_account";
 pub(crate) const FRESH: &str = "fresh";
 
 pub(super) const UI_LOCALES: &str = "ui_locales";
-const MAX_AGE: &str = "max_age";
+pub(super) const MAX_AGE: &str = "max_age";
 pub(super) const PROMPT: &str = "prompt";
 
 /// The names that no option can have: the parameters of authorization requests, token requests and

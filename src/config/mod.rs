@@ -57,7 +57,7 @@ mod validate;
 pub use self::{
     api::{ApiConfig, TokenValidation},
     builder::ConfigBuilder,
-    client::{Client, ClientType, Jar},
+    client::{AuthMethod, Client, ClientType, Jar},
     issuer::{Environment, Issuer},
     login_options::{InvalidLoginOption, LoginOptions},
     problem::{ConfigError, Origin, Problem},
@@ -95,7 +95,7 @@ use self::settings::{
     AccessSettings, NetworkSettings, ProviderSettings, SessionSettings, SignInSettings,
     SiteSettings,
 };
-use crate::http::HttpOptions;
+use crate::{http::HttpOptions, jose::Algorithm};
 
 /// A valid configuration. The only way to create one is to validate it.
 #[derive(Clone, Debug)]
@@ -141,6 +141,11 @@ impl Config {
     /// The settings for access tokens of API requests.
     pub(crate) fn api(&self) -> &ApiSettings {
         &self.api
+    }
+
+    /// The algorithms that the provider may sign tokens with.
+    pub(crate) fn id_token_algorithms(&self) -> &[Algorithm] {
+        &self.provider.algorithms
     }
 
     /// The end-session endpoint of a provider that does not announce it (OpenID Connect

@@ -13,7 +13,7 @@ use url::Url;
 use super::{
     login_options::LoginOptions, refresh_policy::RefreshPolicy, rule::Rule, store_url::StoreUrl,
 };
-use crate::{http::HttpOptions, seal::SealingKey};
+use crate::{http::HttpOptions, jose::Algorithm, seal::SealingKey};
 
 /// Oten rejects request objects with a longer lifetime.
 pub(crate) const MAX_REQUEST_OBJECT_LIFETIME: Duration = Duration::from_secs(300);
@@ -21,6 +21,8 @@ pub(crate) const MAX_REQUEST_OBJECT_LIFETIME: Duration = Duration::from_secs(300
 /// The settings about the provider, apart from its issuer.
 #[derive(Clone, Debug)]
 pub(super) struct ProviderSettings {
+    /// At least one, and never `HS256`.
+    pub(super) algorithms: Vec<Algorithm>,
     pub(super) end_session_endpoint: Option<Url>,
     pub(super) revocation_endpoint: Option<Url>,
     /// For all instances together.

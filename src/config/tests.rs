@@ -12,7 +12,7 @@ use super::{
     *,
 };
 use crate::{
-    jose::{Ed25519KeyPair, Ed25519PublicKey},
+    jose::{Algorithm, Ed25519KeyPair, Ed25519PublicKey},
     secret::Secret,
 };
 
@@ -359,7 +359,7 @@ fn a_minimal_configuration_has_the_documented_defaults() {
     let config = from_environment(MINIMAL).unwrap();
     assert_eq!(config.issuer(), &Issuer::Environment(Environment::Sandbox));
     assert_eq!(config.client().id(), "my-site");
-    let ClientType::Confidential { secret, jar } = config.client().client_type() else {
+    let ClientType::Confidential { secret, jar, .. } = config.client().client_type() else {
         panic!("confidential by default");
     };
     assert_eq!(secret.expose(), SECRET);
@@ -756,6 +756,139 @@ fn relative_paths_are_relative_to_the_configuration_file() {
     assert!(format!("{:?}", config.client()).contains(key.key_id()));
 }
 
+/// Returns the settings of a client of a provider other than Oten, with these in addition.
+fn of_another_provider(added: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let issuer = [("environment", ""), ("issuer", "https://id.example")];
+    from_environment(&changed(&[&issuer[..], added].concat()))
+}
+
+#[test]
+fn s6_only_another_provider_may_have_its_own_algorithms_methods_and_audiences() {
+    for (name, value) in [
+        ("id_token_algorithms", "RS256"),
+        ("id_token_algorithms", "EdDSA RS256"),
+        ("token_endpoint_auth_method", "client_secret_basic"),
+        ("trusted_audiences", "project"),
+        ("authorization_parameters", "access_type=offline"),
+    ] {
+        for environment in ["sandbox", "production"] {
+            let set = [("environment", environment), (name, value)];
+            let result = from_environment(&changed(&set));
+            assert!(keys_of(&result).contains(&name), "{environment}: {name}");
+        }
+        assert!(of_another_provider(&[(name, value)]).is_ok(), "{name}");
+    }
+    let of_an_api = |issuer: (&str, &str)| {
+        let builder =
+            ConfigBuilder::from_toml("api.toml", &format!("{} = '{}'", issuer.0, issuer.1));
+        let builder = builder.unwrap().audiences(["api"]);
+        builder.id_token_algorithms(["ES256"]).build_api().is_ok()
+    };
+    assert!(of_an_api(("issuer", "https://id.example")));
+    assert!(!of_an_api(("environment", "sandbox")));
+}
+
+#[test]
+fn s6_the_algorithms_are_those_of_the_setting() {
+    use Algorithm::{EdDsa, Es256, Ps256, Rs256};
+    let algorithms = |text: &str| {
+        let config = of_another_provider(&[("id_token_algorithms", text)]);
+        config.map(|config| config.id_token_algorithms().to_vec())
+    };
+    let default = of_another_provider(&[]).unwrap();
+    assert_eq!(default.id_token_algorithms(), [EdDsa]);
+    assert_eq!(algorithms("RS256").unwrap(), [Rs256]);
+    let all = algorithms("ES256 PS256 EdDSA RS256").unwrap();
+    assert_eq!(all, [Es256, Ps256, EdDsa, Rs256]);
+    for text in [
+        "HS256",
+        "none",
+        "RS256 HS256",
+        "rs256",
+        "RS512",
+        "RS256 RS256",
+        "*",
+    ] {
+        assert!(algorithms(text).is_err(), "{text}");
+    }
+    let none: [&str; 0] = [];
+    let empty = Config::builder()
+        .issuer("https://id.example")
+        .id_token_algorithms(none);
+    assert!(keys_of(&empty.build()).contains(&"id_token_algorithms"));
+}
+
+#[test]
+fn s3_the_client_authenticates_as_configured() {
+    let method = |settings: &[(&str, &str)]| {
+        let config = of_another_provider(settings).unwrap();
+        match config.client().client_type() {
+            ClientType::Confidential { auth_method, .. } => *auth_method,
+            ClientType::Public => panic!("a public client"),
+        }
+    };
+    assert_eq!(method(&[]), AuthMethod::ClientSecretPost);
+    let basic = [("token_endpoint_auth_method", "client_secret_basic")];
+    assert_eq!(method(&basic), AuthMethod::ClientSecretBasic);
+    for name in ["none", "client_secret_jwt", "private_key_jwt"] {
+        assert!(of_another_provider(&[("token_endpoint_auth_method", name)]).is_err());
+    }
+}
+
+#[test]
+fn s10_authorization_parameters_change_no_parameter_of_the_protocol() {
+    let result = |text: &str| of_another_provider(&[("authorization_parameters", text)]);
+    let config = result("access_type=offline hd=example.com acr_values=a=b").unwrap();
+    let parameters: Vec<_> = config.login_defaults().parameters().collect();
+    assert_eq!(
+        parameters,
+        [
+            ("access_type", "offline"),
+            ("acr_values", "a=b"),
+            ("hd", "example.com")
+        ]
+    );
+    for text in [
+        "state=x",
+        "Nonce=x",
+        "redirect_uri=https://evil.example",
+        "scope=all",
+        "code_challenge_method=plain",
+        "response_mode=fragment",
+        "request=x",
+        "prompt=none",
+        "max_age=1",
+        "ui_locales=de",
+        "a=1 a=2",
+        "a",
+        "a=",
+        "=a",
+        "a&b=c",
+    ] {
+        assert_eq!(
+            keys_of(&result(text)),
+            ["authorization_parameters"],
+            "{text}"
+        );
+    }
+    let replaceable = [
+        ("authorization_parameters", "hd=example.com"),
+        ("login_parameters", "hd"),
+    ];
+    assert_eq!(
+        keys_of(&of_another_provider(&replaceable)),
+        ["login_parameters"]
+    );
+}
+
+#[test]
+fn s2_unsigned_requests_to_another_provider_are_no_warning() {
+    let config = of_another_provider(&[("jar", "off")]).unwrap();
+    assert_eq!(config.warnings(), []);
+    let sandbox = from_environment(&changed(&[("jar", "off")])).unwrap();
+    assert_eq!(sandbox.warnings().len(), 1);
+}
+
 #[test]
 fn s2_eddsa_requires_a_key() {
     let key = Ed25519KeyPair::generate();
@@ -1121,6 +1254,7 @@ fn s3_a_public_client_has_no_setting_that_is_ignored() {
     }
     let expected = [
         "client_secret",
+        "token_endpoint_auth_method",
         "token_validation_endpoint",
         "jar",
         "jar_key_file",

@@ -6,11 +6,12 @@ use super::{
     client::EmulatedClient,
     error::EmulatorError,
     handle::Emulator,
+    preset::Preset,
     rate_limits::RateLimits,
     server::Server,
     state::{Core, Extension, Settings},
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, jose::Algorithm};
 
 /// Builder of an [`Emulator`], created by [`Emulator::builder`].
 #[derive(Clone, Debug, Default)]
@@ -137,6 +138,54 @@ impl EmulatorBuilder {
     /// `EdDSA` (RFC 8037), the older name of the same algorithm.
     pub fn rfc9864_algorithm_name(mut self) -> Self {
         self.settings.algorithm_name = "Ed25519";
+        self
+    }
+
+    /// Signs with `RS256` (RFC 7518 section 3.3). Defaults to `EdDSA`.
+    pub fn sign_with_rs256(mut self) -> Self {
+        self.settings.sign_with(Algorithm::Rs256);
+        self
+    }
+
+    /// Signs with `PS256` (RFC 7518 section 3.5). Defaults to `EdDSA`.
+    pub fn sign_with_ps256(mut self) -> Self {
+        self.settings.sign_with(Algorithm::Ps256);
+        self
+    }
+
+    /// Signs with `ES256` (RFC 7518 section 3.4). Defaults to `EdDSA`.
+    pub fn sign_with_es256(mut self) -> Self {
+        self.settings.sign_with(Algorithm::Es256);
+        self
+    }
+
+    /// Imitates the form of another provider. Defaults to Oten's.
+    ///
+    /// Clients keep the rules of their registration, which for these providers are usually
+    /// [`insecure_without_request_object`](EmulatedClient::insecure_without_request_object) and either of
+    /// the authentication methods.
+    pub fn preset(mut self, preset: Preset) -> Self {
+        let extensions: &[Extension] = match preset {
+            Preset::Keycloak => &[
+                Extension::Iss,
+                Extension::EndSession,
+                Extension::Revocation,
+                Extension::BackChannelLogout,
+            ],
+            Preset::Entra => &[Extension::EndSession],
+            Preset::Google => &[Extension::Revocation],
+            Preset::Zitadel => &[
+                Extension::EndSession,
+                Extension::Revocation,
+                Extension::BackChannelLogout,
+            ],
+        };
+        self.settings.preset = Some(preset);
+        self.settings.sign_with(Algorithm::Rs256);
+        self.settings.opaque_access_tokens = preset != Preset::Keycloak;
+        self.settings.rotation = preset != Preset::Google;
+        self.settings.extensions.insert(Extension::Userinfo);
+        self.settings.extensions.extend(extensions);
         self
     }
 

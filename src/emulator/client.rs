@@ -30,6 +30,7 @@ pub struct EmulatedClient {
     pub(super) back_channel_logout_uri: Option<String>,
     request_object_keys: Vec<Value>,
     without_request_object: bool,
+    pub(super) uses_basic: bool,
     is_service: bool,
     pub(super) allowed_addresses: Vec<IpAddr>,
 }
@@ -59,6 +60,7 @@ impl EmulatedClient {
             back_channel_logout_uri: None,
             request_object_keys: Vec::new(),
             without_request_object: false,
+            uses_basic: false,
             is_service: false,
             allowed_addresses: Vec::new(),
         }
@@ -81,6 +83,15 @@ impl EmulatedClient {
     #[must_use]
     pub fn allow_address(mut self, address: IpAddr) -> Self {
         self.allowed_addresses.push(address);
+        self
+    }
+
+    /// Makes a confidential client send its credentials in the header `Authorization`
+    /// (`client_secret_basic`). The emulator then rejects a secret in the form. Defaults to
+    /// `client_secret_post`, the only method that Oten documents.
+    #[must_use]
+    pub fn client_secret_basic(mut self) -> Self {
+        self.uses_basic = true;
         self
     }
 
@@ -159,6 +170,9 @@ impl EmulatedClient {
         }
         if self.secret.as_ref().is_some_and(Secret::is_empty) {
             return Err("the client secret must not be empty");
+        }
+        if self.uses_basic && self.secret.is_none() {
+            return Err("a public client has no secret to send: remove `client_secret_basic`");
         }
         if self.redirect_uris.is_empty() && !self.is_service {
             return Err("a client needs a redirect URI: call `redirect_uri`");

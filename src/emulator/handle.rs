@@ -222,7 +222,7 @@ impl Emulator {
     /// Replaces the signing key. The former key is no longer published; the end-session endpoint
     /// still accepts ID tokens signed with it.
     pub fn rotate_keys(&self) {
-        self.core.state().rotate_keys();
+        self.core.state().rotate_keys(self.core.settings.algorithm);
     }
 
     /// Returns the `sid` of every live session of a user, oldest first. Each

@@ -13,6 +13,8 @@
 //! - [`stop`](Emulator::stop) and [`resume`](Emulator::resume): the provider is down.
 //! - [`rotate_keys`](Emulator::rotate_keys) and [`disable_user`](Emulator::disable_user).
 //!
+//! With a [`Preset`], the emulator has the form of another provider: Keycloak, Entra, Google or Zitadel.
+//!
 //! [`exchanges`](Emulator::exchanges) shows the messages of clients, decoded and without secrets.
 //!
 //! The emulator shares only [`jose`](crate::jose) and the crate's foundations with the client code,
@@ -82,6 +84,7 @@ mod faults;
 mod handle;
 mod keys;
 mod messages;
+mod preset;
 mod rate_limits;
 mod server;
 mod state;
@@ -97,6 +100,7 @@ pub use self::{
     exchanges::{Exchange, ExchangedValue},
     faults::{Deviation, Endpoint, Fault, PlannedFault, hold::HoldGuard},
     handle::{EmulatedUser, Emulator},
+    preset::Preset,
     rate_limits::RateLimits,
     tokens::LogoutTarget,
 };

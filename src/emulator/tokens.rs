@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha512};
+use sha2::{Digest, Sha256, Sha512};
 
 use super::{
     faults::Deviation,
@@ -11,7 +11,10 @@ use super::{
         grant::{AccessToken, Grant},
     },
 };
-use crate::secret::{Secret, base64url, random_bytes};
+use crate::{
+    jose::Algorithm,
+    secret::{Secret, base64url, random_bytes},
+};
 
 /// How long an ID token is valid, in seconds.
 const ID_TOKEN_LIFETIME: i64 = 60 * 60;
@@ -54,7 +57,11 @@ pub(super) fn issue(core: &Core, grant: &Arc<Grant>, scope: &str, is_refresh: bo
         response.extend(id_token.map(|token| ("id_token".to_owned(), json!(token))));
     }
     // RFC 6749 section 4.4.3: a client needs no refresh token for a token of its own.
-    let has_refresh_token = settings.refresh_tokens && grant.user.is_some();
+    let has_refresh_token = settings.refresh_tokens
+        && grant.user.is_some()
+        && settings
+            .preset
+            .is_none_or(|preset| preset.has_refresh_token(grant));
     if has_refresh_token && (!is_refresh || settings.rotation) {
         let lifetime = settings.refresh_token_lifetime;
         let token = state.grants.add_refresh_token(grant, lifetime);
@@ -93,6 +100,9 @@ pub(super) fn access_token(
         let mut header = header(core, &state.key, "at+jwt");
         let mut claims = access_token_claims(core, &token);
         claims.insert("jti".into(), json!(base64url(*random_bytes::<16>())));
+        if let Some(preset) = core.settings.preset {
+            preset.change_access_token(&mut header, &mut claims);
+        }
         change(&mut header, &mut claims);
         let secret = client_secret(core, &grant.client_id);
         let signature = signature_of(&header, secret);
@@ -126,7 +136,10 @@ fn id_token(
 ) -> Option<String> {
     let now = core.now();
     // OpenID Connect Core section 3.1.3.6: Ed25519 uses SHA-512, so the hash does, too.
-    let at_hash = base64url(&Sha512::digest(access_token)[..32]);
+    let at_hash = match core.settings.algorithm {
+        Algorithm::EdDsa => base64url(&Sha512::digest(access_token)[..32]),
+        _ => base64url(&Sha256::digest(access_token)[..16]),
+    };
     let user = grant.user?;
     let mut claims = user.claims(&grant.scope);
     claims.extend(object([
@@ -140,6 +153,9 @@ fn id_token(
     claims.extend(nonce.map(|nonce| ("nonce".to_owned(), json!(nonce))));
     if core.supports(Extension::BackChannelLogout) {
         claims.insert("sid".into(), json!(&*grant.sid));
+    }
+    if let Some(preset) = core.settings.preset {
+        preset.change_id_token(&mut claims, grant);
     }
     let mut header = header(core, &state.key, "JWT");
     for deviation in &state.deviations {
@@ -253,13 +269,13 @@ fn sign(
                 signature = Signature::Hmac(state.key.public_pem());
             }
             Deviation::UnknownKey => {
-                let key = ProviderKey::generate();
+                let key = ProviderKey::generate(state.key.algorithm());
                 header.insert("kid".into(), json!(key.key_id));
                 signature = Signature::UnpublishedKey(Box::new(key));
             }
             Deviation::EmbeddedKey => {
-                let key = ProviderKey::generate();
-                header.insert("jwk".into(), key.public_jwk("EdDSA"));
+                let key = ProviderKey::generate(state.key.algorithm());
+                header.insert("jwk".into(), key.public_jwk(key.algorithm().name()));
                 signature = Signature::UnpublishedKey(Box::new(key));
             }
             Deviation::NoKeyId => {

@@ -31,8 +31,9 @@
 //! 14. [Testing](testing): tests with an emulated Oten.
 //! 15. [Security](security): threats, defenses, and the tests for each.
 //! 16. [Requirements](requirements): what security standards ask, point by point.
-//! 17. [Migration](coming_from): equivalents of other libraries' settings.
-//! 18. [Glossary](glossary): the terms used here.
+//! 17. [Other providers](other_providers): Keycloak, Entra, Google, Zitadel, and others.
+//! 18. [Migration](coming_from): equivalents of other libraries' settings.
+//! 19. [Glossary](glossary): the terms used here.
 //!
 //! The modules contain documentation only.
 
@@ -60,6 +61,9 @@ pub mod services {}
 
 #[doc = include_str!("single_page_apps.md")]
 pub mod single_page_apps {}
+
+#[doc = include_str!("other_providers.md")]
+pub mod other_providers {}
 
 #[doc = include_str!("native_apps.md")]
 pub mod native_apps {}

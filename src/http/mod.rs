@@ -89,13 +89,20 @@ pub(crate) struct HttpRequest<'a> {
     endpoint: Option<Endpoint>,
     url: &'a Url,
     form: Option<Zeroizing<String>>,
-    /// An access token.
-    bearer: Option<&'a Secret>,
+    credentials: Option<Credentials<'a>>,
     /// Whether a response shows that the provider did not act on the request, so that a retry is
     /// safe.
     retry_on: fn(&HttpResponse) -> bool,
     /// Whether a request without a response may be retried.
     idempotent: bool,
+}
+
+/// The value of `Authorization`.
+enum Credentials<'a> {
+    /// An access token.
+    Bearer(&'a Secret),
+    /// A client's ID and secret.
+    Basic(String, Zeroizing<String>),
 }
 
 impl<'a> HttpRequest<'a> {
@@ -106,7 +113,7 @@ impl<'a> HttpRequest<'a> {
             endpoint: Some(endpoint),
             url,
             form: None,
-            bearer: None,
+            credentials: None,
             retry_on: HttpResponse::is_transient_failure,
             idempotent: true,
         }
@@ -116,7 +123,7 @@ impl<'a> HttpRequest<'a> {
     /// is not retried.
     pub(crate) fn get_with_token(endpoint: Endpoint, url: &'a Url, token: &'a Secret) -> Self {
         Self {
-            bearer: Some(token),
+            credentials: Some(Credentials::Bearer(token)),
             retry_on: |response| response.status.is_server_error(),
             ..Self::get(endpoint, url)
         }
@@ -139,10 +146,20 @@ impl<'a> HttpRequest<'a> {
             endpoint: Some(endpoint),
             url,
             form: Some(form.into()),
-            bearer: None,
+            credentials: None,
             retry_on,
             idempotent: false,
         }
+    }
+
+    /// Adds a client's ID and secret as a header (RFC 7617), both in the encoding of a form (RFC 6749
+    /// section 2.3.1).
+    pub(crate) fn with_basic(mut self, id: &str, secret: &Secret) -> Self {
+        self.credentials = Some(Credentials::Basic(
+            form_encoded(id),
+            form_encoded(secret.expose()).into(),
+        ));
+        self
     }
 
     /// Returns a request that finds out whether a server responds at all. Retried only if no
@@ -154,11 +171,16 @@ impl<'a> HttpRequest<'a> {
             endpoint: None,
             url,
             form: None,
-            bearer: None,
+            credentials: None,
             retry_on: |_| false,
             idempotent: false,
         }
     }
+}
+
+/// Encodes one name or value of a form (RFC 6749 appendix B).
+fn form_encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// A complete response of any status.
@@ -330,9 +352,11 @@ impl HttpClient {
             .client
             .request(request.method.clone(), request.url.clone())
             .header(header::ACCEPT, "application/json");
-        if let Some(token) = request.bearer {
-            builder = builder.bearer_auth(token.expose());
-        }
+        builder = match &request.credentials {
+            Some(Credentials::Bearer(token)) => builder.bearer_auth(token.expose()),
+            Some(Credentials::Basic(id, secret)) => builder.basic_auth(id, Some(&**secret)),
+            None => builder,
+        };
         if let Some(form) = &request.form {
             builder = builder
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -438,6 +462,21 @@ fn backoff(attempt: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// RFC 6749 appendix B, and the separator of RFC 7617.
+    #[test]
+    fn s3_credentials_are_encoded_as_in_a_form() {
+        for (text, encoded) in [
+            (" %&+\u{a3}\u{20ac}", "+%25%26%2B%C2%A3%E2%82%AC"),
+            ("a:b", "a%3Ab"),
+            ("%3A", "%253A"),
+            ("a b+c", "a+b%2Bc"),
+            ("s6BhdRkqt3", "s6BhdRkqt3"),
+            ("", ""),
+        ] {
+            assert_eq!(form_encoded(text), encoded);
+        }
+    }
 
     #[test]
     fn p6_retry_after_is_a_number_of_seconds_or_a_date() {

@@ -11,7 +11,8 @@ use crate::{json, secret::from_base64url};
 #[derive(Clone, Debug)]
 pub struct Jwk {
     key_id: Option<String>,
-    x: [u8; 32],
+    /// The members that make up the public key, to compare it with others.
+    parts: Vec<Vec<u8>>,
     key: VerifyingKey,
 }
 
@@ -22,31 +23,75 @@ impl Jwk {
         self.key_id.as_deref()
     }
 
-    /// Reads an Ed25519 signature key (RFC 8037 section 2); `None` for any other key.
-    fn from_json(key: &RawValue) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct Members {
-            kty: String,
-            crv: Option<String>,
-            x: Option<String>,
-            kid: Option<String>,
-            r#use: Option<String>,
-            alg: Option<String>,
-        }
-        let members: Members = json::object(key.get().as_bytes()).ok()?;
-        let is_ed25519 = members.kty == "OKP" && members.crv.as_deref() == Some("Ed25519");
-        let is_for_signatures = members.r#use.is_none_or(|usage| usage == "sig")
-            && members
-                .alg
-                .is_none_or(|alg| Algorithm::from_name(&alg) == Some(Algorithm::EdDsa));
-        if !is_ed25519 || !is_for_signatures {
+    /// Reads a signature key, once for each of these algorithms that it may be used with: an RSA key that
+    /// does not say so may be for several.
+    fn from_json<'a>(
+        key: &RawValue,
+        algorithms: &'a [Algorithm],
+    ) -> impl Iterator<Item = Self> + 'a {
+        let members: Option<Members> = json::object(key.get().as_bytes()).ok();
+        let members = members.filter(Members::is_for_signatures);
+        algorithms
+            .iter()
+            .filter_map(move |algorithm| members.as_ref()?.key_for(*algorithm))
+    }
+}
+
+/// The members of a public key (RFC 7517 section 4, RFC 7518 section 6, RFC 8037 section 2).
+#[derive(Deserialize)]
+struct Members {
+    kty: String,
+    crv: Option<String>,
+    x: Option<String>,
+    y: Option<String>,
+    n: Option<String>,
+    e: Option<String>,
+    kid: Option<String>,
+    r#use: Option<String>,
+    key_ops: Option<Vec<String>>,
+    alg: Option<String>,
+}
+
+impl Members {
+    /// A key for encryption might be one that the provider decrypts any text with.
+    fn is_for_signatures(&self) -> bool {
+        let operations = self.key_ops.as_ref();
+        self.r#use.as_ref().is_none_or(|usage| usage == "sig")
+            && operations.is_none_or(|names| names.iter().any(|name| name == "verify"))
+    }
+
+    /// Returns the key if its type, its curve and its `alg`, if it has one, are those of the algorithm.
+    fn key_for(&self, algorithm: Algorithm) -> Option<Jwk> {
+        let named = self.alg.as_deref().map(Algorithm::from_name);
+        if named.is_some_and(|named| named != Some(algorithm)) {
             return None;
         }
-        let x: [u8; 32] = from_base64url(&members.x?)?.try_into().ok()?;
-        Some(Self {
-            key_id: members.kid,
-            x,
-            key: VerifyingKey::ed25519(&x).ok()?,
+        let bytes = |member: &Option<String>| from_base64url(member.as_ref()?);
+        let (parts, key) = match (algorithm, &*self.kty, self.crv.as_deref()) {
+            (Algorithm::EdDsa, "OKP", Some("Ed25519")) => {
+                let x = bytes(&self.x)?;
+                let key = VerifyingKey::ed25519(x.as_slice().try_into().ok()?);
+                (vec![x], key)
+            }
+            (Algorithm::Rs256 | Algorithm::Ps256, "RSA", _) => {
+                let (n, e) = (bytes(&self.n)?, bytes(&self.e)?);
+                let key = VerifyingKey::rsa(algorithm, &n, &e);
+                (vec![n, e], key)
+            }
+            (Algorithm::Es256, "EC", Some("P-256")) => {
+                let (x, y) = (bytes(&self.x)?, bytes(&self.y)?);
+                let key = VerifyingKey::es256(
+                    x.as_slice().try_into().ok()?,
+                    y.as_slice().try_into().ok()?,
+                );
+                (vec![x, y], key)
+            }
+            _ => return None,
+        };
+        Some(Jwk {
+            key_id: self.kid.clone(),
+            parts,
+            key: key.ok()?,
         })
     }
 }
@@ -58,13 +103,22 @@ pub struct JwkSet {
 }
 
 impl JwkSet {
-    /// Reads a JWK set. Keys other than Ed25519 signature keys are ignored, as RFC 7517 section 5
-    /// requires, and so is a byte order mark.
+    /// Reads the Ed25519 keys of a JWK set, like [`for_algorithms`](Self::for_algorithms).
     ///
     /// # Errors
     ///
     /// [`JoseError::KeySet`] when the document is not a JWK set.
     pub fn from_json(document: &[u8]) -> Result<Self, JoseError> {
+        Self::for_algorithms(document, &[Algorithm::EdDsa])
+    }
+
+    /// Reads a JWK set. Keys other than signature keys for these algorithms are ignored, as RFC 7517
+    /// section 5 requires, and so is a byte order mark.
+    ///
+    /// # Errors
+    ///
+    /// [`JoseError::KeySet`] when the document is not a JWK set.
+    pub fn for_algorithms(document: &[u8], algorithms: &[Algorithm]) -> Result<Self, JoseError> {
         // Keys of other kinds are not parsed into memory, because a set may have very many.
         #[derive(Deserialize)]
         struct Members<'a> {
@@ -73,11 +127,15 @@ impl JwkSet {
         }
         let set: Members<'_> = json::parse(document).map_err(|_| JoseError::KeySet)?;
         Ok(Self {
-            keys: set.keys.into_iter().filter_map(Jwk::from_json).collect(),
+            keys: set
+                .keys
+                .into_iter()
+                .flat_map(|key| Jwk::from_json(key, algorithms))
+                .collect(),
         })
     }
 
-    /// The Ed25519 signature keys of the set.
+    /// The signature keys of the set: each once for each algorithm.
     #[must_use]
     pub fn keys(&self) -> &[Jwk] {
         &self.keys
@@ -95,7 +153,9 @@ impl JwkSet {
             .filter(|jwk| jwk.key.algorithm() == algorithm)
             .filter(|jwk| key_id.is_none() || jwk.key_id() == key_id);
         let first = candidates.next()?;
-        candidates.all(|jwk| jwk.x == first.x).then_some(&first.key)
+        candidates
+            .all(|jwk| jwk.parts == first.parts)
+            .then_some(&first.key)
     }
 }
 

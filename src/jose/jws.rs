@@ -169,7 +169,8 @@ impl<'a> CompactJws<'a> {
         key: &VerifyingKey,
         allowed: &[Algorithm],
     ) -> Result<Verified<T>, JoseError> {
-        if key.algorithm() != self.algorithm(allowed)? {
+        let algorithm = self.algorithm(allowed)?;
+        if key.algorithm() != algorithm {
             return Err(JoseError::KeyMismatch);
         }
         key.verify_bytes(self.signed.as_bytes(), &self.signature)?;
@@ -179,6 +180,7 @@ impl<'a> CompactJws<'a> {
         })?;
         Ok(Verified {
             claims,
+            algorithm,
             typ: self.header.typ,
         })
     }
@@ -197,6 +199,7 @@ impl fmt::Debug for CompactJws<'_> {
 #[derive(Clone)]
 pub struct Verified<T> {
     claims: T,
+    algorithm: Algorithm,
     typ: Option<String>,
 }
 
@@ -209,6 +212,11 @@ impl<T> Verified<T> {
     /// Returns the signed claims by value.
     pub fn into_claims(self) -> T {
         self.claims
+    }
+
+    /// The algorithm of the signature.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// The `typ` of the signed header for comparison: in lower case and without `application/` (RFC

@@ -2,7 +2,8 @@
 //! sets (RFC 7515, 7517, 7518, 8037).
 //!
 //! The algorithms are `HS256`, for request objects signed with the client secret, and `EdDSA` over
-//! Ed25519 (`Ed25519` in RFC 9864), for everything that Oten signs.
+//! Ed25519 (`Ed25519` in RFC 9864), for everything that Oten signs. Tokens of other providers may be
+//! signed with `RS256`, `PS256` and `ES256`, if the configuration allows it.
 //!
 //! ```
 //! use axum_oten::jose::{Ed25519KeyPair, Ed25519PublicKey, Header, PemError, SigningKey};

@@ -94,6 +94,7 @@ impl AuthorizationRequests {
             ClientType::Confidential {
                 jar: Jar::Hs256,
                 secret,
+                ..
             } => Some(SigningKey::hs256(secret)),
             ClientType::Confidential {
                 jar: Jar::EdDsa(pair),

@@ -4,13 +4,10 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
-    jose::{Algorithm, CompactJws, JoseError, Verified},
+    jose::{CompactJws, JoseError, Verified},
     provider::{Provider, ProviderError, ProviderMetadata, TokenOrigin},
     secret::from_base64url,
 };
-
-/// The algorithms that the provider may sign tokens with.
-pub(super) const ALLOWED: [Algorithm; 1] = [Algorithm::EdDsa];
 
 /// The allowed difference between the provider's clock and this machine's, in seconds.
 pub(super) const LEEWAY: i64 = 60;
@@ -26,16 +23,27 @@ where
     E: From<JoseError> + From<ProviderError>,
 {
     let jws = CompactJws::parse(token)?;
-    let algorithm = jws.algorithm(&ALLOWED)?;
+    let algorithm = jws.algorithm(provider.algorithms())?;
     let key = provider
         .key(metadata, jws.key_id(), algorithm, origin)
         .await?;
-    Ok(jws.verify(&key, &ALLOWED)?)
+    Ok(jws.verify(&key, provider.algorithms())?)
 }
 
 /// Error returned when a claim is missing or has the wrong type.
 #[derive(Debug)]
 pub(super) struct InvalidClaim(pub(super) &'static str);
+
+/// The audience of a token, as its client sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// This client and no other.
+    Client,
+    /// This client and others, all of which it trusts.
+    ClientAndTrusted,
+    /// Not this client, or others that it does not trust, too.
+    Other,
+}
 
 /// The claims of a token, read one by one, so that an error can name the claim. A claim that is `null`
 /// is absent.
@@ -128,16 +136,26 @@ impl Claims {
             .transpose()
     }
 
-    /// Returns whether `aud`, one string or a list of strings (RFC 7519 section 4.1.3), is this
-    /// client and no other.
-    pub(super) fn is_for_only(&self, client_id: &str) -> Result<bool, InvalidClaim> {
-        let is_client = |value: &Value| value.as_str().map(|aud| aud == client_id);
-        let is_client = match self.get("aud") {
-            Some(Value::Array(many)) => many.iter().try_fold(many.len() == 1, |all, one| {
-                is_client(one).map(|is_client| all && is_client)
-            }),
-            aud => aud.and_then(is_client),
-        };
-        is_client.ok_or(InvalidClaim("aud"))
+    /// Reads `aud`, one string or a list of strings (RFC 7519 section 4.1.3), for a client that trusts
+    /// further audiences.
+    pub(super) fn audience(
+        &self,
+        client_id: &str,
+        trusted: &[String],
+    ) -> Result<Audience, InvalidClaim> {
+        let named = self.strings("aud")?.ok_or(InvalidClaim("aud"))?;
+        Ok(match named[..] {
+            [one] if one == client_id => Audience::Client,
+            _ if named.contains(&client_id) && !trusted.is_empty() => {
+                let mut others = named.iter().filter(|named| **named != client_id);
+                let are_trusted = others.all(|other| trusted.iter().any(|one| one == other));
+                if are_trusted {
+                    Audience::ClientAndTrusted
+                } else {
+                    Audience::Other
+                }
+            }
+            _ => Audience::Other,
+        })
     }
 }

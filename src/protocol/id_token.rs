@@ -1,10 +1,11 @@
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha512};
+use sha2::{Digest, Sha256, Sha512};
 
-use super::claims::{Claims, InvalidClaim, LEEWAY, verify_signature};
+use super::claims::{Audience, Claims, InvalidClaim, LEEWAY, verify_signature};
 use crate::{
     audit::Reason,
-    jose::{JoseError, Verified},
+    config::Client,
+    jose::{Algorithm, JoseError, Verified},
     provider::{Provider, ProviderError, ProviderMetadata, TokenOrigin},
     secret::{Secret, base64url, constant_time_eq},
 };
@@ -47,7 +48,7 @@ pub(crate) struct IdTokenClaims {
 #[derive(Debug)]
 pub(crate) struct ExpectedIdToken<'a> {
     pub(crate) issuer: &'a str,
-    pub(crate) client_id: &'a str,
+    pub(crate) client: &'a Client,
     /// The user of the session, for the ID token of a refresh (section 12.2).
     pub(crate) subject: Option<&'a str>,
     pub(crate) nonce: ExpectedNonce<'a>,
@@ -94,9 +95,12 @@ pub(crate) enum IdTokenError {
     #[error("the ID token's `iss` is not the provider's issuer; check `issuer`")]
     Iss,
     /// Section 3.1.3.7, number 3.
-    #[error("the ID token's `aud` is not exactly this client; check `client_id`")]
+    #[error(
+        "the ID token's `aud` is not exactly this client; check `client_id`, and \
+         `trusted_audiences` if the provider is not Oten"
+    )]
     Aud,
-    /// Section 3.1.3.7, number 5.
+    /// Section 3.1.3.7, numbers 4 and 5.
     #[error("the ID token's `azp` is not this client; check `client_id`")]
     Azp,
     /// Section 3.1.3.7, number 9.
@@ -184,6 +188,7 @@ pub(super) fn check(
     if verified.typ().is_some_and(|typ| typ != "jwt") {
         return Err(IdTokenError::Typ);
     }
+    let algorithm = verified.algorithm();
     let claims = verified.into_claims();
     let sub = check_parties(&claims, expected)?.to_owned();
     let auth_time = check_times(&claims, expected)?;
@@ -191,7 +196,7 @@ pub(super) fn check(
     if session_expiry.is_some_and(|expiry| expiry <= expected.now) {
         return Err(IdTokenError::SessionExpiry);
     }
-    check_bindings(&claims, expected)?;
+    check_bindings(&claims, algorithm, expected)?;
     Ok(IdTokenClaims {
         sub,
         auth_time,
@@ -215,13 +220,17 @@ fn check_parties<'a>(
     if claims.required_string("iss")? != expected.issuer {
         return Err(IdTokenError::Iss);
     }
-    // No other audience is trusted.
-    if !claims.is_for_only(expected.client_id)? {
-        return Err(IdTokenError::Aud);
-    }
-    let azp = claims.string("azp")?;
-    if azp.is_some_and(|azp| azp != expected.client_id) {
-        return Err(IdTokenError::Azp);
+    let client = expected.client;
+    // Beside others, `azp` must say that the token was issued to this client.
+    let is_azp_required = match claims.audience(client.id(), client.trusted_audiences())? {
+        Audience::Client => false,
+        Audience::ClientAndTrusted => true,
+        Audience::Other => return Err(IdTokenError::Aud),
+    };
+    match claims.string("azp")? {
+        None if !is_azp_required => {}
+        Some(azp) if azp == client.id() => {}
+        _ => return Err(IdTokenError::Azp),
     }
     let sub = claims.required_string("sub")?;
     if sub.is_empty() || sub.len() > MAX_SUB_LEN || !sub.is_ascii() {
@@ -266,7 +275,11 @@ fn check_times(
 }
 
 /// Checks that the token belongs to this sign-in and to the access token of the same response.
-fn check_bindings(claims: &Claims, expected: &ExpectedIdToken<'_>) -> Result<(), IdTokenError> {
+fn check_bindings(
+    claims: &Claims,
+    algorithm: Algorithm,
+    expected: &ExpectedIdToken<'_>,
+) -> Result<(), IdTokenError> {
     let nonce = claims.string("nonce")?;
     let is =
         |nonce: &str, sent: &Secret| constant_time_eq(nonce.as_bytes(), sent.expose().as_bytes());
@@ -280,17 +293,25 @@ fn check_bindings(claims: &Claims, expected: &ExpectedIdToken<'_>) -> Result<(),
         _ => {}
     }
     if let Some(at_hash) = claims.string("at_hash")?
-        && !constant_time_eq(at_hash.as_bytes(), hash(expected.access_token).as_bytes())
+        && !constant_time_eq(
+            at_hash.as_bytes(),
+            hash(expected.access_token, algorithm).as_bytes(),
+        )
     {
         return Err(IdTokenError::AtHash);
     }
     Ok(())
 }
 
-/// Returns the `at_hash` of an access token: the left half of its hash (OpenID Connect Core section
-/// 3.1.3.6). The hash of `EdDSA` is the one inside Ed25519, SHA-512 (RFC 8032 section 5.1).
-fn hash(access_token: &Secret) -> String {
-    base64url(&Sha512::digest(access_token.expose())[..32])
+/// Returns the `at_hash` of an access token: the left half of its hash with the hash function of the ID
+/// token's algorithm (OpenID Connect Core section 3.1.3.6). That of `EdDSA` is the one inside Ed25519,
+/// SHA-512 (RFC 8032 section 5.1).
+fn hash(access_token: &Secret, algorithm: Algorithm) -> String {
+    let token = access_token.expose();
+    match algorithm {
+        Algorithm::EdDsa => base64url(&Sha512::digest(token)[..32]),
+        _ => base64url(&Sha256::digest(token)[..16]),
+    }
 }
 
 #[cfg(test)]
@@ -301,28 +322,38 @@ mod tests {
 
     use super::*;
     use crate::{
+        config::ClientType,
         jose::{CompactJws, Ed25519KeyPair, Header, SigningKey},
-        protocol::claims::ALLOWED,
     };
 
     const NOW: i64 = 1_800_000_000;
 
     static NONCE: LazyLock<Secret> = LazyLock::new(|| "the-nonce".into());
     static ACCESS_TOKEN: LazyLock<Secret> = LazyLock::new(|| "the-access-token".into());
+    static CLIENT: LazyLock<Client> = LazyLock::new(|| client(&[]));
+
+    fn client(trusted_audiences: &[&str]) -> Client {
+        Client {
+            id: "client".into(),
+            kind: ClientType::Public,
+            published_keys: Vec::new(),
+            trusted_audiences: trusted_audiences.iter().map(|&one| one.into()).collect(),
+        }
+    }
 
     fn valid_claims() -> Value {
         json!({
             "iss": "https://account.oten.com", "sub": "alice", "aud": "client",
             "exp": NOW + 3600, "iat": NOW, "nbf": NOW, "auth_time": NOW - 10,
             "session_expiry": NOW + 7200, "azp": "client", "sid": "the-sid",
-            "nonce": "the-nonce", "at_hash": hash(&ACCESS_TOKEN), "name": "Alice",
+            "nonce": "the-nonce", "at_hash": hash(&ACCESS_TOKEN, Algorithm::EdDsa), "name": "Alice",
         })
     }
 
     fn at_sign_in() -> ExpectedIdToken<'static> {
         ExpectedIdToken {
             issuer: "https://account.oten.com",
-            client_id: "client",
+            client: &CLIENT,
             subject: None,
             nonce: ExpectedNonce::Required(&NONCE),
             auth_time: None,
@@ -354,7 +385,10 @@ mod tests {
         let pair = Ed25519KeyPair::generate();
         let token = sign(header, claims, &pair);
         let jws = CompactJws::parse(&token)?;
-        check(jws.verify(&pair.verifying_key(), &ALLOWED)?, expected)
+        check(
+            jws.verify(&pair.verifying_key(), &[Algorithm::EdDsa])?,
+            expected,
+        )
     }
 
     /// Checks the valid token with one claim replaced, or removed if there is no value.
@@ -429,6 +463,53 @@ mod tests {
             let rejected = with(name, value.clone(), &at_sign_in());
             assert_eq!(rejected.unwrap_err(), error, "{name}: {value:?}");
         }
+    }
+
+    /// OpenID Connect Core section 3.1.3.7, numbers 3 to 5.
+    #[test]
+    fn s6_further_audiences_are_accepted_only_if_trusted_and_issued_to_this_client() {
+        use IdTokenError as E;
+        let client = client(&["project", "api"]);
+        let accepts = |aud: Value, azp: Option<Value>| {
+            let mut claims = valid_claims();
+            claims["aud"] = aud;
+            claims["azp"] = azp.unwrap_or_default();
+            let expected = ExpectedIdToken {
+                client: &client,
+                ..at_sign_in()
+            };
+            check_token(&Header::new("JWT"), &claims, &expected).map(drop)
+        };
+        let azp = || Some(json!("client"));
+        assert_eq!(accepts(json!("client"), None), Ok(()));
+        assert_eq!(accepts(json!(["client"]), None), Ok(()));
+        assert_eq!(accepts(json!(["client", "project"]), azp()), Ok(()));
+        assert_eq!(accepts(json!(["api", "project", "client"]), azp()), Ok(()));
+        for (aud, azp, error) in [
+            (json!("project"), azp(), E::Aud),
+            (json!(["project", "api"]), azp(), E::Aud),
+            (json!(["client", "another"]), azp(), E::Aud),
+            (json!(["client", "project", "another"]), azp(), E::Aud),
+            (json!(["client", "Project"]), azp(), E::Aud),
+            (json!([]), azp(), E::Aud),
+            (json!(["client", 5]), azp(), E::InvalidClaim("aud")),
+            (json!(["client", "project"]), None, E::Azp),
+            (json!(["client", "project"]), Some(json!("project")), E::Azp),
+            (json!(["client", "project"]), Some(json!("")), E::Azp),
+            (json!("client"), Some(json!("project")), E::Azp),
+        ] {
+            assert_eq!(accepts(aud.clone(), azp), Err(error), "{aud}");
+        }
+    }
+
+    /// The examples of OpenID Connect Core appendix A.3 and A.4: an access token and its `at_hash`.
+    #[test]
+    fn s6_the_hash_of_the_access_token_is_that_of_the_algorithm() {
+        let token = Secret::from("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y");
+        for algorithm in [Algorithm::Rs256, Algorithm::Ps256, Algorithm::Es256] {
+            assert_eq!(hash(&token, algorithm), "77QmUPtjPfzWtF2AnpK9RQ");
+        }
+        assert_eq!(hash(&token, Algorithm::EdDsa).len(), 43);
     }
 
     #[test]

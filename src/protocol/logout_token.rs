@@ -1,8 +1,9 @@
 use serde_json::Value;
 
-use super::claims::{Claims, InvalidClaim, LEEWAY, verify_signature};
+use super::claims::{Audience, Claims, InvalidClaim, LEEWAY, verify_signature};
 use crate::{
     audit::Reason,
+    config::Client,
     jose::{JoseError, Verified},
     provider::{Provider, ProviderError, ProviderMetadata, TokenOrigin},
 };
@@ -29,7 +30,7 @@ pub(crate) struct LogoutClaims {
 /// The values that a logout token is checked against.
 #[derive(Debug)]
 pub(crate) struct ExpectedLogoutToken<'a> {
-    pub(crate) client_id: &'a str,
+    pub(crate) client: &'a Client,
     /// Seconds since the Unix epoch.
     pub(crate) now: i64,
 }
@@ -162,7 +163,8 @@ pub(super) fn check(
     if claims.required_string("iss")? != issuer {
         return Err(LogoutTokenError::Iss);
     }
-    if !claims.is_for_only(expected.client_id)? {
+    let client = expected.client;
+    if claims.audience(client.id(), client.trusted_audiences())? == Audience::Other {
         return Err(LogoutTokenError::Aud);
     }
     let expires_at = check_times(&claims, expected.now)?;

@@ -1,10 +1,10 @@
 use http::StatusCode;
 use url::Url;
 
-use super::{error_code::ErrorCode, token::with_credentials};
+use super::{error_code::ErrorCode, token::post_as};
 use crate::{
     config::Client,
-    http::{HttpClient, HttpError, HttpRequest, HttpResponse},
+    http::{HttpClient, HttpError, HttpResponse},
     metric::Endpoint,
     secret::Secret,
 };
@@ -29,16 +29,14 @@ pub(crate) async fn revoke_refresh_token(
     client: &Client,
     refresh_token: &Secret,
 ) -> Result<(), RevocationError> {
-    let form = with_credentials(
-        client,
-        &[
-            ("token", refresh_token.expose()),
-            ("token_type_hint", "refresh_token"),
-        ],
-    );
+    let form = [
+        ("token", refresh_token.expose()),
+        ("token_type_hint", "refresh_token"),
+    ];
     // A repeated revocation is harmless.
     let retry_on = HttpResponse::is_transient_failure;
-    let request = HttpRequest::post(Endpoint::Revocation, revocation_endpoint, &form, retry_on);
+    let endpoint = Endpoint::Revocation;
+    let request = post_as(client, endpoint, revocation_endpoint, &form, retry_on);
     let response = http.send(&request).await;
     let response = response.map_err(RevocationError::Unreachable)?;
     if response.status.is_success() {

@@ -7,7 +7,7 @@ use url::Url;
 use super::{authorization_request::CodeVerifier, error_code::ErrorCode};
 use crate::{
     audit::Reason,
-    config::{Client, ClientType},
+    config::{AuthMethod, Client, ClientType},
     http::{HttpClient, HttpError, HttpRequest, HttpResponse, Members, UnusableMember},
     metric::Endpoint,
     secret::Secret,
@@ -68,8 +68,13 @@ impl TokenEndpoint<'_> {
     }
 
     async fn request_tokens(&self, grant: &[(&str, &str)]) -> Result<TokenResponse, TokenError> {
-        let form = with_credentials(self.client, grant);
-        let request = HttpRequest::post(Endpoint::Token, self.url, &form, was_not_processed);
+        let request = post_as(
+            self.client,
+            Endpoint::Token,
+            self.url,
+            grant,
+            was_not_processed,
+        );
         let response = self.http.send(&request).await;
         let response = response.map_err(TokenError::Unreachable)?;
         if let Some(error) = TokenError::from_response(&response) {
@@ -208,18 +213,31 @@ impl From<UnusableMember> for TokenError {
     }
 }
 
-/// Adds the client's credentials to a form (`client_secret_post`, RFC 6749 section 2.3.1); a public
-/// client sends its ID only.
-pub(super) fn with_credentials<'a>(
-    client: &'a Client,
-    parameters: &[(&'a str, &'a str)],
-) -> Vec<(&'a str, &'a str)> {
-    let mut form = parameters.to_vec();
-    form.push(("client_id", client.id()));
-    if let ClientType::Confidential { secret, .. } = client.client_type() {
-        form.push(("client_secret", secret.expose()));
+/// Returns a request that posts a form with the client's credentials, in the one place that is configured
+/// (RFC 6749 section 2.3.1); a public client sends its ID only.
+pub(super) fn post_as<'a>(
+    client: &Client,
+    endpoint: Endpoint,
+    url: &'a Url,
+    parameters: &[(&str, &str)],
+    retry_on: fn(&HttpResponse) -> bool,
+) -> HttpRequest<'a> {
+    let post = |form: &[(&str, &str)]| HttpRequest::post(endpoint, url, form, retry_on);
+    let id = ("client_id", client.id());
+    match client.client_type() {
+        ClientType::Public => post(&[parameters, &[id]].concat()),
+        ClientType::Confidential {
+            secret,
+            auth_method,
+            ..
+        } => match auth_method {
+            AuthMethod::ClientSecretPost => {
+                let secret = ("client_secret", secret.expose());
+                post(&[parameters, &[id, secret]].concat())
+            }
+            AuthMethod::ClientSecretBasic => post(parameters).with_basic(client.id(), secret),
+        },
     }
-    form
 }
 
 /// Whether the response shows that the provider did not process the request. A 5xx without an error

@@ -7,11 +7,11 @@ use super::{
     access_token::{AccessTokenClaims, AccessTokenError, ExpectedAccessToken, check_claims},
     claims::Claims,
     error_code::ErrorCode,
-    token::with_credentials,
+    token::post_as,
 };
 use crate::{
     config::Client,
-    http::{HttpClient, HttpError, HttpRequest, HttpResponse},
+    http::{HttpClient, HttpError, HttpResponse},
     metric::Endpoint,
 };
 
@@ -70,10 +70,10 @@ pub(crate) async fn validate_token(
     token: &str,
     expected: &ExpectedAccessToken<'_>,
 ) -> Result<Result<AccessTokenClaims, AccessTokenError>, ValidationError> {
-    let form = with_credentials(client, &[("token", token)]);
     // The question changes nothing, so it may be asked again.
     let retry_on = HttpResponse::is_transient_failure;
-    let request = HttpRequest::post(Endpoint::Validation, endpoint, &form, retry_on);
+    let form = [("token", token)];
+    let request = post_as(client, Endpoint::Validation, endpoint, &form, retry_on);
     let response = http.send(&request).await;
     let response = response.map_err(ValidationError::Unreachable)?;
     match (response.status, ErrorCode::from_response(&response)) {

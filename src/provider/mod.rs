@@ -51,6 +51,8 @@ const REACHABLE_FOR: Duration = Duration::seconds(30);
 #[derive(Debug)]
 pub(crate) struct Provider {
     issuer: Issuer,
+    /// The algorithms that tokens may be signed with. Keys for others are not read.
+    algorithms: Arc<[Algorithm]>,
     /// The configured endpoints, which replace those of the metadata.
     end_session_endpoint: Option<Url>,
     revocation_endpoint: Option<Url>,
@@ -78,18 +80,25 @@ impl Provider {
         Ok(Self {
             end_session_endpoint: config.end_session_endpoint().cloned(),
             revocation_endpoint: config.revocation_endpoint().cloned(),
-            ..Self::for_api(config.issuer(), config.http_options(), clock)?
+            ..Self::for_api(
+                config.issuer(),
+                config.id_token_algorithms(),
+                config.http_options(),
+                clock,
+            )?
         })
     }
 
     /// Returns the provider of an API, which signs no user out.
     pub(crate) fn for_api(
         issuer: &Issuer,
+        algorithms: &[Algorithm],
         http: &HttpOptions,
         clock: Clock,
     ) -> Result<Self, HttpError> {
         Ok(Self {
             issuer: issuer.clone(),
+            algorithms: algorithms.into(),
             end_session_endpoint: None,
             revocation_endpoint: None,
             http: HttpClient::new(http)?,
@@ -98,6 +107,11 @@ impl Provider {
             response_cooldown: Arc::new(Cooldown::new(clock.clone())),
             request_cooldown: Arc::new(Cooldown::new(clock)),
         })
+    }
+
+    /// The algorithms that the provider may sign tokens with.
+    pub(crate) fn algorithms(&self) -> &[Algorithm] {
+        &self.algorithms
     }
 
     /// The client for this provider's endpoints.
@@ -153,8 +167,10 @@ impl Provider {
         algorithm: Algorithm,
         origin: TokenOrigin,
     ) -> Result<VerifyingKey, ProviderError> {
-        let fetch =
-            |is_refetch| fetch_keys(self.http.clone(), metadata.jwks_uri().clone(), is_refetch);
+        let fetch = |is_refetch| {
+            let (http, algorithms) = (self.http.clone(), Arc::clone(&self.algorithms));
+            fetch_keys(http, metadata.jwks_uri().clone(), algorithms, is_refetch)
+        };
         let cached = self.keys.get(MAX_AGE, fetch(true));
         let key = cached
             .as_ref()
@@ -241,11 +257,13 @@ fn documented(
 async fn fetch_keys(
     http: HttpClient,
     jwks_uri: Url,
+    algorithms: Arc<[Algorithm]>,
     is_refetch: bool,
 ) -> Result<JwkSet, ProviderError> {
     let response = fetch(&http, Endpoint::Jwks, &jwks_uri, "the key set").await;
-    let keys = response
-        .and_then(|response| JwkSet::from_json(response.body()).map_err(ProviderError::KeySet));
+    let keys = response.and_then(|response| {
+        JwkSet::for_algorithms(response.body(), &algorithms).map_err(ProviderError::KeySet)
+    });
     if is_refetch {
         metric::jwks_refetched(match keys {
             Ok(_) => Fetch::Success,

@@ -52,7 +52,7 @@ async fn log_out(context: &RequestContext, request: Request<Body>) -> Result<(),
     let token = read_logout_token(request).await?;
     let metadata = state.provider.metadata().await?;
     let expected = ExpectedLogoutToken {
-        client_id: state.config.client().id(),
+        client: state.config.client(),
         now: state.clock.unix_now(),
     };
     let claims = verify_logout_token(&state.provider, &metadata, &token, &expected).await?;

@@ -588,7 +588,7 @@ async fn verify(
     };
     let expected = ExpectedIdToken {
         issuer: metadata.issuer(),
-        client_id: state.config.client().id(),
+        client: state.config.client(),
         subject: None,
         nonce: ExpectedNonce::Required(&attempt.nonce),
         auth_time: None,

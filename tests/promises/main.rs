@@ -28,6 +28,7 @@ mod long_lived;
 mod malformed_records;
 mod native;
 mod observability;
+mod other_providers;
 mod pages;
 
 mod program;

@@ -1,5 +1,5 @@
 use super::{
-    client::client_type,
+    client::{auth_method, client_type},
     validator::Validator,
     value::{choice, distinct_words, visible_ascii},
     web_url::endpoint,
@@ -106,15 +106,25 @@ pub(super) fn client(validator: &mut Validator<'_>) -> Option<Client> {
             "Remove it, or set `client_id` and `client_secret`.",
         );
     }
+    if secret.is_none() && raw.is_set(&keys::TOKEN_ENDPOINT_AUTH_METHOD) {
+        validator.problem(
+            &keys::TOKEN_ENDPOINT_AUTH_METHOD,
+            "is set, but there is no client with a secret",
+            "Remove it, or set `client_id` and `client_secret`.",
+        );
+    }
+    let auth_method = auth_method(validator);
     Some(Client {
         id: id?,
         kind: match secret {
             Some(secret) => ClientType::Confidential {
                 secret,
+                auth_method: auth_method?,
                 jar: Jar::Off,
             },
             None => ClientType::Public,
         },
         published_keys: Vec::new(),
+        trusted_audiences: Vec::new(),
     })
 }

@@ -1,10 +1,10 @@
 use super::{
     jar_keys,
     validator::Validator,
-    value::{choice, visible_ascii},
+    value::{choice, distinct_words, visible_ascii},
 };
 use crate::{
-    config::{Client, ClientType, Jar, keys, problem::Invalid},
+    config::{AuthMethod, Client, ClientType, Jar, keys, problem::Invalid},
     secret::Secret,
 };
 
@@ -16,6 +16,7 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<Client> {
     let id = validator.required(&keys::CLIENT_ID, visible_ascii);
     validator.partial.client_id.clone_from(&id);
     let is_public = validator.required(&keys::CLIENT_TYPE, client_type);
+    let trusted_audiences = trusted_audiences(validator);
     let kind = if is_public == Some(true) {
         validate_public(validator);
         Some(ClientType::Public)
@@ -26,9 +27,28 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<Client> {
         id: id?,
         kind: kind.filter(|_| is_public.is_some())?,
         published_keys: validator.partial.request_keys.clone(),
+        trusted_audiences: trusted_audiences?,
     };
     validator.partial.client = Some(client.clone());
     Some(client)
+}
+
+fn trusted_audiences(validator: &mut Validator<'_>) -> Option<Vec<String>> {
+    validator.only_for_other_providers(&keys::TRUSTED_AUDIENCES);
+    validator.required(&keys::TRUSTED_AUDIENCES, |text| {
+        distinct_words(text)?
+            .into_iter()
+            .map(visible_ascii)
+            .collect()
+    })
+}
+
+/// Returns how a confidential client sends its secret.
+pub(super) fn auth_method(validator: &mut Validator<'_>) -> Option<AuthMethod> {
+    validator.only_for_other_providers(&keys::TOKEN_ENDPOINT_AUTH_METHOD);
+    validator.required(&keys::TOKEN_ENDPOINT_AUTH_METHOD, |text| {
+        choice(text, AuthMethod::ALL.map(|method| (method.name(), method)))
+    })
 }
 
 /// Returns whether the client is public.
@@ -39,6 +59,10 @@ pub(super) fn client_type(text: &str) -> Result<bool, Invalid> {
 fn validate_public(validator: &mut Validator<'_>) {
     for (key, message) in [
         (&keys::CLIENT_SECRET, "a public client has no secret"),
+        (
+            &keys::TOKEN_ENDPOINT_AUTH_METHOD,
+            "a public client has no secret",
+        ),
         (&keys::JAR, NO_SIGNATURE),
         (&keys::JAR_KEY_FILE, NO_SIGNATURE),
         (&keys::JAR_KEY_ID, NO_SIGNATURE),
@@ -77,6 +101,7 @@ fn validate_confidential(validator: &mut Validator<'_>, may_be_public: bool) -> 
         validator.required(&keys::CLIENT_SECRET, rule)
     };
     validator.partial.client_secret.clone_from(&secret);
+    let auth_method = auth_method(validator);
     let signature = validator.required(&keys::JAR, |text| {
         choice(text, ["HS256", "EdDSA", "off"].map(|name| (name, name)))
     })?;
@@ -102,12 +127,15 @@ fn validate_confidential(validator: &mut Validator<'_>, may_be_public: bool) -> 
     let jar = match signature {
         "EdDSA" => jar_keys::validate(validator).map(Jar::EdDsa),
         "off" => {
-            validator.warning(
-                &keys::JAR,
-                "is `off`: authorization requests are not signed",
-                "Only use it for a legacy client that Oten's support exempted from signing; Oten \
-                 rejects unsigned requests from all others.",
-            );
+            // Most other providers expect unsigned requests.
+            if !validator.raw.is_set(&keys::ISSUER) {
+                validator.warning(
+                    &keys::JAR,
+                    "is `off`: authorization requests are not signed",
+                    "Only use it for a legacy client that Oten's support exempted from signing; Oten \
+                     rejects unsigned requests from all others.",
+                );
+            }
             Some(Jar::Off)
         }
         _ => {
@@ -115,8 +143,11 @@ fn validate_confidential(validator: &mut Validator<'_>, may_be_public: bool) -> 
             Some(Jar::Hs256)
         }
     };
-    let (secret, jar) = (secret?, jar?);
-    Some(ClientType::Confidential { secret, jar })
+    Some(ClientType::Confidential {
+        secret: secret?,
+        auth_method: auth_method?,
+        jar: jar?,
+    })
 }
 
 fn check_hs256(validator: &mut Validator<'_>, secret: Option<&Secret>) {

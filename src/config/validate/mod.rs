@@ -51,6 +51,7 @@ fn api_config(validator: &mut Validator<'_>) -> Option<ApiConfig> {
     let issuer = issuer::validate(validator);
     note_inline_secrets(validator);
     let client = api::client(validator);
+    let algorithms = provider::algorithms(validator);
     let http = provider::network_path(validator, issuer.as_ref()).map(|(_, http)| http);
     let trusted_proxies = network::trusted_proxies(validator);
     let listen = network::listen(validator);
@@ -59,6 +60,7 @@ fn api_config(validator: &mut Validator<'_>) -> Option<ApiConfig> {
     let settings = api::validate(validator, issuer.as_ref(), client.as_ref(), instances);
     Some(ApiConfig {
         issuer: issuer?,
+        algorithms: algorithms?,
         client,
         http: http?,
         token_budget: token_limit

@@ -5,7 +5,7 @@ use url::Url;
 use crate::{
     config::{Client, Config, Issuer, Problem, SealingKey, StoreUrl},
     http::HttpOptions,
-    jose::Ed25519PublicKey,
+    jose::{Algorithm, Ed25519PublicKey},
     secret::Secret,
 };
 
@@ -18,6 +18,8 @@ pub(crate) struct Partial {
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Problem>,
     pub(crate) issuer: Option<Issuer>,
+    /// The algorithms that the provider may sign tokens with.
+    pub(crate) algorithms: Option<Vec<Algorithm>>,
     /// The options for calls to the issuer.
     pub(crate) http: Option<HttpOptions>,
     pub(crate) client: Option<Client>,

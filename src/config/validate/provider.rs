@@ -2,7 +2,11 @@ use std::path::PathBuf;
 
 use url::Url;
 
-use super::{validator::Validator, value::count, web_url::endpoint};
+use super::{
+    validator::Validator,
+    value::{count, distinct_words, one_of},
+    web_url::endpoint,
+};
 use crate::{
     config::{
         Environment, Issuer, Proxy, keys,
@@ -11,12 +15,14 @@ use crate::{
         settings::ProviderSettings,
     },
     http::{CaCertificateError, CaCertificates, HttpOptions},
+    jose::Algorithm,
 };
 
 pub(super) fn validate(
     validator: &mut Validator<'_>,
     issuer: Option<&Issuer>,
 ) -> Option<ProviderSettings> {
+    let algorithms = algorithms(validator);
     let production = validator.production;
     let endpoint = |text: &str| endpoint(text, production);
     let end_session_endpoint = validator.optional(&keys::END_SESSION_ENDPOINT, endpoint);
@@ -37,6 +43,7 @@ pub(super) fn validate(
     }
     let (ca_file, http) = network_path?;
     Some(ProviderSettings {
+        algorithms: algorithms?,
         end_session_endpoint,
         revocation_endpoint,
         token_requests_per_minute: limit,
@@ -45,6 +52,38 @@ pub(super) fn validate(
         http,
     })
 }
+
+/// Returns the algorithms that the provider may sign tokens with.
+pub(super) fn algorithms(validator: &mut Validator<'_>) -> Option<Vec<Algorithm>> {
+    validator.only_for_other_providers(&keys::ID_TOKEN_ALGORITHMS);
+    let algorithms = validator.required(&keys::ID_TOKEN_ALGORITHMS, |text| {
+        let algorithms: Option<Vec<Algorithm>> = distinct_words(text)?
+            .into_iter()
+            .map(|name| Algorithm::from_name(name).filter(|known| SIGNED_WITH.contains(known)))
+            .collect();
+        match algorithms {
+            Some(algorithms) if !algorithms.is_empty() => Ok(algorithms),
+            _ => invalid(
+                "contains a name that is none of the possible algorithms, or is empty",
+                format!(
+                    "Write {}, as the provider signs.",
+                    one_of(&SIGNED_WITH.map(Algorithm::name))
+                ),
+            ),
+        }
+    });
+    validator.partial.algorithms.clone_from(&algorithms);
+    algorithms
+}
+
+/// The algorithms of tokens. `HS256` is not one of them: an attacker who learns or guesses the client's
+/// secret could sign tokens for any user.
+const SIGNED_WITH: [Algorithm; 4] = [
+    Algorithm::EdDsa,
+    Algorithm::Rs256,
+    Algorithm::Ps256,
+    Algorithm::Es256,
+];
 
 /// Returns the number of token requests per minute that the provider accepts from the client, if it is
 /// known.

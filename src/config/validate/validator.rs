@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     config::{
-        keys::{Key, ValueType},
+        keys::{self, Key, ValueType},
         problem::{Invalid, Problem, invalid},
         raw::{Given, Raw},
     },
@@ -90,6 +90,21 @@ impl<'a> Validator<'a> {
     pub(super) fn warning(&mut self, key: &'static Key, message: &str, help: &str) {
         let warning = self.describe(key, message, help);
         self.partial.warnings.push(warning);
+    }
+
+    /// Notes a problem with a setting that only providers other than Oten need, unless it is the default.
+    pub(super) fn only_for_other_providers(&mut self, key: &'static Key) {
+        let is_default = match self.raw.given(key) {
+            Some(Given::Text(text)) => Some(text.expose()) == key.default(),
+            given => given.is_none(),
+        };
+        if self.raw.is_set(&keys::ENVIRONMENT) && !is_default {
+            self.problem(
+                key,
+                "is not the default, but Oten's environments allow no other value",
+                "Remove it: it is for the provider that `issuer` names.",
+            );
+        }
     }
 
     /// Notes a problem in production, and a warning elsewhere.

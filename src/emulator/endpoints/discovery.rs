@@ -50,6 +50,9 @@ pub(super) async fn discovery(core: State<Arc<Core>>) -> Response {
             }
         }
     }
+    if let (Some(preset), Some(document)) = (core.settings.preset, document.as_object_mut()) {
+        preset.change_metadata(document);
+    }
     for deviation in &core.state().deviations {
         match deviation {
             Deviation::IssuerMismatch => {
@@ -61,7 +64,7 @@ pub(super) async fn discovery(core: State<Arc<Core>>) -> Response {
                     ("token_endpoint", Endpoint::Token),
                     ("jwks_uri", Endpoint::Jwks),
                 ] {
-                    let url = format!("http://insecure.example{}", endpoint.path());
+                    let url = format!("http://insecure.example{}", core.path_of(endpoint));
                     document[name] = json!(url);
                 }
             }
@@ -80,7 +83,10 @@ pub(super) async fn discovery(core: State<Arc<Core>>) -> Response {
 /// The JWK set with the public key (RFC 7517 section 5).
 pub(super) async fn jwks(core: State<Arc<Core>>) -> Response {
     let state = core.state();
-    let mut keys = vec![state.key.public_jwk(core.settings.algorithm_name)];
+    let mut key = state.key.public_jwk(core.settings.algorithm_name);
+    let preset = core.settings.preset;
+    let foreign = preset.and_then(|preset| preset.change_key(&mut key));
+    let mut keys: Vec<_> = foreign.into_iter().chain([key]).collect();
     for deviation in &state.deviations {
         match deviation {
             Deviation::NoKeys => keys.clear(),
@@ -94,7 +100,8 @@ pub(super) async fn jwks(core: State<Arc<Core>>) -> Response {
                     .into();
             }
             Deviation::SharedKeyId => {
-                let mut other = ProviderKey::generate().public_jwk(core.settings.algorithm_name);
+                let other = ProviderKey::generate(core.settings.algorithm);
+                let mut other = other.public_jwk(core.settings.algorithm_name);
                 other["kid"] = json!(state.key.key_id);
                 keys.push(other);
             }

@@ -24,7 +24,7 @@ use crate::{
         },
         state::{Core, PendingLogout, session::SignedIn},
     },
-    jose::{Algorithm, CompactJws, Verified},
+    jose::{CompactJws, Verified},
 };
 
 /// How long the confirmation page waits for the user, in seconds.
@@ -205,13 +205,13 @@ fn return_to(client: Option<&RegisteredClient>, form: &Form) -> Result<Option<Ur
 
 /// Verifies an ID token of the emulator, expired or not, with a current or former key.
 fn verify_hint(core: &Core, hint: &str) -> Result<Claims, &'static str> {
-    const ALLOWED: &[Algorithm] = &[Algorithm::EdDsa];
+    let allowed = [core.settings.algorithm];
     let jws = CompactJws::parse(hint).map_err(|_| "id_token_hint is not a signed JWT")?;
     // Access tokens and logout tokens have another `typ`.
     if jws.typ() != Some("JWT") {
         return Err("id_token_hint is not an ID token");
     }
-    jws.algorithm(ALLOWED)
+    jws.algorithm(&allowed)
         .map_err(|_| "id_token_hint has an alg that this provider does not use")?;
     let key_id = jws.key_id().ok_or("id_token_hint has no kid")?;
     let key = core
@@ -220,7 +220,7 @@ fn verify_hint(core: &Core, hint: &str) -> Result<Claims, &'static str> {
         .map(ProviderKey::verifying_key);
     let key = key.ok_or("id_token_hint has a kid that this provider never used")?;
     let claims: Claims = jws
-        .verify(&key, ALLOWED)
+        .verify(&key, &allowed)
         .map(Verified::into_claims)
         .map_err(|_| "id_token_hint has an invalid signature")?;
     if text(&claims, "iss") != Some(&core.issuer) {

@@ -27,7 +27,7 @@ pub(super) async fn record(
     next: Next,
 ) -> Response {
     let path = request.uri().path().to_owned();
-    if core.settings.recorded_exchanges == 0 || !is_message(request.method(), &path) {
+    if core.settings.recorded_exchanges == 0 || !is_message(&core, request.method(), &path) {
         return next.run(request).await;
     }
     let time = core.clock().now();
@@ -42,7 +42,7 @@ pub(super) async fn record(
     let response = next.run(Request::from_parts(parts, Body::from(body))).await;
     let status = response.status();
     let (response, answered) = match redirect_parameters(response.headers()) {
-        None if path == Endpoint::Token.path() => token_response(response).await,
+        None if path == core.path_of(Endpoint::Token) => token_response(response).await,
         answered => (response, answered.unwrap_or_default()),
     };
     core.add_exchange(Exchange {
@@ -57,7 +57,7 @@ pub(super) async fn record(
 }
 
 /// Whether a request is part of the protocol, or the user's decision.
-fn is_message(method: &Method, path: &str) -> bool {
+fn is_message(core: &Core, method: &Method, path: &str) -> bool {
     let endpoints = [
         Endpoint::Discovery,
         Endpoint::Jwks,
@@ -69,7 +69,8 @@ fn is_message(method: &Method, path: &str) -> bool {
         Endpoint::Revocation,
     ];
     let is_decision = ["/v1/oauth/login", "/v1/oauth/consent"].contains(&path);
-    METHODS.contains(method) && endpoints.iter().any(|endpoint| endpoint.path() == path)
+    let is_endpoint = |endpoint: &Endpoint| core.path_of(*endpoint) == path;
+    METHODS.contains(method) && endpoints.iter().any(is_endpoint)
         || is_decision && *method == Method::POST
 }
 

@@ -54,7 +54,7 @@ pub(crate) fn router<S: Clone + Send + Sync + 'static>(core: &Arc<Core>) -> Rout
     for (endpoint, route) in endpoints {
         let state = (Arc::clone(core), endpoint);
         let layer = from_fn_with_state(state, fault_layer::count_and_fail);
-        router = router.route(endpoint.path(), route.layer(layer));
+        router = router.route(core.path_of(endpoint), route.layer(layer));
     }
     router
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))

@@ -9,7 +9,9 @@ use axum::{
     extract::{ConnectInfo, State},
     response::{IntoResponse, Response},
 };
+use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, StatusCode, header};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::response::{OAuthError, json_response, limited};
@@ -32,7 +34,8 @@ pub(super) async fn token(
     body: Bytes,
 ) -> Result<Response, OAuthError> {
     let form = read_form(&headers, &body)?;
-    let client = find_client(&core, &headers, &form)?;
+    let caller = find_client(&core, &headers, &form)?;
+    let client = caller.client;
     if let Some(limited) = limited(&core, Endpoint::Token, client.id()) {
         return Ok(limited);
     }
@@ -51,7 +54,7 @@ pub(super) async fn token(
         }
         None => return Err(OAuthError::new("invalid_request", "grant_type is missing")),
     }
-    authenticate(client, &form)?;
+    authenticate(&caller)?;
     check_address(client, peer.map(|Extension(ConnectInfo(peer))| peer.ip()))?;
     let response = match grant_type {
         Some("refresh_token") => refresh(&core, client, &form)?,
@@ -109,8 +112,9 @@ pub(super) async fn revoke(
     body: Bytes,
 ) -> Result<Response, OAuthError> {
     let form = read_form(&headers, &body)?;
-    let client = find_client(&core, &headers, &form)?;
-    authenticate(client, &form)?;
+    let caller = find_client(&core, &headers, &form)?;
+    let client = caller.client;
+    authenticate(&caller)?;
     let token = required(&form, "token")?;
     let revoked = core.state().grants.revoke(token, client.id());
     revoked.map_err(invalid_grant)?;
@@ -125,11 +129,12 @@ pub(super) async fn validate(
     body: Bytes,
 ) -> Result<Response, OAuthError> {
     let form = read_form(&headers, &body)?;
-    let client = find_client(&core, &headers, &form)?;
+    let caller = find_client(&core, &headers, &form)?;
+    let client = caller.client;
     if let Some(limited) = limited(&core, Endpoint::Validation, client.id()) {
         return Ok(limited);
     }
-    authenticate(client, &form)?;
+    authenticate(&caller)?;
     let jwt = required(&form, "token")?;
     let state = core.state();
     let Some(token) = state.access_token(jwt) else {
@@ -191,17 +196,60 @@ fn read_form(headers: &HeaderMap, body: &[u8]) -> Result<Form, OAuthError> {
         .map_err(|description| OAuthError::new("invalid_request", description))
 }
 
+/// A client and the secret that it sends, which is not checked yet.
+struct Caller<'a> {
+    client: &'a RegisteredClient,
+    secret: Option<Secret>,
+}
+
 fn find_client<'a>(
     core: &'a Core,
     headers: &HeaderMap,
     form: &Form,
-) -> Result<&'a RegisteredClient, OAuthError> {
-    if headers.contains_key(header::AUTHORIZATION) {
-        let description = "Send client_id and client_secret in the form, not in Authorization";
-        return Err(OAuthError::new("invalid_client", description));
-    }
-    let client = form.get("client_id").and_then(|id| core.clients.get(id));
-    client.ok_or_else(|| OAuthError::new("invalid_client", "client_id is not registered"))
+) -> Result<Caller<'a>, OAuthError> {
+    let header = headers.get(header::AUTHORIZATION);
+    let basic = header.and_then(|header| basic_credentials(header.to_str().ok()?));
+    let id = match &basic {
+        Some((id, _)) => Some(id.as_str()),
+        None => form.get("client_id"),
+    };
+    let client = id.and_then(|id| core.clients.get(id));
+    let uses_basic = client.is_some_and(|client| client.registration.uses_basic);
+    let description = match (header, basic, client) {
+        (Some(_), Some((_, secret)), Some(client)) if uses_basic => {
+            if form.get("client_secret").is_none() {
+                let secret = Some(secret.into());
+                return Ok(Caller { client, secret });
+            }
+            "Send the client's credentials once, in Authorization"
+        }
+        (None, _, Some(_)) if uses_basic => {
+            "Send client_id and client_secret in Authorization, not in the form"
+        }
+        (Some(_), ..) => "Send client_id and client_secret in the form, not in Authorization",
+        (None, _, Some(client)) => {
+            let secret = form.get("client_secret").map(Secret::from);
+            return Ok(Caller { client, secret });
+        }
+        (None, _, None) => "client_id is not registered",
+    };
+    Err(OAuthError::new("invalid_client", description))
+}
+
+/// Returns the ID and the secret of `Authorization: Basic` (RFC 7617), both of which are in the encoding of
+/// a form (RFC 6749 section 2.3.1).
+fn basic_credentials(header: &str) -> Option<(String, String)> {
+    let (scheme, credentials) = header.split_once(' ')?;
+    let decoded = STANDARD.decode(credentials).ok()?;
+    let decoded = String::from_utf8(decoded).ok()?;
+    let (id, secret) = decoded.split_once(':')?;
+    let decode = |text: &str| {
+        let text = text.replace('+', " ");
+        let text = percent_decode_str(&text).decode_utf8().ok()?;
+        Some(text.into_owned())
+    };
+    let is_basic = scheme.eq_ignore_ascii_case("Basic");
+    is_basic.then_some((decode(id)?, decode(secret)?))
 }
 
 /// Checks the client's list of allowed addresses.
@@ -214,11 +262,11 @@ fn check_address(client: &RegisteredClient, address: Option<IpAddr>) -> Result<(
     Err(OAuthError::new("invalid_client", description))
 }
 
-/// Checks `client_secret_post` for a confidential client, and that a public client sends no secret.
-fn authenticate(client: &RegisteredClient, form: &Form) -> Result<(), OAuthError> {
-    let description = match (&client.registration.secret, form.get("client_secret")) {
+/// Checks the secret of a confidential client, and that a public client sends none.
+fn authenticate(caller: &Caller<'_>) -> Result<(), OAuthError> {
+    let description = match (&caller.client.registration.secret, &caller.secret) {
         (None, None) => return Ok(()),
-        (Some(secret), Some(sent)) if *secret == Secret::from(sent) => return Ok(()),
+        (Some(secret), Some(sent)) if secret == sent => return Ok(()),
         (Some(_), Some(_)) => "client_secret is wrong",
         (Some(_), None) => "client_secret is missing",
         (None, Some(_)) => "client_secret was sent for a public client: leave it out",

@@ -15,6 +15,8 @@ pub(crate) struct AuthorizationRequest {
     pub(crate) scope: String,
     pub(crate) nonce: Option<String>,
     pub(crate) challenge: Option<Challenge>,
+    /// Whether `access_type` is `offline`, which is a parameter of Google's.
+    pub(crate) is_offline: bool,
     prompt: Vec<String>,
     /// In seconds.
     pub(crate) max_age: Option<i64>,
@@ -63,6 +65,7 @@ impl AuthorizationRequest {
             scope: scope.to_owned(),
             nonce: parameters.get("nonce").map(str::to_owned),
             challenge,
+            is_offline: parameters.get("access_type") == Some("offline"),
             prompt,
             max_age,
         })

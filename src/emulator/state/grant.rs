@@ -25,6 +25,8 @@ pub(crate) struct Grant {
     pub(crate) nonce: Option<String>,
     /// The session of the sign-in, which the grant outlives.
     pub(crate) sid: Arc<str>,
+    /// Whether the request has asked for a refresh token with `access_type=offline`.
+    pub(crate) is_offline: bool,
     is_revoked: AtomicBool,
 }
 
@@ -37,6 +39,7 @@ impl Grant {
             auth_time: session.auth_time,
             nonce: request.nonce.clone(),
             sid: session.sid,
+            is_offline: request.is_offline,
             is_revoked: AtomicBool::new(false),
         })
     }
@@ -50,6 +53,7 @@ impl Grant {
             auth_time: session.auth_time,
             nonce: None,
             sid: session.sid,
+            is_offline: false,
             is_revoked: AtomicBool::new(false),
         })
     }
@@ -63,6 +67,7 @@ impl Grant {
             auth_time: now,
             nonce: None,
             sid: Arc::default(),
+            is_offline: false,
             is_revoked: AtomicBool::new(false),
         })
     }

@@ -18,9 +18,10 @@ use super::{
     faults::{Deviation, Endpoint, Faults, hold::Holds},
     keys::ProviderKey,
     messages::authorization::AuthorizationRequest,
+    preset::Preset,
     rate_limits::RateLimits,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, jose::Algorithm};
 use grant::{AccessToken, Grants};
 use session::{SignedIn, User};
 
@@ -64,7 +65,17 @@ pub(crate) struct Settings {
     /// The number of exchanges to keep.
     pub(crate) recorded_exchanges: usize,
     pub(crate) extensions: BTreeSet<Extension>,
+    pub(crate) algorithm: Algorithm,
     pub(crate) algorithm_name: &'static str,
+    /// The provider to imitate; `None` for Oten.
+    pub(crate) preset: Option<Preset>,
+}
+
+impl Settings {
+    pub(crate) fn sign_with(&mut self, algorithm: Algorithm) {
+        self.algorithm = algorithm;
+        self.algorithm_name = algorithm.name();
+    }
 }
 
 /// A feature that Oten does not document.
@@ -140,7 +151,7 @@ impl Core {
             faults: Faults::default(),
             holds: Holds::default(),
             deviations: Vec::new(),
-            key: ProviderKey::generate(),
+            key: ProviderKey::generate(settings.algorithm),
             former_keys: Vec::new(),
             used_request_objects: Expiring::new(&clock),
             interactions: Expiring::new(&clock),
@@ -195,7 +206,13 @@ impl Core {
     }
 
     pub(crate) fn url(&self, endpoint: Endpoint) -> String {
-        format!("{}{}", self.address, endpoint.path())
+        format!("{}{}", self.address, self.path_of(endpoint))
+    }
+
+    /// The path of an endpoint, relative to the issuer.
+    pub(crate) fn path_of(&self, endpoint: Endpoint) -> &'static str {
+        let preset = self.settings.preset;
+        preset.map_or(endpoint.path(), |preset| preset.path(endpoint))
     }
 
     /// The path of the front page.
@@ -246,8 +263,8 @@ impl Core {
 }
 
 impl State {
-    pub(crate) fn rotate_keys(&mut self) {
-        let former = mem::replace(&mut self.key, ProviderKey::generate());
+    pub(crate) fn rotate_keys(&mut self, algorithm: Algorithm) {
+        let former = mem::replace(&mut self.key, ProviderKey::generate(algorithm));
         self.former_keys.push(former);
     }
 
@@ -321,7 +338,9 @@ impl Default for Settings {
             rate_limits: None,
             recorded_exchanges: 0,
             extensions: BTreeSet::new(),
-            algorithm_name: "EdDSA",
+            algorithm: Algorithm::EdDsa,
+            algorithm_name: Algorithm::EdDsa.name(),
+            preset: None,
         }
     }
 }

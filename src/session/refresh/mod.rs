@@ -310,7 +310,7 @@ impl Refresh {
         }
         let expected = ExpectedIdToken {
             issuer: metadata.issuer(),
-            client_id: self.revoker().client.id(),
+            client: &self.revoker().client,
             subject: Some(self.request.user.subject()),
             nonce: ExpectedNonce::IfPresent(Some(&current.nonce.0)),
             auth_time: self.request.user.auth_time(),

@@ -137,9 +137,14 @@ impl ResourceServerBuilder {
             clock,
             audit,
         } = self;
-        let provider = Provider::for_api(&config.issuer, &config.http, clock.clone())
-            .map(Arc::new)
-            .map_err(|error| SetupError::HttpClient(error.into()))?;
+        let provider = Provider::for_api(
+            &config.issuer,
+            &config.algorithms,
+            &config.http,
+            clock.clone(),
+        )
+        .map(Arc::new)
+        .map_err(|error| SetupError::HttpClient(error.into()))?;
         let verifier = Verifier::of_api(&config, Arc::clone(&provider), clock.clone());
         let budget = config.token_budget;
         let outgoing = Outgoing {

@@ -1,4 +1,4 @@
-// oidc-provider with Oten's profile. The argument is a JSON list of client registrations (RFC 7591).
+// oidc-provider with Oten's profile, and for other clients with RS256. The argument is a JSON list of client registrations (RFC 7591).
 // Prints its issuer and serves until it is killed.
 
 import { generateKeyPairSync } from 'node:crypto';
@@ -18,18 +18,20 @@ const html = (ctx, body) => {
 
 const { privateKey } = generateKeyPairSync('ed25519');
 const key = { ...privateKey.export({ format: 'jwk' }), kid: '1', use: 'sig', alg: 'EdDSA' };
+const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
+const rsaKey = { ...rsa.export({ format: 'jwk' }), kid: '2', use: 'sig', alg: 'RS256' };
 
 const provider = new Provider(issuer, {
   clients: JSON.parse(process.argv[2]),
-  jwks: { keys: [key] },
+  jwks: { keys: [key, rsaKey] },
   cookies: { keys: ['of a test'] },
-  clientAuthMethods: ['client_secret_post', 'none'],
+  clientAuthMethods: ['client_secret_post', 'client_secret_basic', 'none'],
   responseTypes: ['code'],
   scopes: ['openid'],
   claims: { openid: ['sub'], profile: ['name'], email: ['email'] },
   conformIdTokenClaims: false, // claims of scopes are in the ID token
   enabledJWA: {
-    idTokenSigningAlgValues: ['EdDSA'],
+    idTokenSigningAlgValues: ['EdDSA', 'RS256'],
     requestObjectSigningAlgValues: ['HS256', 'EdDSA'],
   },
   pkce: { required: () => true, methods: ['S256'] },

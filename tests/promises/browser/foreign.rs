@@ -9,7 +9,9 @@ use axum::{
     http::{Request, header},
 };
 use axum_oten::{
-    Clock, Config, MemoryStore, Oten, Secret, check::Checker, config::ConfigBuilder,
+    Clock, Config, MemoryStore, Oten, Secret,
+    check::Checker,
+    config::{AuthMethod, ConfigBuilder},
     jose::Ed25519KeyPair,
 };
 use reqwest::redirect::Policy;
@@ -67,6 +69,8 @@ impl Foreign {
 /// A client of the provider: its credentials, and the address of its site.
 struct Client {
     kind: ClientKind,
+    /// Whether it uses RS256, `client_secret_basic` and unsigned requests.
+    is_ordinary: bool,
     id: &'static str,
     secret: Secret,
     pair: Ed25519KeyPair,
@@ -79,6 +83,7 @@ impl Client {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self {
             kind,
+            is_ordinary: false,
             id,
             secret: SECRET.into(),
             pair: Ed25519KeyPair::generate(),
@@ -105,6 +110,11 @@ impl Client {
             registration["require_signed_request_object"] = json!(true);
             registration["request_object_signing_alg"] = json!("HS256");
         }
+        if self.is_ordinary {
+            registration["token_endpoint_auth_method"] = json!("client_secret_basic");
+            registration["id_token_signed_response_alg"] = json!("RS256");
+            registration["require_signed_request_object"] = json!(false);
+        }
         if self.kind == ClientKind::EdDsa {
             registration["request_object_signing_alg"] = json!("EdDSA");
             registration["jwks"] = json!({ "keys": [self.pair.public_jwk()] });
@@ -120,6 +130,13 @@ impl Client {
             .redirect_uri(format!("{}/callback", self.origin))
             .post_logout_redirect_uri(format!("{}/logout", self.origin))
             .max_age(Duration::from_secs(3600));
+        if self.is_ordinary {
+            return config
+                .client_secret(self.secret.clone())
+                .jar_off()
+                .id_token_algorithms(["RS256"])
+                .token_endpoint_auth_method(AuthMethod::ClientSecretBasic);
+        }
         match self.kind {
             ClientKind::Hs256 => config.client_secret(self.secret.clone()),
             ClientKind::EdDsa => config
@@ -192,11 +209,14 @@ async fn session_id(browser: &Chromium) -> String {
 }
 
 async fn in_a_browser(provider: Foreign, kind: ClientKind) {
-    let client = Client::new(kind, "site").await;
+    sign_in_and_out(provider, Client::new(kind, "site").await).await;
+}
+
+async fn sign_in_and_out(provider: Foreign, client: Client) {
     let running = provider.start(&[client.registration()]).await;
     let report = Checker::new(Ok(client.config(&running))).run(|_| {}).await;
     assert!(!report.has_failed(), "{report:?}");
-    if kind != ClientKind::Public {
+    if client.kind != ClientKind::Public && !client.is_ordinary {
         let answer = forged_request(&client, &running).await;
         assert!(answer.contains("invalid_request_object"), "{answer}");
     }
@@ -281,6 +301,17 @@ async fn eddsa_client_of_oidc_provider() {
 #[ignore = "needs tests/foreign/install"]
 async fn public_client_of_oidc_provider() {
     in_a_browser(Foreign::OidcProvider, ClientKind::Public).await;
+}
+
+#[tokio::test]
+#[ignore = "needs tests/foreign/install"]
+async fn s6_ordinary_client_of_oidc_provider() {
+    let client = Client::new(ClientKind::Hs256, "site").await;
+    let client = Client {
+        is_ordinary: true,
+        ..client
+    };
+    sign_in_and_out(Foreign::OidcProvider, client).await;
 }
 
 #[tokio::test]

@@ -44,6 +44,7 @@ pub struct TestSite {
     pub request_key: Ed25519KeyPair,
 }
 
+type Register = Box<dyn FnOnce(EmulatedClient) -> EmulatedClient>;
 type Configure = Box<dyn FnOnce(ConfigBuilder) -> ConfigBuilder>;
 type Emulate = Box<dyn FnOnce(EmulatorBuilder) -> EmulatorBuilder>;
 type Build = Box<dyn FnOnce(OtenBuilder) -> OtenBuilder>;
@@ -53,6 +54,7 @@ type BuildApp = Box<dyn FnOnce(&Oten) -> Router>;
 #[must_use]
 pub struct TestSiteBuilder {
     kind: ClientKind,
+    register: Register,
     configure: Configure,
     emulate: Emulate,
     build: Build,
@@ -70,6 +72,7 @@ impl TestSite {
     pub fn builder() -> TestSiteBuilder {
         TestSiteBuilder {
             kind: ClientKind::Hs256,
+            register: Box::new(|client| client),
             configure: Box::new(|config| config),
             emulate: Box::new(|emulator| emulator),
             build: Box::new(|oten| oten),
@@ -95,6 +98,15 @@ impl TestSite {
 impl TestSiteBuilder {
     pub fn client(mut self, kind: ClientKind) -> Self {
         self.kind = kind;
+        self
+    }
+
+    /// Changes the client's registration.
+    pub fn register(
+        mut self,
+        register: impl FnOnce(EmulatedClient) -> EmulatedClient + 'static,
+    ) -> Self {
+        self.register = Box::new(register);
         self
     }
 
@@ -170,7 +182,7 @@ impl TestSiteBuilder {
                 .request_object_key(&pair.public_jwk()),
             ClientKind::Public => EmulatedClient::public("test-site"),
         };
-        let client = client
+        let client = (self.register)(client)
             .redirect_uri(&redirect_uri)
             .post_logout_redirect_uri(format!("{}/logout", self.origin))
             .post_logout_redirect_uri(format!("{}/bye?a=b", self.origin));

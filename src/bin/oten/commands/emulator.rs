@@ -4,7 +4,7 @@ use axum::Router;
 use axum_oten::{
     Secret,
     check::reachable,
-    emulator::{EmulatedClient, Emulator, EmulatorError},
+    emulator::{EmulatedClient, Emulator, EmulatorError, Preset},
     jose::Ed25519PublicKey,
 };
 use clap::{Args, ValueEnum};
@@ -36,6 +36,11 @@ pub(crate) struct EmulatorArgs {
     /// The certificate's private key (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
+    /// Imitate the form of another provider: its endpoints, metadata, keys and tokens
+    ///
+    /// A confidential client is then registered to send unsigned requests.
+    #[arg(long, value_enum)]
+    preset: Option<PresetName>,
     /// How the client is registered
     #[arg(long, value_enum, default_value_t)]
     client: ClientKind,
@@ -74,6 +79,30 @@ pub(crate) struct EmulatorArgs {
     back_channel_logout_uri: Option<String>,
 }
 
+/// A provider other than Oten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PresetName {
+    /// Keycloak
+    Keycloak,
+    /// Microsoft Entra ID
+    Entra,
+    /// Google
+    Google,
+    /// Zitadel
+    Zitadel,
+}
+
+impl From<PresetName> for Preset {
+    fn from(name: PresetName) -> Self {
+        match name {
+            PresetName::Keycloak => Self::Keycloak,
+            PresetName::Entra => Self::Entra,
+            PresetName::Google => Self::Google,
+            PresetName::Zitadel => Self::Zitadel,
+        }
+    }
+}
+
 /// How the emulator registers a client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ClientKind {
@@ -103,6 +132,9 @@ pub(crate) async fn run(args: EmulatorArgs) -> Result<(), Error> {
     }
     if args.back_channel_logout_uri.is_some() {
         emulator = emulator.advertise_back_channel_logout();
+    }
+    if let Some(preset) = args.preset {
+        emulator = emulator.preset(preset.into());
     }
     let emulator = emulator.record_exchanges(KEPT_EXCHANGES).mount(issuer)?;
     let control = Control::new(emulator.clone(), &args.client_id, &path);
@@ -181,6 +213,9 @@ fn client(args: &EmulatorArgs) -> Result<(EmulatedClient, String), Error> {
         })?;
         client = client.request_object_key(&key.to_jwk());
     }
+    if args.preset.is_some() && args.client == ClientKind::Hs256 {
+        client = client.insecure_without_request_object();
+    }
     for uri in &args.redirect_uri {
         client = client.redirect_uri(uri);
     }
@@ -203,6 +238,13 @@ fn print_banner(args: &EmulatorArgs, emulator: &Emulator, secret_setting: String
     if args.client == ClientKind::Eddsa {
         settings.push("OTEN_JAR=EdDSA".to_owned());
         settings.push("OTEN_JAR_KEY_FILE, the file with the private key".to_owned());
+    }
+    let preset = args.preset.map(Preset::from);
+    for (name, value) in preset.map_or(&[][..], Preset::site_settings) {
+        // Only a confidential client signs its requests otherwise.
+        if *name != "jar" || args.client == ClientKind::Hs256 {
+            settings.push(format!("OTEN_{}={value}", name.to_ascii_uppercase()));
+        }
     }
     if args.tls_cert.is_some() {
         settings.push("OTEN_CA_FILE, if the system does not trust the certificate".to_owned());
