@@ -40,9 +40,16 @@ fn is_usable(key: &Value) -> Option<()> {
         value.is_null() || value.as_str().is_some_and(|value| allowed.contains(&value))
     };
     let is_signature = one_of("use", &["sig"]) && one_of("alg", &["EdDSA", "Ed25519"]);
-    let is_text = key["kid"].is_null() || key["kid"].is_string();
+    let is_text = |name: &str| key[name].is_null() || key[name].is_string();
+    let is_text = ["kid", "y", "n", "e"].into_iter().all(is_text);
+    let verifies = match key["key_ops"].as_array() {
+        None => key["key_ops"].is_null(),
+        Some(names) => {
+            names.iter().all(Value::is_string) && names.iter().any(|name| name == "verify")
+        }
+    };
     let is_ed25519 = key.is_object() && key["kty"] == "OKP" && key["crv"] == "Ed25519";
     let x = BASE64_URL_SAFE_NO_PAD.decode(key["x"].as_str()?).ok()?;
     let point = VerifyingKey::from_bytes(&x.try_into().ok()?).ok()?;
-    (is_signature && is_text && is_ed25519 && !point.is_weak()).then_some(())
+    (is_signature && is_text && verifies && is_ed25519 && !point.is_weak()).then_some(())
 }
