@@ -98,7 +98,8 @@ impl Checker {
             provider::skip("not checked: offline", &mut report);
             None
         } else {
-            provider::check(&settings, &clock, &mut report).await
+            // Boxed, because the futures of its checks are large.
+            Box::pin(provider::check(&settings, &clock, &mut report)).await
         };
         let issuer = metadata.as_ref().map(ProviderMetadata::issuer);
         report.found(client::check_request_object(&settings, issuer, &clock));

@@ -43,15 +43,14 @@ fn verdict(document: &[u8], algorithms: &[Algorithm]) -> Finding {
     if all.keys.is_empty() {
         return KEY_SET.failed("the key set is empty", NO_USABLE_KEY_HELP);
     }
-    let kind = match algorithms {
-        [Algorithm::EdDsa] => "Ed25519 key".to_owned(),
-        _ => {
-            let names: Vec<_> = algorithms
-                .iter()
-                .map(|algorithm| algorithm.name())
-                .collect();
-            format!("{} key", names.join("/"))
-        }
+    let kind = if algorithms == [Algorithm::EdDsa] {
+        "Ed25519 key".to_owned()
+    } else {
+        let names: Vec<_> = algorithms
+            .iter()
+            .map(|algorithm| algorithm.name())
+            .collect();
+        format!("{} key", names.join("/"))
     };
     if set.keys().is_empty() {
         let keys = count(all.keys.len(), "key");

@@ -335,7 +335,7 @@ const ODD_SECRET: &str = "a 32-byte:secret %+&=\u{a3}\u{20ac}\"/?#\\ of a client
 fn basic_site() -> TestSiteBuilder {
     TestSite::builder()
         .register(|_| EmulatedClient::confidential(ODD_ID, ODD_SECRET).client_secret_basic())
-        .emulator(|emulator| emulator.advertise_revocation())
+        .emulator(EmulatorBuilder::advertise_revocation)
         .config(|config| {
             config
                 .client_id(ODD_ID)
