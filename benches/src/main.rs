@@ -7,6 +7,7 @@
 mod bearer;
 mod chart;
 mod client;
+mod faults;
 mod load;
 mod process;
 mod report;
@@ -86,10 +87,11 @@ fn main() -> ExitCode {
             on_core_1();
             load::run(words)
         }
+        ["faults", ref words @ ..] => faults::run(words),
         ["chart"] => chart::write().map(|()| true),
         _ => Err(
             "usage: axum-oten-benches check [ROUNDS] | bearer | instructions [VARIANT...] | \
-                  load [--minutes M] [SCENARIO...] | chart | serve VARIANT [REQUESTS]"
+                  load [--minutes M] [SCENARIO...] | faults [--only NAME]... [--write] | chart | serve VARIANT [REQUESTS]"
                 .into(),
         ),
     };

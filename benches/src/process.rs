@@ -1,12 +1,13 @@
-//! The processes under load. They are killed when dropped, also after a failure or Ctrl-C.
+//! The processes under load. They are killed when dropped, also after a failure or Ctrl-C, and by the
+//! kernel if this process is killed.
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, Read, Write},
+    io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, Stdio},
-    time::Duration,
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
 };
 
 use tokio::{
@@ -20,6 +21,26 @@ use crate::Bad;
 pub struct Process(pub Child);
 
 impl Process {
+    /// Sends a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) -> Result<(), Bad> {
+        let id = self.0.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &id]).status()?;
+        sent.success().then_some(()).ok_or("no such process")?;
+        Ok(())
+    }
+
+    /// Waits until the process has exited.
+    pub async fn exit(&mut self, limit: Duration) -> Result<ExitStatus, Bad> {
+        let end = Instant::now() + limit;
+        loop {
+            match self.0.try_wait()? {
+                Some(status) => return Ok(status),
+                None if Instant::now() > end => return Err("a process did not stop in time".into()),
+                None => sleep(Duration::from_millis(20)).await,
+            }
+        }
+    }
+
     /// Resident memory in bytes.
     pub fn memory(&self) -> Result<f64, Bad> {
         self.status("VmRSS:")
@@ -50,6 +71,18 @@ impl Drop for Process {
     }
 }
 
+/// A command whose process gets this signal when the thread that started it ends.
+pub fn bound(signal: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", signal]);
+    command
+}
+
+/// A free port of 127.0.0.1.
+pub fn free_port() -> Result<u16, Bad> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
 /// Core 0: the load and the provider run on core 1.
 pub const FIRST_CORE: &str = "0";
 pub const ALL_CORES: &str = "0-1023";
@@ -69,9 +102,9 @@ impl Site {
         let program = std::env::var_os("OTEN_PROGRAM").unwrap_or_else(|| built.into());
         let log = folder.join("serve.log");
         let log = File::options().create(true).append(true).open(log)?;
-        let mut command = Command::new("taskset");
+        let mut command = bound("KILL");
         command
-            .args(["-c", cores])
+            .args(["taskset", "-c", cores])
             .arg(program)
             .arg("serve")
             .current_dir(folder)
@@ -123,7 +156,7 @@ impl Redis {
             return Ok(None);
         }
         let mut redis = Self {
-            port: TcpListener::bind("127.0.0.1:0")?.local_addr()?.port(),
+            port: free_port()?,
             folder: folder.to_owned(),
             process: None,
         };
@@ -135,6 +168,32 @@ impl Redis {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn signal(&self, name: &str) -> Result<(), Bad> {
+        self.process.as_ref().ok_or("Redis is down")?.signal(name)
+    }
+
+    /// Sends an inline command and requires `OK`.
+    pub fn command(&self, command: &str) -> Result<(), Bad> {
+        match &*self.ask(command)? {
+            "+OK" => Ok(()),
+            answer => Err(format!("{command}: {answer}").into()),
+        }
+    }
+
+    /// Sends an inline command and returns the first line of the answer.
+    fn ask(&self, command: &str) -> Result<String, Bad> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+        stream.write_all(format!("{command}\r\n").as_bytes())?;
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer)?;
+        Ok(answer.trim_end().to_owned())
+    }
+
     /// Kills the server with SIGKILL.
     pub fn kill(&mut self) {
         self.process = None;
@@ -143,28 +202,27 @@ impl Redis {
     /// Starts the server with its data and waits until it answers.
     pub async fn restart(&mut self) -> Result<(), Bad> {
         let port = self.port.to_string();
-        let process = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--port", &port, "--save", ""])
+        let process = bound("KILL")
+            .args([
+                "redis-server",
+                "--bind",
+                "127.0.0.1",
+                "--port",
+                &port,
+                "--save",
+                "",
+            ])
             .args(["--appendonly", "yes", "--dir"])
             .arg(&self.folder)
             .stdout(Stdio::null())
             .spawn()?;
         self.process = Some(Process(process));
         for _ in 0..1000 {
-            if self.answers().unwrap_or(false) {
+            if self.ask("PING").is_ok_and(|answer| answer == "+PONG") {
                 return Ok(());
             }
             sleep(Duration::from_millis(10)).await;
         }
         Err("redis-server does not answer".into())
-    }
-
-    fn answers(&self) -> Result<bool, Bad> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-        stream.write_all(b"PING\r\n")?;
-        let mut answer = [0; 5];
-        stream.read_exact(&mut answer)?;
-        Ok(&answer == b"+PONG")
     }
 }

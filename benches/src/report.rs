@@ -95,7 +95,7 @@ impl fmt::Display for Number {
 pub struct Conditions(pub Vec<String>);
 
 impl Conditions {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let output = |program: &str, arguments: &[&str]| {
             let output = Command::new(program).args(arguments).output().ok();
             let text = output.and_then(|output| String::from_utf8(output.stdout).ok());

@@ -47,6 +47,14 @@ impl Answer {
         self.text.split_once("\r\n\r\n").unwrap_or_default().1
     }
 
+    /// The status and where it leads, or the title of the page.
+    pub fn summary(&self) -> String {
+        let title = self.body().split("<title>").nth(1);
+        let title = title.and_then(|rest| rest.split('<').next());
+        let to = self.header("location").or(title).unwrap_or_default();
+        format!("{} {to}", self.status)
+    }
+
     pub fn require(self, status: u16, what: &str) -> Result<Self, Bad> {
         if self.status == status {
             return Ok(self);
@@ -72,6 +80,15 @@ impl Browser {
             user: self.user,
             ..Self::new(address)
         }
+    }
+
+    /// Another tab at the same address.
+    pub fn tab_here(&self) -> Self {
+        self.tab(&self.address)
+    }
+
+    pub fn set_user(&mut self, user: &'static str) {
+        self.user = user;
     }
 
     pub fn set_cookie(&mut self, name: &str, value: &str) {
@@ -168,10 +185,12 @@ impl Browser {
         answer.status == 200 && answer.text.contains(&format!("<dd>{}", self.user))
     }
 
+    pub async fn post_logout(&mut self) -> Result<Answer, Bad> {
+        self.request("POST", "/logout").await
+    }
+
     pub async fn sign_out(&mut self) -> Result<(), Bad> {
-        self.request("POST", "/logout")
-            .await?
-            .require(303, "logout")?;
+        self.post_logout().await?.require(303, "logout")?;
         let page = self.get("/profile").await?;
         page.require(303, "page after the sign-out").map(drop)
     }

@@ -3,7 +3,7 @@
 //! The load and the emulated provider run in this process on core 1, the sites in processes of their
 //! own, everything on 127.0.0.1.
 
-mod browser;
+pub mod browser;
 mod scenarios;
 mod soak;
 
@@ -27,11 +27,11 @@ use crate::{
     report::{Limit, Report, Row},
 };
 
-const SECRET: &str = "a secret of the load, of more than 32 bytes";
-const SESSION_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+pub const SECRET: &str = "a secret of the load, of more than 32 bytes";
+pub const SESSION_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 /// No server listens there: the load sends callbacks to the site itself.
-const REDIRECT_URI: &str = "http://127.0.0.1:1/callback";
-const USERS: [&str; 3] = ["alice", "bob", "carol"];
+pub const REDIRECT_URI: &str = "http://127.0.0.1:1/callback";
+pub const USERS: [&str; 3] = ["alice", "bob", "carol"];
 
 const SCENARIOS: &[&str] = &[
     "steady", "storm", "expiry", "provider", "store", "attempts", "memory", "soak",
