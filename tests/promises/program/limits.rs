@@ -77,6 +77,7 @@ async fn b1_an_incomplete_body_times_out() {
     let began = Instant::now();
     let response = send(&demo, head.as_bytes()).await;
     assert!(response.starts_with("HTTP/1.1 503 "), "{response}");
+    assert!(response.contains("\r\nretry-after: "), "{response}");
     assert!(
         began.elapsed() > Duration::from_secs(5),
         "the time-out was not reached"

@@ -7,8 +7,8 @@ use axum::{
     Extension, Json,
     extract::{Request, State},
     http::{
-        StatusCode,
-        header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
+        HeaderValue, StatusCode,
+        header::{CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER},
     },
     middleware::Next,
     response::{IntoResponse, Response},
@@ -151,6 +151,10 @@ pub(super) async fn add_page(State(site): State<Arc<Site>>, response: Response) 
     parts.headers.remove(CONTENT_LENGTH);
     let (page, body) = page.into_parts();
     parts.headers.extend(page.headers);
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let seconds = HeaderValue::from_static("5");
+        parts.headers.entry(RETRY_AFTER).or_insert(seconds);
+    }
     Response::from_parts(parts, body)
 }
 
