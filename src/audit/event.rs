@@ -377,9 +377,10 @@ events! {
         "a user's tokens were not refreshed; the refresh will be retried",
         "A token refresh failed and will be retried. The user stays signed in.";
     RefreshLost = "refresh_lost", [Error], ["correlation_id", "subject", "cause"],
-        "refreshed tokens could not be stored; this user may have to sign in again",
-        "The provider refreshed a user's tokens, but the store could not save them. The user may have \
-         to sign in again.";
+        "refreshed tokens could not be stored; the process keeps them until the store works",
+        "The provider refreshed a user's tokens, but the store could not save them. The process tries \
+         again for up to 10 minutes, and records `refreshed` if it succeeds. If not, the user has to sign in \
+         again.";
     SignInEnded = "sign_in_ended", [Warn], ["correlation_id", "subject", "cause"],
         "a user's tokens can no longer be refreshed; the session was ended",
         "The provider rejected a refresh token, or answered with another user's ID token. The session \

@@ -20,7 +20,7 @@ use http::{HeaderMap, Method, StatusCode, header};
 use reqwest::ClientBuilder;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
@@ -39,6 +39,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Limit for a call: a request and all its retries.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Added to the limit for a call, to read a response that arrived while the process stalled. It may
+/// contain the only valid refresh token.
+const STALL_MARGIN: Duration = Duration::from_millis(250);
 
 /// Limit for the time without a part of an API's response.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -315,9 +319,13 @@ impl HttpClient {
         let (mut attempt, mut was_refused) = (1, false);
         loop {
             let started = Instant::now();
-            let result = timeout_at(deadline, self.send_once(request))
-                .await
-                .unwrap_or(Err(HttpError::TimedOut));
+            let mut call = Box::pin(self.send_once(request));
+            let result = match timeout_at(deadline, &mut call).await {
+                Ok(result) => result,
+                Err(_) => timeout(STALL_MARGIN, call)
+                    .await
+                    .unwrap_or(Err(HttpError::TimedOut)),
+            };
             if let Some(endpoint) = request.endpoint {
                 metric::provider_called(endpoint, outcome(&result), started.elapsed());
             }

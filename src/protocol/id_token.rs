@@ -139,6 +139,11 @@ pub(crate) enum IdTokenError {
 }
 
 impl IdTokenError {
+    /// Returns whether the token is valid at another time than that of this machine.
+    pub(crate) fn is_of_clocks(&self) -> bool {
+        matches!(self, Self::Exp | Self::Iat | Self::Nbf)
+    }
+
     /// Returns the reason that events and error responses name.
     pub(crate) fn reason(&self) -> Reason {
         match self {

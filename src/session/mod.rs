@@ -37,7 +37,7 @@ pub(crate) use self::{
     directory::Operator,
     kept_form::{FORM_LIFETIME, FormName, KeptForm, KeptForms, NoForm},
     native::{GrantError, NATIVE_PREFIX, NativeRequest, NativeSignIn, TokenRequest},
-    refresh::{LEASE_LIFETIME, RefreshOutcome, TokenRefresher},
+    refresh::{REFRESH_LIMIT, RefreshOutcome, TokenRefresher},
     request_session::{CookieChange, RequestSession, SignedIn},
     return_to::ReturnTo,
     session_watch::SessionWatch,

@@ -190,7 +190,7 @@ impl RequestContext {
             return Ok(token);
         }
         let Refreshed { tokens, failure } = self.refresh(&signed_in, None).await?;
-        let token = tokens.and_then(|tokens| token(&tokens));
+        let token = token(tokens.as_deref().unwrap_or(&stored));
         token.ok_or_else(|| failure.unwrap_or_else(expired))
     }
 

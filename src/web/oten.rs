@@ -35,7 +35,7 @@ use crate::{
     config::{Config, Rule, route},
     jose::Ed25519PublicKey,
     provider::{ProviderError, ProviderMetadata},
-    session::{ActiveSession, LEASE_LIFETIME, Operator, SessionHandle, SessionPage},
+    session::{ActiveSession, Operator, REFRESH_LIMIT, SessionHandle, SessionPage},
     store::{OtenStore, StoreError},
 };
 
@@ -741,8 +741,7 @@ impl Oten {
     pub async fn shutdown(&self) {
         let tasks = &self.0.tasks;
         tasks.close();
-        // A refresh that takes longer has lost its lease, so another process may have taken over.
-        if timeout(LEASE_LIFETIME, tasks.wait()).await.is_err() {
+        if timeout(REFRESH_LIMIT, tasks.wait()).await.is_err() {
             tracing::warn!(
                 target: TARGET,
                 tasks = tasks.len(),

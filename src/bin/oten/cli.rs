@@ -78,7 +78,7 @@ impl Cli {
             Command::Demo(args) => demo::run(args).await?,
             Command::Serve(args) => serve::run(args).await?,
             Command::Run => run::run().await?,
-            Command::Check(args) => return check::run(args).await,
+            Command::Check(args) => return Box::pin(check::run(args)).await,
             Command::Health(args) => return health::run(args).await,
             Command::Emulator(args) => emulator::run(args).await?,
             Command::Register(args) => register::run(args)?,

@@ -1,17 +1,27 @@
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep};
+
 use crate::{
-    audit::TARGET,
-    error::with_causes,
     http::CALL_TIMEOUT,
     secret::Secret,
     session::record::Family,
     store::{RecordId, RecordKind, Records, StoreError},
 };
 
-/// The lifetime of a lease: longer than one call to the provider and the store operations around it.
-/// A process that exits with a lease delays other processes for at most this time.
-pub(crate) const LEASE_LIFETIME: Duration = Duration::from_secs(CALL_TIMEOUT.as_secs() + 5);
+/// The time limit of a refresh: one call to the provider and the store operations around it.
+pub(crate) const REFRESH_LIMIT: Duration = Duration::from_secs(CALL_TIMEOUT.as_secs() + 5);
+
+/// The lifetime of a lease. It is longer than a refresh takes, so that a process that stalls for a while, or
+/// whose store is down for a while, still stores the new tokens before another process uses the previous
+/// refresh token. A process that exits with a lease delays the refresh for this time.
+pub(super) const LEASE_LIFETIME: Duration = Duration::from_secs(2 * REFRESH_LIMIT.as_secs());
+
+/// How long a lease is held before requests to other processes continue without the refresh.
+pub(super) const LEASE_WAIT: Duration = Duration::from_secs(5);
+
+/// The pause between attempts to release a lease.
+const RELEASE_PAUSE: Duration = Duration::from_millis(300);
 
 /// The exclusive right to refresh one session's tokens, among all processes that share the store.
 pub(super) struct RefreshLease {
@@ -21,25 +31,36 @@ pub(super) struct RefreshLease {
 }
 
 impl RefreshLease {
-    /// Acquires the lease. Returns `None` if another task holds it.
-    pub(super) async fn acquire(
-        records: &Records,
-        family: Family,
-    ) -> Result<Option<Self>, StoreError> {
+    /// Creates a lease that is not acquired yet.
+    pub(super) fn new(records: &Records, family: Family) -> Result<Self, StoreError> {
         let id = records.id(RecordKind::Lease, family.as_bytes());
         let owner = records.encode(&id, &Secret::random().expose())?;
-        let acquired = records.insert_encoded(&id, &owner, LEASE_LIFETIME).await?;
-        Ok(acquired.then_some(Self { id, owner }))
+        Ok(Self { id, owner })
+    }
+
+    /// Acquires the lease, or returns `false` if another task holds it.
+    pub(super) async fn acquire(&self, records: &Records) -> Result<bool, StoreError> {
+        records
+            .insert_encoded(&self.id, &self.owner, LEASE_LIFETIME)
+            .await
+    }
+
+    /// Returns how long the current owner of the lease has held it.
+    pub(super) async fn held_for(&self, records: &Records) -> Result<Duration, StoreError> {
+        let held = records.load::<String>(&self.id).await?;
+        let left = held.map_or(LEASE_LIFETIME, |held| held.ttl);
+        Ok(LEASE_LIFETIME.saturating_sub(left))
     }
 
     /// Releases the lease, unless it has expired and has another owner now.
-    pub(super) async fn release(self, records: &Records) {
-        if let Err(error) = records.remove_if(&self.id, &self.owner).await {
-            tracing::warn!(
-                target: TARGET,
-                error = with_causes(&error),
-                "failed to release a refresh lease; it expires within 15 seconds"
-            );
+    pub(super) async fn try_release(&self, records: &Records) -> Result<(), StoreError> {
+        records.remove_if(&self.id, &self.owner).await.map(drop)
+    }
+
+    /// Releases the lease as soon as the store works, with at least one attempt.
+    pub(super) async fn release_until(&self, records: &Records, limit: Instant) {
+        while self.try_release(records).await.is_err() && Instant::now() < limit {
+            sleep(RELEASE_PAUSE).await;
         }
     }
 }

@@ -8,7 +8,7 @@ mod outcome;
 mod single_flight;
 
 pub(crate) use self::{
-    lease::LEASE_LIFETIME,
+    lease::REFRESH_LIMIT,
     outcome::{RefreshOutcome, RefreshRequest},
 };
 
@@ -17,7 +17,10 @@ use std::{error::Error, fmt, ops::ControlFlow, sync::Arc, time::Duration};
 use time::OffsetDateTime;
 use tokio::time::{Instant, sleep, timeout};
 
-use self::{lease::RefreshLease, single_flight::SingleFlight};
+use self::{
+    lease::{LEASE_LIFETIME, LEASE_WAIT, RefreshLease},
+    single_flight::SingleFlight,
+};
 use super::{Revoker, Sessions, Tokens, UserInfos, record::Family};
 use crate::{
     audit::{EventKind, TARGET},
@@ -37,8 +40,12 @@ const RETRY_DELAY: Duration = Duration::from_secs(10);
 /// The time limit for finding the key of a new ID token. The lease must outlive this and the call.
 const KEY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The number of attempts to store new tokens.
+/// The number of attempts to store new tokens before the request fails.
 const WRITE_ATTEMPTS: u32 = 3;
+
+/// How long a process keeps new tokens that the store has not accepted, and tries to store them. The
+/// provider has replaced the stored refresh token, and another use of it could end the sign-in.
+const WRITE_LIMIT: Duration = Duration::from_secs(600);
 
 /// Refreshes the tokens of sessions.
 #[derive(Clone)]
@@ -48,6 +55,8 @@ pub(crate) struct TokenRefresher {
     /// Set if the userinfo endpoint adds claims to those of ID tokens.
     userinfo: Option<Arc<UserInfos>>,
     in_flight: SingleFlight<Family, RefreshOutcome>,
+    /// The sessions with a write that the store has not accepted yet. They are not refreshed meanwhile.
+    unsettled: SingleFlight<Family, ()>,
 }
 
 impl TokenRefresher {
@@ -62,11 +71,12 @@ impl TokenRefresher {
             budget,
             userinfo,
             in_flight: SingleFlight::default(),
+            unsettled: SingleFlight::default(),
         }
     }
 
     /// Refreshes tokens, or waits for the refresh in progress, at most one second longer than the
-    /// lifetime of a lease.
+    /// limit of a refresh.
     pub(crate) async fn refresh(&self, request: RefreshRequest) -> RefreshOutcome {
         let key = request.family;
         let task = || {
@@ -74,7 +84,7 @@ impl TokenRefresher {
             Refresh { refresher, request }.run()
         };
         let outcome = self.in_flight.run(key, &self.sessions.revoker.tasks, task);
-        let outcome = timeout(LEASE_LIFETIME + Duration::from_secs(1), outcome).await;
+        let outcome = timeout(REFRESH_LIMIT + Duration::from_secs(1), outcome).await;
         outcome.ok().flatten().unwrap_or(RefreshOutcome::TimedOut)
     }
 }
@@ -126,9 +136,29 @@ impl RefreshError {
     }
 }
 
+/// Error returned when the store fails during a refresh.
+enum Interrupted {
+    Store(StoreError),
+    Unstored(Box<Unstored>),
+}
+
+/// New tokens that the store has not accepted.
+struct Unstored {
+    current: LoadedRecord<Tokens>,
+    tokens: Tokens,
+    error: StoreError,
+}
+
+impl From<StoreError> for Interrupted {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 type Metadata = Result<Arc<ProviderMetadata>, ProviderError>;
 
 /// One refresh of a session's tokens.
+#[derive(Clone)]
 struct Refresh {
     refresher: TokenRefresher,
     request: RefreshRequest,
@@ -159,23 +189,32 @@ impl Refresh {
 
     /// Refreshes the tokens under a lease, or waits for the process that holds it.
     async fn wait_or_refresh(&self) -> Result<RefreshOutcome, StoreError> {
-        let deadline = Instant::now() + LEASE_LIFETIME;
+        let deadline = Instant::now() + REFRESH_LIMIT;
         // Loaded before the lease is acquired, because the lease expires.
         let metadata = self.revoker().provider.metadata().await;
         loop {
             if let ControlFlow::Break(outcome) = self.load().await? {
                 return Ok(outcome);
             }
-            let lease = RefreshLease::acquire(self.records(), self.request.family).await?;
-            if let Some(lease) = lease {
-                let outcome = self.refresh(&metadata).await;
-                lease.release(self.records()).await;
-                return Ok(match outcome? {
-                    RefreshOutcome::Fresh(tokens) => {
-                        RefreshOutcome::Fresh(self.with_added_claims(tokens, deadline).await)
-                    }
-                    outcome => outcome,
-                });
+            if self.refresher.unsettled.is_running(&self.request.family) {
+                return Err(StoreError::TimedOut);
+            }
+            let lease = RefreshLease::new(self.records(), self.request.family)?;
+            match lease.acquire(self.records()).await {
+                Ok(true) => {
+                    let outcome = self.refresh(&metadata).await;
+                    return self.settle(lease, outcome, deadline).await;
+                }
+                // The owner may have exited, or it stalls.
+                Ok(false) if lease.held_for(self.records()).await? > LEASE_WAIT => {
+                    return Ok(RefreshOutcome::TimedOut);
+                }
+                Ok(false) => {}
+                Err(error) => {
+                    // The store may have the lease.
+                    self.release_later(lease);
+                    return Err(error);
+                }
             }
             // When this process shuts down, the process that holds the lease completes the refresh.
             if Instant::now() >= deadline || self.revoker().tasks.is_closed() {
@@ -183,6 +222,61 @@ impl Refresh {
             }
             sleep(retry_pause()).await;
         }
+    }
+
+    /// Completes a refresh under a lease.
+    async fn settle(
+        &self,
+        lease: RefreshLease,
+        outcome: Result<RefreshOutcome, Interrupted>,
+        deadline: Instant,
+    ) -> Result<RefreshOutcome, StoreError> {
+        let outcome = match outcome {
+            Ok(outcome) => Ok(outcome),
+            Err(Interrupted::Store(error)) => Err(error),
+            Err(Interrupted::Unstored(unstored)) => {
+                let Unstored {
+                    current,
+                    tokens,
+                    error,
+                } = *unstored;
+                self.record(EventKind::RefreshLost, Some(&error));
+                let this = self.clone();
+                // The lease is kept: no process may use the previous refresh token.
+                self.settle_later(async move {
+                    this.store_until_accepted(&current, tokens).await;
+                    lease.release_until(this.records(), Instant::now()).await;
+                });
+                return Err(error);
+            }
+        };
+        if let Err(error) = lease.try_release(self.records()).await {
+            tracing::warn!(
+                target: TARGET,
+                error = with_causes(&error),
+                "failed to release a refresh lease; trying again until it expires in 30 seconds"
+            );
+            self.release_later(lease);
+        }
+        Ok(match outcome? {
+            RefreshOutcome::Fresh(tokens) => {
+                RefreshOutcome::Fresh(self.with_added_claims(tokens, deadline).await)
+            }
+            outcome => outcome,
+        })
+    }
+
+    fn release_later(&self, lease: RefreshLease) {
+        let this = self.clone();
+        self.settle_later(async move {
+            let limit = Instant::now() + LEASE_LIFETIME;
+            lease.release_until(this.records(), limit).await;
+        });
+    }
+
+    fn settle_later(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let (family, tasks) = (self.request.family, &self.revoker().tasks);
+        self.refresher.unsettled.start(family, tasks, || work);
     }
 
     /// Loads the tokens, or breaks with the outcome if they need no call to the provider.
@@ -214,7 +308,7 @@ impl Refresh {
     }
 
     /// Refreshes the tokens while holding the lease, unless its previous holder did.
-    async fn refresh(&self, metadata: &Metadata) -> Result<RefreshOutcome, StoreError> {
+    async fn refresh(&self, metadata: &Metadata) -> Result<RefreshOutcome, Interrupted> {
         let current = match self.load().await? {
             ControlFlow::Break(outcome) => return Ok(outcome),
             ControlFlow::Continue(current) => current,
@@ -224,10 +318,10 @@ impl Refresh {
                 let tokens = current
                     .value
                     .refreshed(response, session_expiry, self.now());
-                self.store(&current, tokens).await
+                self.store(current, tokens).await
             }
-            Err(error) if error.ends_session() => self.end_session(&current, &error).await,
-            Err(error) => self.postpone(current, &error).await,
+            Err(error) if error.ends_session() => Ok(self.end_session(&current, &error).await?),
+            Err(error) => Ok(self.postpone(current, &error).await?),
         }
     }
 
@@ -298,7 +392,8 @@ impl Refresh {
     ///
     /// An ID token is optional here (OpenID Connect Core section 12.2). One whose key cannot be
     /// loaded in time is ignored: the other tokens came from the provider itself and must be stored
-    /// before the lease expires.
+    /// before the lease expires. So is one that only the clocks make invalid: if they differ, each refresh
+    /// would sign its user out.
     async fn verified_claims(
         &self,
         metadata: &ProviderMetadata,
@@ -322,6 +417,15 @@ impl Refresh {
         let check = verify_id_token(&self.revoker().provider, metadata, id_token, &expected);
         match timeout(KEY_TIMEOUT, check).await {
             Ok(Ok(claims)) => Ok(Some(claims)),
+            Ok(Err(error)) if error.is_of_clocks() => {
+                tracing::warn!(
+                    target: TARGET,
+                    correlation_id = self.request.origin.correlation_id(),
+                    error = with_causes(&error),
+                    "the dates of a new ID token are wrong; keeping the previous ID token"
+                );
+                Ok(None)
+            }
             Ok(Err(IdTokenError::Provider(_))) | Err(_) => {
                 tracing::warn!(
                     target: TARGET,
@@ -338,27 +442,56 @@ impl Refresh {
     /// that has ended in the meantime are not restored.
     async fn store(
         &self,
-        current: &LoadedRecord<Tokens>,
+        current: LoadedRecord<Tokens>,
         tokens: Tokens,
-    ) -> Result<RefreshOutcome, StoreError> {
+    ) -> Result<RefreshOutcome, Interrupted> {
         let mut attempt = 1;
         loop {
-            let family = self.request.family;
-            match tokens.replace(self.records(), family, current).await {
-                Ok(true) => {
-                    self.record(EventKind::Refreshed, None);
-                    return Ok(RefreshOutcome::Fresh(Arc::new(tokens)));
-                }
-                Ok(false) => return self.resolve_conflict(&tokens).await,
+            match self.try_store(&current, &tokens).await {
+                Ok(outcome) => return Ok(outcome),
                 Err(error) if attempt == WRITE_ATTEMPTS => {
-                    self.record(EventKind::RefreshLost, Some(&error));
-                    return Err(error);
+                    let unstored = Unstored {
+                        current,
+                        tokens,
+                        error,
+                    };
+                    return Err(Interrupted::Unstored(Box::new(unstored)));
                 }
                 Err(_) => {
                     attempt += 1;
                     sleep(retry_pause()).await;
                 }
             }
+        }
+    }
+
+    async fn try_store(
+        &self,
+        current: &LoadedRecord<Tokens>,
+        tokens: &Tokens,
+    ) -> Result<RefreshOutcome, StoreError> {
+        let family = self.request.family;
+        if tokens.replace(self.records(), family, current).await? {
+            self.record(EventKind::Refreshed, None);
+            return Ok(RefreshOutcome::Fresh(Arc::new(tokens.clone())));
+        }
+        self.resolve_conflict(tokens).await
+    }
+
+    /// Stores new tokens when the store works again.
+    async fn store_until_accepted(&self, current: &LoadedRecord<Tokens>, tokens: Tokens) {
+        let limit = Instant::now() + WRITE_LIMIT;
+        while let Err(error) = self.try_store(current, &tokens).await {
+            if Instant::now() >= limit {
+                tracing::error!(
+                    target: TARGET,
+                    correlation_id = self.request.origin.correlation_id(),
+                    error = with_causes(&error),
+                    "refreshed tokens are discarded, because the store does not accept them"
+                );
+                return;
+            }
+            sleep(retry_pause()).await;
         }
     }
 

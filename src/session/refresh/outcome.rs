@@ -36,6 +36,6 @@ pub(crate) enum RefreshOutcome {
     },
     /// The store failed.
     StoreDown(Arc<StoreError>),
-    /// The refresh did not complete within the lifetime of a lease, or its task panicked.
+    /// The refresh did not complete in time, or its task panicked.
     TimedOut,
 }

@@ -33,6 +33,14 @@ where
         outcome.clone()
     }
 
+    /// Spawns the task of a key, unless one is running.
+    pub(super) fn start<F>(&self, key: K, tracker: &TaskTracker, task: impl FnOnce() -> F)
+    where
+        F: Future<Output = T> + Send + 'static,
+    {
+        drop(self.join(key, tracker, task));
+    }
+
     fn join<F>(
         &self,
         key: K,
@@ -60,6 +68,13 @@ where
             sender.send_replace(Some(outcome));
         });
         receiver
+    }
+}
+
+impl<K: Eq + Hash, T> SingleFlight<K, T> {
+    /// Returns whether the task of a key is running.
+    pub(super) fn is_running(&self, key: &K) -> bool {
+        self.tasks().contains_key(key)
     }
 }
 

@@ -44,6 +44,8 @@ struct State {
 enum Trouble {
     Fails,
     Hangs,
+    /// The operation takes effect and fails nevertheless.
+    LosesAnswers,
 }
 
 /// A call that waits before it runs.
@@ -107,6 +109,11 @@ impl WatchedStore {
         self.state.lock().unwrap().trouble = Some((Trouble::Hangs, operations.to_vec()));
     }
 
+    /// Makes inserts fail after they have taken effect.
+    pub fn loses_answers_of_inserts(&self) {
+        self.state.lock().unwrap().trouble = Some((Trouble::LosesAnswers, vec![Operation::Insert]));
+    }
+
     /// Makes all operations work again.
     pub fn recover(&self) {
         self.state.lock().unwrap().trouble = None;
@@ -143,7 +150,7 @@ impl WatchedStore {
             }
         };
         match trouble {
-            None => Ok(()),
+            None | Some(Trouble::LosesAnswers) => Ok(()),
             Some(Trouble::Fails) => Err(StoreError::Backend("simulated failure".into())),
             Some(Trouble::Hangs) => future::pending().await,
         }
@@ -159,7 +166,11 @@ impl OtenStore for WatchedStore {
         ttl: Duration,
     ) -> Result<bool, StoreError> {
         self.note(Operation::Insert).await?;
-        self.memory.insert(key, value, ttl).await
+        let inserted = self.memory.insert(key, value, ttl).await;
+        match self.state.lock().unwrap().trouble {
+            Some((Trouble::LosesAnswers, _)) => Err(StoreError::TimedOut),
+            _ => inserted,
+        }
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {

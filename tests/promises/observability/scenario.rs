@@ -101,9 +101,9 @@ async fn refreshes(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {
     site.clock.advance(HOUR);
     bob.get("/profile").await;
 
+    // It does not work again: the tokens would be stored at an unknown time.
     store.fails(&[Operation::Replace]);
     alice.get("/profile").await;
-    store.recover();
 }
 
 async fn a_kept_form(build: impl FnOnce(OtenBuilder) -> OtenBuilder + 'static) {

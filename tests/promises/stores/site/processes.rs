@@ -8,7 +8,11 @@ use axum_oten::{
 };
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tokio::{process::Command, task::JoinSet, time::timeout};
+use tokio::{
+    process::Command,
+    task::JoinSet,
+    time::{interval, timeout},
+};
 
 use super::{KEY, StoreLocation};
 use crate::{
@@ -22,8 +26,11 @@ const SECRET: &str = "a secret of the test, of more than 32 bytes";
 /// The redirect URI of all processes. The tests replace its origin with that of a process.
 const REDIRECT_URI: &str = "http://127.0.0.1:1/callback";
 
-/// The lifetime of a lease, 15 seconds, with a margin for a call on a busy machine.
-const LEASE: Duration = Duration::from_secs(17);
+/// The longest time that a request waits for another process, 5 seconds, with a margin for a busy machine.
+const LONGEST: Duration = Duration::from_secs(8);
+
+/// The lifetime of a lease, with this margin.
+const LEASE: Duration = Duration::from_secs(32);
 
 super::on_stores! {
     [sqlite postgres redis] {
@@ -158,7 +165,7 @@ async fn a_restart_signs_no_user_out() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn l2_a_process_killed_before_the_response_delays_the_refresh_by_fifteen_seconds() {
+async fn l2_a_process_killed_before_the_response_delays_the_refresh_by_thirty_seconds() {
     let location = StoreLocation::redis();
     let (emulator, doomed) = start(&location).await;
     let answer = after_the_kill(&location, &emulator, doomed, Fault::Hang, |emulator| {
@@ -174,7 +181,7 @@ async fn l2_a_process_killed_before_the_response_delays_the_refresh_by_fifteen_s
 async fn l2_a_process_killed_after_the_response_requires_a_new_sign_in() {
     let location = StoreLocation::redis();
     let (emulator, doomed) = start(&location).await;
-    let fault = Fault::DelayAfter(4 * LEASE);
+    let fault = Fault::DelayAfter(2 * LEASE);
     let answer = after_the_kill(&location, &emulator, doomed, fault, Emulator::refreshes).await;
     assert_sent_to_login(&answer);
     assert_eq!((emulator.refreshes(), emulator.reuse_detected()), (2, 1));
@@ -201,10 +208,24 @@ async fn after_the_kill(
     assert!(cut_off.await.unwrap().is_err());
 
     let requested = Instant::now();
-    let answer = visitor.get(&other.at("/profile")).await;
-    assert!(requested.elapsed() < LEASE, "{:?}", requested.elapsed());
+    let page = visitor.get(&other.at("/profile")).await;
+    assert!(requested.elapsed() < LONGEST, "{:?}", requested.elapsed());
+    assert_eq!(page.status, StatusCode::OK, "{page:?}");
+    // From now on pages need not wait, until the lease expires.
+    let calls = emulator.calls(Token);
+    let mut pause = interval(Duration::from_millis(250));
+    let refreshed = async {
+        loop {
+            pause.tick().await;
+            let answer = visitor.get(&other.at("/profile")).await;
+            if emulator.calls(Token) > calls {
+                return answer;
+            }
+        }
+    };
+    let answer = timeout(LEASE, refreshed).await.unwrap();
     assert!(
-        taken.elapsed() > Duration::from_secs(14),
+        taken.elapsed() > Duration::from_secs(29),
         "not its turn yet"
     );
     answer
