@@ -12,7 +12,7 @@ use tokio::{task::spawn_blocking, time::timeout};
 
 use super::{
     finding::{Finding, SEALING, STORE},
-    text::{SEE_CONFIGURATION, count, error_line},
+    text::{SEE_CONFIGURATION, count, error_line, sentence},
 };
 use crate::{
     clock::Clock,
@@ -116,6 +116,9 @@ impl StoreCheck {
     }
 
     fn failed(&self, error: &ProbeError) -> Finding {
+        if let ProbeError::Store(StoreError::Tls { problem, help, .. }) = error {
+            return STORE.failed_at(self.place(), ((*problem).to_owned(), sentence(help)));
+        }
         let help = match (error, &self.url) {
             (ProbeError::NotStored | ProbeError::NotRemoved, _) => {
                 "Do not use this store: it does not keep or remove records reliably."
@@ -129,7 +132,8 @@ impl StoreCheck {
                  `session_store`."
             }
             (_, Some(StoreUrl::Redis(_))) => {
-                "Start the server, or correct host, port, password and database in `session_store`."
+                "Start the server, or correct hosts, ports, password and database in \
+                 `session_store`."
             }
             (_, Some(StoreUrl::Postgres(_))) => {
                 "Start the server, or correct host, port, user, password and database in \

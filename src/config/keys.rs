@@ -326,7 +326,7 @@ keys! {
         "Whether sessions contain the client's address at the sign-in, to be listed.";
     SESSION_STORE: "session_store", Secret, "memory:",
         "The session store: `memory:`, which is lost when the process ends, `sqlite:PATH`, \
-         `redis://…`, `rediss://…` or `postgres://…`.";
+         `postgres://…`, `redis://…`, `redis+cluster://…` or `redis+sentinel://…`; with `rediss` for TLS.";
     SESSION_KEY: "session_key", Secret, _,
         "The keys that seal records in the store, 32 bytes each in base64, separated by commas; the \
          first key seals, every key opens.";

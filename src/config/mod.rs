@@ -44,6 +44,7 @@ mod keys;
 mod login_options;
 mod problem;
 mod raw;
+pub(crate) mod redis_url;
 mod refresh_policy;
 pub(crate) mod route;
 mod rule;

@@ -120,8 +120,9 @@ impl fmt::Display for Origin {
 }
 
 /// Why a value is invalid. Neither text quotes the value, which may be a password in the wrong line.
-#[derive(Debug)]
-pub(super) struct Invalid {
+#[derive(Debug, thiserror::Error)]
+#[error("{message}. {help}")]
+pub(crate) struct Invalid {
     /// See [`Problem::message`].
     pub(super) message: String,
     /// See [`Problem::help`].

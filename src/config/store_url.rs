@@ -5,10 +5,12 @@ use std::{fmt, net::IpAddr, path::PathBuf};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::problem::{Invalid, invalid};
+use super::{
+    problem::{Invalid, invalid},
+    redis_url::{RedisKind, RedisUrl, query},
+};
 use crate::secret::Secret;
 
-const REDIS_PORT: u16 = 6379;
 const POSTGRES_PORT: u16 = 5432;
 
 /// The session store: the value of `session_store`.
@@ -21,7 +23,8 @@ pub enum StoreUrl {
     Memory,
     /// `sqlite:PATH`, a file on this machine.
     Sqlite(PathBuf),
-    /// `redis://…` or `rediss://…`: the whole URL, which may contain a password.
+    /// `redis://…`, `redis+cluster://…`, `redis+sentinel://…`, or with `rediss` for TLS: the whole URL,
+    /// which may contain a password.
     Redis(Secret),
     /// `postgres://…` or `postgresql://…`: the whole URL, which may contain a password.
     Postgres(Secret),
@@ -34,7 +37,9 @@ impl StoreUrl {
         match scheme {
             "memory" if rest.is_empty() && text != scheme => Ok(Self::Memory),
             "sqlite" => sqlite(rest),
-            "redis" | "rediss" => redis(text),
+            _ if RedisUrl::has_scheme(scheme) => {
+                RedisUrl::parse(text).map(|_| Self::Redis(text.into()))
+            }
             "postgres" | "postgresql" => postgres(text),
             _ => invalid(
                 "does not name a store",
@@ -56,40 +61,48 @@ impl StoreUrl {
         match self {
             Self::Memory => None,
             Self::Sqlite(path) => Some(StorePlace::File(path.clone())),
-            Self::Redis(_) => Some(StorePlace::Database(Database::redis(&self.url()?))),
-            Self::Postgres(_) => Some(StorePlace::Database(Database::postgres(&self.url()?))),
+            Self::Redis(url) => {
+                let url = RedisUrl::parse(url.expose()).ok()?;
+                Some(StorePlace::Database(Database::redis(&url)))
+            }
+            Self::Postgres(url) => {
+                let url = Url::parse(url.expose()).ok()?;
+                Some(StorePlace::Database(Database::postgres(&url)))
+            }
         }
     }
 
     /// Whether the connection passes through a network and does not authenticate the server. Sealing
     /// hides the tokens from an eavesdropper, but neither the sessions in use nor swapped records.
     pub(super) fn is_interceptable(&self) -> bool {
-        let is_verified = self.url().is_none_or(|url| match self {
-            Self::Redis(_) => url.scheme() == "rediss",
+        let is_verified = match self {
+            Self::Memory | Self::Sqlite(_) => true,
+            Self::Redis(url) => {
+                RedisUrl::parse(url.expose()).is_ok_and(|url| url.scheme.starts_with("rediss"))
+            }
             // Every weaker mode accepts any server, or any server with a certificate.
-            _ => query(&url, &["sslmode", "ssl-mode"])
-                .is_some_and(|mode| mode.eq_ignore_ascii_case("verify-full")),
-        });
+            Self::Postgres(url) => Url::parse(url.expose()).is_ok_and(|url| {
+                query(&url, &["sslmode", "ssl-mode"])
+                    .is_some_and(|mode| mode.eq_ignore_ascii_case("verify-full"))
+            }),
+        };
         !is_verified && self.place().is_some_and(|place| !place.is_local_network())
-    }
-
-    fn url(&self) -> Option<Url> {
-        match self {
-            Self::Memory | Self::Sqlite(_) => None,
-            Self::Redis(url) | Self::Postgres(url) => Url::parse(url.expose()).ok(),
-        }
     }
 }
 
-/// The scheme, host, port and path. The query is omitted because it may contain a password.
+/// The scheme, hosts, ports and path. The query is omitted because it may contain a password.
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
+        let url = match self {
             Self::Memory => return f.write_str("memory:"),
             Self::Sqlite(path) => return write!(f, "sqlite:{}", path.display()),
-            Self::Redis(_) | Self::Postgres(_) => {}
-        }
-        let Some(url) = self.url() else {
+            Self::Redis(url) => match RedisUrl::parse(url.expose()) {
+                Ok(url) => return url.fmt(f),
+                Err(_) => None,
+            },
+            Self::Postgres(url) => Url::parse(url.expose()).ok(),
+        };
+        let Some(url) = url else {
             return f.write_str("[not a URL]");
         };
         write!(f, "{}://{}", url.scheme(), url.host_str().unwrap_or(""))?;
@@ -129,29 +142,6 @@ fn sqlite(rest: &str) -> Result<StoreUrl, Invalid> {
     Ok(StoreUrl::Sqlite(path.into()))
 }
 
-fn redis(text: &str) -> Result<StoreUrl, Invalid> {
-    let Some(url) = Url::parse(text).ok().filter(Url::has_host) else {
-        return invalid(
-            "does not name the host of the Redis server",
-            "Write the whole URL, like `rediss://:PASSWORD@redis.example.com:6379/0`.",
-        );
-    };
-    if url.fragment().is_some() {
-        return invalid(
-            "has a fragment",
-            "Remove the `#` and everything after it; certificates are always verified.",
-        );
-    }
-    let database = url.path().trim_start_matches('/');
-    if !database.bytes().all(|byte| byte.is_ascii_digit()) {
-        return invalid(
-            "names a database that is not a number",
-            "End the URL with `/0`, or after the host and the port.",
-        );
-    }
-    Ok(StoreUrl::Redis(text.into()))
-}
-
 fn postgres(text: &str) -> Result<StoreUrl, Invalid> {
     let names_host = |url: Url| url.has_host() || query(&url, &["host", "hostaddr"]).is_some();
     if !Url::parse(text).is_ok_and(names_host) {
@@ -163,14 +153,6 @@ fn postgres(text: &str) -> Result<StoreUrl, Invalid> {
     Ok(StoreUrl::Postgres(text.into()))
 }
 
-/// The last value in the query under one of these names.
-fn query(url: &Url, names: &[&str]) -> Option<String> {
-    let pairs = url
-        .query_pairs()
-        .filter(|(name, _)| names.contains(&&**name));
-    pairs.last().map(|(_, value)| value.into_owned())
-}
-
 /// A place outside of the process. Credentials and connection options are not part of it.
 #[derive(Debug)]
 #[cfg_attr(not(feature = "check"), allow(dead_code))]
@@ -179,12 +161,12 @@ pub(crate) enum StorePlace {
     Database(Database),
 }
 
-/// A database on a server.
-#[derive(Debug, PartialEq, Eq)]
+/// A database on a server, or on one of several servers that lead to it.
+#[derive(Debug)]
+#[cfg_attr(not(feature = "check"), allow(dead_code))]
 pub(crate) struct Database {
     kind: &'static str,
-    host: Host,
-    port: u16,
+    servers: Vec<(Host, u16)>,
     name: String,
 }
 
@@ -205,13 +187,13 @@ impl StorePlace {
     fn is_local_network(&self) -> bool {
         match self {
             Self::File(_) => true,
-            Self::Database(database) => match &database.host {
+            Self::Database(database) => database.servers.iter().all(|(host, _)| match host {
                 Host::Loopback | Host::Socket(_) => true,
                 // An address written as one number contains no dot either.
                 Host::Named(name) => {
                     !name.contains(['.', ':']) && !name.starts_with(|c: char| c.is_ascii_digit())
                 }
-            },
+            }),
         }
     }
 }
@@ -223,13 +205,19 @@ impl StorePlace {
         use Host::{Loopback, Socket};
         match (self, other) {
             (Self::File(this), Self::File(other)) => resolved(this) == resolved(other),
-            (Self::Database(this), Self::Database(other)) => match (&this.host, &other.host) {
-                // A server that listens on both uses the same port for both.
-                (Loopback, Socket(_)) | (Socket(_), Loopback) => {
-                    (this.kind, this.port, &this.name) == (other.kind, other.port, &other.name)
-                }
-                _ => this == other,
-            },
+            (Self::Database(this), Self::Database(other)) => {
+                let is_server = |(this, port): &(Host, u16), (other, other_port): &(Host, u16)| {
+                    // A server that listens on both uses the same port for both.
+                    let both =
+                        matches!((this, other), (Loopback, Socket(_)) | (Socket(_), Loopback));
+                    port == other_port && (both || this == other)
+                };
+                (this.kind, &this.name) == (other.kind, &other.name)
+                    && this
+                        .servers
+                        .iter()
+                        .any(|server| other.servers.iter().any(|other| is_server(server, other)))
+            }
             _ => false,
         }
     }
@@ -255,13 +243,20 @@ fn resolved(path: &std::path::Path) -> PathBuf {
 }
 
 impl Database {
-    fn redis(url: &Url) -> Self {
-        let name = url.path().trim_matches('/').trim_start_matches('0');
+    fn redis(url: &RedisUrl) -> Self {
+        let (kind, service) = match &url.kind {
+            RedisKind::Server => ("redis", ""),
+            RedisKind::Cluster => ("redis+cluster", ""),
+            RedisKind::Sentinel { service } => ("redis+sentinel", &**service),
+        };
+        let server = |server: &Url| {
+            let host = Host::named(server.host_str().unwrap_or_default());
+            (host, server.port().unwrap_or(url.kind.default_port()))
+        };
         Self {
-            kind: "redis",
-            host: Host::named(url.host_str().unwrap_or_default()),
-            port: url.port().unwrap_or(REDIS_PORT),
-            name: if name.is_empty() { "0" } else { name }.to_owned(),
+            kind,
+            servers: url.servers.iter().map(server).collect(),
+            name: format!("{service}/{}", url.database()),
         }
     }
 
@@ -279,8 +274,10 @@ impl Database {
             .or_else(|| decoded(url.username()));
         Self {
             kind: "postgres",
-            host: Host::postgres(url),
-            port: port.or(url.port()).unwrap_or(POSTGRES_PORT),
+            servers: vec![(
+                Host::postgres(url),
+                port.or(url.port()).unwrap_or(POSTGRES_PORT),
+            )],
             name: name.unwrap_or_default(),
         }
     }
@@ -326,7 +323,7 @@ mod tests {
             StoreUrl::Postgres(text.into())
         };
         match store.place() {
-            Some(StorePlace::Database(database)) => database.host,
+            Some(StorePlace::Database(mut database)) => database.servers.remove(0).0,
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -398,7 +395,7 @@ mod tests {
         let [this, other] = [this, other].map(|text| {
             let store = match text.split_once(':').unwrap() {
                 ("sqlite", path) => StoreUrl::Sqlite(path.into()),
-                ("redis" | "rediss", _) => StoreUrl::Redis(text.into()),
+                (scheme, _) if RedisUrl::has_scheme(scheme) => StoreUrl::Redis(text.into()),
                 _ => StoreUrl::Postgres(text.into()),
             };
             store.place().unwrap()
@@ -415,6 +412,8 @@ mod tests {
             ("redis://h/", "redis://me:pw@h/00"),
             ("redis://localhost/1", "redis://127.0.0.1:6379/1"),
             ("redis://[::1]/1", "redis://localhost/01?protocol=resp3"),
+            ("redis+cluster://a:1,b:2", "rediss+cluster://me:pw@c,B:2/0"),
+            ("redis+sentinel://a,b/s", "redis+sentinel://b:26379/s/00"),
             ("postgres://h/d", "postgresql://me@H:5432/d"),
             ("postgres://h/d", "postgres:///?host=h&dbname=d"),
             ("postgres://h/d", "postgres://other:7/d?host=h&port=5432"),
@@ -439,6 +438,9 @@ mod tests {
             ("redis://h", "redis://h:6380"),
             ("redis://h", "redis://i"),
             ("redis://h:1/1", "postgres://h:1/1"),
+            ("redis+cluster://a:1,b:2", "redis+cluster://a:2,b:1"),
+            ("redis+sentinel://a/s", "redis+sentinel://a/t"),
+            ("redis+sentinel://a/s", "redis+sentinel://a/s/1"),
             ("postgres://h/d", "postgres://h/e"),
             ("postgres://h/d", "postgres://h/D"),
             ("postgres://h/d", "postgres://h:7/d"),

@@ -4,7 +4,7 @@
 use std::{error::Error, fmt, io, sync::Arc};
 
 use rustls::{
-    CertificateError, RootCertStore,
+    AlertDescription, CertificateError, RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
 
@@ -95,6 +95,8 @@ pub(crate) enum TlsError {
          a certificate authority, not the authority's own certificate"
     )]
     Unacceptable,
+    #[error("the provider's server requires a client certificate; check the address")]
+    ClientCertificate,
     #[error(
         "the server at the provider's address does not speak TLS; check the port, and that the \
          address should start with `https://`"
@@ -104,9 +106,13 @@ pub(crate) enum TlsError {
 
 impl TlsError {
     /// Returns the TLS error among the sources of `error`.
-    pub(super) fn find(error: &(dyn Error + 'static)) -> Option<Self> {
+    pub(crate) fn find(error: &(dyn Error + 'static)) -> Option<Self> {
         if let Some(error) = error.downcast_ref::<rustls::Error>() {
             return Self::from_rustls(error);
+        }
+        // `Arc` forwards to the error that it wraps, and so skips it as a source.
+        if let Some(shared) = error.downcast_ref::<Arc<dyn Error + Send + Sync>>() {
+            return Self::find(&**shared);
         }
         // `io::Error::source` skips the error that an I/O error wraps.
         let wrapped = error
@@ -134,6 +140,9 @@ impl TlsError {
                 _ => Self::Unacceptable,
             }),
             rustls::Error::InvalidMessage(_) => Some(Self::NotTls),
+            rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
+                Some(Self::ClientCertificate)
+            }
             _ => None,
         }
     }

@@ -8,7 +8,7 @@
 //! | [`MemoryStore`] | `memory:` | | no | no |
 //! | `SqliteStore` | `sqlite:PATH` | `sqlite` | yes | on one machine |
 //! | `PostgresStore` | `postgres://…` | `postgres` | yes | yes |
-//! | `RedisStore` | `redis://…`, `rediss://…` | `redis` | depends on the server's configuration | yes |
+//! | `RedisStore` | `redis://…`, `redis+cluster://…`, `redis+sentinel://…` | `redis` | depends on the server's configuration | yes |
 //!
 //! [`open`] opens the store that the configuration names. For any other store, implement
 //! [`OtenStore`]: `examples/custom_store.rs` does so on top of a tower-sessions `SessionStore`.
@@ -414,6 +414,16 @@ pub enum StoreError {
         scheme: &'static str,
         /// The feature of this crate that includes the store.
         feature: &'static str,
+    },
+    /// The TLS connection to the store's server fails, for example because its certificate has expired.
+    #[error("{problem}; {help}")]
+    Tls {
+        /// What is wrong.
+        problem: &'static str,
+        /// How to fix it.
+        help: &'static str,
+        /// The error of the connection.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The store failed.
     #[error("the session store failed")]

@@ -10,12 +10,13 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     Bytes, MAX_EXCESS, OtenStore, RecordKey, StoreError, StoredRecord,
     external::{
-        max_expiry, random_version, stored_millis, texts, warn_if_unreachable, with_timeout,
+        backend, max_expiry, random_version, root_certificates, stored_millis, texts, tls_error,
+        warn_if_unreachable, with_timeout,
     },
     pool::Pool,
     sql::{self, Sweeper, sql_store, statements},
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, http::TlsError};
 
 const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS oten_records (
         key BYTEA PRIMARY KEY, value BYTEA NOT NULL,
@@ -46,7 +47,7 @@ const CONNECTIONS: usize = 10;
 /// each operation returns an error within 2 seconds.
 ///
 /// The `sslmode` of the URL selects TLS and defaults to `prefer`; only `verify-full` verifies the
-/// server's identity. `sslrootcert` names the certificate authority. Behind a connection pooler in
+/// server's identity. `sslrootcert` names a file of certificate authorities. Behind a connection pooler in
 /// transaction mode, add `statement-cache-capacity=0`.
 ///
 /// ```
@@ -74,13 +75,17 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Address`] if the URL is invalid.
+    /// [`StoreError::Address`] if the URL is invalid or the file of `sslrootcert` cannot be read.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let options: PgConnectOptions = url
             .parse()
             .map_err(|error: sqlx::Error| StoreError::Address(error.into()))?;
+        if let Ok(url) = url::Url::parse(url) {
+            // The driver would report it only when it connects.
+            root_certificates(&url, &["sslrootcert", "ssl-root-cert", "ssl-ca"])?;
+        }
         let database = Database(Pool::new(options.disable_statement_logging(), CONNECTIONS));
-        let created = async { database.create_tables().await.map_err(StoreError::backend) };
+        let created = async { database.create_tables().await.map_err(failed) };
         warn_if_unreachable(with_timeout(created).await);
         Ok(Self::new(Arc::new(database), Clock::system()))
     }
@@ -113,6 +118,18 @@ impl Database {
         pooled.release();
         Ok(())
     }
+}
+
+fn failed(error: sqlx::Error) -> StoreError {
+    // The only error of TLS that the driver describes in words.
+    let is_refused = matches!(
+        &error,
+        sqlx::Error::Tls(refused) if refused.to_string() == "server does not support TLS"
+    );
+    if is_refused {
+        return tls_error(TlsError::NotTls, error);
+    }
+    backend(error)
 }
 
 /// Returns whether an error is `undefined_table`.

@@ -225,7 +225,7 @@ macro_rules! sql_store {
                         Err(error) => Err(error),
                     };
                 }
-                result.map_err(StoreError::backend)
+                result.map_err(failed)
             })
             .await
         }

@@ -191,6 +191,10 @@ statements! {
 }
 sql_store!(SqliteStore, Sqlite);
 
+fn failed(error: sqlx::Error) -> StoreError {
+    StoreError::backend(error)
+}
+
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore")

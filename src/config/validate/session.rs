@@ -127,7 +127,8 @@ fn check_store(validator: &mut Validator<'_>, store: &StoreUrl) {
         let (message, help) = match store {
             StoreUrl::Redis(_) => (
                 "is a remote Redis server without TLS",
-                "Write `rediss://` instead of `redis://`, and enable TLS on the server.",
+                "Write `rediss://` instead of `redis://`, or `rediss+` instead of `redis+`, and enable \
+                 TLS on the server.",
             ),
             _ => (
                 "is a remote PostgreSQL server that is not authenticated",

@@ -1,4 +1,9 @@
+mod call;
+mod cluster;
 mod connection;
+mod node;
+mod sentinel;
+mod server;
 
 use std::{
     fmt,
@@ -6,26 +11,32 @@ use std::{
     time::Duration,
 };
 
-use ::redis::{Script, ScriptInvocation, cmd};
+use ::redis::FromRedisValue;
 use async_trait::async_trait;
 use bytes::Buf;
 
-use self::connection::Connection;
+use self::{
+    call::{Call, Script},
+    connection::Connection,
+};
 use super::{
     Bytes, MAX_EXCESS, OtenStore, RecordKey, StoreError, StoredRecord,
     external::{max_expiry, random_version, stored_millis, texts, warn_if_unreachable},
 };
 use crate::clock::Clock;
 
-/// A store in a Redis server, shared by any number of processes.
+/// A store in a Redis server, a Redis Cluster or a master that sentinels watch, shared by any number of
+/// processes.
 ///
-/// Works with Redis 5 or later and any server that runs its Lua scripts, such as Valkey, but not with a
-/// cluster. Holds one connection; clones share it. While the server is down, each operation returns an error within
-/// 2 seconds.
+/// Works with Redis 5 or later and any server that runs its Lua scripts, such as Valkey. Holds one
+/// connection, or one for each master of a cluster; clones share it. While the server is down, each
+/// operation returns an error within 2 seconds. During a failover, an operation that was not executed is
+/// repeated for half a second.
 ///
 /// Durability depends on the server. To keep sessions across its restarts, turn on `appendonly`, and
 /// set `maxmemory-policy noeviction` or provide enough memory. A replica that takes over may lack
-/// the last writes. With `rediss://` the system's certificate authorities verify the server.
+/// the last writes. With `rediss` the system's certificate authorities verify the server, or those in
+/// the file of `sslrootcert`.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -43,17 +54,19 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// Connects to the server at a URL, `redis://USER:PASSWORD@HOST:PORT/DATABASE`, or `rediss://`
-    /// for TLS.
+    /// Connects to the server at a URL, `redis://USER:PASSWORD@HOST:PORT/DATABASE`, to the cluster with
+    /// the nodes `redis+cluster://USER:PASSWORD@HOST:PORT,HOST:PORT`, or to the master that the sentinels
+    /// `redis+sentinel://USER:PASSWORD@HOST:PORT,HOST:PORT/SERVICE/DATABASE` name. For TLS, the schemes
+    /// begin with `rediss`.
     ///
     /// A server that does not answer is not an error; each operation tries to connect again.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Address`] if the URL is invalid.
+    /// [`StoreError::Address`] if the URL is invalid or the file of `sslrootcert` cannot be read.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         let connection = Connection::new(url)?;
-        warn_if_unreachable(connection.query(&cmd("PING")).await);
+        warn_if_unreachable(connection.check().await);
         Ok(Self {
             connection: Arc::new(connection),
             prefix: "oten:".to_owned(),
@@ -85,13 +98,18 @@ impl RedisStore {
     }
 
     /// Returns the call of a script whose first argument is the time of an injected clock, or empty.
-    fn script<'a>(&self, script: &'a Script, key: String) -> ScriptInvocation<'a> {
-        let mut call = script.key(key);
+    fn script(&self, script: &'static Script, key: String) -> Call {
+        let mut call = Call::script(script, key);
         match self.clock.manual_millis() {
             Some(now) => call.arg(now),
             None => call.arg(""),
         };
         call
+    }
+
+    async fn invoke<T: FromRedisValue>(&self, call: &Call) -> Result<T, StoreError> {
+        let (result, _) = self.connection.execute(call).await?;
+        Ok(result)
     }
 }
 
@@ -108,11 +126,12 @@ impl OtenStore for RedisStore {
             .arg(stored_millis(ttl))
             .arg(random_version())
             .arg(value);
-        self.connection.invoke(&insert).await
+        self.invoke(&insert).await
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
-        let (found, now) = self.connection.get(&self.record(key)).await?;
+        let get = Call::get(self.record(key));
+        let (found, now) = self.connection.execute::<Option<Vec<u8>>>(&get).await?;
         let now = self.clock.manual_millis().unwrap_or(now);
         Ok(found.and_then(|raw| parse(raw, now)))
     }
@@ -131,25 +150,25 @@ impl OtenStore for RedisStore {
             .arg(random_version())
             .arg(value)
             .arg(version.unwrap_or_default());
-        self.connection.invoke(&replace).await
+        self.invoke(&replace).await
     }
 
     async fn touch(&self, key: &RecordKey, ttl: Duration) -> Result<bool, StoreError> {
         let mut touch = self.script(&TOUCH, self.record(key));
         touch.arg(stored_millis(ttl));
-        self.connection.invoke(&touch).await
+        self.invoke(&touch).await
     }
 
     async fn take(&self, key: &RecordKey) -> Result<Option<Bytes>, StoreError> {
         let take = self.script(&TAKE, self.record(key));
-        let taken: Option<Vec<u8>> = self.connection.invoke(&take).await?;
+        let taken: Option<Vec<u8>> = self.invoke(&take).await?;
         Ok(taken.map(Bytes::from))
     }
 
     async fn remove_if(&self, key: &RecordKey, value: &[u8]) -> Result<bool, StoreError> {
         let mut remove = self.script(&REMOVE_IF, self.record(key));
         remove.arg(value);
-        self.connection.invoke(&remove).await
+        self.invoke(&remove).await
     }
 
     async fn add_member(
@@ -164,20 +183,20 @@ impl OtenStore for RedisStore {
             .arg(member)
             .arg(limit)
             .arg(MAX_EXCESS);
-        let excess: Vec<Vec<u8>> = self.connection.invoke(&add).await?;
+        let excess: Vec<Vec<u8>> = self.invoke(&add).await?;
         Ok(texts(excess))
     }
 
     async fn members(&self, set: &RecordKey) -> Result<Vec<String>, StoreError> {
         let members = self.script(&MEMBERS, self.set(set));
-        let members: Vec<Vec<u8>> = self.connection.invoke(&members).await?;
+        let members: Vec<Vec<u8>> = self.invoke(&members).await?;
         Ok(texts(members))
     }
 
     async fn remove_member(&self, set: &RecordKey, member: &str) -> Result<(), StoreError> {
         let mut remove = self.script(&REMOVE_MEMBER, self.set(set));
         remove.arg(member);
-        self.connection.invoke(&remove).await
+        self.invoke(&remove).await
     }
 }
 
@@ -249,7 +268,7 @@ end
 ";
 
 fn record_script(body: &str) -> Script {
-    Script::new(&[CLOCK, RECORD, body].concat())
+    Script::new(&[CLOCK, RECORD, body])
 }
 
 /// Arguments: now, lifetime, version, value.
@@ -307,7 +326,7 @@ local is_set = redis.call('TYPE', key).ok == 'zset'
 ";
 
 fn set_script(body: &str) -> Script {
-    Script::new(&[CLOCK, SET, body].concat())
+    Script::new(&[CLOCK, SET, body])
 }
 
 /// Arguments: now, lifetime, member, limit, number of members to remove at most. The set expires with
