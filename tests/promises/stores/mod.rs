@@ -6,15 +6,18 @@ mod conformance;
 #[path = "../../../examples/custom_store.rs"]
 #[allow(dead_code, reason = "the tests do not run the example's app")]
 mod custom_store;
+mod failover;
 mod malformed;
 mod outage;
 mod race;
+mod redis_servers;
 mod schema;
 pub(crate) mod servers;
 mod site;
 mod store_pair;
 mod tcp_proxy;
 pub(crate) mod temp_dir;
+pub(crate) mod tls;
 
 use store_pair::StorePair;
 
@@ -26,15 +29,24 @@ macro_rules! on_every_store {
         on_every_store!(@ sqlite $($test)*);
         on_every_store!(@ postgres $($test)*);
         on_every_store!(@ redis $($test)*);
+        on_every_store!(@ redis_cluster $($test)*);
+        on_every_store!(@ redis_sentinels $($test)*);
+        on_every_store!(@ #[ignore = "requires tests/foreign/install"] valkey $($test)*);
+        on_every_store!(@ #[ignore = "requires tests/foreign/install"] valkey_cluster $($test)*);
     };
-    (@ $store:ident $($test:ident)*) => {
+    (@ $(#[$ignore:meta])? $store:ident $($test:ident)*) => {
         mod $store {
-            $(
-                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-                async fn $test() {
-                    super::conformance::$test(super::StorePair::$store().await).await;
-                }
-            )*
+            on_every_store!(@@ [$(#[$ignore])?] $store $($test)*);
+        }
+    };
+    (@@ $ignore:tt $store:ident $($test:ident)*) => {
+        $(on_every_store!(@@@ $ignore $store $test);)*
+    };
+    (@@@ [$(#[$ignore:meta])?] $store:ident $test:ident) => {
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        $(#[$ignore])?
+        async fn $test() {
+            super::conformance::$test(super::StorePair::$store().await).await;
         }
     };
 }

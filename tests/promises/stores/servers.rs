@@ -4,6 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::OnceLock,
@@ -42,6 +43,10 @@ pub(crate) enum ServerKind {
 #[derive(Debug)]
 pub(crate) struct Server {
     kind: ServerKind,
+    /// The program that runs Redis.
+    program: PathBuf,
+    /// Arguments in addition to the usual ones.
+    arguments: Vec<String>,
     dir: PathBuf,
     port: u16,
     supervisor: Option<Supervisor>,
@@ -86,10 +91,75 @@ impl Server {
         }
         Self {
             kind,
+            program: "redis-server".into(),
+            arguments: Vec::new(),
             dir,
             port: free_port(),
             supervisor: None,
         }
+    }
+
+    /// Creates a Redis server that this program runs, with arguments that override the usual ones.
+    pub(super) fn redis_with(program: &Path, arguments: &[&str]) -> Self {
+        let mut server = Self::new(ServerKind::Redis);
+        program.clone_into(&mut server.program);
+        server.argue(arguments);
+        server
+    }
+
+    /// Creates a server that accepts TLS connections, besides others in the case of PostgreSQL.
+    pub(crate) fn with_tls(kind: ServerKind, (certificate, key): &(PathBuf, PathBuf)) -> Self {
+        let mut server = Self::new(kind);
+        let [certificate, key] = [certificate, key].map(|from| {
+            let to = server.dir.join(from.file_name().unwrap());
+            fs::copy(from, &to).unwrap();
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).unwrap();
+            if kind == ServerKind::Postgres {
+                change_owner(&to);
+            }
+            to.to_str().unwrap().to_owned()
+        });
+        server.arguments = match kind {
+            ServerKind::Redis => {
+                let port = server.port.to_string();
+                ["--port", "0", "--tls-port", &port]
+                    .into_iter()
+                    .chain(["--tls-cert-file", &certificate, "--tls-key-file", &key])
+                    .chain([
+                        "--tls-ca-cert-file",
+                        &certificate,
+                        "--tls-auth-clients",
+                        "no",
+                    ])
+                    .map(str::to_owned)
+                    .collect()
+            }
+            ServerKind::Postgres => ["ssl=on".to_owned()]
+                .into_iter()
+                .chain([format!("ssl_cert_file={certificate}")])
+                .chain([format!("ssl_key_file={key}")])
+                .flat_map(|setting| ["-c".to_owned(), setting])
+                .collect(),
+        };
+        server
+    }
+
+    /// Adds arguments.
+    pub(super) fn argue(&mut self, arguments: &[&str]) {
+        self.arguments
+            .extend(arguments.iter().map(|&one| one.to_owned()));
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(super) fn kind(&self) -> ServerKind {
+        self.kind
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Returns the URL of the server for `session_store`.
@@ -110,7 +180,7 @@ impl Server {
     }
 
     /// Starts or restarts the server on the same port with the same data.
-    pub(super) fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let limit = Instant::now() + START_TIMEOUT;
         loop {
             self.spawn();
@@ -167,12 +237,17 @@ impl Server {
     }
 
     fn redis(&self) -> Command {
-        let mut server = Command::new("redis-server");
+        let mut server = Command::new(&self.program);
+        if self.arguments.iter().any(|one| one == "--sentinel") {
+            server.args(&self.arguments);
+            return server;
+        }
         server
             .args(["--bind", "127.0.0.1", "--port", &self.port.to_string()])
             .args(["--save", "", "--appendonly", "yes"])
             .args(["--appendfsync", "always", "--dir"])
-            .arg(&self.dir);
+            .arg(&self.dir)
+            .args(&self.arguments);
         server
     }
 
@@ -184,7 +259,8 @@ impl Server {
             .args(["-c", "fsync=off", "-c", "max_connections=200", "-k"])
             .arg(&self.dir)
             .arg("-D")
-            .arg(self.dir.join("data"));
+            .arg(self.dir.join("data"))
+            .args(&self.arguments);
         server
     }
 
@@ -214,6 +290,9 @@ impl Server {
 
     fn redis_answers(&self) -> std::io::Result<bool> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
+        if self.arguments.iter().any(|one| one == "--tls-port") {
+            return Ok(true);
+        }
         stream.write_all(b"PING\r\n")?;
         let mut answer = [0; 5];
         stream.read_exact(&mut answer)?;

@@ -17,6 +17,7 @@ use tower_sessions::{
 
 use super::{
     custom_store::CustomStore,
+    redis_servers::{RedisCluster, RedisSentinels, valkey},
     schema::new_database,
     servers::{ServerKind, shared},
     temp_dir::TempDir,
@@ -84,13 +85,33 @@ impl StorePair {
     }
 
     pub(super) async fn redis() -> Self {
-        let (clock, url) = (Clock::manual(), shared(ServerKind::Redis).url());
-        let [system, store, other] = [(); 3].map(|()| RedisStore::connect(&url));
+        Self::redis_at(&shared(ServerKind::Redis).url()).await
+    }
+
+    pub(super) async fn redis_cluster() -> Self {
+        Self::redis_at(&RedisCluster::shared().url()).await
+    }
+
+    pub(super) async fn redis_sentinels() -> Self {
+        Self::redis_at(&RedisSentinels::shared().url()).await
+    }
+
+    pub(super) async fn valkey() -> Self {
+        Self::redis_at(&valkey().url()).await
+    }
+
+    pub(super) async fn valkey_cluster() -> Self {
+        Self::redis_at(&RedisCluster::shared_of_valkey().url()).await
+    }
+
+    async fn redis_at(url: &str) -> Self {
+        let clock = Clock::manual();
+        let connect = async || RedisStore::connect(url).await.unwrap();
         Self::new(
             clock.clone(),
-            Arc::new(system.await.unwrap()),
-            store.await.unwrap().with_clock(clock.clone()),
-            other.await.unwrap().with_clock(clock),
+            Arc::new(connect().await),
+            connect().await.with_clock(clock.clone()),
+            connect().await.with_clock(clock),
         )
     }
 

@@ -1,9 +1,13 @@
-//! An emulator on https in a child process, and the faults of its certificate.
+//! Servers with TLS, and the faults of their certificates: the emulator in a child process, and stores.
 
 use super::checked_site::{CheckedSite, Report};
 use crate::{
-    common::SECRET,
+    common::{SECRET, TestCa},
     program::{process::run, tls_emulator::TlsEmulator},
+    stores::{
+        servers::{Server, ServerKind},
+        tls::verified_url,
+    },
 };
 
 /// The site of this emulator's client.
@@ -57,6 +61,28 @@ async fn an_expired_certificate_is_reported() {
     let site = site_of(&expired).await;
     let site = site.set("OTEN_CA_FILE", &ca_file(&expired));
     assert_untrusted(&site, "has expired").await;
+}
+
+#[tokio::test]
+async fn b3_an_expired_certificate_of_a_store_is_reported_with_help() {
+    let ca = TestCa::new();
+    let past = rcgen::date_time_ymd(2020, 1, 1);
+    let certificate = ca.server("localhost", |certificate| {
+        (certificate.not_before, certificate.not_after) = (past, past);
+    });
+    for kind in [ServerKind::Redis, ServerKind::Postgres] {
+        let mut server = Server::with_tls(kind, &certificate);
+        server.start();
+        let url = verified_url(&server, "localhost", Some(&ca.file()));
+        let site = CheckedSite::valid().await.set("OTEN_SESSION_STORE", &url);
+        let (code, report) = site.report(&[]).await;
+        assert_eq!(code, 1);
+        assert_eq!(report.failed(), ["store"], "{report:#?}");
+        let lines = report.lines("store");
+        for words in ["has expired", "Replace it on the server"] {
+            assert!(lines.contains(words), "no {words} in {lines}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,217 @@
+//! Servers that take over from others: the nodes of a cluster, and a replica behind sentinels.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum_oten::store::{OtenStore, RecordKey, RedisStore, StoreError};
+use tokio::task::JoinSet;
+
+use super::{
+    outage::LIMIT,
+    redis_servers::{RedisCluster, RedisSentinels, redis_cli, replicated},
+    servers::Server,
+    store_pair::key,
+};
+
+const TTL: Duration = Duration::from_secs(3_600);
+
+/// The time in which a failover must be over, even on a busy machine. The servers notice a failure
+/// after one second.
+const RECOVERY: Duration = Duration::from_secs(30);
+
+/// A store and the sessions in it.
+struct Sessions {
+    store: Arc<dyn OtenStore>,
+    keys: Vec<RecordKey>,
+}
+
+impl Sessions {
+    async fn insert(url: &str) -> Self {
+        let store = Arc::new(RedisStore::connect(url).await.unwrap());
+        let keys: Vec<_> = (0..100).map(|_| key()).collect();
+        for key in &keys {
+            assert!(store.insert(key, &key.as_bytes()[..], TTL).await.unwrap());
+        }
+        Self { store, keys }
+    }
+
+    /// Loads all sessions at the same time. Each answer must be in time and correct, or an error.
+    async fn load(&self) -> Vec<Result<(), StoreError>> {
+        let mut loads = JoinSet::new();
+        for (at, key) in self.keys.iter().copied().enumerate() {
+            let store = Arc::clone(&self.store);
+            loads.spawn(async move {
+                let start = Instant::now();
+                let loaded = store.load(&key).await;
+                assert!(start.elapsed() < LIMIT, "it took {:?}", start.elapsed());
+                let result = loaded.map(|record| {
+                    let record = record.expect("the session is lost");
+                    assert_eq!(record.value, key.as_bytes()[..]);
+                });
+                (at, result)
+            });
+        }
+        let mut results = loads.join_all().await;
+        results.sort_by_key(|(at, _)| *at);
+        results.into_iter().map(|(_, result)| result).collect()
+    }
+
+    /// Loads the sessions until all are available. Returns whether each was available throughout.
+    async fn recover(&self) -> Vec<bool> {
+        let mut available = vec![true; self.keys.len()];
+        let limit = Instant::now() + RECOVERY;
+        loop {
+            let results = self.load().await;
+            for (available, result) in available.iter_mut().zip(&results) {
+                *available &= result.is_ok();
+            }
+            let Some(error) = results.into_iter().find_map(Result::err) else {
+                return available;
+            };
+            assert!(Instant::now() < limit, "it has not recovered: {error:?}");
+        }
+    }
+
+    /// Every operation works, and each session can be taken once.
+    async fn use_up(&self) {
+        for key in &self.keys {
+            let found = self.store.load(key).await.unwrap().unwrap();
+            let value = &key.as_bytes()[..];
+            assert!(
+                self.store
+                    .replace(key, Some(found.version), value, TTL)
+                    .await
+                    .unwrap()
+            );
+            assert!(
+                !self
+                    .store
+                    .replace(key, Some(found.version), b"2", TTL)
+                    .await
+                    .unwrap()
+            );
+            self.store.add_member(key, "a", TTL, 9).await.unwrap();
+            assert_eq!(self.store.members(key).await.unwrap(), ["a"]);
+            assert_eq!(self.store.take(key).await.unwrap().unwrap(), *value);
+            assert_eq!(self.store.take(key).await.unwrap(), None);
+        }
+    }
+}
+
+/// The node hangs, so connections to it stay open. The other two nodes have about two thirds of the
+/// sessions, which stay available.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l8_sessions_survive_the_failover_of_a_cluster_node() {
+    let mut cluster = RedisCluster::start(Path::new("redis-server"), 1);
+    let sessions = Sessions::insert(&cluster.url()).await;
+    for master in &cluster.nodes[..3] {
+        replicated(master.port());
+    }
+    // The first node of the URL.
+    cluster.nodes[0].signal("STOP");
+    let available = sessions.recover().await;
+    let lost = available.iter().filter(|available| !**available).count();
+    assert!((1..60).contains(&lost), "{lost} sessions were unavailable");
+    sessions.use_up().await;
+
+    // It returns as a replica of the node that has replaced it.
+    cluster.nodes[0].signal("CONT");
+    let sessions = Sessions::insert(&cluster.url()).await;
+    sessions.use_up().await;
+
+    // A store that has just started finds the cluster through the other node of the URL.
+    cluster.nodes[0].kill();
+    Sessions::insert(&cluster.url()).await.use_up().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l8_sessions_survive_a_failover_by_sentinels() {
+    let mut servers = RedisSentinels::start();
+    let sessions = Sessions::insert(&servers.url()).await;
+    replicated(servers.master.port());
+    // One sentinel is lost together with the master.
+    servers.sentinels[0].kill();
+    servers.master.kill();
+    let available = sessions.recover().await;
+    assert!(available.contains(&false), "the master was not used");
+    sessions.use_up().await;
+
+    // The previous master returns and takes itself for the master until the sentinels make it a replica.
+    servers.master.start();
+    let sessions = Sessions::insert(&servers.url()).await;
+    for key in &sessions.keys {
+        let stored = redis_cli(servers.replica.port(), &["EXISTS", &format!("oten:{key}")]);
+        assert_eq!(stored, "1\n");
+    }
+    sessions.use_up().await;
+}
+
+/// A master that became a replica behind the back of the sentinels rejects writes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l8_a_read_only_master_is_left_for_the_one_that_the_sentinels_name() {
+    let servers = RedisSentinels::start();
+    let store = RedisStore::connect(&servers.url()).await.unwrap();
+    assert!(store.insert(&key(), b"a", TTL).await.unwrap());
+    replicated(servers.master.port());
+    let replica = servers.replica.port().to_string();
+    redis_cli(servers.replica.port(), &["REPLICAOF", "NO", "ONE"]);
+    redis_cli(servers.master.port(), &["REPLICAOF", "127.0.0.1", &replica]);
+    for sentinel in &servers.sentinels {
+        let service = RedisSentinels::SERVICE;
+        redis_cli(sentinel.port(), &["SENTINEL", "REMOVE", service]);
+        let monitor = ["SENTINEL", "MONITOR", service, "127.0.0.1", &replica, "2"];
+        redis_cli(sentinel.port(), &monitor);
+    }
+    let key = key();
+    assert!(store.insert(&key, b"b", TTL).await.unwrap());
+    let stored = redis_cli(servers.replica.port(), &["EXISTS", &format!("oten:{key}")]);
+    assert_eq!(stored, "1\n");
+}
+
+/// While a slot moves, one node has some of its keys and another one has the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l8_sessions_stay_available_while_their_slot_moves() {
+    let cluster = RedisCluster::shared();
+    let store = RedisStore::connect(&cluster.url()).await.unwrap();
+    // The part in braces determines the slot.
+    let store = store.with_prefix("{moving}:");
+    let (old, new) = (key(), key());
+    assert!(store.insert(&old, b"old", TTL).await.unwrap());
+    let name = |key: &RecordKey| format!("{{moving}}:{key}");
+    let ports: Vec<_> = cluster.nodes.iter().map(Server::port).collect();
+    let has = |port: &u16, key| redis_cli(*port, &["EXISTS", &name(key)]) == "1\n";
+    let from = *ports.iter().find(|port| has(port, &old)).unwrap();
+    let to = *ports.iter().find(|port| **port != from).unwrap();
+    let [from_id, to_id] =
+        [from, to].map(|port| redis_cli(port, &["CLUSTER", "MYID"]).trim().to_owned());
+    let slot = redis_cli(from, &["CLUSTER", "KEYSLOT", "moving"])
+        .trim()
+        .to_owned();
+    redis_cli(to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
+    redis_cli(from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+
+    // The key that exists has not moved yet. A new key is created by the new node.
+    assert_eq!(store.load(&old).await.unwrap().unwrap().value, b"old"[..]);
+    assert!(store.insert(&new, b"new", TTL).await.unwrap());
+    assert!(!store.insert(&new, b"other", TTL).await.unwrap());
+    let found = store.load(&new).await.unwrap().unwrap();
+    assert_eq!(found.value, b"new"[..]);
+    assert!(found.ttl <= TTL, "{:?}", found.ttl);
+    let to_port = to.to_string();
+    redis_cli(
+        from,
+        &["MIGRATE", "127.0.0.1", &to_port, &name(&old), "0", "5000"],
+    );
+    assert_eq!(store.load(&old).await.unwrap().unwrap().value, b"old"[..]);
+    assert!(store.touch(&old, TTL).await.unwrap());
+
+    for port in ports {
+        redis_cli(port, &["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+    }
+    assert_eq!(store.take(&old).await.unwrap().unwrap(), b"old"[..]);
+    assert_eq!(store.take(&new).await.unwrap().unwrap(), b"new"[..]);
+    assert_eq!(store.take(&new).await.unwrap(), None);
+}
