@@ -7,8 +7,6 @@ use axum::{
 };
 use axum_oten::{Config, config::Issuer};
 
-use super::state::Site;
-
 /// Headers of every response, besides the content security policy.
 const HEADERS: [(&str, &str); 4] = [
     ("x-content-type-options", "nosniff"),
@@ -28,7 +26,7 @@ const STRICT_TRANSPORT_SECURITY: HeaderValue = HeaderValue::from_static("max-age
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self' data:; base-uri 'none'; \
                       frame-ancestors 'none'";
 
-/// The content security policies of pages.
+/// The headers that depend on the configuration: content security policies, and whether browsers use https only.
 #[derive(Debug)]
 pub(super) struct Policies {
     /// Forms lead to the site or to one of its sign-out targets. Browsers apply `form-action` to redirects,
@@ -36,6 +34,7 @@ pub(super) struct Policies {
     pub(super) own: HeaderValue,
     /// For the library's pages: some of their forms lead to native apps.
     pub(super) library: HeaderValue,
+    is_https: bool,
 }
 
 impl Policies {
@@ -48,6 +47,7 @@ impl Policies {
             own: HeaderValue::try_from(own)
                 .unwrap_or(HeaderValue::from_static("default-src 'none'")),
             library,
+            is_https: config.secure_cookies(),
         }
     }
 }
@@ -80,7 +80,10 @@ fn sign_out_targets(config: &Config) -> Vec<String> {
 
 /// Adds the headers that a response lacks. Pages of the emulator have a content security policy of their
 /// own.
-pub(super) async fn add_missing(State(site): State<Arc<Site>>, mut response: Response) -> Response {
+pub(super) async fn add_missing(
+    State(policies): State<Arc<Policies>>,
+    mut response: Response,
+) -> Response {
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers
@@ -89,8 +92,8 @@ pub(super) async fn add_missing(State(site): State<Arc<Site>>, mut response: Res
     }
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
-        .or_insert_with(|| site.policies.own.clone());
-    if site.oten.config().secure_cookies() {
+        .or_insert_with(|| policies.own.clone());
+    if policies.is_https {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT_SECURITY);
     }
     response

@@ -64,7 +64,7 @@ impl Site {
     ) -> Arc<Self> {
         Arc::new(Self {
             stylesheet: stylesheet_path(),
-            policies: Policies::new(oten.config()),
+            policies: Arc::new(Policies::new(oten.config())),
             operators: operators(oten.config(), provider.is_some()),
             oten,
             activity,
@@ -211,7 +211,7 @@ pub(crate) fn harden(site: &Arc<Site>, app: Router) -> Router {
             pages::add_page,
         ))
         .layer(middleware::map_response_with_state(
-            Arc::clone(site),
+            Arc::clone(&site.policies),
             headers::add_missing,
         ))
         .layer(trace)

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use axum_oten::{Oten, Rule, User, emulator::Emulator};
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -65,7 +67,7 @@ pub(crate) struct Site {
     pub(super) oten: Oten,
     pub(super) activity: Activity,
     pub(super) stylesheet: String,
-    pub(super) policies: Policies,
+    pub(super) policies: Arc<Policies>,
     /// Which users may open the pages for operators. `None` if the site has none.
     pub(super) operators: Option<Rule>,
     /// The provider of the demo.
