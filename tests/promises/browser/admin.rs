@@ -110,8 +110,8 @@ async fn submit_too_late(site: &Site, browser: &Chromium) {
     if consent_or_panel.attr("name").await.unwrap().as_deref() != Some("user") {
         consent_or_panel.click().await.unwrap();
     }
-    site.emulator.clear_deviations();
     let user = browser.find("input[name=user]").await;
+    site.emulator.clear_deviations();
     user.send_keys("carol").await.unwrap();
     browser.click(SEND).await;
     browser.find("a[href*='fresh=300']").await;
