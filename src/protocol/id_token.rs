@@ -139,7 +139,7 @@ pub(crate) enum IdTokenError {
 }
 
 impl IdTokenError {
-    /// Returns whether the token is valid at another time than that of this machine.
+    /// Returns whether the token is wrong in its dates only: it is valid at another time than that of this machine.
     pub(crate) fn is_of_clocks(&self) -> bool {
         matches!(self, Self::Exp | Self::Iat | Self::Nbf)
     }
@@ -196,12 +196,14 @@ pub(super) fn check(
     let algorithm = verified.algorithm();
     let claims = verified.into_claims();
     let sub = check_parties(&claims, expected)?.to_owned();
-    let auth_time = check_times(&claims, expected)?;
+    let auth_time = check_auth_time(&claims, expected)?;
     let session_expiry = claims.date("session_expiry")?;
     if session_expiry.is_some_and(|expiry| expiry <= expected.now) {
         return Err(IdTokenError::SessionExpiry);
     }
     check_bindings(&claims, algorithm, expected)?;
+    // Last: a refresh ignores a token that is wrong in its dates only.
+    check_dates(&claims, expected.now)?;
     Ok(IdTokenClaims {
         sub,
         auth_time,
@@ -247,22 +249,12 @@ fn check_parties<'a>(
     Ok(sub)
 }
 
-/// Checks the dates; returns `auth_time`.
-fn check_times(
+/// Checks and returns `auth_time`.
+fn check_auth_time(
     claims: &Claims,
     expected: &ExpectedIdToken<'_>,
 ) -> Result<Option<i64>, IdTokenError> {
-    let earliest = expected.now.saturating_sub(LEEWAY);
     let latest = expected.now.saturating_add(LEEWAY);
-    if claims.required_date("exp")? <= earliest {
-        return Err(IdTokenError::Exp);
-    }
-    if claims.required_date("iat")? > latest {
-        return Err(IdTokenError::Iat);
-    }
-    if claims.date("nbf")?.is_some_and(|nbf| nbf > latest) {
-        return Err(IdTokenError::Nbf);
-    }
     let auth_time = claims.date("auth_time")?;
     let is_good = match (auth_time, expected.authenticated_since) {
         (None, since) => since.is_none(),
@@ -304,6 +296,21 @@ fn check_bindings(
         )
     {
         return Err(IdTokenError::AtHash);
+    }
+    Ok(())
+}
+
+/// Checks that the token is valid now.
+fn check_dates(claims: &Claims, now: i64) -> Result<(), IdTokenError> {
+    let latest = now.saturating_add(LEEWAY);
+    if claims.required_date("exp")? <= now.saturating_sub(LEEWAY) {
+        return Err(IdTokenError::Exp);
+    }
+    if claims.required_date("iat")? > latest {
+        return Err(IdTokenError::Iat);
+    }
+    if claims.date("nbf")?.is_some_and(|nbf| nbf > latest) {
+        return Err(IdTokenError::Nbf);
     }
     Ok(())
 }
@@ -467,6 +474,28 @@ mod tests {
         ] {
             let rejected = with(name, value.clone(), &at_sign_in());
             assert_eq!(rejected.unwrap_err(), error, "{name}: {value:?}");
+        }
+    }
+
+    /// A refresh ignores tokens that are wrong in their dates only.
+    #[test]
+    fn l3_wrong_dates_hide_no_other_error() {
+        for (name, value) in [
+            ("iss", json!("https://evil.example")),
+            ("aud", json!("another")),
+            ("azp", json!("another")),
+            ("sub", json!("mallory")),
+            ("nonce", json!("another")),
+            ("auth_time", json!(NOW - 9)),
+            ("at_hash", json!("another")),
+            ("session_expiry", json!(NOW)),
+        ] {
+            let mut claims = valid_claims();
+            claims["exp"] = json!(0);
+            let check = |claims: &Value| check_token(&Header::new("JWT"), claims, &at_refresh());
+            assert_eq!(check(&claims).unwrap_err(), IdTokenError::Exp);
+            claims[name] = value;
+            assert!(!check(&claims).unwrap_err().is_of_clocks(), "{name}");
         }
     }
 
