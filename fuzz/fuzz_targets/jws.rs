@@ -90,7 +90,10 @@ fn compare(
                 .unwrap()
                 .keys()
                 .all(|name| ["alg", "kid", "typ"].contains(&&**name));
-            assert!(!plain || header["alg"] == "Ed25519", "{error}: {header}");
+            // Of claims with the same name, the last counts here (RFC 7519 section 4 allows both).
+            let repeated = error.to_string().contains("duplicate field");
+            let excused = !plain || repeated || header["alg"] == "Ed25519";
+            assert!(excused, "{error}: {header}");
         }
         (Err(error), Ok(_)) => assert!(
             matches!(error, JoseError::HeaderNotAllowed(_)) || token.len() > 64 * 1024,

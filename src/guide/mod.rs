@@ -31,9 +31,10 @@
 //! 14. [Testing](testing): tests with an emulated Oten.
 //! 15. [Security](security): threats, defenses, and the tests for each.
 //! 16. [Requirements](requirements): what security standards ask, point by point.
-//! 17. [Other providers](other_providers): Keycloak, Entra, Google, Zitadel, and others.
-//! 18. [Migration](coming_from): equivalents of other libraries' settings.
-//! 19. [Glossary](glossary): the terms used here.
+//! 17. [Evidence](evidence): what has been tested, and how to repeat it.
+//! 18. [Other providers](other_providers): Keycloak, Entra, Google, Zitadel, and others.
+//! 19. [Migration](coming_from): equivalents of other libraries' settings.
+//! 20. [Glossary](glossary): the terms used here.
 //!
 //! The modules contain documentation only.
 
@@ -89,6 +90,9 @@ pub mod security {}
 
 #[doc = include_str!("requirements.md")]
 pub mod requirements {}
+
+#[doc = include_str!("evidence.md")]
+pub mod evidence {}
 
 #[doc = include_str!("coming_from.md")]
 pub mod coming_from {}
