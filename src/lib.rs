@@ -69,7 +69,7 @@
            [access](guide::access), [errors](guide::errors), \
            [operations](guide::operations), [going to production](guide::production), \
            [testing](guide::testing), [security](guide::security), \
-           [requirements of standards](guide::requirements), \
+           [requirements of standards](guide::requirements), [evidence](guide::evidence), \
            [other providers](guide::other_providers), [migration](guide::coming_from) and a \
            [glossary](guide::glossary)."
 )]
