@@ -270,8 +270,8 @@ async fn x4_only_operators_see_and_end_the_sessions_of_others() {
     assert!(left.sessions.is_empty() && left.next.is_none());
 }
 
-#[tokio::test]
-async fn x4_each_end_is_an_event_that_names_the_operator() {
+/// Starts a site, and returns the list of its events, too.
+async fn audited_site() -> (TestSite, Arc<Mutex<Vec<Event>>>) {
     let events: Arc<Mutex<Vec<Event>>> = Arc::default();
     let log = Arc::clone(&events);
     let site = site()
@@ -279,6 +279,12 @@ async fn x4_each_end_is_an_event_that_names_the_operator() {
         .oten(move |oten| oten.audit(move |event: &Event| log.lock().unwrap().push(event.clone())))
         .start()
         .await;
+    (site, events)
+}
+
+#[tokio::test]
+async fn x4_each_end_is_an_event_that_names_the_operator() {
+    let (site, events) = audited_site().await;
     let mut alice = site.signed_in("alice").await;
     for _ in 0..2 {
         site.signed_in("bob").await;
@@ -303,13 +309,7 @@ async fn x4_each_end_is_an_event_that_names_the_operator() {
 /// Also for one session, and for all users.
 #[tokio::test]
 async fn x4_the_event_of_an_end_says_who_ended_how_many_sessions() {
-    let events: Arc<Mutex<Vec<Event>>> = Arc::default();
-    let log = Arc::clone(&events);
-    let site = site()
-        .config(|config| config.log_subjects(true))
-        .oten(move |oten| oten.audit(move |event: &Event| log.lock().unwrap().push(event.clone())))
-        .start()
-        .await;
+    let (site, events) = audited_site().await;
     let mut alice = site.signed_in("alice").await;
     let mut bob = site.signed_in("bob").await;
     site.signed_in("carol").await;
