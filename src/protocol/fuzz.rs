@@ -14,6 +14,7 @@ use super::{
     token::TokenResponse,
 };
 use crate::{
+    config::{Client, ClientType},
     jose::{Algorithm, CompactJws, Header, SigningKey, Verified, VerifyingKey},
     secret::Secret,
 };
@@ -62,7 +63,7 @@ pub fn token_answer(body: &[u8]) -> Option<TokenAnswer> {
 pub fn id_token(claims: &[u8], now: i64) -> Result<(String, Map<String, Value>), String> {
     let expected = ExpectedIdToken {
         issuer: "https://id.example",
-        client_id: "client",
+        client: &client(),
         subject: None,
         nonce: ExpectedNonce::Required(&"nonce".into()),
         auth_time: None,
@@ -75,6 +76,15 @@ pub fn id_token(claims: &[u8], now: i64) -> Result<(String, Map<String, Value>),
     Ok((claims.sub, claims.other))
 }
 
+fn client() -> Client {
+    Client {
+        id: "client".into(),
+        kind: ClientType::Public,
+        published_keys: Vec::new(),
+        trusted_audiences: Vec::new(),
+    }
+}
+
 /// Checks the claims of a logout token of the issuer `https://id.example` for the client `client`;
 /// returns `sub`, `sid`, `jti` and the time when the token becomes unacceptable.
 pub fn logout_token(
@@ -82,7 +92,7 @@ pub fn logout_token(
     now: i64,
 ) -> Result<(Option<String>, Option<String>, String, i64), String> {
     let expected = ExpectedLogoutToken {
-        client_id: "client",
+        client: &client(),
         now,
     };
     let verified = signed("logout+jwt", claims)?;
