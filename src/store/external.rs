@@ -16,7 +16,7 @@ use crate::{
 
 /// The time limit of an operation. It is shorter than the caller's limit of 2 seconds, so the store
 /// itself handles the end of an operation that takes too long.
-const OPERATION_TIMEOUT: Duration = Duration::from_millis(1_800);
+pub(super) const OPERATION_TIMEOUT: Duration = Duration::from_millis(1_800);
 
 /// A connection that was used within this time is assumed to be alive; an older one is pinged.
 pub(super) const ASSUMED_ALIVE: Duration = Duration::from_secs(1);

@@ -24,6 +24,7 @@ pub(super) struct Pool<C: Connection> {
     options: C::Options,
     idle: Mutex<Vec<(C, Instant)>>,
     permits: Semaphore,
+    max_wait: Duration,
 }
 
 /// A connection for one operation.
@@ -38,18 +39,21 @@ where
     C: Connection,
     C::Options: ConnectOptions<Connection = C>,
 {
-    /// Creates a pool of at most `size` connections, without connecting.
-    pub(super) fn new(options: C::Options, size: usize) -> Self {
+    /// Creates a pool of at most `size` connections, without connecting. Callers wait for a connection
+    /// in use for `max_wait` at most.
+    pub(super) fn new(options: C::Options, size: usize, max_wait: Duration) -> Self {
         Self {
             options,
             idle: Mutex::default(),
             permits: Semaphore::new(size),
+            max_wait,
         }
     }
 
-    /// Returns a connection. Callers are served in order.
+    /// Returns a connection, or [`sqlx::Error::PoolTimedOut`]. Callers are served in order.
     pub(super) async fn acquire(&self) -> Result<PooledConnection<'_, C>, sqlx::Error> {
-        let permit = self.permits.acquire().await;
+        let permit = timeout(self.max_wait, self.permits.acquire()).await;
+        let permit = permit.map_err(|_| sqlx::Error::PoolTimedOut)?;
         let permit = permit.map_err(|_| sqlx::Error::PoolClosed)?;
         let connection = match self.reuse().await {
             Some(connection) => connection,

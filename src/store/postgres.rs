@@ -10,8 +10,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{
     Bytes, MAX_EXCESS, OtenStore, RecordKey, StoreError, StoredRecord,
     external::{
-        backend, max_expiry, random_version, root_certificates, stored_millis, texts, tls_error,
-        warn_if_unreachable, with_timeout,
+        OPERATION_TIMEOUT, backend, max_expiry, random_version, root_certificates, stored_millis,
+        texts, tls_error, warn_if_unreachable, with_timeout,
     },
     pool::Pool,
     sql::{self, Sweeper, sql_store, statements},
@@ -84,7 +84,11 @@ impl PostgresStore {
             // The driver would report it only when it connects.
             root_certificates(&url, &["sslrootcert", "ssl-root-cert", "ssl-ca"])?;
         }
-        let database = Database(Pool::new(options.disable_statement_logging(), CONNECTIONS));
+        let database = Database(Pool::new(
+            options.disable_statement_logging(),
+            CONNECTIONS,
+            OPERATION_TIMEOUT,
+        ));
         let created = async { database.create_tables().await.map_err(failed) };
         warn_if_unreachable(with_timeout(created).await);
         Ok(Self::new(Arc::new(database), Clock::system()))

@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     Bytes, MAX_EXCESS, OtenStore, RecordKey, StoreError, StoredRecord,
-    external::{max_expiry, random_version, stored_millis, texts, with_timeout},
+    external::{OPERATION_TIMEOUT, max_expiry, random_version, stored_millis, texts, with_timeout},
     pool::Pool,
     sql::{self, Sweeper, sql_store, statements},
 };
@@ -38,6 +38,10 @@ const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS oten_records (
 
 /// How long a write waits for a write of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a write waits for the writes of this process that queue before it. One that waited for longer
+/// could be cancelled while SQLite waits for the lock, and be executed after its caller has got an error.
+const MAX_WAIT: Duration = OPERATION_TIMEOUT.saturating_sub(BUSY_TIMEOUT);
 
 const READERS: usize = 4;
 
@@ -111,8 +115,8 @@ impl Database {
             .disable_statement_logging();
         let database = Self {
             path: path.to_owned(),
-            readers: Pool::new(options.clone(), READERS),
-            writer: Pool::new(options, 1),
+            readers: Pool::new(options.clone(), READERS, MAX_WAIT),
+            writer: Pool::new(options, 1, MAX_WAIT),
         };
         // When several processes open a new file, one of them changes the journal mode and the
         // others receive `SQLITE_BUSY` without waiting.
@@ -192,7 +196,10 @@ statements! {
 sql_store!(SqliteStore, Sqlite);
 
 fn failed(error: sqlx::Error) -> StoreError {
-    StoreError::backend(error)
+    match error {
+        sqlx::Error::PoolTimedOut => StoreError::TimedOut,
+        error => StoreError::backend(error),
+    }
 }
 
 impl fmt::Debug for SqliteStore {

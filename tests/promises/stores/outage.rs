@@ -9,13 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum_oten::store::{Bytes, OtenStore, PostgresStore, RecordKey, RedisStore, StoreError};
+use axum_oten::store::{
+    Bytes, OtenStore, PostgresStore, RecordKey, RedisStore, SqliteStore, StoreError,
+};
+use sqlx::{ConnectOptions, Executor, sqlite::SqliteConnectOptions};
 use tokio::task::JoinSet;
 
 use super::{
     servers::{Server, ServerKind, shared},
     store_pair::key,
     tcp_proxy::TcpProxy,
+    temp_dir::TempDir,
 };
 
 /// The time limit of every operation, regardless of the state of the server: two seconds, with a
@@ -77,6 +81,32 @@ async fn l8_redis_recovers_after_a_network_failure() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l8_postgres_recovers_after_a_network_failure() {
     recovers_after_a_network_failure(ServerKind::Postgres).await;
+}
+
+/// An operation that has returned an error would otherwise block a later one: a lease that no request holds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l8_no_write_to_a_locked_file_is_executed_after_its_error() {
+    let directory = TempDir::new();
+    let path = directory.path().join("sessions.db");
+    let store = Arc::new(SqliteStore::open(&path).await.unwrap());
+    let options = SqliteConnectOptions::new().filename(&path);
+    let mut other = options.connect().await.unwrap();
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let keys: Vec<_> = (0..20).map(|_| key()).collect();
+    let mut inserts = JoinSet::new();
+    for key in keys.clone() {
+        let store = Arc::clone(&store);
+        inserts.spawn(async move { timed(store.insert(&key, b"a", TTL)).await });
+    }
+    assert!(inserts.join_all().await.iter().all(Result::is_err));
+    other.execute("ROLLBACK").await.unwrap();
+    // SQLite waits for a second at most.
+    let unlocked = Instant::now();
+    while unlocked.elapsed() < Duration::from_millis(1_100) {
+        for key in &keys {
+            assert!(store.load(key).await.unwrap().is_none());
+        }
+    }
 }
 
 async fn connect(kind: ServerKind, url: &str) -> Arc<dyn OtenStore> {
