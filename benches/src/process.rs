@@ -3,7 +3,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
@@ -141,12 +141,19 @@ impl Site {
 pub struct Redis {
     port: u16,
     folder: PathBuf,
+    /// Arguments in addition to the usual ones, or instead of them if they begin with a file.
+    arguments: Vec<String>,
     process: Option<Process>,
 }
 
 impl Redis {
     /// Starts a server on a free port, or returns `None` if Redis is not installed.
     pub async fn start(folder: &Path) -> Result<Option<Self>, Bad> {
+        Self::with(folder, &[]).await
+    }
+
+    /// Starts a server with arguments in addition to the usual ones.
+    pub async fn with(folder: &Path, arguments: &[&str]) -> Result<Option<Self>, Bad> {
         if Command::new("redis-server")
             .arg("--version")
             .output()
@@ -155,13 +162,36 @@ impl Redis {
             eprintln!("redis-server is missing: Redis is not measured");
             return Ok(None);
         }
+        let port = free_port()?;
         let mut redis = Self {
-            port: free_port()?,
-            folder: folder.to_owned(),
+            port,
+            folder: folder.join(format!("redis-{port}")),
+            arguments: arguments.iter().map(|&one| one.to_owned()).collect(),
             process: None,
         };
+        fs::create_dir(&redis.folder)?;
         redis.restart().await?;
         Ok(Some(redis))
+    }
+
+    /// Starts a sentinel that watches a master, together with another one.
+    pub async fn sentinel(folder: &Path, service: &str, master: u16) -> Result<Self, Bad> {
+        let port = free_port()?;
+        let mut sentinel = Self {
+            port,
+            folder: folder.join(format!("redis-{port}")),
+            arguments: vec!["sentinel.conf".to_owned(), "--sentinel".to_owned()],
+            process: None,
+        };
+        fs::create_dir(&sentinel.folder)?;
+        let configuration = format!(
+            "bind 127.0.0.1\nport {port}\nsentinel monitor {service} 127.0.0.1 {master} 2\n\
+             sentinel down-after-milliseconds {service} 1000\n\
+             sentinel failover-timeout {service} 4000\n"
+        );
+        fs::write(sentinel.folder.join("sentinel.conf"), configuration)?;
+        sentinel.restart().await?;
+        Ok(sentinel)
     }
 
     pub fn url(&self) -> String {
@@ -184,14 +214,29 @@ impl Redis {
         }
     }
 
+    /// Returns whether a section of the server's information has this text.
+    pub fn has(&self, section: &str, text: &str) -> Result<bool, Bad> {
+        let mut reader = self.send(&format!("INFO {section}"))?;
+        let mut length = String::new();
+        reader.read_line(&mut length)?;
+        let length = length.trim_end().trim_start_matches('$').parse()?;
+        let mut information = String::new();
+        reader.take(length).read_to_string(&mut information)?;
+        Ok(information.contains(text))
+    }
+
     /// Sends an inline command and returns the first line of the answer.
     fn ask(&self, command: &str) -> Result<String, Bad> {
+        let mut answer = String::new();
+        self.send(command)?.read_line(&mut answer)?;
+        Ok(answer.trim_end().to_owned())
+    }
+
+    fn send(&self, command: &str) -> Result<BufReader<TcpStream>, Bad> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port))?;
         stream.set_read_timeout(Some(Duration::from_secs(1)))?;
         stream.write_all(format!("{command}\r\n").as_bytes())?;
-        let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer)?;
-        Ok(answer.trim_end().to_owned())
+        Ok(BufReader::new(stream))
     }
 
     /// Kills the server with SIGKILL.
@@ -202,18 +247,15 @@ impl Redis {
     /// Starts the server with its data and waits until it answers.
     pub async fn restart(&mut self) -> Result<(), Bad> {
         let port = self.port.to_string();
-        let process = bound("KILL")
-            .args([
-                "redis-server",
-                "--bind",
-                "127.0.0.1",
-                "--port",
-                &port,
-                "--save",
-                "",
-            ])
-            .args(["--appendonly", "yes", "--dir"])
-            .arg(&self.folder)
+        let mut command = bound("KILL");
+        command.arg("redis-server").current_dir(&self.folder);
+        if !self.arguments.iter().any(|one| one == "--sentinel") {
+            command
+                .args(["--bind", "127.0.0.1", "--port", &port, "--save", ""])
+                .args(["--appendonly", "yes"]);
+        }
+        let process = command
+            .args(&self.arguments)
             .stdout(Stdio::null())
             .spawn()?;
         self.process = Some(Process(process));

@@ -29,7 +29,7 @@ use tokio::{
 use self::{
     balancer::Balancer,
     proxy::{Network, Proxy},
-    servers::{Postgres, SmallDisk},
+    servers::{Postgres, RedisSentinels, SmallDisk},
     table::Line,
     traffic::{Phase, Seen, Traffic},
 };
@@ -58,6 +58,8 @@ const ROW_LIMIT: Duration = Duration::from_secs(150);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum StoreKind {
     Redis,
+    /// A Redis master with replicas and sentinels, which the sites reach without the proxy.
+    Sentinel,
     Postgres,
     Sqlite,
     /// SQLite on a small file system.
@@ -73,6 +75,7 @@ const FAULTS: &[(&str, StoreKind)] = &[
     ("redis-too-few-replicas", StoreKind::Redis),
     ("redis-cut", StoreKind::Redis),
     ("redis-silent", StoreKind::Redis),
+    ("sentinel-failover", StoreKind::Sentinel),
     ("postgres-killed", StoreKind::Postgres),
     ("postgres-terminated", StoreKind::Postgres),
     ("postgres-failover", StoreKind::Postgres),
@@ -185,6 +188,7 @@ impl<T> Drop for Task<T> {
 /// The server of a store. Fields are dropped in this order.
 enum Store {
     Redis(Redis),
+    Sentinel(RedisSentinels),
     Postgres {
         standby: Option<Postgres>,
         primary: Postgres,
@@ -198,7 +202,7 @@ struct World {
     emulator: Emulator,
     sites: Vec<Site>,
     settings: Vec<(&'static str, String)>,
-    /// `None` if the store is a file.
+    /// `None` if the store is a file or has sentinels.
     proxy: Option<Proxy>,
     store: Store,
     folder: PathBuf,
@@ -220,6 +224,13 @@ impl World {
                     Some(port),
                     "redis://127.0.0.1:PORT".to_owned(),
                 )
+            }
+            StoreKind::Sentinel => {
+                let Some(servers) = RedisSentinels::start(&folder).await? else {
+                    return Ok(None);
+                };
+                let url = servers.url();
+                (Store::Sentinel(servers), None, url)
             }
             StoreKind::Postgres => {
                 let Some(primary) = Postgres::start().await? else {
@@ -317,7 +328,7 @@ impl World {
     fn network(&self, network: Network) -> Result<(), Bad> {
         self.proxy
             .as_ref()
-            .ok_or("the store is a file")?
+            .ok_or("the store has no proxy")?
             .set(network);
         Ok(())
     }
@@ -393,6 +404,11 @@ impl World {
                 self.network(Network::Silent)?;
                 sleep(seconds(10)).await;
                 self.network(Network::To(port))
+            }
+            ("sentinel-failover", Store::Sentinel(servers)) => {
+                servers.master.kill();
+                servers.failed_over().await?;
+                servers.master.restart().await
             }
             ("sqlite-locked", Store::Sqlite) => {
                 let file = SqliteConnectOptions::new().filename(self.folder.join("faults.sqlite"));

@@ -12,8 +12,84 @@ use tokio::{task::spawn_blocking, time::sleep};
 
 use crate::{
     Bad,
-    process::{Process, bound, free_port},
+    process::{Process, Redis, bound, free_port},
 };
+
+/// A Redis master with two replicas, and three sentinels of which two decide. A server without a replica
+/// rejects writes, as the guide recommends.
+pub struct RedisSentinels {
+    pub master: Redis,
+    replicas: Vec<Redis>,
+    sentinels: Vec<Redis>,
+}
+
+impl RedisSentinels {
+    const SERVICE: &str = "sessions";
+
+    /// Starts the servers, or returns `None` if Redis is not installed.
+    pub async fn start(folder: &Path) -> Result<Option<Self>, Bad> {
+        const ARGUMENTS: [&str; 4] = [
+            "--min-replicas-to-write",
+            "1",
+            // Else the first synchronization waits for further replicas.
+            "--repl-diskless-sync-delay",
+            "0",
+        ];
+        let Some(master) = Redis::with(folder, &ARGUMENTS).await? else {
+            return Ok(None);
+        };
+        let port = master.port().to_string();
+        let of_master = [&ARGUMENTS[..], &["--replicaof", "127.0.0.1", &port]].concat();
+        let (mut replicas, mut sentinels) = (Vec::new(), Vec::new());
+        for _ in 0..2 {
+            replicas.extend(Redis::with(folder, &of_master).await?);
+        }
+        for _ in 0..3 {
+            sentinels.push(Redis::sentinel(folder, Self::SERVICE, master.port()).await?);
+        }
+        until(|| master.has("replication", "min_slaves_good_slaves:2")).await?;
+        for sentinel in &sentinels {
+            until(|| sentinel.has("sentinel", "slaves=2,sentinels=3")).await?;
+        }
+        Ok(Some(Self {
+            master,
+            replicas,
+            sentinels,
+        }))
+    }
+
+    pub fn url(&self) -> String {
+        let sentinels = self.sentinels.iter();
+        let addresses: Vec<_> = sentinels
+            .map(|sentinel| format!("127.0.0.1:{}", sentinel.port()))
+            .collect();
+        format!("redis+sentinel://{}/{}", addresses.join(","), Self::SERVICE)
+    }
+
+    /// Waits until the sentinels have made a replica the master.
+    pub async fn failed_over(&self) -> Result<(), Bad> {
+        until(|| {
+            for replica in &self.replicas {
+                if replica.has("replication", "role:master")? {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+        .await
+    }
+}
+
+async fn until(mut is_reached: impl FnMut() -> Result<bool, Bad>) -> Result<(), Bad> {
+    let limit = Instant::now() + Duration::from_secs(30);
+    while !is_reached()? {
+        if Instant::now() > limit {
+            return Err("the Redis servers are not ready".into());
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
 
 /// A PostgreSQL server with a folder of its own.
 pub struct Postgres {

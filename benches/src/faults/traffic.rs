@@ -289,21 +289,29 @@ async fn newcomer(
     user: &'static str,
     seen: &mut Seen,
 ) -> Result<(), Bad> {
-    let login = browser.get("/login?return_to=/profile").await?;
-    if login.status != 303 {
-        seen.count("newcomer", "login", &login);
-        return Ok(());
-    }
-    let callback = emulator.approve(login.header("location").unwrap_or_default(), user)?;
-    let callback = browser.get(&callback[Position::BeforePath..]).await?;
-    // The provider has taken the code and answered with an error or a wrong ID token.
-    if callback.status == 502 {
-        seen.failed_sign_ins += 1;
-        return Ok(());
-    }
-    if callback.status != 303 {
-        seen.count("newcomer", "callback", &callback);
-        return Ok(());
+    let mut login = browser.get("/login?return_to=/profile").await?;
+    for is_last in [false, true] {
+        if login.status != 303 {
+            seen.count("newcomer", "login", &login);
+            return Ok(());
+        }
+        let callback = emulator.approve(login.header("location").unwrap_or_default(), user)?;
+        let callback = browser.get(&callback[Position::BeforePath..]).await?;
+        // The provider has taken the code and answered with an error or a wrong ID token.
+        if callback.status == 502 {
+            seen.failed_sign_ins += 1;
+            return Ok(());
+        }
+        if callback.status != 303 {
+            seen.count("newcomer", "callback", &callback);
+            return Ok(());
+        }
+        // A callback whose answer was lost has used the login attempt. The site starts another sign-in once.
+        let next = callback.header("location").unwrap_or_default();
+        if is_last || !next.starts_with("/login") {
+            break;
+        }
+        login = browser.get(next).await?;
     }
     browser.set_user(user);
     let page = browser.get("/profile").await?;
