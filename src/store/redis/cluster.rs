@@ -40,7 +40,7 @@ struct SlotRange {
 
 impl Cluster {
     pub(super) fn new(seeds: Vec<Server>) -> Self {
-        let node = |server| Arc::new(Node::new(Target::Server(server)));
+        let node = |server| Arc::new(Node::new(Target::Server(Box::new(server))));
         Self {
             seeds: seeds.into_iter().map(node).collect(),
             map: sync::Mutex::default(),
@@ -89,7 +89,11 @@ impl Cluster {
         }
         let is_it = |node: &Arc<Node>| node.server().map(Server::address) == Some((host, port));
         let known = self.nodes().into_iter().find(is_it);
-        Some(known.unwrap_or_else(|| Arc::new(Node::new(Target::Server(from.at(host, port))))))
+        Some(
+            known.unwrap_or_else(|| {
+                Arc::new(Node::new(Target::Server(Box::new(from.at(host, port)))))
+            }),
+        )
     }
 
     /// Returns the masters in the map, and the nodes of the URL.

@@ -41,14 +41,15 @@ impl Connection {
         let mut servers = Server::all(&url)?;
         let node = |target| Arc::new(Node::new(target));
         Ok(match &url.kind {
-            RedisKind::Server => Self::Server(node(Target::Server(servers.remove(0)))),
+            RedisKind::Server => Self::Server(node(Target::Server(servers.remove(0).into()))),
             RedisKind::Cluster => Self::Cluster(Cluster::new(servers)),
             RedisKind::Sentinel { service } => {
-                Self::Sentinels(node(Target::Sentinels(Sentinels {
+                let sentinels = Sentinels {
                     servers: servers.iter().map(|one| one.sentinel(&url)).collect(),
                     service: service.clone(),
                     master: servers.remove(0),
-                })))
+                };
+                Self::Sentinels(node(Target::Sentinels(sentinels.into())))
             }
         })
     }

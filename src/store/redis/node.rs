@@ -1,5 +1,5 @@
 use std::{
-    sync,
+    sync::{self, Arc},
     time::{Duration, Instant},
 };
 
@@ -9,7 +9,11 @@ use ::redis::{
 };
 use tokio::{sync::Mutex, time::timeout};
 
-use super::{call::Call, sentinel::Sentinels, server::Server};
+use super::{
+    call::Call,
+    sentinel::{Address, Sentinels},
+    server::Server,
+};
 use crate::store::{
     external::{ASSUMED_ALIVE, PING_TIMEOUT},
     to_millis,
@@ -19,20 +23,24 @@ use crate::store::{
 /// in any case; this time only determines the remaining lifetime that a load returns.
 const TIME_VALID: Duration = Duration::from_secs(1);
 
+/// How often the sentinels are asked whether the server is still the master. One that is cut off from them
+/// accepts writes for a while after another has replaced it.
+const CONFIRM_INTERVAL: Duration = Duration::from_secs(1);
+
 /// A connection to a server that is opened on demand and replaced after any error. A server that
 /// loads its data, became a replica or rejected a password may accept the next connection.
 pub(super) struct Node {
     target: Target,
-    current: Mutex<Current>,
+    current: Arc<Mutex<Current>>,
     /// The time of the server in milliseconds, and when it was read.
     server_time: sync::Mutex<Option<(Instant, i64)>>,
 }
 
 /// What a node connects to.
 pub(super) enum Target {
-    Server(Server),
+    Server(Box<Server>),
     /// The server that is the master when the connection is opened.
-    Sentinels(Sentinels),
+    Sentinels(Arc<Sentinels>),
 }
 
 #[derive(Default)]
@@ -41,6 +49,16 @@ struct Current {
     /// The number of connections opened so far, so that an error discards only the connection on
     /// which it occurred.
     number: u64,
+    /// The master that the sentinels named, and when they were asked.
+    named: Option<(Address, Instant)>,
+}
+
+impl Current {
+    fn discard(&mut self, number: u64) {
+        if self.number == number {
+            self.connection = None;
+        }
+    }
 }
 
 /// Error returned when a node does not execute a call.
@@ -55,7 +73,7 @@ impl Node {
     pub(super) fn new(target: Target) -> Self {
         Self {
             target,
-            current: Mutex::default(),
+            current: Arc::default(),
             server_time: sync::Mutex::default(),
         }
     }
@@ -163,12 +181,17 @@ impl Node {
             && (used_at.elapsed() < ASSUMED_ALIVE || is_alive(&mut connection).await)
         {
             current.connection = Some((connection.clone(), Instant::now()));
+            self.confirm(&mut current);
             return Ok((connection, current.number));
         }
         // Boxed, so that the many calls that open no connection stay small.
         let connection = match &self.target {
             Target::Server(server) => Box::pin(server.connect()).await?,
-            Target::Sentinels(sentinels) => Box::pin(sentinels.connect()).await?,
+            Target::Sentinels(sentinels) => {
+                let (connection, address) = Box::pin(sentinels.connect()).await?;
+                current.named = Some((address, Instant::now()));
+                connection
+            }
         };
         current.connection = Some((connection.clone(), Instant::now()));
         current.number += 1;
@@ -176,15 +199,33 @@ impl Node {
         Ok((connection, current.number))
     }
 
+    /// Asks the sentinels in the background, and discards the connection if they name another master.
+    fn confirm(&self, current: &mut Current) {
+        let Target::Sentinels(sentinels) = &self.target else {
+            return;
+        };
+        let Some((address, asked_at)) = &mut current.named else {
+            return;
+        };
+        if asked_at.elapsed() < CONFIRM_INTERVAL {
+            return;
+        }
+        *asked_at = Instant::now();
+        let (sentinels, current_later) = (Arc::clone(sentinels), Arc::clone(&self.current));
+        let (address, number) = (address.clone(), current.number);
+        tokio::spawn(async move {
+            if sentinels.named().await.is_ok_and(|named| named != address) {
+                current_later.lock().await.discard(number);
+            }
+        });
+    }
+
     /// Discards the connection after an error, unless the node only says that another one has the key.
     async fn discard_on_error<T>(&self, number: u64, result: &RedisResult<T>) {
         if let Err(error) = result
             && error.redirect_node().is_none()
         {
-            let mut current = self.current.lock().await;
-            if current.number == number {
-                current.connection = None;
-            }
+            self.current.lock().await.discard(number);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Servers that take over from others: the nodes of a cluster, and a replica behind sentinels.
 
 use std::{
+    fs,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -143,8 +144,7 @@ async fn l8_sessions_survive_a_failover_by_sentinels() {
     servers.master.start();
     let sessions = Sessions::insert(&servers.url()).await;
     for key in &sessions.keys {
-        let stored = redis_cli(servers.replica.port(), &["EXISTS", &format!("oten:{key}")]);
-        assert_eq!(stored, "1\n");
+        assert!(has(&servers.replica, key));
     }
     sessions.use_up().await;
 }
@@ -160,15 +160,76 @@ async fn l8_a_read_only_master_is_left_for_the_one_that_the_sentinels_name() {
     redis_cli(servers.replica.port(), &["REPLICAOF", "NO", "ONE"]);
     redis_cli(servers.master.port(), &["REPLICAOF", "127.0.0.1", &replica]);
     for sentinel in &servers.sentinels {
-        let service = RedisSentinels::SERVICE;
-        redis_cli(sentinel.port(), &["SENTINEL", "REMOVE", service]);
-        let monitor = ["SENTINEL", "MONITOR", service, "127.0.0.1", &replica, "2"];
-        redis_cli(sentinel.port(), &monitor);
+        monitor(sentinel, &servers.replica);
     }
     let key = key();
     assert!(store.insert(&key, b"b", TTL).await.unwrap());
-    let stored = redis_cli(servers.replica.port(), &["EXISTS", &format!("oten:{key}")]);
-    assert_eq!(stored, "1\n");
+    assert!(has(&servers.replica, &key));
+}
+
+/// A master that was cut off from the sentinels does not know that it was replaced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l8_a_master_is_left_when_the_sentinels_name_another() {
+    let servers = RedisSentinels::start();
+    let store = RedisStore::connect(&servers.url()).await.unwrap();
+    assert!(store.insert(&key(), b"a", TTL).await.unwrap());
+    redis_cli(servers.replica.port(), &["REPLICAOF", "NO", "ONE"]);
+    for sentinel in &servers.sentinels {
+        monitor(sentinel, &servers.replica);
+    }
+    let limit = Instant::now() + RECOVERY;
+    loop {
+        let key = key();
+        assert!(store.insert(&key, b"b", TTL).await.unwrap());
+        if has(&servers.replica, &key) {
+            break;
+        }
+        assert!(Instant::now() < limit, "the previous master is used");
+    }
+}
+
+/// A sentinel that was away names the previous master.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l8_the_sentinel_that_knows_the_last_failover_counts() {
+    let mut servers = RedisSentinels::start();
+    redis_cli(servers.replica.port(), &["REPLICAOF", "NO", "ONE"]);
+    for (number, sentinel) in servers.sentinels.iter_mut().enumerate() {
+        // The sentinels no longer know each other.
+        let service = RedisSentinels::SERVICE;
+        let (master, epoch) = match number {
+            1 => (&servers.replica, 7),
+            _ => (&servers.master, 3),
+        };
+        let text = format!(
+            "bind 127.0.0.1\nport {}\ndir {}\n\
+             sentinel monitor \"{service}\" 127.0.0.1 {} 2\n\
+             sentinel config-epoch \"{service}\" {epoch}\n",
+            sentinel.port(),
+            sentinel.dir().display(),
+            master.port(),
+        );
+        sentinel.kill();
+        fs::write(sentinel.dir().join("sentinel.conf"), text).unwrap();
+        sentinel.start();
+    }
+    for _ in 0..5 {
+        let store = RedisStore::connect(&servers.url()).await.unwrap();
+        let key = key();
+        assert!(store.insert(&key, b"a", TTL).await.unwrap());
+        assert!(has(&servers.replica, &key));
+    }
+}
+
+/// Makes a sentinel watch another master.
+fn monitor(sentinel: &Server, master: &Server) {
+    let (service, port) = (RedisSentinels::SERVICE, master.port().to_string());
+    redis_cli(sentinel.port(), &["SENTINEL", "REMOVE", service]);
+    let monitor = ["SENTINEL", "MONITOR", service, "127.0.0.1", &port, "2"];
+    redis_cli(sentinel.port(), &monitor);
+}
+
+fn has(server: &Server, key: &RecordKey) -> bool {
+    redis_cli(server.port(), &["EXISTS", &format!("oten:{key}")]) == "1\n"
 }
 
 /// While a slot moves, one node has some of its keys and another one has the others.
