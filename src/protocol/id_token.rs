@@ -202,13 +202,14 @@ pub(super) fn check(
         return Err(IdTokenError::SessionExpiry);
     }
     check_bindings(&claims, algorithm, expected)?;
+    let sid = claims.string("sid")?.map(str::to_owned);
     // Last: a refresh ignores a token that is wrong in its dates only.
     check_dates(&claims, expected.now)?;
     Ok(IdTokenClaims {
         sub,
         auth_time,
         session_expiry,
-        sid: claims.string("sid")?.map(str::to_owned),
+        sid,
         other: claims.into_all_but(&PROTOCOL_CLAIMS),
     })
 }
@@ -489,6 +490,7 @@ mod tests {
             ("auth_time", json!(NOW - 9)),
             ("at_hash", json!("another")),
             ("session_expiry", json!(NOW)),
+            ("sid", json!(5)),
         ] {
             let mut claims = valid_claims();
             claims["exp"] = json!(0);
