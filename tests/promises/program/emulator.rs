@@ -103,6 +103,59 @@ async fn every_kind_of_client_can_be_registered() {
     }
 }
 
+/// The printed settings are all that a site needs: with them, it passes every check.
+#[tokio::test]
+async fn each_preset_starts_and_prints_the_settings_of_a_site() {
+    for (preset, endpoint, setting) in [
+        ("keycloak", "/protocol/openid-connect/auth", "OTEN_JAR="),
+        ("entra", "/oauth2/v2.0/authorize", "OTEN_SCOPES="),
+        (
+            "google",
+            "/o/oauth2/v2/auth",
+            "OTEN_AUTHORIZATION_PARAMETERS=",
+        ),
+        ("zitadel", "/oauth/v2/authorize", "OTEN_TRUSTED_AUDIENCES="),
+    ] {
+        let emulator = ["emulator", "--listen", "127.0.0.1:0", "--preset", preset];
+        let running = Running::start(&mut command(&emulator)).await;
+        let url = running.at("/.well-known/openid-configuration");
+        let document = client().get(url).send().await.unwrap();
+        let document: serde_json::Value =
+            serde_json::from_str(&document.text().await.unwrap()).unwrap();
+        let issuer = running.url.as_str().trim_end_matches('/');
+        let expected = format!("{issuer}{endpoint}");
+        assert_eq!(document["authorization_endpoint"], expected.as_str());
+
+        let mut check = command(&["check"]);
+        check.env("OTEN_ISSUER", issuer);
+        check.env("OTEN_SESSION_STORE", "memory:");
+        for name in [
+            "OTEN_CLIENT_ID=",
+            "OTEN_CLIENT_SECRET=",
+            "OTEN_JAR=",
+            "OTEN_ID_TOKEN_ALGORITHMS=",
+            "OTEN_REDIRECT_URI=",
+            setting,
+        ] {
+            let value = running.banner_text(name).await;
+            check.env(name.trim_end_matches('='), value);
+        }
+        let ended = run(&mut check).await;
+        assert_eq!(ended.status.code(), Some(0), "{preset}: {}", ended.stdout);
+        let passed = "✓ client_authentication";
+        assert!(ended.stdout.contains(passed), "{preset}: {}", ended.stdout);
+        output_of(running).await;
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_preset_is_rejected_with_the_known_ones() {
+    let ended = run_rejected(&["--preset", "okta"]).await;
+    assert_eq!(ended.status.code(), Some(2));
+    let known = "[possible values: keycloak, entra, google, zitadel]";
+    assert!(ended.stderr.contains(known), "{}", ended.stderr);
+}
+
 #[tokio::test]
 async fn an_issuer_with_a_path_is_served_below_it() {
     let emulator = [

@@ -71,6 +71,33 @@ async fn b3_an_empty_environment_is_rejected_with_the_variables_to_set() {
     }
 }
 
+/// Production rejects it.
+#[tokio::test]
+async fn s2_a_short_secret_is_a_visible_warning_in_the_sandbox() {
+    let with_settings = |line: &[&str]| {
+        let mut command = command(line);
+        command
+            .env("OTEN_ENVIRONMENT", "sandbox")
+            .env("OTEN_CLIENT_ID", "shop")
+            .env("OTEN_CLIENT_SECRET", "short")
+            .env("OTEN_REDIRECT_URI", "http://localhost:3000/callback")
+            .env("OTEN_SESSION_STORE", "memory:");
+        command
+    };
+    let mut serve = with_settings(&["serve", "--listen", "127.0.0.1:0"]);
+    let (_, log) = Running::start(&mut serve).await.end().await;
+    let check = run(&mut with_settings(&["check", "--offline"])).await;
+    assert_eq!(check.status.code(), Some(0), "{}", check.stdout);
+    for (text, mark) in [(&log, "WARN"), (&check.stdout, "! configuration")] {
+        let mut lines = text.lines();
+        let words = "is shorter than 32 bytes";
+        let line = lines.find(|line| line.contains(words));
+        let line = line.unwrap_or_else(|| panic!("no {words} in:\n{text}"));
+        assert!(line.contains(mark), "{line}");
+        assert!(line.contains("client_secret"), "{line}");
+    }
+}
+
 #[tokio::test]
 async fn b2_a_rejected_secret_is_not_printed() {
     let mut serve = command(&["serve"]);
