@@ -116,8 +116,14 @@ impl StoreCheck {
     }
 
     fn failed(&self, error: &ProbeError) -> Finding {
-        if let ProbeError::Store(StoreError::Tls { problem, help, .. }) = error {
-            return STORE.failed_at(self.place(), ((*problem).to_owned(), sentence(help)));
+        if let ProbeError::Store(StoreError::Misconfigured {
+            problem,
+            help,
+            source,
+        }) = error
+        {
+            let message = format!("{problem}: {source}").replace(char::is_control, " ");
+            return STORE.failed_at(self.place(), (message, sentence(help)));
         }
         let help = match (error, &self.url) {
             (ProbeError::NotStored | ProbeError::NotRemoved, _) => {

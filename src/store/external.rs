@@ -101,8 +101,9 @@ pub(super) fn tls_error(error: TlsError, source: impl Error + Send + Sync + 'sta
         TlsError::WrongName => (
             "the certificate of the session store's server is for another host name",
             "write a host in `session_store` that the certificate names; in a cluster and behind \
-             sentinels, it must name the addresses that the servers announce. If they are right, \
-             suspect interception",
+             sentinels, it must name the addresses that the servers announce \
+             (`cluster-announce-hostname`, `sentinel announce-hostnames`). If they are right, suspect \
+             interception",
         ),
         TlsError::Revoked => (
             "the certificate of the session store's server has been revoked",
@@ -123,7 +124,7 @@ pub(super) fn tls_error(error: TlsError, source: impl Error + Send + Sync + 'sta
             "check the port in `session_store`, and enable TLS on the server",
         ),
     };
-    StoreError::Tls {
+    StoreError::Misconfigured {
         problem,
         help,
         source: source.into(),

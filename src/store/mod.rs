@@ -415,14 +415,15 @@ pub enum StoreError {
         /// The feature of this crate that includes the store.
         feature: &'static str,
     },
-    /// The TLS connection to the store's server fails, for example because its certificate has expired.
+    /// The store's server cannot be used with these settings: its certificate breaks a rule, or it rejects
+    /// the user, the password or a command.
     #[error("{problem}; {help}")]
-    Tls {
+    Misconfigured {
         /// What is wrong.
         problem: &'static str,
         /// How to fix it.
         help: &'static str,
-        /// The error of the connection.
+        /// The error of the connection or of the server.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The store failed.

@@ -349,7 +349,7 @@ impl Records {
         bounded(self.0.store.remove_member(&set.0, &member)).await
     }
 
-    /// Writes, reads and removes a record, within the time limit of one operation.
+    /// Writes, reads and removes a record and a member of a set, within the time limit of one operation.
     pub(crate) async fn probe(&self) -> Result<RecordEncoding, ProbeError> {
         timeout(STORE_TIMEOUT, self.write_and_remove())
             .await
@@ -364,6 +364,7 @@ impl Records {
         let read = self.read_probe(&id, value.expose()).await;
         self.remove(&id).await?;
         let encoding = read?;
+        self.remove_member(&id, &id).await?;
         match self.load_raw(&id).await? {
             None => Ok(encoding),
             Some(_) => Err(ProbeError::NotRemoved),
@@ -373,6 +374,10 @@ impl Records {
     async fn read_probe(&self, id: &RecordId, value: &str) -> Result<RecordEncoding, ProbeError> {
         let loaded = self.load::<String>(id).await?;
         if loaded.is_none_or(|loaded| loaded.value != value) {
+            return Err(ProbeError::NotStored);
+        }
+        self.add_member(id, id, PROBE_LIFETIME, 1).await?;
+        if self.members(id, RecordKind::Probe).await? != [*id] {
             return Err(ProbeError::NotStored);
         }
         let raw = self.load_raw(id).await?.ok_or(ProbeError::NotStored)?;

@@ -10,7 +10,7 @@ use std::{sync::Mutex, time::Duration};
 
 use crate::common::{ExternalStore, Operation, SECRET, WatchedStore};
 
-const KEY: &str = "session_key = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='\n";
+pub(crate) const KEY: &str = "session_key = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='\n";
 
 fn settings(more: &str) -> String {
     format!(
@@ -19,7 +19,7 @@ fn settings(more: &str) -> String {
     )
 }
 
-fn checker(more: &str) -> Checker {
+pub(crate) fn checker(more: &str) -> Checker {
     Checker::new(ConfigBuilder::from_toml("test.toml", &settings(more))).offline()
 }
 

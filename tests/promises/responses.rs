@@ -86,11 +86,14 @@ async fn every_response_of_the_crate_has_security_headers() {
     assert_eq!(nosniff, Some("nosniff"));
 }
 
-const STORE_PROBE: [Operation; 5] = [
+const STORE_PROBE: [Operation; 8] = [
     Operation::Insert,
     Operation::Load,
+    Operation::AddMember,
+    Operation::Members,
     Operation::Load,
     Operation::Take,
+    Operation::RemoveMember,
     Operation::Load,
 ];
 

@@ -66,9 +66,9 @@ impl Call {
     pub(super) fn asking(&self) -> Pipeline {
         let mut pipeline = pipe();
         if let Some(script) = self.script {
-            pipeline.add_command(script.load()).ignore();
+            pipeline.add_command(script.load());
         }
-        pipeline.cmd("ASKING").ignore();
+        pipeline.cmd("ASKING");
         pipeline.add_command(self.command.clone());
         pipeline
     }

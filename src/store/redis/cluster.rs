@@ -4,7 +4,7 @@ use std::{
 };
 
 use ::redis::{ErrorKind, RedisError, RedisResult, Value, cmd, from_redis_value};
-use futures_util::future::select_ok;
+use futures_util::future::{select_ok, try_join_all};
 use tokio::sync::Mutex;
 
 use super::{
@@ -98,15 +98,18 @@ impl Cluster {
 
     /// Returns the masters in the map, and the nodes of the URL.
     fn nodes(&self) -> Vec<Arc<Node>> {
-        let mut nodes: Vec<Arc<Node>> = Vec::new();
-        let map = self.map();
-        let masters = map.0.iter().map(|range| &range.master);
-        for node in masters.chain(&self.seeds) {
-            if !nodes.iter().any(|known| Arc::ptr_eq(known, node)) {
-                nodes.push(Arc::clone(node));
-            }
-        }
+        let mut nodes = self.map().masters();
+        add_new(&mut nodes, &self.seeds);
         nodes
+    }
+
+    /// Checks that a node answers, and each master that it names.
+    pub(super) async fn check(&self) -> RedisResult<()> {
+        self.read_map(&self.map()).await?;
+        let ping = cmd("PING");
+        let masters = self.map().masters();
+        try_join_all(masters.iter().map(|node| Box::pin(node.query(&ping)))).await?;
+        Ok(())
     }
 
     /// Reads the map from the first node that answers, unless it is no longer the one that the caller
@@ -161,10 +164,25 @@ impl Cluster {
 }
 
 impl SlotMap {
+    fn masters(&self) -> Vec<Arc<Node>> {
+        let mut masters = Vec::new();
+        add_new(&mut masters, self.0.iter().map(|range| &range.master));
+        masters
+    }
+
     fn master(&self, slot: u16) -> Option<Arc<Node>> {
         let mut ranges = self.0.iter();
         let range = ranges.find(|range| (range.first..=range.last).contains(&slot))?;
         Some(Arc::clone(&range.master))
+    }
+}
+
+/// Adds the nodes that are not in the list yet.
+fn add_new<'a>(list: &mut Vec<Arc<Node>>, nodes: impl IntoIterator<Item = &'a Arc<Node>>) {
+    for node in nodes {
+        if !list.iter().any(|known| Arc::ptr_eq(known, node)) {
+            list.push(Arc::clone(node));
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use ::redis::{FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value};
+use ::redis::{ErrorKind, FromRedisValue, RedisError, RedisResult, Value, cmd, from_redis_value};
 use tokio::time::sleep;
 
 use super::{
@@ -54,14 +54,15 @@ impl Connection {
         })
     }
 
-    /// Checks that a server answers.
+    /// Checks that the servers answer. Those of a cluster may announce addresses that this machine cannot
+    /// reach.
     pub(super) async fn check(&self) -> Result<(), StoreError> {
         with_timeout(async {
             let answer = match self {
                 Self::Server(node) | Self::Sentinels(node) => {
                     node.query(&cmd("PING")).await.map(drop)
                 }
-                Self::Cluster(cluster) => cluster.read_map(&cluster.map()).await,
+                Self::Cluster(cluster) => cluster.check().await,
             };
             answer.map_err(failed)
         })
@@ -140,8 +141,45 @@ impl Connection {
 
 fn failed(error: RedisError) -> StoreError {
     if error.is_timeout() {
-        StoreError::TimedOut
-    } else {
-        backend(error)
+        return StoreError::TimedOut;
+    }
+    let Some((problem, help)) = access_problem(&error) else {
+        return backend(error);
+    };
+    StoreError::Misconfigured {
+        problem,
+        help,
+        source: error.into(),
+    }
+}
+
+/// Returns the problem and the help if a server rejects the user, the password or a command.
+fn access_problem(error: &RedisError) -> Option<(&'static str, &'static str)> {
+    // Redis gives the errors of scripts no code of their own.
+    let is_denied = [
+        "has no permissions to",
+        "The user executing the script can't",
+    ]
+    .iter()
+    .any(|text| error.detail().is_some_and(|detail| detail.contains(text)));
+    match error.code() {
+        _ if is_denied => Some((
+            "the session store's server denies its user a command or a key",
+            "give the user the permissions in the guide, under `Redis`",
+        )),
+        Some("NOAUTH") => Some((
+            "the session store's server requires a password",
+            "write it in `session_store`, like `redis://USER:PASSWORD@HOST` or \
+             `redis://:PASSWORD@HOST`, and that of sentinels as `sentinel_password` in the query",
+        )),
+        code if code == Some("WRONGPASS") || error.kind() == ErrorKind::AuthenticationFailed => {
+            Some((
+                "the session store's server rejects the user or the password",
+                "correct them in `session_store`, where characters such as `/`, `@` and `+` are \
+                 percent-encoded; those of sentinels are `sentinel_username` and \
+                 `sentinel_password` in the query",
+            ))
+        }
+        _ => None,
     }
 }

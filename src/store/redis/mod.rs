@@ -250,10 +250,13 @@ end
 );
 
 /// The second part of every script that handles a record. A record is one string: its expiry in
-/// milliseconds, its version and its value, separated by spaces. Any other value of the key is
-/// malformed and counts as absent.
+/// milliseconds, its version and its value, separated by spaces. Any other value of the key, also one of
+/// another type, is malformed and counts as absent.
 const RECORD: &str = r"
 local raw = redis.pcall('GET', key)
+if type(raw) == 'table' and not string.find(raw.err, '^WRONGTYPE') then
+  return raw
+end
 local expiry, version, from
 if type(raw) == 'string' then
   expiry, version, from = string.match(raw, '^(%d+) (%d+) ()')

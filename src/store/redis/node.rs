@@ -5,7 +5,7 @@ use std::{
 
 use ::redis::{
     Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value,
-    aio::MultiplexedConnection, cmd, pipe,
+    aio::MultiplexedConnection, cmd, from_redis_value, pipe,
 };
 use tokio::{sync::Mutex, time::timeout};
 
@@ -159,14 +159,14 @@ impl Node {
         connection: &mut MultiplexedConnection,
     ) -> RedisResult<(Value, i64)> {
         pipeline.cmd("TIME").ignore_errors();
-        let (value, time): (RedisResult<Value>, RedisResult<(i64, i64)>) =
-            pipeline.query_async(connection).await?;
-        // The error of the command says more, such as where the key is.
-        let value = value?;
-        let (seconds, micros) = time?;
+        let results: Vec<RedisResult<Value>> = pipeline.query_async(connection).await?;
+        // The first error says most, such as where the key is.
+        let mut results = results.into_iter().collect::<RedisResult<Vec<_>>>()?;
+        let (time, value) = (results.pop(), results.pop());
+        let (seconds, micros): (i64, i64) = from_redis_value(time.unwrap_or(Value::Nil))?;
         let now = seconds.saturating_mul(1_000).saturating_add(micros / 1_000);
         *self.server_time() = Some((Instant::now(), now));
-        Ok((value, now))
+        Ok((value.unwrap_or(Value::Nil), now))
     }
 
     fn server_time(&self) -> sync::MutexGuard<'_, Option<(Instant, i64)>> {

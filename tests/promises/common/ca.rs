@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum_oten::Secret;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 /// A certificate authority in a folder that is removed when it is dropped.
 pub struct TestCa {
@@ -44,6 +44,8 @@ impl TestCa {
         change: impl FnOnce(&mut CertificateParams),
     ) -> (PathBuf, PathBuf) {
         let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        // OpenSSL takes a certificate that has the name of its authority for a self-signed one.
+        params.distinguished_name.push(DnType::CommonName, host);
         change(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();

@@ -11,9 +11,10 @@ use axum_oten::store::{OtenStore, RecordKey, RedisStore, StoreError};
 use tokio::task::JoinSet;
 
 use super::{
+    access::{DENIED, define, misconfiguration, without},
     outage::LIMIT,
-    redis_servers::{RedisCluster, RedisSentinels, redis_cli, replicated},
-    servers::Server,
+    redis_servers::{RedisCluster, RedisSentinels, cluster_rules, replicated},
+    servers::{ADMIN_PASSWORD, Server},
     store_pair::key,
 };
 
@@ -109,7 +110,7 @@ async fn l8_sessions_survive_the_failover_of_a_cluster_node() {
     let mut cluster = RedisCluster::start(Path::new("redis-server"), 1);
     let sessions = Sessions::insert(&cluster.url()).await;
     for master in &cluster.nodes[..3] {
-        replicated(master.port());
+        replicated(master);
     }
     // The first node of the URL.
     cluster.nodes[0].signal("STOP");
@@ -130,9 +131,9 @@ async fn l8_sessions_survive_the_failover_of_a_cluster_node() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l8_sessions_survive_a_failover_by_sentinels() {
-    let mut servers = RedisSentinels::start();
+    let mut servers = RedisSentinels::start_protected();
     let sessions = Sessions::insert(&servers.url()).await;
-    replicated(servers.master.port());
+    replicated(&servers.master);
     // One sentinel is lost together with the master.
     servers.sentinels[0].kill();
     servers.master.kill();
@@ -155,10 +156,12 @@ async fn l8_a_read_only_master_is_left_for_the_one_that_the_sentinels_name() {
     let servers = RedisSentinels::start();
     let store = RedisStore::connect(&servers.url()).await.unwrap();
     assert!(store.insert(&key(), b"a", TTL).await.unwrap());
-    replicated(servers.master.port());
+    replicated(&servers.master);
     let replica = servers.replica.port().to_string();
-    redis_cli(servers.replica.port(), &["REPLICAOF", "NO", "ONE"]);
-    redis_cli(servers.master.port(), &["REPLICAOF", "127.0.0.1", &replica]);
+    servers.replica.execute(&["REPLICAOF", "NO", "ONE"]);
+    servers
+        .master
+        .execute(&["REPLICAOF", "127.0.0.1", &replica]);
     for sentinel in &servers.sentinels {
         monitor(sentinel, &servers.replica);
     }
@@ -173,7 +176,7 @@ async fn l8_a_master_is_left_when_the_sentinels_name_another() {
     let servers = RedisSentinels::start();
     let store = RedisStore::connect(&servers.url()).await.unwrap();
     assert!(store.insert(&key(), b"a", TTL).await.unwrap());
-    redis_cli(servers.replica.port(), &["REPLICAOF", "NO", "ONE"]);
+    servers.replica.execute(&["REPLICAOF", "NO", "ONE"]);
     for sentinel in &servers.sentinels {
         monitor(sentinel, &servers.replica);
     }
@@ -192,7 +195,7 @@ async fn l8_a_master_is_left_when_the_sentinels_name_another() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l8_the_sentinel_that_knows_the_last_failover_counts() {
     let mut servers = RedisSentinels::start();
-    redis_cli(servers.replica.port(), &["REPLICAOF", "NO", "ONE"]);
+    servers.replica.execute(&["REPLICAOF", "NO", "ONE"]);
     for (number, sentinel) in servers.sentinels.iter_mut().enumerate() {
         // The sentinels no longer know each other.
         let service = RedisSentinels::SERVICE;
@@ -223,13 +226,13 @@ async fn l8_the_sentinel_that_knows_the_last_failover_counts() {
 /// Makes a sentinel watch another master.
 fn monitor(sentinel: &Server, master: &Server) {
     let (service, port) = (RedisSentinels::SERVICE, master.port().to_string());
-    redis_cli(sentinel.port(), &["SENTINEL", "REMOVE", service]);
+    sentinel.execute(&["SENTINEL", "REMOVE", service]);
     let monitor = ["SENTINEL", "MONITOR", service, "127.0.0.1", &port, "2"];
-    redis_cli(sentinel.port(), &monitor);
+    sentinel.execute(&monitor);
 }
 
 fn has(server: &Server, key: &RecordKey) -> bool {
-    redis_cli(server.port(), &["EXISTS", &format!("oten:{key}")]) == "1\n"
+    server.execute(&["EXISTS", &format!("oten:{key}")]) == "1\n"
 }
 
 /// While a slot moves, one node has some of its keys and another one has the others.
@@ -238,21 +241,23 @@ async fn l8_sessions_stay_available_while_their_slot_moves() {
     let cluster = RedisCluster::shared();
     let store = RedisStore::connect(&cluster.url()).await.unwrap();
     // The part in braces determines the slot.
-    let store = store.with_prefix("{moving}:");
+    let store = store.with_prefix("oten:{moving}:");
     let (old, new) = (key(), key());
     assert!(store.insert(&old, b"old", TTL).await.unwrap());
-    let name = |key: &RecordKey| format!("{{moving}}:{key}");
-    let ports: Vec<_> = cluster.nodes.iter().map(Server::port).collect();
-    let has = |port: &u16, key| redis_cli(*port, &["EXISTS", &name(key)]) == "1\n";
-    let from = *ports.iter().find(|port| has(port, &old)).unwrap();
-    let to = *ports.iter().find(|port| **port != from).unwrap();
-    let [from_id, to_id] =
-        [from, to].map(|port| redis_cli(port, &["CLUSTER", "MYID"]).trim().to_owned());
-    let slot = redis_cli(from, &["CLUSTER", "KEYSLOT", "moving"])
-        .trim()
-        .to_owned();
-    redis_cli(to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &from_id]);
-    redis_cli(from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &to_id]);
+    let name = |key: &RecordKey| format!("oten:{{moving}}:{key}");
+    let has = |node: &&Server| node.execute(&["EXISTS", &name(&old)]) == "1\n";
+    let nodes = &cluster.nodes;
+    let from = nodes.iter().find(has).unwrap();
+    let to = nodes
+        .iter()
+        .find(|node| node.port() != from.port())
+        .unwrap();
+    let [from_id, to_id] = [from, to].map(|node| node.execute(&["CLUSTER", "MYID"]));
+    let (from_id, to_id) = (from_id.trim(), to_id.trim());
+    let slot = from.execute(&["CLUSTER", "KEYSLOT", "moving"]);
+    let slot = slot.trim();
+    to.execute(&["CLUSTER", "SETSLOT", slot, "IMPORTING", from_id]);
+    from.execute(&["CLUSTER", "SETSLOT", slot, "MIGRATING", to_id]);
 
     // The key that exists has not moved yet. A new key is created by the new node.
     assert_eq!(store.load(&old).await.unwrap().unwrap().value, b"old"[..]);
@@ -261,17 +266,45 @@ async fn l8_sessions_stay_available_while_their_slot_moves() {
     let found = store.load(&new).await.unwrap().unwrap();
     assert_eq!(found.value, b"new"[..]);
     assert!(found.ttl <= TTL, "{:?}", found.ttl);
-    let to_port = to.to_string();
-    redis_cli(
-        from,
-        &["MIGRATE", "127.0.0.1", &to_port, &name(&old), "0", "5000"],
-    );
+    for node in nodes {
+        define(
+            node,
+            "without-asking",
+            &without(&cluster_rules(), "+asking"),
+        );
+    }
+    let url = cluster.url().replace("//site:", "//without-asking:");
+    let denied = RedisStore::connect(&url).await.unwrap();
+    let denied = denied.with_prefix("oten:{moving}:");
+    let error = misconfiguration(&denied.load(&new).await.unwrap_err());
+    assert!(error.contains(DENIED), "{error}");
+
+    let to_port = to.port().to_string();
+    let migrate = ["MIGRATE", "127.0.0.1", &to_port, &name(&old), "0", "5000"];
+    from.execute(&[&migrate[..], &["AUTH", ADMIN_PASSWORD]].concat());
     assert_eq!(store.load(&old).await.unwrap().unwrap().value, b"old"[..]);
     assert!(store.touch(&old, TTL).await.unwrap());
 
-    for port in ports {
-        redis_cli(port, &["CLUSTER", "SETSLOT", &slot, "NODE", &to_id]);
+    for node in nodes {
+        node.execute(&["CLUSTER", "SETSLOT", slot, "NODE", to_id]);
     }
+    let redirects = || {
+        let errors = from.execute(&["INFO", "errorstats"]);
+        let moved = errors.lines().find_map(|line| {
+            let count = line.strip_prefix("errorstat_MOVED:count=")?;
+            count.trim().parse::<usize>().ok()
+        });
+        moved.unwrap_or(0)
+    };
+    let before = redirects();
+    for _ in 0..50 {
+        assert_eq!(store.load(&new).await.unwrap().unwrap().value, b"new"[..]);
+    }
+    let redirected = redirects() - before;
+    assert!(
+        (1..25).contains(&redirected),
+        "redirected {redirected} times"
+    );
     assert_eq!(store.take(&old).await.unwrap().unwrap(), b"old"[..]);
     assert_eq!(store.take(&new).await.unwrap().unwrap(), b"new"[..]);
     assert_eq!(store.take(&new).await.unwrap(), None);

@@ -1,6 +1,7 @@
 //! The behaviour that all stores share: alone, under concurrency, with two processes and during
 //! outages.
 
+mod access;
 mod clock_skew;
 mod conformance;
 #[path = "../../../examples/custom_store.rs"]

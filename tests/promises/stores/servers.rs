@@ -12,10 +12,13 @@ use std::{
 };
 
 use super::temp_dir::TempDir;
-use crate::common::free_port;
+use crate::common::{TestCa, free_port};
 
 /// The hint for a missing server.
 const HELP: &str = "install it: apt-get install --no-install-recommends redis-server postgresql";
+
+/// The password of the administrators of a protected Redis server.
+pub(super) const ADMIN_PASSWORD: &str = "admin-password";
 
 /// The time limit for a server's start, even on a busy machine.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -29,6 +32,8 @@ exec 2>>"$dir/log"
 echo $!
 read -r command
 kill -"$signal" $!
+# A stopped process handles the signal only when it continues.
+kill -CONT $! 2>/dev/null
 wait $!
 [ "$command" = keep ] || rm -rf "$dir"
 "#;
@@ -47,6 +52,8 @@ pub(crate) struct Server {
     program: PathBuf,
     /// Arguments in addition to the usual ones.
     arguments: Vec<String>,
+    /// The arguments with which `redis-cli` reaches it as an administrator.
+    cli: Vec<String>,
     dir: PathBuf,
     port: u16,
     supervisor: Option<Supervisor>,
@@ -93,6 +100,7 @@ impl Server {
             kind,
             program: "redis-server".into(),
             arguments: Vec::new(),
+            cli: Vec::new(),
             dir,
             port: free_port(),
             supervisor: None,
@@ -142,6 +150,51 @@ impl Server {
                 .collect(),
         };
         server
+    }
+
+    /// Creates a Redis server with TLS for `localhost`, a password for administrators, and a user `site`
+    /// with these rules.
+    pub(super) fn protected(ca: &TestCa, rules: &[String]) -> Self {
+        let mut server = Self::with_tls(ServerKind::Redis, &ca.server("localhost", |_| ()));
+        let ca_file = server.ca_file().to_str().unwrap().to_owned();
+        fs::copy(ca.file(), &ca_file).unwrap();
+        server.argue(&["--tls-ca-cert-file", &ca_file, "--tls-cluster", "yes"]);
+        // `localhost` can have two addresses.
+        server.argue(&["--tls-replication", "yes", "--bind", "127.0.0.1", "-::1"]);
+        server.argue(&["--requirepass", ADMIN_PASSWORD]);
+        server.argue(&["--masterauth", ADMIN_PASSWORD, "--user", "site"]);
+        server.arguments.extend_from_slice(rules);
+        let cli = ["--tls", "--cacert", &ca_file, "-a", ADMIN_PASSWORD];
+        let cli = cli.into_iter().chain(["--no-auth-warning"]);
+        server.cli = cli.map(str::to_owned).collect();
+        server
+    }
+
+    /// Makes this Redis server a sentinel with a configuration file.
+    pub(super) fn become_sentinel(&mut self, configuration: &str) {
+        let file = self.dir.join("sentinel.conf");
+        fs::write(&file, configuration).unwrap();
+        let file = file.to_str().unwrap().to_owned();
+        self.arguments.insert(0, file);
+        self.argue(&["--sentinel"]);
+    }
+
+    /// The file with the authority of a protected server.
+    pub(super) fn ca_file(&self) -> PathBuf {
+        self.dir.join("ca.pem")
+    }
+
+    /// Returns `redis-cli` with the arguments that reach the server.
+    pub(super) fn cli(&self) -> Command {
+        let mut cli = Command::new("redis-cli");
+        cli.args(["-p", &self.port.to_string()]).args(&self.cli);
+        cli
+    }
+
+    /// Executes a command of Redis, and returns its output.
+    pub(super) fn execute(&self, command: &[&str]) -> String {
+        let output = self.cli().args(command).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Adds arguments.
@@ -264,14 +317,11 @@ impl Server {
         server
     }
 
-    /// Returns whether the process is running.
+    /// Returns whether the process is running. One that has exited remains until the shell waits for it.
     fn is_running(&self) -> bool {
-        let server = self.supervisor.as_ref().unwrap().server.to_string();
-        let status = Command::new("kill")
-            .args(["-s", "0", &server])
-            .stderr(Stdio::null())
-            .status();
-        status.unwrap().success()
+        let server = self.supervisor.as_ref().unwrap().server;
+        let state = fs::read_to_string(format!("/proc/{server}/stat"));
+        state.is_ok_and(|state| !state.contains(") Z "))
     }
 
     fn answers(&self) -> bool {

@@ -46,7 +46,7 @@ async fn connect(kind: ServerKind, url: &str) -> Result<Arc<dyn OtenStore>, Stor
 async fn rejection(kind: ServerKind, url: &str) -> (&'static str, &'static str) {
     let store = connect(kind, url).await.unwrap();
     match store.load(&key()).await.unwrap_err() {
-        StoreError::Tls { problem, help, .. } => (problem, help),
+        StoreError::Misconfigured { problem, help, .. } => (problem, help),
         other => panic!("{url}: {other:?}"),
     }
 }
