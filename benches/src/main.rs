@@ -11,6 +11,7 @@ mod faults;
 mod load;
 mod process;
 mod report;
+mod sizing;
 mod variants;
 
 use std::{
@@ -88,10 +89,12 @@ fn main() -> ExitCode {
             load::run(words)
         }
         ["faults", ref words @ ..] => faults::run(words),
+        ["sizing", ref words @ ..] => sizing::run(words).map(|()| true),
         ["chart"] => chart::write().map(|()| true),
         _ => Err(
             "usage: axum-oten-benches check [ROUNDS] | bearer | instructions [VARIANT...] | \
-                  load [--minutes M] [SCENARIO...] | faults [--only NAME]... [--write] | chart | serve VARIANT [REQUESTS]"
+                  load [--minutes M] [SCENARIO...] | faults [--only NAME]... [--write] | \
+                  sizing [--only NAME]... [--write] | chart | serve VARIANT [REQUESTS]"
                 .into(),
         ),
     };

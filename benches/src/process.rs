@@ -2,6 +2,7 @@
 //! kernel if this process is killed.
 
 use std::{
+    fmt,
     fs::{self, File},
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
@@ -43,19 +44,12 @@ impl Process {
 
     /// Resident memory in bytes.
     pub fn memory(&self) -> Result<f64, Bad> {
-        self.status("VmRSS:")
+        status(self.0.id(), "VmRSS:")
     }
 
     /// Resident memory in bytes without the pages of files, such as the program's own.
     pub fn own_memory(&self) -> Result<f64, Bad> {
-        self.status("RssAnon:")
-    }
-
-    fn status(&self, name: &str) -> Result<f64, Bad> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let kib = status.lines().find_map(|line| line.strip_prefix(name));
-        let kib = kib.ok_or("the process has ended")?;
-        Ok(1024.0 * kib.trim().trim_end_matches(" kB").parse::<f64>()?)
+        status(self.0.id(), "RssAnon:")
     }
 
     /// The number of open descriptors.
@@ -69,6 +63,14 @@ impl Drop for Process {
         self.0.kill().ok();
         self.0.wait().ok();
     }
+}
+
+/// Returns a number of bytes in the status of a process, which can be `self`.
+pub fn status(process: impl fmt::Display, name: &str) -> Result<f64, Bad> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let kib = status.lines().find_map(|line| line.strip_prefix(name));
+    let kib = kib.ok_or("the process has ended")?;
+    Ok(1024.0 * kib.trim().trim_end_matches(" kB").parse::<f64>()?)
 }
 
 /// A command whose process gets this signal when the thread that started it ends.

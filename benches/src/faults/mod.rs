@@ -6,7 +6,7 @@
 
 mod balancer;
 mod proxy;
-mod servers;
+pub mod servers;
 mod table;
 mod traffic;
 

@@ -95,6 +95,8 @@ async fn until(mut is_reached: impl FnMut() -> Result<bool, Bad>) -> Result<(), 
 pub struct Postgres {
     pub port: u16,
     data: PathBuf,
+    /// Arguments in addition to the usual ones.
+    options: &'static [&'static str],
     process: Option<Process>,
     /// Removed at the end; the standby shares it.
     _folder: Option<TempDir>,
@@ -103,6 +105,11 @@ pub struct Postgres {
 impl Postgres {
     /// Starts a server with a new database, or returns `None` if PostgreSQL is not installed.
     pub async fn start() -> Result<Option<Self>, Bad> {
+        Self::with(&["-c", "fsync=off"]).await
+    }
+
+    /// Starts a server with arguments in addition to the usual ones.
+    pub async fn with(options: &'static [&'static str]) -> Result<Option<Self>, Bad> {
         if Command::new(program("initdb")).arg("-V").output().is_err() {
             return Ok(None);
         }
@@ -126,6 +133,7 @@ impl Postgres {
         let mut server = Self {
             port: free_port()?,
             data,
+            options,
             process: None,
             _folder: Some(folder),
         };
@@ -138,6 +146,7 @@ impl Postgres {
         let mut standby = Self {
             port: free_port()?,
             data: self.data.with_file_name("standby"),
+            options: self.options,
             process: None,
             _folder: None,
         };
@@ -181,6 +190,15 @@ impl Postgres {
         self.process = None;
     }
 
+    /// Shuts the server down.
+    pub async fn stop(&mut self) -> Result<(), Bad> {
+        if let Some(mut process) = self.process.take() {
+            process.signal("INT")?;
+            process.exit(Duration::from_secs(60)).await?;
+        }
+        Ok(())
+    }
+
     /// Starts the server with its data and waits until it answers. It does not start until all processes
     /// of a killed one have exited.
     pub async fn restart(&mut self) -> Result<(), Bad> {
@@ -190,7 +208,8 @@ impl Postgres {
             let mut server = unprivileged("QUIT", "postgres");
             server
                 .args(["-h", "127.0.0.1", "-p", &port])
-                .args(["-c", "fsync=off", "-k"])
+                .args(self.options)
+                .arg("-k")
                 .arg(self.data.with_file_name(""))
                 .arg("-D")
                 .arg(&self.data)
