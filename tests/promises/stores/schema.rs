@@ -11,7 +11,7 @@ use sqlx::{Connection, Executor, PgConnection, SqliteConnection};
 use tokio::task::JoinSet;
 
 use super::{
-    servers::{ServerKind, shared},
+    servers::{Server, ServerKind, shared},
     store_pair::key,
     temp_dir::TempDir,
 };
@@ -86,6 +86,33 @@ async fn l8_tables_that_were_dropped_are_created_again() {
     store.load(&key).await.unwrap_err();
     execute("ALTER SCHEMA hidden RENAME TO public").await;
     assert!(store.load(&key).await.unwrap().is_some());
+}
+
+/// An operator has made the tables unlogged: they keep their rows, work, and are empty after a crash.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l8_unlogged_tables_work_and_lose_their_records_in_a_crash() {
+    let mut server = Server::new(ServerKind::Postgres);
+    server.start();
+    let (before, after, ttl) = (key(), key(), Duration::from_secs(60));
+    let store = PostgresStore::connect(&server.url()).await.unwrap();
+    assert!(store.insert(&before, b"a", ttl).await.unwrap());
+    let mut operator = PgConnection::connect(&server.url()).await.unwrap();
+    for table in ["oten_records", "oten_members"] {
+        let switch = format!("ALTER TABLE {table} SET UNLOGGED");
+        operator.execute(switch.as_str()).await.unwrap();
+    }
+    assert!(store.load(&before).await.unwrap().is_some());
+    assert!(store.insert(&after, b"a", ttl).await.unwrap());
+    store.add_member(&before, "a", ttl, 9).await.unwrap();
+
+    server.kill();
+    server.start();
+    let store = PostgresStore::connect(&server.url()).await.unwrap();
+    for key in [before, after] {
+        assert!(store.load(&key).await.unwrap().is_none());
+        assert!(store.insert(&key, b"b", ttl).await.unwrap());
+    }
+    assert!(store.members(&before).await.unwrap().is_empty());
 }
 
 /// Drops the tables before each operation, and before many at once.
