@@ -67,9 +67,10 @@
            [APIs](guide::apis), [services](guide::services), \
            [single-page apps](guide::single_page_apps), [native apps](guide::native_apps), \
            [access](guide::access), [errors](guide::errors), \
-           [operations](guide::operations), [going to production](guide::production), \
-           [testing](guide::testing), [security](guide::security), \
-           [requirements of standards](guide::requirements), [evidence](guide::evidence), \
+           [operations](guide::operations), [sizing](guide::sizing), \
+           [going to production](guide::production), [testing](guide::testing), \
+           [security](guide::security), [requirements of standards](guide::requirements), \
+           [evidence](guide::evidence), \
            [other providers](guide::other_providers), [migration](guide::coming_from) and a \
            [glossary](guide::glossary)."
 )]

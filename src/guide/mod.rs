@@ -27,14 +27,15 @@
 //! 10. [Access](access): rules for users, fresh sign-ins, and forms.
 //! 11. [Errors](errors): error pages, log entries, and how to fix the cause.
 //! 12. [Operations](operations): commands, container, health, proxies, events and metrics.
-//! 13. [Going to production](production): a checklist.
-//! 14. [Testing](testing): tests with an emulated Oten.
-//! 15. [Security](security): threats, defenses, and the tests for each.
-//! 16. [Requirements](requirements): what security standards ask, point by point.
-//! 17. [Evidence](evidence): what has been tested, and how to repeat it.
-//! 18. [Other providers](other_providers): Keycloak, Entra, Google, Zitadel, and others.
-//! 19. [Migration](coming_from): equivalents of other libraries' settings.
-//! 20. [Glossary](glossary): the terms used here.
+//! 13. [Sizing](sizing): memory, requests and token budget, from a thousand to a hundred million sessions.
+//! 14. [Going to production](production): a checklist.
+//! 15. [Testing](testing): tests with an emulated Oten.
+//! 16. [Security](security): threats, defenses, and the tests for each.
+//! 17. [Requirements](requirements): what security standards ask, point by point.
+//! 18. [Evidence](evidence): what has been tested, and how to repeat it.
+//! 19. [Other providers](other_providers): Keycloak, Entra, Google, Zitadel, and others.
+//! 20. [Migration](coming_from): equivalents of other libraries' settings.
+//! 21. [Glossary](glossary): the terms used here.
 //!
 //! The modules contain documentation only.
 
@@ -78,6 +79,10 @@ pub mod errors {}
 #[doc = include_str!("operations.md")]
 #[doc = crate::check::check_table!()]
 pub mod operations {}
+
+#[doc = include_str!("sizing.md")]
+#[doc = include_str!("sizing.svg")]
+pub mod sizing {}
 
 #[doc = include_str!("production.md")]
 pub mod production {}
