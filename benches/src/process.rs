@@ -218,13 +218,25 @@ impl Redis {
 
     /// Returns whether a section of the server's information has this text.
     pub fn has(&self, section: &str, text: &str) -> Result<bool, Bad> {
+        Ok(self.information(section)?.contains(text))
+    }
+
+    /// Returns a number in the server's information.
+    pub fn number(&self, name: &str) -> Result<f64, Bad> {
+        let information = self.information("")?;
+        let mut lines = information.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        Ok(value.ok_or("the server has no such number")?.parse()?)
+    }
+
+    fn information(&self, section: &str) -> Result<String, Bad> {
         let mut reader = self.send(&format!("INFO {section}"))?;
         let mut length = String::new();
         reader.read_line(&mut length)?;
         let length = length.trim_end().trim_start_matches('$').parse()?;
         let mut information = String::new();
         reader.take(length).read_to_string(&mut information)?;
-        Ok(information.contains(text))
+        Ok(information)
     }
 
     /// Sends an inline command and returns the first line of the answer.

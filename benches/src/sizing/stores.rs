@@ -2,8 +2,6 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
-    net::TcpStream,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -287,8 +285,8 @@ impl Filled {
         match &self.server {
             Server::Redis(redis) => {
                 let end = Instant::now() + Duration::from_secs(120);
-                while info(redis, "aof_rewrite_in_progress")?
-                    + info(redis, "aof_rewrite_scheduled")?
+                while redis.number("aof_rewrite_in_progress")?
+                    + redis.number("aof_rewrite_scheduled")?
                     > 0.0
                     && Instant::now() < end
                 {
@@ -318,7 +316,7 @@ impl Filled {
         Ok(match &self.server {
             Server::Memory => status("self", "RssAnon:")?,
             Server::Sqlite(_, path) => fs::metadata(path)?.len() as f64,
-            Server::Redis(redis) => info(redis, "used_memory")?,
+            Server::Redis(redis) => redis.number("used_memory")?,
             Server::Postgres(_, postgres) => {
                 number(
                     postgres,
@@ -365,7 +363,7 @@ impl Filled {
         const TASKS: u64 = 64;
         // The operations take less time than that.
         let at = Instant::now() + Duration::from_secs(2) + Duration::from_micros(expected * 300);
-        let before = info(redis, "expired_keys")?;
+        let before = redis.number("expired_keys")?;
         let tasks = (0..TASKS).map(|task| {
             let (store, recorded) = (Arc::clone(&self.store), Arc::clone(&self.recorded));
             let sessions = self.sessions;
@@ -400,7 +398,7 @@ impl Filled {
         sleep(early).await;
         // The sets with a part of all sessions stay.
         let keys = (self.recorded.kept().count() as u64 - 1) * expected;
-        let removed = || Ok::<_, Bad>(info(redis, "expired_keys")? - before);
+        let removed = || Ok::<_, Bad>(redis.number("expired_keys")? - before);
         // The last ones are found by chance.
         while removed()? < 0.99 * keys as f64 && at.elapsed() < LIMIT {
             sleep(Duration::from_millis(20)).await;
@@ -545,21 +543,4 @@ async fn set_unlogged(postgres: &Postgres) -> Result<(), Bad> {
     let statements = "ALTER TABLE oten_records SET UNLOGGED; ALTER TABLE oten_members SET UNLOGGED";
     connection.execute(statements).await?;
     Ok(())
-}
-
-/// Returns a number that the server's `INFO` has.
-fn info(redis: &Redis, name: &str) -> Result<f64, Bad> {
-    let mut stream = TcpStream::connect(("127.0.0.1", redis.port()))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    stream.write_all(b"INFO\r\n")?;
-    let mut answer = BufReader::new(stream);
-    let mut length = String::new();
-    answer.read_line(&mut length)?;
-    let length = length.trim_start_matches('$').trim_end().parse()?;
-    let mut text = vec![0; length];
-    answer.read_exact(&mut text)?;
-    let text = String::from_utf8(text)?;
-    let mut lines = text.lines();
-    let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    Ok(value.ok_or("INFO lacks a value")?.parse()?)
 }
