@@ -169,7 +169,8 @@ async fn l2_two_processes_that_share_a_store_make_one_call() {
 async fn l2_a_process_that_dies_with_the_lease_delays_others_until_it_expires() {
     let (site, store) = TestSite::builder().start_watched().await;
     let mut browser = site.signed_in("alice").await;
-    site.clock.advance(HOUR);
+    // The access token expired less than `refresh_grace` ago, which counts, not when its refresh was due.
+    site.clock.advance(HOUR + Duration::from_secs(285));
     // The provider never handles the first call.
     site.emulator.fault(Token, Fault::Hang.times(1));
     let calls = site.emulator.calls(Token);

@@ -193,9 +193,10 @@ impl Refresh {
         // Loaded before the lease is acquired, because the lease expires.
         let metadata = self.revoker().provider.metadata().await;
         loop {
-            if let ControlFlow::Break(outcome) = self.load().await? {
-                return Ok(outcome);
-            }
+            let current = match self.load().await? {
+                ControlFlow::Break(outcome) => return Ok(outcome),
+                ControlFlow::Continue(current) => current,
+            };
             if self.refresher.unsettled.is_running(&self.request.family) {
                 return Err(StoreError::TimedOut);
             }
@@ -207,7 +208,7 @@ impl Refresh {
                 }
                 // The owner may have exited, or it stalls.
                 Ok(false) if lease.held_for(self.records()).await? > LEASE_WAIT => {
-                    return Ok(RefreshOutcome::TimedOut);
+                    return Ok(not_refreshed(current));
                 }
                 Ok(false) => {}
                 Err(error) => {
@@ -218,7 +219,7 @@ impl Refresh {
             }
             // When this process shuts down, the process that holds the lease completes the refresh.
             if Instant::now() >= deadline || self.revoker().tasks.is_closed() {
-                return Ok(RefreshOutcome::TimedOut);
+                return Ok(not_refreshed(current));
             }
             sleep(retry_pause()).await;
         }
@@ -504,10 +505,7 @@ impl Refresh {
         };
         // Another process stored tokens, or an earlier attempt succeeded although it returned an error.
         let outcome = self.outcome_without_call(&current.value);
-        Ok(outcome.unwrap_or_else(|| RefreshOutcome::Failed {
-            tokens: Arc::new(current.value),
-            retry_after: None,
-        }))
+        Ok(outcome.unwrap_or_else(|| not_refreshed(current)))
     }
 
     /// Ends the session, unless another process refreshed its tokens meanwhile.
@@ -570,6 +568,14 @@ impl Refresh {
 
     fn now(&self) -> OffsetDateTime {
         self.records().clock().now()
+    }
+}
+
+/// Returns the outcome for tokens that another process may still refresh.
+fn not_refreshed(current: LoadedRecord<Tokens>) -> RefreshOutcome {
+    RefreshOutcome::Failed {
+        tokens: Arc::new(current.value),
+        retry_after: None,
     }
 }
 
