@@ -174,9 +174,12 @@ impl<'a> CompactJws<'a> {
             return Err(JoseError::KeyMismatch);
         }
         key.verify_bytes(self.signed.as_bytes(), &self.signature)?;
-        let claims = serde_json::from_slice(&self.payload).map_err(|error| {
+        let claims = json::object(&self.payload).map_err(|error| {
             // Only the position, because serde's message quotes values of the token.
-            JoseError::Claims(format!("column {}", error.column()))
+            JoseError::Claims(match error.column() {
+                0 => "not an object".to_owned(),
+                column => format!("column {column}"),
+            })
         })?;
         Ok(Verified {
             claims,
@@ -327,6 +330,28 @@ mod tests {
             ("", ""),
         ] {
             assert_eq!(typ_of(&Header::new(sent)).as_deref(), Some(typ));
+        }
+    }
+
+    /// RFC 7519 section 7.2, step 10. Serde would read a struct from an array.
+    #[test]
+    fn b1_claims_are_an_object() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Claims {
+            sub: String,
+        }
+        let key = Ed25519KeyPair::generate();
+        let verified = |claims: &Value| {
+            let token = SigningKey::from(key.clone()).sign(&Header::default(), claims);
+            let token = token.unwrap();
+            let jws = CompactJws::parse(&token).unwrap();
+            jws.verify::<Claims>(&key.verifying_key(), &[Algorithm::EdDsa])
+        };
+        let claims = verified(&json!({ "sub": "alice" })).unwrap();
+        assert_eq!(claims.into_claims().sub, "alice");
+        for claims in [json!(["alice"]), json!("alice"), json!(2), json!(null)] {
+            let rejected = verified(&claims).unwrap_err();
+            assert!(matches!(rejected, JoseError::Claims(_)), "{claims}");
         }
     }
 

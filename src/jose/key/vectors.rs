@@ -261,7 +261,7 @@ fn rfc7520_4_4_hs256() {
                  N0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlz\
                  IG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4.\
                  s0h6KThzkfBBBkLspW1h84VsJZFTsPPqMDA7g1Md7p0";
-    let not_json = Err(JoseError::Claims("column 1".to_owned()));
+    let not_json = Err(JoseError::Claims("not an object".to_owned()));
     check_token(token, &hs256(&from_base64url(secret).unwrap()), &not_json);
     let key_id = "018c0ae5-4d9b-471b-bfd6-eef314bc7037";
     assert_eq!(CompactJws::parse(token).unwrap().key_id(), Some(key_id));
@@ -273,7 +273,7 @@ fn rfc8037_a5_ed25519() {
     let x = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
     let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.\
                  hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
-    let not_json = Err(JoseError::Claims("column 1".to_owned()));
+    let not_json = Err(JoseError::Claims("not an object".to_owned()));
     check_token(token, &ed25519(&from_base64url(x).unwrap()), &not_json);
 }
 
