@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
     process::Stdio,
     sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -130,6 +130,18 @@ impl Chromium {
 
     pub(super) async fn click(&self, css: &str) {
         self.find(css).await.click().await.unwrap();
+    }
+
+    /// Clicks on an element and waits until another page has replaced its page. A page that is opened before
+    /// that would be replaced, too.
+    pub(super) async fn leave_by(&self, css: &str) {
+        let element = self.find(css).await;
+        element.clone().click().await.unwrap();
+        let limit = Instant::now() + PATIENCE;
+        while element.tag_name().await.is_ok() {
+            assert!(Instant::now() < limit, "{css} leads to no page");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// The visible text of the page.

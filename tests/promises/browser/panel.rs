@@ -113,7 +113,7 @@ async fn sessions_outlive_a_provider_that_is_down() {
         browser.find(".facts").await;
         // The key is unknown to the site only once the provider works again.
         set_problem(&demo, &browser, "none").await;
-        browser.click("form[action$='/rotate'] button").await;
+        browser.leave_by("form[action$='/rotate'] button").await;
         browser.goto(&demo.at("/profile")).await;
         browser.click("form[action='/logout'] button").await;
         browser.find("a[href^='/login']").await;
