@@ -86,7 +86,7 @@ async fn x5_the_pages_of_a_kept_form_are_accessible() {
         Look::Accessibility.at(&browser, "form-kept").await;
         sign_in_again(&browser).await;
         Look::Accessibility.at(&browser, "form-not-sent").await;
-        browser.click(SEND).await;
+        browser.leave_by(SEND).await;
         go_back_and_send(&browser).await;
         Look::Accessibility.at(&browser, "form-sent").await;
     })
