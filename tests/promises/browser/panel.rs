@@ -220,7 +220,7 @@ async fn x4_an_operator_ends_the_session_of_another_user() {
             alices.goto(&demo.at("/sessions/end")).await;
             let here = alices.find(current).await.text().await.unwrap();
             assert_eq!(here, "Sessions");
-            alices.click("a[href='/sessions']").await;
+            alices.leave_by("a[href='/sessions']").await;
             alices.goto(&demo.at("/sessions?subject=bob")).await;
             alices.click("form[action='/sessions/end'] button").await;
             // The list of all users again.
