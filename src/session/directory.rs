@@ -203,8 +203,10 @@ impl Sessions {
         for session in found {
             listed.extend(self.listed(&session, current));
         }
-        listed.sort_by_key(|session| (Reverse(session.last_used_at), session.handle.0));
+        // A change of the ID that a failing store interrupted leaves two records.
+        listed.sort_by_key(|session| (session.handle.0, Reverse(session.last_used_at)));
         listed.dedup_by_key(|session| session.handle);
+        listed.sort_by_key(|session| Reverse(session.last_used_at));
         Ok(listed)
     }
 
@@ -338,17 +340,16 @@ impl Sessions {
         origin: &EventOrigin,
     ) -> Result<Option<EndedSession>, StoreError> {
         let found = self.find_of_subject(subject).await?;
-        let mut named = found
-            .iter()
-            .filter(|session| self.handle(session.data.family) == handle);
-        let Some(session) = named.next() else {
-            return Ok(None);
-        };
-        let ended = self.end_now(&session.id, Some(subject)).await?;
-        if let Some(ended) = &ended {
+        let mut first = None;
+        for session in found {
+            if self.handle(session.data.family) == handle {
+                first = first.or(self.end_now(&session.id, Some(subject)).await?);
+            }
+        }
+        if let Some(ended) = &first {
             self.record_sign_out(ended, origin);
         }
-        Ok(ended)
+        Ok(first)
     }
 
     /// Ends a session like [`end_one`](Self::end_one) and records that an operator did.

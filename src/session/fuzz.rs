@@ -8,7 +8,7 @@ use super::{
     attempt::Record as Attempt,
     device::device_name,
     native::{Code, NativeSignIn},
-    record::{Moved, SessionRecord},
+    record::SessionRecord,
     tokens::Tokens,
 };
 
@@ -41,7 +41,7 @@ pub fn record(kind: u8, bytes: &[u8]) -> Option<Vec<u8>> {
 
 fn session(bytes: &Bytes) -> Option<Vec<u8>> {
     match SessionRecord::parse(bytes)? {
-        SessionRecord::Moved(id) => written(&Moved(id)),
+        SessionRecord::Left(left) => written(&left),
         SessionRecord::Session(data) => {
             if let Some(user) = &data.user {
                 let _ = (

@@ -405,11 +405,12 @@ impl Request {
                 Outcome::Done
             }
             Self::Refresh => {
-                refresh(&sessions, id).await;
+                refresh(&sessions, id, world.family.unwrap()).await;
                 Outcome::Done
             }
             Self::RefuseRefresh => {
-                sessions.end(sessions.record_id(id)).await.unwrap();
+                let ended = sessions.end(sessions.record_id(id), world.family.unwrap());
+                ended.await.unwrap();
                 Outcome::Done
             }
             Self::Expire => {
@@ -422,12 +423,12 @@ impl Request {
 }
 
 /// Does what a refresh does in the store.
-async fn refresh(sessions: &Sessions, id: Id) {
+async fn refresh(sessions: &Sessions, id: Id, family: Family) {
     let record = sessions.record_id(id);
-    let Some(session) = sessions.find(record).await.unwrap() else {
+    let found = sessions.find(record).await.unwrap();
+    if found.is_none_or(|session| session.data.family != family) {
         return;
-    };
-    let family = session.data.family;
+    }
     let tokens = Tokens::load(&sessions.records, family).await.unwrap();
     let Some(current) = tokens else { return };
     let new = Tokens {
@@ -436,7 +437,7 @@ async fn refresh(sessions: &Sessions, id: Id) {
     };
     let replaced = new.replace(&sessions.records, family, &current);
     if replaced.await.unwrap() {
-        sessions.store_refresh(record, &new).await.unwrap();
+        sessions.store_refresh(record, family, &new).await.unwrap();
     }
 }
 
@@ -649,6 +650,19 @@ async fn o2_signing_in_over_another_user_ends_the_session_under_every_id() {
 }
 
 #[tokio::test]
+async fn s7_a_request_with_the_previous_cookie_replaces_no_new_one() {
+    use Request::{Save, SignInOver};
+    let only_signed_in: &Check = &|_, outcomes, live| {
+        assert!(matches!(outcomes, [Outcome::Cookie(_), Outcome::NoCookie]));
+        assert_eq!(live.len(), 1);
+    };
+    for user in [None, ALICE] {
+        explore(user, &[SignInOver("bob"), Save], only_signed_in).await;
+    }
+    explore(ALICE, &[SignInOver("alice"), Save], only_signed_in).await;
+}
+
+#[tokio::test]
 async fn o4_a_logout_token_ends_sessions_whose_id_changes() {
     use Request::{ChangeId, Expire, Refresh, Save};
     explore(ALICE, &[ChangeId, ChangeId, BY_SUB], &none).await;
@@ -739,6 +753,19 @@ async fn l3_a_refresh_reaches_the_session_under_its_new_id() {
     explore(ALICE, &[Refresh, Refresh], refreshed).await;
     explore(ALICE, &[SignOut, Refresh], &none).await;
     explore(ALICE, &[SignOut, Refresh, ChangeId], &none).await;
+}
+
+#[tokio::test]
+async fn l3_a_refresh_affects_no_session_that_a_sign_in_has_created() {
+    use Request::{Refresh, RefuseRefresh, SignInOver};
+    let untouched: &Check = &|_, outcomes, live| {
+        let is_signed_in = matches!(outcomes[0], Outcome::Cookie(_));
+        assert_eq!(live.len(), usize::from(is_signed_in));
+        assert!(live.iter().all(|session| session.refreshes == 0));
+    };
+    explore(ALICE, &[SignInOver("alice"), Refresh], untouched).await;
+    explore(ALICE, &[SignInOver("alice"), RefuseRefresh], untouched).await;
+    explore(ALICE, &[SignInOver("bob"), Refresh], untouched).await;
 }
 
 #[tokio::test]

@@ -21,8 +21,16 @@ const MAX_TIME: i64 = 253_402_300_799;
 #[derive(Debug)]
 pub(super) enum SessionRecord<S = SessionData> {
     Session(S),
+    Left(Left),
+}
+
+/// What is left of a session under an ID that it no longer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
     /// The session has moved to this ID, and possibly on from there.
     Moved(RecordId),
+    /// A sign-in has ended the session of a guest or of another user.
+    Ended,
 }
 
 /// A session. Times are in seconds since the Unix epoch.
@@ -81,6 +89,7 @@ enum Stored<'a> {
     Moved([u8; 32]),
     #[serde(borrow)]
     Native(StoredSession<'a>),
+    Ended,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -122,8 +131,9 @@ impl SessionRecord {
         let (stored, is_native) = match postcard::from_bytes(plain).ok()? {
             Stored::Moved(bytes) => {
                 let id = RecordId::from_bytes(RecordKind::Session, bytes);
-                return Some(Self::Moved(id));
+                return Some(Self::Left(Left::Moved(id)));
             }
+            Stored::Ended => return Some(Self::Left(Left::Ended)),
             Stored::Session(stored) => (stored, false),
             Stored::Native(stored) => (stored, true),
         };
@@ -199,12 +209,13 @@ impl Serialize for SessionData {
     }
 }
 
-/// The record that replaces a session whose ID has changed.
-pub(super) struct Moved(pub(super) RecordId);
-
-impl Serialize for Moved {
+impl Serialize for Left {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Stored::Moved(*self.0.as_bytes()).serialize(serializer)
+        let stored = match self {
+            Self::Moved(next) => Stored::Moved(*next.as_bytes()),
+            Self::Ended => Stored::Ended,
+        };
+        stored.serialize(serializer)
     }
 }
 
@@ -274,8 +285,10 @@ mod tests {
             assert_eq!(after.as_ref().map(claim), before.as_ref().map(claim));
         }
         let id = RecordId::from_bytes(RecordKind::Session, [7; 32]);
-        let moved = SessionRecord::parse(&encode(&Moved(id)));
-        assert!(matches!(moved, Some(SessionRecord::Moved(next)) if next == id));
+        for left in [Left::Moved(id), Left::Ended] {
+            let after = SessionRecord::parse(&encode(&left));
+            assert!(matches!(after, Some(SessionRecord::Left(after)) if after == left));
+        }
     }
 
     /// The claims are not even JSON.
@@ -300,7 +313,7 @@ mod tests {
     #[test]
     fn l12_a_truncated_record_is_absent() {
         let id = RecordId::from_bytes(RecordKind::Session, [7; 32]);
-        for record in [encode(&session([NOW; 5])), encode(&Moved(id))] {
+        for record in [encode(&session([NOW; 5])), encode(&Left::Moved(id))] {
             for length in 0..record.len() {
                 let truncated = record.slice(..length);
                 assert!(SessionRecord::parse(&truncated).is_none(), "{length}");
@@ -311,7 +324,7 @@ mod tests {
     #[test]
     fn l12_a_record_of_another_kind_is_absent() {
         let mut other = encode(&session([NOW; 5])).to_vec();
-        for variant in 3..=255 {
+        for variant in 4..=255 {
             other[0] = variant;
             assert!(SessionRecord::parse(&other.clone().into()).is_none());
         }

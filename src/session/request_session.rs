@@ -371,7 +371,7 @@ impl RequestStore {
                 state.set_current(Some((id, session)));
             }
             // The browser has a newer cookie, which the session of a guest must not replace.
-            Some(SessionRecord::Moved(_)) => state.set_ended(EndedBy::AnotherRequest),
+            Some(SessionRecord::Left(_)) => state.set_ended(EndedBy::AnotherRequest),
             _ if self.is_native => state.set_ended(EndedBy::AnotherRequest),
             _ => state.set_current(None),
         }

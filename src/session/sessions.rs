@@ -9,7 +9,7 @@ use tower_sessions::{Expiry, session::Id};
 use super::{
     Revoker, Tokens, User,
     device::Device,
-    record::{Family, Moved, SessionData, SessionRecord},
+    record::{Family, Left, SessionData, SessionRecord},
     user::UserData,
     waiting::Waiting,
 };
@@ -108,7 +108,8 @@ impl AppChanges {
         match self.expiry {
             Some(Expiry::OnInactivity(idle)) => {
                 // Records store whole seconds.
-                let seconds = idle.whole_seconds() + i64::from(idle.subsec_nanoseconds() > 0);
+                let part = i64::from(idle.subsec_nanoseconds() > 0);
+                let seconds = idle.whole_seconds().saturating_add(part);
                 changed.idle = Some(Duration::from_secs(seconds.try_into().unwrap_or(0)));
             }
             Some(Expiry::AtDateTime(at)) => {
@@ -302,6 +303,10 @@ impl Sessions {
     /// Ends the session that a sign-in replaces. The record of the same user's previous session points
     /// to the new one, so that a sign-out with the previous cookie ends the new session. Returns `false`
     /// if that session has ended meanwhile.
+    ///
+    /// The session of a guest or of another user leaves no pointer: another site may have set its cookie.
+    /// It leaves a mark, so that a request that still has this cookie does not start the session of a guest,
+    /// whose cookie would replace the new one.
     async fn succeed(
         &self,
         previous: StoredSession,
@@ -310,31 +315,28 @@ impl Sessions {
     ) -> Result<bool, StoreError> {
         let mut current = previous;
         for _ in 0..MAX_ATTEMPTS {
-            let is_same_user = current.data.user.is_some()
-                && new
-                    .data
-                    .user
-                    .as_ref()
-                    .is_some_and(|user| current.is_open_to(user));
-            if !is_same_user {
-                let Some(ended) = self.end_now(&current.id, None).await? else {
-                    return Ok(true);
-                };
-                self.record_sign_out(&ended, origin);
-                if ended.data.user.is_none() {
-                    self.take_over(&current, &ended.data, new).await?;
+            let user = new.data.user.as_ref();
+            let is_open = user.is_some_and(|user| current.is_open_to(user));
+            let is_same_user = is_open && current.data.user.is_some();
+            let left = if is_same_user {
+                Left::Moved(new.id)
+            } else {
+                Left::Ended
+            };
+            if self.leave(&current, &left, new.ttl).await? {
+                let data = SessionData::clone(&current.data);
+                let ended = self.clean_up(&current.id, data).await;
+                if !is_same_user {
+                    self.record_sign_out(&ended, origin);
                 }
                 return Ok(true);
             }
-            if self.point(&current, new).await? {
-                self.clean_up(&current.id, SessionData::clone(&current.data))
-                    .await;
-                return Ok(true);
-            }
             let Some(latest) = self.find(current.id).await? else {
-                return Ok(false);
+                return Ok(!is_same_user);
             };
-            self.take_over(&current, &latest.data, new).await?;
+            if is_open {
+                self.take_over(&current, &latest.data, new).await?;
+            }
             current = latest;
         }
         Err(changes_too_often())
@@ -487,7 +489,7 @@ impl Sessions {
         self.extend_parts(&record, &data, self.ttl(&data)).await?;
         let mut new = self.insert(record, data).await?;
         for _ in 0..MAX_ATTEMPTS {
-            if self.point(&current, &new).await? {
+            if self.leave(&current, &Left::Moved(new.id), new.ttl).await? {
                 self.remove_from_index(&current.id, &new.data).await;
                 return Ok(Some((id, new)));
             }
@@ -506,15 +508,26 @@ impl Sessions {
         Err(changes_too_often())
     }
 
-    /// Replaces the record of a session by a pointer to its successor, unless the record has changed.
-    async fn point(&self, from: &StoredSession, to: &StoredSession) -> Result<bool, StoreError> {
-        let Some(version) = from.version else {
+    /// Replaces the record of a session by what is left of it, unless the record has changed.
+    async fn leave(
+        &self,
+        session: &StoredSession,
+        left: &Left,
+        ttl: Duration,
+    ) -> Result<bool, StoreError> {
+        let Some(version) = session.version else {
             return Ok(false);
         };
-        let (record, ttl) = (from.id.in_group(MOVED), to.ttl.min(MOVED_LIFETIME));
-        self.records
-            .replace(&record, Some(version), &Moved(to.id), ttl)
-            .await
+        let (record, ttl) = (session.id.in_group(MOVED), ttl.min(MOVED_LIFETIME));
+        let replaced = self.records.replace(&record, Some(version), left, ttl);
+        match replaced.await {
+            // The store may have replaced the record although it failed.
+            Err(error) => match self.read(session.id).await {
+                Ok(Some(SessionRecord::Left(now))) if now == *left => Ok(true),
+                _ => Err(error),
+            },
+            replaced => replaced,
+        }
     }
 
     /// Returns the new lifetime of a session that would expire after `ttl`, if it is worth a write.
@@ -557,11 +570,15 @@ impl Sessions {
         Ok(ttl)
     }
 
-    /// Ends a session that the provider ended. Completes even if the caller is cancelled.
-    pub(super) async fn end(&self, id: RecordId) -> Result<(), StoreError> {
+    /// Ends a session that the provider ended, but not one that has replaced it. Completes even if the
+    /// caller is cancelled.
+    pub(super) async fn end(&self, id: RecordId, family: Family) -> Result<(), StoreError> {
         let this = self.clone();
-        self.run_to_completion(async move { this.end_now(&id, None).await.map(drop) })
-            .await
+        self.run_to_completion(async move {
+            let ended = this.end_if(&id, |data| data.family == family);
+            ended.await.map(drop)
+        })
+        .await
     }
 
     /// Removes a session, or the one that it has moved to, with its tokens and index entries. Spares
@@ -594,11 +611,11 @@ impl Sessions {
                 .take_with(&found.id, SessionRecord::parse)
                 .await?
             {
-                None => return Ok(None),
                 Some(SessionRecord::Session(data)) => {
                     return Ok(Some(self.clean_up(&found.id, data).await));
                 }
-                Some(SessionRecord::Moved(next)) => next,
+                Some(SessionRecord::Left(Left::Moved(next))) => next,
+                Some(SessionRecord::Left(Left::Ended)) | None => return Ok(None),
             };
         }
         Err(changes_too_often())
@@ -608,7 +625,7 @@ impl Sessions {
     pub(super) async fn load(&self, id: RecordId) -> Result<Option<StoredSession>, StoreError> {
         Ok(match self.read(id).await? {
             Some(SessionRecord::Session(session)) => Some(session),
-            Some(SessionRecord::Moved(_)) | None => None,
+            Some(SessionRecord::Left(_)) | None => None,
         })
     }
 
@@ -617,9 +634,9 @@ impl Sessions {
         let mut id = id;
         for _ in 0..MAX_MOVES {
             id = match self.read(id).await? {
-                None => return Ok(None),
                 Some(SessionRecord::Session(session)) => return Ok(Some(session)),
-                Some(SessionRecord::Moved(next)) => next,
+                Some(SessionRecord::Left(Left::Moved(next))) => next,
+                Some(SessionRecord::Left(Left::Ended)) | None => return Ok(None),
             };
         }
         Err(changes_too_often())
@@ -631,7 +648,7 @@ impl Sessions {
     ) -> Result<Option<SessionRecord<StoredSession>>, StoreError> {
         let loaded = self.records.load_with(&id, SessionRecord::parse).await?;
         Ok(loaded.map(|loaded| match loaded.value {
-            SessionRecord::Moved(next) => SessionRecord::Moved(next),
+            SessionRecord::Left(left) => SessionRecord::Left(left),
             SessionRecord::Session(data) => SessionRecord::Session(StoredSession {
                 id: in_group_of(id, &data),
                 data: Arc::new(data),
@@ -688,14 +705,16 @@ impl Sessions {
     }
 
     /// Takes over the result of a token refresh: when the next one is due, and new claims. Does nothing
-    /// if a later refresh did, or if the session has ended.
+    /// if a later refresh did, or if the session has ended or a sign-in has replaced it.
     pub(super) async fn store_refresh(
         &self,
         id: RecordId,
+        family: Family,
         tokens: &Tokens,
     ) -> Result<(), StoreError> {
         for _ in 0..MAX_ATTEMPTS {
-            let Some(found) = self.find(id).await? else {
+            let found = self.find(id).await?;
+            let Some(found) = found.filter(|found| found.data.family == family) else {
                 return Ok(());
             };
             let due_at = tokens.refresh_due_at().map(OffsetDateTime::unix_timestamp);

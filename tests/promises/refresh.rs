@@ -624,7 +624,7 @@ async fn l2_a_lease_that_may_be_acquired_is_released() {
     let mut browser = site.signed_in("alice").await;
     let mut elsewhere = at_process(&browser, app(&another_process(&site))).await;
     site.clock.advance(HOUR);
-    store.loses_answers_of_inserts();
+    store.loses_answers(&[Operation::Insert]);
     let answer = browser.get("/profile").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     store.recover();

@@ -911,6 +911,17 @@ async fn l8_a_session_that_cannot_be_saved_gets_503() {
     assert_eq!(browser.signed_in_as().await, "user alice");
 }
 
+/// The store executes the write of the pointer to the new ID, but its answer is lost.
+#[tokio::test]
+async fn l8_a_new_session_id_whose_answer_is_lost_reaches_the_browser() {
+    let (site, store) = TestSite::builder().start_watched().await;
+    let mut browser = site.signed_in("alice").await;
+    store.loses_answers(&[Operation::Replace]);
+    assert!(browser.post("/cycle").await.sets_session());
+    store.recover();
+    assert_eq!(browser.signed_in_as().await, "user alice");
+}
+
 #[tokio::test]
 async fn l8_a_read_of_a_hanging_store_times_out_within_two_seconds() {
     let (site, store) = TestSite::builder().start_watched().await;

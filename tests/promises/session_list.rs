@@ -21,7 +21,7 @@ use axum_oten::{
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::common::{Answer, Browser, TestSite, TestSiteBuilder, eventually};
+use crate::common::{Answer, Browser, Operation, TestSite, TestSiteBuilder, eventually};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like \
@@ -160,6 +160,24 @@ async fn x4_a_user_sees_own_sessions_and_ends_them() {
     let answer = end(&mut laptop, "/account/end", &own).await;
     assert!(answer.headers.contains_key("clear-site-data"), "{answer:?}");
     assert_eq!(laptop.session_cookie(), None);
+}
+
+/// The store fails between the record under the new ID and the pointer from the old one.
+#[tokio::test]
+async fn x4_a_session_whose_new_id_was_not_completed_is_listed_once_and_ends() {
+    let (site, store) = site().start_watched().await;
+    let mut laptop = site.signed_in("alice").await;
+    let mut phone = site.signed_in("alice").await;
+    store.fails(&[Operation::Replace]);
+    let answer = phone.post("/cycle").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    store.recover();
+    assert_eq!(phone.signed_in_as().await, "user alice");
+    assert_eq!(own(&mut laptop).await.len(), 2);
+    let end_phone = format!("end=one&session={}", handle(&mut phone).await);
+    assert_eq!(ended(&mut laptop, "/account/end", &end_phone).await, 1);
+    assert_eq!(phone.signed_in_as().await, "guest");
+    assert_eq!(own(&mut laptop).await.len(), 1);
 }
 
 #[tokio::test]

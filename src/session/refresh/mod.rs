@@ -182,7 +182,10 @@ impl Refresh {
         | RefreshOutcome::Failed { tokens, .. } = &outcome
         {
             let sessions = &self.refresher.sessions;
-            sessions.store_refresh(self.request.session, tokens).await?;
+            let RefreshRequest {
+                session, family, ..
+            } = self.request;
+            sessions.store_refresh(session, family, tokens).await?;
         }
         Ok(outcome)
     }
@@ -381,7 +384,15 @@ impl Refresh {
             client: &self.revoker().client,
         };
         let mut response = endpoint.refresh(&refresh_token.0).await?;
-        let claims = self.verified_claims(metadata, current, &response).await?;
+        let claims = match self.verified_claims(metadata, current, &response).await {
+            Ok(claims) => claims,
+            Err(error) => {
+                // The session ends, but the provider keeps the new refresh token.
+                let tokens = current.refreshed(response, None, self.now());
+                self.revoker().revoke(&tokens, &self.request.origin);
+                return Err(error.into());
+            }
+        };
         if claims.is_none() {
             response.id_token = None;
         }
@@ -521,7 +532,10 @@ impl Refresh {
             return Ok(outcome);
         }
         self.record(EventKind::SignInEnded, Some(error));
-        self.refresher.sessions.end(self.request.session).await?;
+        let RefreshRequest {
+            session, family, ..
+        } = self.request;
+        self.refresher.sessions.end(session, family).await?;
         Ok(RefreshOutcome::Ended)
     }
 
@@ -539,7 +553,12 @@ impl Refresh {
             ..current.value.clone()
         };
         let family = self.request.family;
-        postponed.replace(self.records(), family, &current).await?;
+        if !postponed.replace(self.records(), family, &current).await? {
+            return Ok(match self.load().await? {
+                ControlFlow::Break(outcome) => outcome,
+                ControlFlow::Continue(current) => not_refreshed(current),
+            });
+        }
         Ok(RefreshOutcome::Failed {
             tokens: Arc::new(postponed),
             retry_after: Some(delay),

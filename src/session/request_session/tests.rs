@@ -81,7 +81,7 @@ async fn o2_cycle_id_does_not_restore_a_session_that_ended() {
     let slow = site.request(site.id);
     assert!(slow.signed_in().await.unwrap().is_some());
     site.sessions
-        .end(site.sessions.record_id(site.id))
+        .end_now(&site.sessions.record_id(site.id), None)
         .await
         .unwrap();
     slow.app_session().insert("note", "late").await.unwrap();
@@ -114,7 +114,7 @@ async fn o2_a_sign_out_between_cycle_id_and_the_response_ends_the_session() {
     slow.app_session().cycle_id().await.unwrap();
     assert!(slow.signed_in().await.unwrap().is_some(), "not ended yet");
     site.sessions
-        .end(site.sessions.record_id(site.id))
+        .end_now(&site.sessions.record_id(site.id), None)
         .await
         .unwrap();
     assert_eq!(finish(&slow).await, CookieChange::None);
@@ -127,6 +127,16 @@ async fn a_failed_request_does_not_cycle_the_id() {
     let request = site.request(site.id);
     request.app_session().cycle_id().await.unwrap();
     assert_eq!(request.finish(true).await.unwrap(), CookieChange::None);
+    assert_eq!(site.subject(site.id).await.as_deref(), Some("alice"));
+}
+
+#[tokio::test]
+async fn an_app_can_set_the_longest_expiry() {
+    let site = signed_in().await;
+    let request = site.request(site.id);
+    let longest = Expiry::OnInactivity(time::Duration::MAX);
+    request.app_session().set_expiry(Some(longest));
+    finish(&request).await;
     assert_eq!(site.subject(site.id).await.as_deref(), Some("alice"));
 }
 
@@ -203,7 +213,7 @@ async fn o2_a_late_save_does_not_restore_the_session() {
     let slow = site.request(site.id);
     slow.app_session().insert("note", "late").await.unwrap();
     site.sessions
-        .end(site.sessions.record_id(site.id))
+        .end_now(&site.sessions.record_id(site.id), None)
         .await
         .unwrap();
     assert_eq!(finish(&slow).await, CookieChange::None);
@@ -274,6 +284,7 @@ fn refreshed(refreshes: u32) -> Tokens {
 async fn l3_an_earlier_refresh_does_not_replace_the_claims_of_a_later_one() {
     let site = signed_in().await;
     let id = site.sessions.record_id(site.id);
+    let family = site.sessions.load(id).await.unwrap().unwrap().data.family;
     let (second, first) = (refreshed(2), refreshed(1));
     let without_refresh_token = Tokens {
         refresh_token: None,
@@ -284,7 +295,8 @@ async fn l3_an_earlier_refresh_does_not_replace_the_claims_of_a_later_one() {
         (&first, true),
         (&without_refresh_token, false),
     ] {
-        site.sessions.store_refresh(id, tokens).await.unwrap();
+        let stored = site.sessions.store_refresh(id, family, tokens);
+        stored.await.unwrap();
         let session = site.sessions.load(id).await.unwrap().unwrap();
         let user = session.data.user.as_ref().unwrap();
         assert_eq!(user.name(), Some("2"));
@@ -303,6 +315,7 @@ async fn l3_the_claims_of_a_refresh_survive_an_older_request_that_writes_the_ses
         expiry: None,
     };
     let older = site.sessions.load(id).await.unwrap().unwrap();
+    let family = older.data.family;
     let written = async |id, refreshes| {
         let session = site.sessions.load(id).await.unwrap().unwrap();
         assert_eq!(session.data.refreshes, refreshes);
@@ -310,12 +323,17 @@ async fn l3_the_claims_of_a_refresh_survive_an_older_request_that_writes_the_ses
     };
 
     let sessions = &site.sessions;
-    sessions.store_refresh(id, &refreshed(1)).await.unwrap();
+    let store_refresh = async |refreshes| {
+        let tokens = refreshed(refreshes);
+        let stored = sessions.store_refresh(id, family, &tokens);
+        stored.await.unwrap();
+    };
+    store_refresh(1).await;
     let saved = sessions.save(older.clone(), &changes()).await.unwrap();
     assert!(saved.is_some());
     written(id, 1).await;
 
-    sessions.store_refresh(id, &refreshed(2)).await.unwrap();
+    store_refresh(2).await;
     let moved = sessions.change_id(older, changes()).await.unwrap();
     written(sessions.record_id(moved.unwrap().0), 2).await;
 }

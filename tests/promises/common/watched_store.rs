@@ -109,9 +109,14 @@ impl WatchedStore {
         self.state.lock().unwrap().trouble = Some((Trouble::Hangs, operations.to_vec()));
     }
 
-    /// Makes inserts fail after they have taken effect.
-    pub fn loses_answers_of_inserts(&self) {
-        self.state.lock().unwrap().trouble = Some((Trouble::LosesAnswers, vec![Operation::Insert]));
+    /// Makes these operations, `Insert` or `Replace`, fail after they have taken effect.
+    pub fn loses_answers(&self, operations: &[Operation]) {
+        self.state.lock().unwrap().trouble = Some((Trouble::LosesAnswers, operations.to_vec()));
+    }
+
+    fn loses_answer(&self, operation: Operation) -> bool {
+        let trouble = &self.state.lock().unwrap().trouble;
+        matches!(trouble, Some((Trouble::LosesAnswers, lost)) if lost.contains(&operation))
     }
 
     /// Makes all operations work again.
@@ -167,10 +172,10 @@ impl OtenStore for WatchedStore {
     ) -> Result<bool, StoreError> {
         self.note(Operation::Insert).await?;
         let inserted = self.memory.insert(key, value, ttl).await;
-        match self.state.lock().unwrap().trouble {
-            Some((Trouble::LosesAnswers, _)) => Err(StoreError::TimedOut),
-            _ => inserted,
+        if self.loses_answer(Operation::Insert) {
+            return Err(StoreError::TimedOut);
         }
+        inserted
     }
 
     async fn load(&self, key: &RecordKey) -> Result<Option<StoredRecord>, StoreError> {
@@ -186,7 +191,11 @@ impl OtenStore for WatchedStore {
         ttl: Duration,
     ) -> Result<bool, StoreError> {
         self.note(Operation::Replace).await?;
-        self.memory.replace(key, version, value, ttl).await
+        let replaced = self.memory.replace(key, version, value, ttl).await;
+        if self.loses_answer(Operation::Replace) {
+            return Err(StoreError::TimedOut);
+        }
+        replaced
     }
 
     async fn touch(&self, key: &RecordKey, ttl: Duration) -> Result<bool, StoreError> {
