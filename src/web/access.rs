@@ -161,7 +161,7 @@ impl RequestContext {
             return Err(error);
         }
         self.count_grace();
-        Ok(signed_in)
+        self.require_session().await
     }
 
     pub(super) async fn require_access_token(&self) -> Result<AccessToken, Error> {
@@ -220,6 +220,8 @@ impl RequestContext {
                 tokens,
                 retry_after,
             } => {
+                // An earlier refresh may have changed the user's claims.
+                self.session.reload().await?;
                 // Signing in again brings new tokens. Not right after a sign-in, which would repeat
                 // itself if the provider issued expired tokens.
                 let now = state.clock.now();

@@ -13,7 +13,7 @@ use axum_oten::{
     config::RefreshPolicy,
     emulator::{
         Deviation, EmulatorBuilder,
-        Endpoint::{Jwks, Token},
+        Endpoint::{Jwks, Revocation, Token},
         Fault,
     },
     store::OtenStore,
@@ -328,6 +328,20 @@ async fn l3_a_refreshed_id_token_must_match_the_sign_in() {
 }
 
 #[tokio::test]
+async fn l3_the_tokens_that_come_with_an_invalid_id_token_are_revoked() {
+    let site = TestSite::builder()
+        .emulator(EmulatorBuilder::advertise_revocation)
+        .start()
+        .await;
+    let mut browser = site.signed_in("alice").await;
+    site.clock.advance(HOUR);
+    let another = Deviation::Claim("sub", json!("mallory"));
+    site.emulator.deviate(another);
+    browser.get("/profile").await.location();
+    eventually(|| site.emulator.calls(Revocation) == 1).await;
+}
+
+#[tokio::test]
 async fn l3_tokens_that_the_response_omits_are_kept() {
     let site = TestSite::builder()
         .emulator(|emulator| emulator.without_id_token_on_refresh().without_rotation())
@@ -499,6 +513,51 @@ async fn l3_a_refresh_without_id_token_keeps_the_claims() {
     assert_eq!(browser.get("/admin").await.status, StatusCode::OK);
 }
 
+/// Signs a former member of the staff in, whose tokens are refreshed by a request that cannot store the new
+/// claims in the session.
+async fn with_unstored_claims(policy: RefreshPolicy, path: &'static str) -> (TestSite, Browser) {
+    let start = || {
+        let site = TestSite::builder().app(staff_app);
+        let site = site.config(move |config| config.refresh(policy));
+        site.start_watched()
+    };
+    let (site, store) = start().await;
+    let mut browser = former_staff(&site).await;
+    store.take_calls();
+    browser.get(path).await;
+    let calls = store.take_calls();
+    // The activity is stored afterwards.
+    let activity = calls.iter().position(|call| *call == Operation::AddMember);
+    let mut writes = calls[..activity.unwrap()].iter();
+    let last_write = writes.rposition(|call| *call == Operation::Replace);
+
+    let (site, store) = start().await;
+    let browser = former_staff(&site).await;
+    let session_write = store.pause_after(last_write.unwrap());
+    let mut tab = browser.clone();
+    let request = tokio::spawn(async move { tab.get(path).await });
+    session_write.reached().await;
+    store.fails(&[Operation::Replace]);
+    session_write.go_on();
+    let answer = request.await.unwrap();
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+    store.recover();
+    (site, browser)
+}
+
+#[tokio::test]
+async fn l3_claims_that_could_not_be_stored_count_in_the_grace_period() {
+    let (site, mut browser) = with_unstored_claims(RefreshPolicy::Always, "/workspace").await;
+    site.emulator.fault(Token, Fault::Status(500));
+    site.clock.advance(HOUR);
+    assert_eq!(browser.get("/workspace").await.body, "no workspace");
+    let (site, mut browser) = with_unstored_claims(RefreshPolicy::Always, "/admin").await;
+    site.emulator.fault(Token, Fault::Status(500));
+    site.clock.advance(HOUR);
+    let answer = browser.get("/admin").await;
+    assert_eq!(answer.status, StatusCode::FORBIDDEN);
+}
+
 #[tokio::test]
 async fn l3_claims_that_cannot_be_stored_deny_the_request_and_reach_the_next() {
     for (policy, path) in [
@@ -506,34 +565,7 @@ async fn l3_claims_that_cannot_be_stored_deny_the_request_and_reach_the_next() {
         (RefreshPolicy::Always, "/admin"),
         (RefreshPolicy::OnDemand, "/call-api"),
     ] {
-        let start = || {
-            let site = TestSite::builder().app(staff_app);
-            let site = site.config(move |config| config.refresh(policy));
-            site.start_watched()
-        };
-        let (site, store) = start().await;
-        let mut browser = former_staff(&site).await;
-        store.take_calls();
-        browser.get(path).await;
-        let calls = store.take_calls();
-        // The activity is stored afterwards.
-        let activity = calls.iter().position(|call| *call == Operation::AddMember);
-        let mut writes = calls[..activity.unwrap()].iter();
-        let last_write = writes.rposition(|call| *call == Operation::Replace);
-
-        let (site, store) = start().await;
-        let browser = former_staff(&site).await;
-        let session_write = store.pause_after(last_write.unwrap());
-        let mut tab = browser.clone();
-        let request = tokio::spawn(async move { tab.get(path).await });
-        session_write.reached().await;
-        store.fails(&[Operation::Replace]);
-        session_write.go_on();
-        let answer = request.await.unwrap();
-        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
-        store.recover();
-
-        let mut browser = browser;
+        let (site, mut browser) = with_unstored_claims(policy, path).await;
         let answer = browser.get(path).await;
         if path == "/admin" {
             assert_eq!(answer.status, StatusCode::FORBIDDEN);
