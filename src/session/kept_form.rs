@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::ReturnTo;
 use crate::{
     secret::{Secret, exposed},
-    store::{RecordId, RecordKind, Records, StoreError},
+    store::{LoadedRecord, RecordId, RecordKind, Records, StoreError},
 };
 
 /// How long a form is kept: the time to sign in, and to read the page that follows. What became of it is
@@ -16,7 +16,7 @@ pub(crate) const FORM_LIFETIME: Duration = Duration::from_secs(30 * 60);
 const MAX_FORMS: usize = 8;
 
 /// A form that a sign-in interrupts, as its handler will get it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct KeptForm {
     /// The user who submitted it.
     pub(crate) subject: String,
@@ -34,6 +34,18 @@ pub(crate) struct FormName {
     pub(crate) browser: Secret,
     /// The ID in URLs, which is of no use without the cookie.
     pub(crate) id: String,
+}
+
+/// A form that a request has marked as sent. It can be put back until the handler gets the request.
+#[derive(Clone, Debug)]
+pub(crate) struct TakenForm {
+    pub(crate) form: KeptForm,
+    pub(crate) name: FormName,
+    forms: KeptForms,
+    /// The value in the record that no other request writes.
+    mark: Secret,
+    /// The rest of the form's lifetime when it was taken.
+    ttl: Duration,
 }
 
 /// Why there is no form to send.
@@ -56,7 +68,8 @@ pub(crate) enum NoForm {
 #[derive(Serialize, Deserialize)]
 enum Record {
     Kept(KeptForm),
-    Sent,
+    /// With the mark of the request that has sent the form.
+    Sent(#[serde(with = "exposed")] Secret),
     Discarded,
 }
 
@@ -100,7 +113,7 @@ impl KeptForms {
         subject: Option<&str>,
     ) -> Result<Result<KeptForm, NoForm>, StoreError> {
         let found = self.load(name, subject).await?;
-        Ok(found.map(|(form, _)| form))
+        Ok(found.map(|kept| kept.value))
     }
 
     /// Marks the user's form for this target as sent and returns it. Of concurrent calls, only one
@@ -110,24 +123,36 @@ impl KeptForms {
         name: &FormName,
         subject: &str,
         target: &ReturnTo,
-    ) -> Result<Result<KeptForm, NoForm>, StoreError> {
-        let (form, version) = match self.load(name, Some(subject)).await? {
-            Ok((form, _)) if form.target != *target => return Ok(Err(NoForm::Unknown)),
-            Ok(found) => found,
+    ) -> Result<Result<TakenForm, NoForm>, StoreError> {
+        let kept = match self.load(name, Some(subject)).await? {
+            Ok(kept) if kept.value.target != *target => return Ok(Err(NoForm::Unknown)),
+            Ok(kept) => kept,
             Err(none) => return Ok(Err(none)),
         };
-        let is_first = self.finish(name, version, &Record::Sent).await?;
-        Ok(if is_first {
-            Ok(form)
-        } else {
-            Err(NoForm::Sent)
-        })
+        let mark = Secret::random();
+        let sent = Record::Sent(mark.clone());
+        let mut marked = self.finish(name, kept.version, &sent).await;
+        if marked.is_err() {
+            // The first write may have taken effect, or do so later unless this one does.
+            marked = self.finish(name, kept.version, &sent).await;
+        }
+        let is_first = matches!(marked, Ok(true)) || self.load_sent(name, &mark).await?.is_some();
+        if !is_first {
+            return marked.map(|_| Err(NoForm::Sent));
+        }
+        Ok(Ok(TakenForm {
+            form: kept.value,
+            name: name.clone(),
+            forms: self.clone(),
+            mark,
+            ttl: kept.ttl,
+        }))
     }
 
     /// Marks a form as discarded, unless it was sent.
     pub(crate) async fn discard(&self, name: &FormName) -> Result<(), StoreError> {
-        if let Ok((_, version)) = self.load(name, None).await? {
-            self.finish(name, version, &Record::Discarded).await?;
+        if let Ok(kept) = self.load(name, None).await? {
+            self.finish(name, kept.version, &Record::Discarded).await?;
         }
         Ok(())
     }
@@ -136,21 +161,36 @@ impl KeptForms {
         &self,
         name: &FormName,
         subject: Option<&str>,
-    ) -> Result<Result<(KeptForm, u64), NoForm>, StoreError> {
+    ) -> Result<Result<LoadedRecord<KeptForm>, NoForm>, StoreError> {
         let record = self.record_id(name);
         let Some(loaded) = self.0.load(&record).await? else {
             return Ok(Err(NoForm::Unknown));
         };
         let form = match loaded.value {
             Record::Kept(form) => form,
-            Record::Sent => return Ok(Err(NoForm::Sent)),
+            Record::Sent(_) => return Ok(Err(NoForm::Sent)),
             Record::Discarded => return Ok(Err(NoForm::Discarded)),
         };
         if subject.is_some_and(|subject| form.subject != subject) {
             self.0.remove(&record).await?;
             return Ok(Err(NoForm::OtherUser));
         }
-        Ok(Ok((form, loaded.version)))
+        Ok(Ok(LoadedRecord {
+            value: form,
+            version: loaded.version,
+            ttl: loaded.ttl,
+        }))
+    }
+
+    /// Returns the record of a form that was marked as sent with `mark`.
+    async fn load_sent(
+        &self,
+        name: &FormName,
+        mark: &Secret,
+    ) -> Result<Option<LoadedRecord<Record>>, StoreError> {
+        let loaded = self.0.load(&self.record_id(name)).await?;
+        let is_ours = |record: &Record| matches!(record, Record::Sent(by) if by == mark);
+        Ok(loaded.filter(|loaded| is_ours(&loaded.value)))
     }
 
     async fn finish(
@@ -168,6 +208,22 @@ impl KeptForms {
         // The browser's value has a fixed length.
         let id = [name.browser.expose(), &name.id].concat();
         self.0.id(RecordKind::KeptForm, id)
+    }
+}
+
+impl TakenForm {
+    /// Puts the form back for the rest of its lifetime, and returns whether it waits to be sent again.
+    pub(crate) async fn put_back(&self) -> Result<bool, StoreError> {
+        let Self { forms, name, .. } = self;
+        let Some(sent) = forms.load_sent(name, &self.mark).await? else {
+            return Ok(false);
+        };
+        let elapsed = FORM_LIFETIME.saturating_sub(sent.ttl);
+        let rest = self.ttl.saturating_sub(elapsed);
+        let kept = Record::Kept(self.form.clone());
+        let id = forms.record_id(name);
+        let put_back = forms.0.replace(&id, Some(sent.version), &kept, rest);
+        put_back.await
     }
 }
 
@@ -224,7 +280,7 @@ mod tests {
             assert_eq!(taken.err(), Some(expected));
         }
         let taken = forms.take(&name, "alice", &path).await.unwrap().unwrap();
-        assert_eq!(taken.body.expose(), "x=1");
+        assert_eq!(taken.form.body.expose(), "x=1");
 
         let name = forms.keep(&browser, form("x=2")).await.unwrap();
         for (subject, expected) in [("bob", NoForm::OtherUser), ("alice", NoForm::Unknown)] {
@@ -249,6 +305,27 @@ mod tests {
         forms.discard(&name).await.unwrap();
         let taken = forms.take(&name, "alice", &path).await.unwrap();
         assert_eq!(taken.err(), Some(NoForm::Discarded));
+    }
+
+    #[tokio::test]
+    async fn x3_a_form_is_put_back_once_and_for_the_rest_of_its_lifetime() {
+        let (forms, clock) = forms();
+        let (browser, path) = (Secret::random(), target("/a?b=c"));
+        let name = forms.keep(&browser, form("x=1")).await.unwrap();
+        let take = async || forms.take(&name, "alice", &path).await.unwrap();
+        clock.advance(Duration::from_secs(10 * 60));
+        let first = take().await.unwrap();
+        clock.advance(Duration::from_secs(5 * 60));
+        assert!(first.put_back().await.unwrap());
+        let second = take().await.unwrap();
+        assert_eq!(second.form.body.expose(), "x=1");
+        assert!(!first.put_back().await.unwrap(), "another request sends it");
+        assert_eq!(take().await.err(), Some(NoForm::Sent));
+        assert!(second.put_back().await.unwrap());
+        clock.advance(Duration::from_secs(15 * 60 - 1));
+        assert!(forms.find(&name, None).await.unwrap().is_ok());
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(take().await.err(), Some(NoForm::Unknown));
     }
 
     #[tokio::test]

@@ -35,7 +35,7 @@ pub(crate) use self::{
     back_channel::LogoutTarget,
     device::Device,
     directory::Operator,
-    kept_form::{FORM_LIFETIME, FormName, KeptForm, KeptForms, NoForm},
+    kept_form::{FORM_LIFETIME, FormName, KeptForm, KeptForms, NoForm, TakenForm},
     native::{GrantError, NATIVE_PREFIX, NativeRequest, NativeSignIn, TokenRequest},
     refresh::{REFRESH_LIMIT, RefreshOutcome, TokenRefresher},
     request_session::{CookieChange, RequestSession, SignedIn},

@@ -8,7 +8,7 @@
 //! A cookie with a secret of the browser and the subject of the user decide on who sees and sends a form. The ID
 //! in the URL only tells several forms apart.
 
-use std::{any::Any, mem};
+use std::{any::Any, mem, sync::Arc};
 
 use askama::Template;
 use axum::{
@@ -17,7 +17,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt, stream};
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri, header};
 use tokio::time::timeout;
 use url::form_urlencoded;
 
@@ -34,7 +34,7 @@ use crate::{
     config::route,
     error::with_causes,
     secret::Secret,
-    session::{FormName, KeptForm, NoForm, ReturnTo, User},
+    session::{FormName, KeptForm, NoForm, ReturnTo, TakenForm, User},
     text,
 };
 
@@ -48,6 +48,10 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 const MAX_FIELDS: usize = 20;
 const MAX_NAME_CHARS: usize = 60;
 const MAX_VALUE_CHARS: usize = 300;
+
+/// A kept form in place of a request, which an inner layer may deny.
+#[derive(Clone)]
+struct Sending(Arc<(TakenForm, User)>);
 
 /// Returns the ID of the kept form that a request names, unless it is a form itself: the page that a handler
 /// returns for a kept form may contain a form without `action`, which the browser sends to the same address.
@@ -203,6 +207,42 @@ pub(super) async fn interrupt_again(
     }
 }
 
+/// Returns the response to a request that `error` interrupts. If an outer layer has put a kept form in its place,
+/// no handler gets the form, and it stays.
+pub(super) async fn deny(
+    context: &RequestContext,
+    extensions: &Extensions,
+    error: Error,
+) -> ErrorResponse {
+    let Some(Sending(sending)) = extensions.get() else {
+        return ErrorResponse::new(context, error);
+    };
+    let (taken, user) = &**sending;
+    let is_put_back = taken.put_back().await.unwrap_or_else(|error| {
+        tracing::warn!(
+            target: TARGET,
+            error = with_causes(&error),
+            "failed to put back a kept form that no handler got"
+        );
+        false
+    });
+    if is_put_back {
+        record(context, EventKind::FormKept, user);
+    }
+    let can_return = is_put_back && error.requires_sign_in();
+    let response = ErrorResponse::new(context, error);
+    if can_return {
+        response.of_kept_form(&page_path(context, &taken.name.id))
+    } else {
+        response
+    }
+}
+
+/// Whether an outer layer has put a kept form in place of a request.
+pub(super) fn is_sending(extensions: &Extensions) -> bool {
+    extensions.get::<Sending>().is_some()
+}
+
 /// Puts the kept form in place of the request that sends it. The request is then as the browser has sent it
 /// first, apart from headers that do not concern the form.
 pub(super) async fn restore<B: 'static>(
@@ -219,9 +259,10 @@ pub(super) async fn restore<B: 'static>(
     let name = name(context, request.headers(), id)?;
     let target = target(context).ok_or(NoForm::Unknown)?;
     let forms = &context.state.forms;
-    let form = forms.take(&name, user.subject(), &target).await??;
+    let taken = forms.take(&name, user.subject(), &target).await??;
     record(context, EventKind::FormSent, user);
 
+    let form = &taken.form;
     let length = form.body.expose().len();
     if let Some(body) = axum_body(request.body_mut()) {
         *body = form.body.expose().to_owned().into();
@@ -229,10 +270,12 @@ pub(super) async fn restore<B: 'static>(
     let headers = request.headers_mut();
     headers.remove(header::TRANSFER_ENCODING);
     headers.insert(header::CONTENT_LENGTH, length.into());
-    if let Ok(content_type) = HeaderValue::try_from(form.content_type) {
+    if let Ok(content_type) = HeaderValue::try_from(&form.content_type) {
         headers.insert(header::CONTENT_TYPE, content_type);
     }
     remove_id(request);
+    let sending = Sending(Arc::new((taken, user.clone())));
+    request.extensions_mut().insert(sending);
     Ok(())
 }
 

@@ -301,17 +301,15 @@ impl RequireLogin {
         request: &mut Request<B>,
         error: Error,
     ) -> Response {
-        let user = if error.requires_sign_in() && self.keeps_forms {
-            self.interrupted_user(context).await
-        } else {
-            None
-        };
-        match user {
-            Some(signed_in) => {
-                kept_form::interrupt(context, request, signed_in.user(), error).await
-            }
-            None => ErrorResponse::new(context, error).into_response(),
+        if error.requires_sign_in()
+            && self.keeps_forms
+            && !kept_form::is_sending(request.extensions())
+            && let Some(signed_in) = self.interrupted_user(context).await
+        {
+            return kept_form::interrupt(context, request, signed_in.user(), error).await;
         }
+        let denied = kept_form::deny(context, request.extensions(), error);
+        denied.await.into_response()
     }
 
     /// Returns the user of a session that has ended during the request, or that is not fresh enough, unless

@@ -770,6 +770,93 @@ async fn x3_a_failing_store_loses_no_form_that_was_kept() {
     assert_eq!(click(&mut alice, &action).await.status, StatusCode::OK);
 }
 
+#[tokio::test]
+async fn x3_a_form_is_handled_if_the_store_marks_it_as_sent_and_its_answer_is_lost() {
+    let handled = Handled::default();
+    let (site, store) = builder(&handled).start_watched().await;
+    let mut alice = stale(&site, "alice").await;
+    let mut waiting = Vec::new();
+    for body in ["x=0", "x=1", "x=2"] {
+        let link = kept(&submit(&mut alice, "/transfer", body).await);
+        waiting.push(link);
+    }
+    let mut actions = Vec::new();
+    for link in waiting {
+        let (_, page) = page_after(&mut alice, &link, "alice").await;
+        actions.push(action_of(&page));
+    }
+    store.take_calls();
+    assert_eq!(click(&mut alice, &actions[0]).await.status, StatusCode::OK);
+    let calls = store.take_calls();
+    let before = calls.iter().position(|call| *call == Operation::Replace);
+
+    store.loses_answers(&[Operation::Replace]);
+    let sent = click(&mut alice, &actions[1]).await;
+    assert!(sent.body.ends_with(" x=1"), "{sent:?}");
+    store.recover();
+    // The write itself is lost.
+    let lost = store.pause_after(before.unwrap());
+    tokio::time::pause();
+    let sent = click(&mut alice, &actions[2]).await;
+    assert!(sent.body.ends_with(" x=2"), "{sent:?}");
+    drop(lost);
+    for action in &actions {
+        assert_gone(&click(&mut alice, action).await, "Form already sent");
+    }
+    assert_eq!(handled.count(), 3);
+}
+
+#[tokio::test]
+async fn x3_a_form_that_an_inner_layer_denies_is_not_sent() {
+    let (handled, mode) = (Handled::default(), Arc::new(AtomicUsize::new(0)));
+    let (inner, counting) = (Arc::clone(&mode), handled.clone());
+    let site = TestSite::builder().app(move |oten| {
+        let admits = || {
+            oten.require_login()
+                .authorize_async(Arc::clone(&inner), async |_, mode| {
+                    match mode.load(Ordering::SeqCst) {
+                        0 => Err(io::Error::other("simulated failure")),
+                        mode => Ok(mode == 2),
+                    }
+                })
+        };
+        let fresh = || oten.require_fresh_login(5 * MINUTE);
+        let route = |path| Router::new().route(path, get(async || "page").post(handle));
+        let bearer = oten.bearer().or_session(admits());
+        Router::new()
+            .merge(route("/session").route_layer(admits()).route_layer(fresh()))
+            .merge(route("/bearer").route_layer(bearer).route_layer(fresh()))
+            .with_state(counting)
+            .merge(oten.routes())
+            .layer(oten.layer())
+    });
+    let site = site.start().await;
+    for (round, path) in ["/session", "/bearer"].into_iter().enumerate() {
+        let path = format!("{path}?a=b");
+        let mut alice = stale(&site, "alice").await;
+        let link = kept(&submit(&mut alice, &path, "x=1").await);
+        let (_, page) = page_after(&mut alice, &link, "alice").await;
+        let action = action_of(&page);
+        for (denial, status) in [(0, 503), (1, 403), (0, 503)] {
+            mode.store(denial, Ordering::SeqCst);
+            let denied = click(&mut alice, &action).await;
+            assert_eq!(denied.status, status, "{denied:?}");
+            assert_eq!(handled.count(), round);
+        }
+        mode.store(2, Ordering::SeqCst);
+        let clicks = (0..10).map(|_| {
+            let (mut alice, action) = (alice.clone(), action.clone());
+            tokio::spawn(async move { click(&mut alice, &action).await.status })
+        });
+        let mut sent = 0;
+        for status in clicks.collect::<Vec<_>>() {
+            sent += usize::from(status.await.unwrap() == StatusCode::OK);
+        }
+        assert_eq!((sent, handled.count()), (1, round + 1));
+        assert_gone(&click(&mut alice, &action).await, "Form already sent");
+    }
+}
+
 /// The sign-out of a browser forgets its forms.
 #[tokio::test]
 async fn x3_a_form_does_not_survive_the_sign_out() {
@@ -820,10 +907,11 @@ async fn x3_forms_are_kept_in_nested_routers_and_with_several_layers() {
         .fault(Token, Fault::OAuthError("invalid_grant"));
     let link = kept(&submit(&mut alice, "/twice?a=b", "x=2").await);
     site.emulator.clear_faults();
-    let (_, page) = page_after(&mut alice, &link, "alice").await;
+    let (path, page) = page_after(&mut alice, &link, "alice").await;
     site.clock.advance(7 * MINUTE);
     let link = kept(&click(&mut alice, &action_of(&page)).await);
-    let (_, page) = page_after(&mut alice, &link, "alice").await;
+    let (again, page) = page_after(&mut alice, &link, "alice").await;
+    assert_eq!(again, path);
     let sent = click(&mut alice, &action_of(&page)).await;
     assert!(
         sent.body.starts_with("alice POST /twice?a=b /twice?a=b "),

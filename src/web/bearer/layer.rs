@@ -4,7 +4,9 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header, request::Parts};
 
 use super::{api::Api, error::BearerError, extract::Verified, response::BearerRejection};
-use crate::web::{context::RequestContext, rejection::ErrorResponse, require_login::RequireLogin};
+use crate::web::{
+    context::RequestContext, kept_form, rejection::ErrorResponse, require_login::RequireLogin,
+};
 
 /// Layer that requires an access token (RFC 6750), returned by [`Oten::bearer`](crate::Oten::bearer)
 /// and [`ResourceServer::bearer`](super::ResourceServer::bearer).
@@ -107,9 +109,10 @@ impl RequireBearer {
                     let Some(context) = context else {
                         return Err(Denied::Session(ErrorResponse::missing_layer()));
                     };
-                    let checked = login.check(&context).await;
-                    checked
-                        .map_err(|error| Denied::Session(ErrorResponse::new(&context, error)))?;
+                    if let Err(error) = login.check(&context).await {
+                        let denied = kept_form::deny(&context, &parts.extensions, error);
+                        return Err(Denied::Session(denied.await));
+                    }
                     None
                 }
             },
