@@ -360,7 +360,7 @@ events! {
          causes, `subject` the user whom an access rule denies. The level is `Debug` for an API request without a session, and `Error` if the app or \
          the provider is at fault. A request that did not pass through the layer has no \
          `correlation_id` and is only logged.";
-    FreshStart = "fresh_start", [Warn], ["correlation_id"],
+    LoginRestarted = "login_restarted", [Warn], ["correlation_id"],
         "a callback matches no login attempt of this browser; the sign-in is restarted",
         "A callback matched no login attempt of its browser, and the sign-in was restarted: the \
          callback was late, opened again, or forged.";

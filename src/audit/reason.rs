@@ -81,7 +81,7 @@ reasons! {
     AccessTokenUseless = "access_token_useless",
         "An access token expired within a minute of signing in.",
         "Ask the provider to extend the lifetime of the client's access tokens.";
-    NotRefreshed = "not_renewed",
+    NotRefreshed = "not_refreshed",
         "The tokens could not be refreshed in time.",
         "Look for the cause in earlier `refresh_failed` events. `refresh_grace` sets the period.";
     Forbidden = "forbidden",

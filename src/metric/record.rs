@@ -34,7 +34,7 @@ pub(crate) fn count_event(event: &Event) {
         EventKind::RefreshLost => refresh(Refresh::Lost),
         // Each session has an event of its own.
         EventKind::SessionsEnded
-        | EventKind::FreshStart
+        | EventKind::LoginRestarted
         | EventKind::FormKept
         | EventKind::FormSent
         | EventKind::RevocationFailed

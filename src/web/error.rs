@@ -534,6 +534,8 @@ fn error_code_texts(code: &ErrorCode) -> (StatusCode, Text, Text) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     /// The guide's table of pages: the reasons of each row and its next steps.
@@ -547,12 +549,16 @@ mod tests {
             .take_while(|line| line.starts_with('|'))
             .map(|line| line.split('|').map(str::trim).collect())
             .collect();
+        let mut listed = HashSet::new();
         for row in &rows {
             let title = format!("{:?}", row[1]);
             assert!(
                 include_str!("../text.rs").contains(&title),
                 "no page {title}"
             );
+            for code in row[2].split(", ") {
+                assert!(listed.insert((row[1], code)), "{title} lists {code} twice");
+            }
         }
         let of_users = |reason: &&Reason| {
             let code = reason.code();

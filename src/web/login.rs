@@ -488,7 +488,7 @@ async fn restart_login(
     if state.cookies.is_restarted(headers) {
         return Err(Error::UnknownAttempt { has_cookie: true });
     }
-    context.record(&context.event(EventKind::FreshStart));
+    context.record(&context.event(EventKind::LoginRestarted));
     let login_url = state.login_url(return_to.as_ref());
     let separator = if login_url.contains('?') { '&' } else { '?' };
     let mut response = redirect(&format!("{login_url}{separator}{RESTART}=1"));

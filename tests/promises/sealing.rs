@@ -160,7 +160,7 @@ async fn l7_a_tampered_login_attempt_signs_no_user_in() {
         let log = Log::start();
         let answer = browser.get(&callback).await;
         assert!(!answer.sets_session());
-        assert_eq!(log.named("fresh_start").len(), 1);
+        assert_eq!(log.named("login_restarted").len(), 1);
         assert_unsealed(&log, "login_attempt");
         assert_eq!(site.emulator.calls(Endpoint::Token), 0);
         assert_eq!(browser.signed_in_as().await, "guest");
