@@ -181,9 +181,9 @@ checks! {
     SCOPES = "scopes",
         "The provider offers `openid` and all configured scopes.";
     AUTHENTICATION_METHOD = "authentication_method",
-        "The provider supports `client_secret_post` for confidential clients.";
+        "The provider supports the method in `token_endpoint_auth_method`, unless the client is public.";
     ID_TOKEN_ALGORITHM = "id_token_algorithm",
-        "The provider signs ID tokens with EdDSA.";
+        "The provider signs ID tokens with one of `id_token_algorithms`.";
     REFRESH = "refresh",
         "The provider supports token refresh.";
     SIGN_OUT = "sign_out",
@@ -191,7 +191,7 @@ checks! {
     CLOCK = "clock",
         "This machine's clock agrees with the provider's.";
     KEY_SET = "key_set",
-        "The provider's key set can be fetched and has an Ed25519 key with a `kid`.";
+        "The provider's key set can be fetched and has a key with a `kid` for one of `id_token_algorithms`.";
     CLIENT_AUTHENTICATION = "client_authentication",
         "The provider accepts the client's ID and secret. Costs one token request.";
     USERINFO = "userinfo",
