@@ -66,6 +66,21 @@ fn violations(is_allowed: impl Fn(&str, &str) -> bool) -> Vec<String> {
 }
 
 #[test]
+fn the_table_for_contributors_lists_the_layers() {
+    let document = std::fs::read_to_string("CONTRIBUTING.md").unwrap();
+    let rows = document
+        .lines()
+        .skip_while(|line| !line.starts_with("| layer |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let layers = rows.flat_map(|row| row.split(" then "));
+    let layers: Vec<Vec<_>> = layers
+        .map(|layer| layer.split('`').skip(1).step_by(2).collect())
+        .collect();
+    assert_eq!(layers, LAYERS);
+}
+
+#[test]
 fn every_module_has_a_layer() {
     let modules: BTreeSet<_> = LIBRARY
         .files
