@@ -219,8 +219,8 @@ async fn the_production_configuration_needs_credentials_and_keys_only() {
     let ended = run(command(&arguments).envs(settings)).await;
     assert_rejected(&ended, 1);
     for part in [
-        "/run/secrets/oten-jar.pem",
-        "/run/secrets/oten-session.key",
+        "/etc/oten/jar.pem",
+        "/etc/oten/session.key",
         "session_store (from OTEN_SESSION_STORE): is `memory:`, which production forbids",
     ] {
         assert!(ended.stderr.contains(part), "{}", ended.stderr);
