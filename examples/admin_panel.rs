@@ -7,6 +7,8 @@
 //! $ cargo run --example admin_panel
 //! ```
 //!
+//! Dependencies besides those of the quick start: `tower-http` with the feature `csrf`.
+//!
 //! The operator decides who is an admin: a subject always identifies the same user, and a claim or a verified
 //! email address would do as well.
 

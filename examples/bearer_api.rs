@@ -6,6 +6,15 @@
 //! $ cargo run --example bearer_api
 //! $ curl -i -H "Authorization: Bearer $TOKEN" http://localhost:3000/orders
 //! ```
+//!
+//! The emulator of the quick start issues tokens, with the client ID as their audience:
+//!
+//! ```console
+//! $ export OTEN_ISSUER=http://127.0.0.1:9000 OTEN_AUDIENCES=emulated
+//! $ TOKEN=$(curl -s http://127.0.0.1:9000/v1/oauth/token -d grant_type=client_credentials \
+//!     -d client_id=emulated -d client_secret=emulator-secret-of-at-least-32-bytes \
+//!     -d scope=orders:read | grep -o '"access_token":"[^"]*' | cut -d '"' -f 4)
+//! ```
 
 use std::error::Error;
 

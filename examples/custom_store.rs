@@ -12,6 +12,9 @@
 //! $ export OTEN_SESSION_KEY=$(openssl rand -base64 32)
 //! $ cargo run --example custom_store
 //! ```
+//!
+//! Dependencies besides those of the quick start: `async-trait`, `base64`, `getrandom`, `serde` with the feature
+//! `derive`, `serde_json`, `time` and `tower-sessions`.
 
 use std::{
     collections::HashMap,

@@ -6,6 +6,8 @@
 //! $ export OTEN_REDIRECT_URI=http://localhost:3000/callback
 //! $ cargo run --example existing_sessions
 //! ```
+//!
+//! Dependencies besides those of the quick start: `async-trait` and `tower-sessions`.
 
 use std::{
     collections::HashMap,

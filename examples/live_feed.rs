@@ -8,6 +8,8 @@
 //! $ export OTEN_ACCESS='{"admin": {"subjects": ["your-subject"]}}'
 //! $ cargo run --example live_feed
 //! ```
+//!
+//! Dependencies besides those of the quick start: `futures-util`.
 
 use std::{convert::Infallible, error::Error, time::Duration};
 

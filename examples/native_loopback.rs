@@ -6,6 +6,8 @@
 //! ```console
 //! $ cargo run --example native_loopback http://localhost:3000
 //! ```
+//!
+//! Dependencies besides those of the quick start: `base64`, `reqwest`, `serde_json`, `sha2` and `url`.
 
 use std::{collections::HashMap, env, error::Error};
 

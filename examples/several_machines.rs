@@ -12,6 +12,8 @@
 //! cargo run --example several_machines --features redis
 //! OTEN_LISTEN=127.0.0.1:3001 cargo run --example several_machines --features redis
 //! ```
+//!
+//! Dependencies besides those of the quick start: `axum-oten` with the feature `redis`, and `tracing`.
 
 use std::error::Error;
 

@@ -4,6 +4,9 @@
 //! ```console
 //! $ cargo test --features emulator --example test_with_emulator
 //! ```
+//!
+//! Dependencies of the tests: `axum-oten` with the feature `emulator`, `http-body-util`, `serde_json`, and `tower`
+//! with the feature `util`.
 
 use std::error::Error;
 
