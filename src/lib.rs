@@ -4,7 +4,9 @@
 //! # Overview
 //!
 //! - [`Oten::layer`] adds sessions and the signed-in user to each request.
-//! - [`Oten::routes`] serves `/login`, `/callback`, `/logout` and `/backchannel-logout`.
+//! - [`Oten::routes`] serves `/login`, `/login/form`, the path of `redirect_uri` such as `/callback`,
+//!   `/logout` and `/backchannel-logout`, and for native apps `/native/start`, `/native/confirm` and
+//!   `/native/token`.
 //! - [`Oten::require_login`] protects routes.
 //! - [`Oten::bearer`] protects routes of an API that is called with access tokens;
 //!   [`ResourceServer`](web::ResourceServer) does so in an app that signs no user in.
