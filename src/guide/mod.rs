@@ -1,7 +1,7 @@
 //! A guide to the crate, from the first sign-in to production.
 //!
-//! The [crate documentation](crate) has the quick start. Each kind of app has a page with a picture of its
-//! requests, and a program to copy in the folder `examples`:
+//! The [crate documentation](crate) has the quick start. Each kind of app has a page, most of them with a
+//! picture of the requests, and a program to copy in the folder `examples`:
 //!
 //! | your app | page | program |
 //! |---|---|---|

@@ -74,7 +74,7 @@ pub enum ClientCredentialsError {
         /// How long to wait.
         retry_after: Duration,
     },
-    /// The provider refuses the request (RFC 6749 section 5.2).
+    /// The provider rejects the request (RFC 6749 section 5.2).
     #[error("the token endpoint responded with `{0}`; {help}", help = help(.0))]
     Refused(ErrorCode),
     /// The provider failed, or did not respond.
