@@ -35,6 +35,8 @@ const LOGOUT_LIFETIME: Duration = Duration::minutes(10);
 /// and http pages from setting them (RFC 6265bis section 4.1.3).
 #[derive(Debug)]
 pub(super) struct Cookies {
+    /// The beginning of all names.
+    prefix: String,
     session_name: String,
     /// A login cookie's name without the tag of its `state`.
     login_prefix: String,
@@ -97,6 +99,7 @@ impl Cookies {
             base => base,
         };
         Self {
+            prefix: format!("{name}_"),
             session_name: config.session_cookie_name(),
             login_prefix: format!("{name}_login_"),
             restart_name: format!("{name}_restart"),
@@ -110,6 +113,11 @@ impl Cookies {
                 .unwrap_or(Duration::MAX),
             is_persistent: config.persistent_cookie(),
         }
+    }
+
+    /// Whether a value of `Set-Cookie` sets or removes one of these cookies.
+    pub(super) fn contain(&self, set_cookie: &HeaderValue) -> bool {
+        set_cookie.as_bytes().starts_with(self.prefix.as_bytes())
     }
 
     pub(super) fn sessions(&self, headers: &HeaderMap) -> SessionCookies {

@@ -19,7 +19,7 @@ use super::{
     error::Error,
     rejection::ErrorResponse,
     require_login::RequireLogin,
-    response::{end_session, forbid_caching},
+    response::{end_session, forbid_caching, prevent_caching},
     shared::Shared,
 };
 use crate::session::CookieChange;
@@ -175,9 +175,13 @@ async fn finish_response(context: &RequestContext, mut response: Response) -> Re
         response = ErrorResponse::new(context, error).into_response();
     }
     let is_session_used = context.session.is_used() || context.is_session_written();
-    if is_session_used {
-        // A cache would give one user's page or cookie to the next.
-        forbid_caching(response.headers_mut());
+    let headers = response.headers_mut();
+    let mut set_cookies = headers.get_all(header::SET_COOKIE).iter();
+    // A cache would give one user's cookie or page to the next.
+    if set_cookies.any(|cookie| context.state.cookies.contain(cookie)) {
+        prevent_caching(headers);
+    } else if is_session_used {
+        forbid_caching(headers);
     }
     if is_session_used || context.depends_on_user.load(Ordering::Relaxed) {
         // A cache must not serve a page for guests to a user.
@@ -187,7 +191,7 @@ async fn finish_response(context: &RequestContext, mut response: Response) -> Re
             "cookie, authorization"
         };
         let vary = HeaderValue::from_static(vary);
-        response.headers_mut().append(header::VARY, vary);
+        headers.append(header::VARY, vary);
     }
     response
 }

@@ -252,7 +252,7 @@ fn show(context: &RequestContext, page: &Page) -> Response {
     headers.insert(header::CONTENT_LANGUAGE, language);
     headers.append(header::VARY, HeaderValue::from_static("accept-language"));
     protect_page(headers);
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    prevent_caching(headers);
     response
 }
 
@@ -273,6 +273,20 @@ pub(super) fn forbid_caching(headers: &mut HeaderMap) {
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("no-store"));
+}
+
+/// Keeps a response out of all caches, whatever the handler has set.
+pub(super) fn prevent_caching(headers: &mut HeaderMap) {
+    // For the caches that prefer them to `Cache-Control` (RFC 9213).
+    const OTHERS: [&str; 3] = ["edge-control", "surrogate-control", "x-accel-expires"];
+    let is_other = |name: &&HeaderName| {
+        name.as_str().ends_with("-cache-control") || OTHERS.contains(&name.as_str())
+    };
+    let others: Vec<_> = headers.keys().filter(is_other).cloned().collect();
+    for name in others {
+        headers.remove(name);
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 
 /// Sets the security headers of a page. They isolate it from the window that opened it.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use axum::{
     Extension, Router,
     body::Body,
-    http::{HeaderMap, Method, Request, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header},
     middleware::{from_fn, map_response},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -635,6 +635,74 @@ async fn r5_responses_that_depend_on_the_apps_session_data_are_not_cached() {
         let answer = browser.get("/note").await;
         assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
         assert_eq!(answer.header(header::VARY), Some("cookie"));
+    }
+}
+
+#[tokio::test]
+async fn r5_no_response_with_a_cookie_of_a_session_or_a_sign_in_is_cached() {
+    async fn make_public(mut response: Response) -> Response {
+        for name in ["cache-control", "cdn-cache-control", "surrogate-control"] {
+            let value = HeaderValue::from_static("public, max-age=3600");
+            response.headers_mut().insert(name, value);
+        }
+        response
+    }
+    let site = TestSite::builder().app(|oten| {
+        Router::new()
+            .route("/flushed", get(async || "flushed"))
+            .route_layer(from_fn(flush))
+            .route(
+                "/user",
+                get(async |user: Option<User>| format!("{}", user.is_some())),
+            )
+            .route(
+                "/own",
+                get(async |_: Session| [(header::SET_COOKIE, "theme=dark; Path=/")]),
+            )
+            .route(
+                "/saved",
+                get(async |session: Session| session.insert("x", 1).await.unwrap()),
+            )
+            .merge(oten.routes())
+            .layer(map_response(make_public))
+            .layer(oten.layer())
+    });
+    let site = site.start().await;
+    let mut alice = site.browser();
+    let login = alice.get("/login").await;
+    let callback = alice.approve(&login.location().parse().unwrap(), "alice");
+    let mut answers = vec![("/login", login), ("/callback", alice.get(&callback).await)];
+    for path in ["/user", "/own", "/saved"] {
+        answers.push((path, alice.get(path).await));
+    }
+    answers.push(("/logout", alice.clone().post("/logout").await));
+    let mut bob = site.signed_in("bob").await;
+    answers.push(("/flushed", bob.get("/flushed").await));
+    answers.push(("a guest's", site.browser().get("/saved").await));
+    for (path, answer) in answers {
+        let is_set = answer
+            .set_cookies()
+            .iter()
+            .any(|it| it.starts_with("oten_"));
+        // The session of a user exists.
+        assert_eq!(
+            is_set,
+            !["/user", "/own", "/saved"].contains(&path),
+            "{path}"
+        );
+        let expected = if is_set {
+            "no-store"
+        } else {
+            "public, max-age=3600"
+        };
+        assert_eq!(
+            answer.header(header::CACHE_CONTROL),
+            Some(expected),
+            "{path}"
+        );
+        for name in ["cdn-cache-control", "surrogate-control"] {
+            assert_eq!(answer.headers.contains_key(name), !is_set, "{path} {name}");
+        }
     }
 }
 
