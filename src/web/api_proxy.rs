@@ -13,7 +13,10 @@ use percent_encoding::percent_decode;
 use url::{Position, Url};
 
 use super::{
-    context::RequestContext, error::Error, rejection::ErrorResponse, response::protect,
+    context::RequestContext,
+    error::Error,
+    rejection::ErrorResponse,
+    response::{prevent_caching, protect},
     shared::SetupError,
 };
 use crate::{
@@ -34,32 +37,95 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
-/// Headers of a request that are for this site, or with which the client could make the API believe in
-/// another user, address or path. The length is that of the body.
-const OF_THIS_SITE: [&str; 9] = [
+/// Headers of a request that are forwarded: those of its content, conditions, ranges and preferences, and IDs for
+/// logs. With any other, a client could claim another user, address, path or method to some API.
+const FORWARDED: [&str; 34] = [
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cache-control",
+    "content-digest",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-md5",
+    "content-range",
+    "content-type",
+    "digest",
+    "idempotency-key",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "last-event-id",
+    "pragma",
+    "prefer",
+    "priority",
+    "range",
+    "repr-digest",
+    "traceparent",
+    "tracestate",
+    "user-agent",
+    "via",
+    "want-content-digest",
+    "want-digest",
+    "want-repr-digest",
+    "x-correlation-id",
+    "x-request-id",
+    "x-requested-with",
+];
+
+/// Headers of a request that an app cannot add. The proxy sets them, or they are for this site.
+const NEVER_FORWARDED: [&str; 5] = [
     "authorization",
     "content-length",
     "cookie",
     "expect",
-    "forwarded",
     "host",
-    "x-original-url",
-    "x-real-ip",
-    "x-rewrite-url",
 ];
 
-/// Headers of a response that act on the whole site, its cookies, its caches or the proxy before it.
-const OF_THE_API: [&str; 10] = [
+/// Headers of a response that act on the whole site, its cookies, its windows or the proxy before it. Caches are
+/// dealt with apart.
+const OF_THE_API: [&str; 26] = [
+    "accept-ch",
+    "activate-storage-access",
     "alt-svc",
-    "cache-control",
-    "cdn-cache-control",
+    "authentication-info",
     "clear-site-data",
     "content-security-policy",
+    "content-security-policy-report-only",
+    "critical-ch",
+    "expect-ct",
+    "nel",
+    "observe-browsing-topics",
+    "origin-agent-cluster",
+    "public-key-pins",
+    "public-key-pins-report-only",
+    "refresh",
+    "report-to",
+    "reporting-endpoints",
     "service-worker-allowed",
     "set-cookie",
     "set-cookie2",
+    "set-login",
+    "speculation-rules",
     "strict-transport-security",
-    "surrogate-control",
+    "timing-allow-origin",
+    "use-as-dictionary",
+    "x-sendfile",
+];
+
+/// The beginnings of other such names.
+const OF_THE_API_PREFIXES: [&str; 8] = [
+    "access-control-",
+    "ad-auction-",
+    "attribution-reporting-",
+    "sec-session-",
+    "secure-session-",
+    "x-accel-",
+    "x-lighttpd-",
+    "x-reproxy-",
 ];
 
 /// An API to which requests are forwarded.
@@ -67,10 +133,25 @@ const OF_THE_API: [&str; 10] = [
 pub(super) struct ApiProxy {
     client: HttpClient,
     url: Url,
+    /// Headers of a request that the app forwards in addition.
+    headers: Vec<HeaderName>,
 }
 
 impl ApiProxy {
-    pub(super) fn new(config: &Config, url: &str) -> Result<Arc<Self>, SetupError> {
+    pub(super) fn new<'a>(
+        config: &Config,
+        url: &str,
+        headers: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Arc<Self>, SetupError> {
+        let headers = headers.into_iter().map(|name| {
+            let header = HeaderName::try_from(name).ok();
+            header
+                .filter(|header| {
+                    !is_hop_by_hop(header) && !NEVER_FORWARDED.contains(&header.as_str())
+                })
+                .ok_or_else(|| SetupError::ApiHeader(name.to_owned()))
+        });
+        let headers = headers.collect::<Result<_, _>>()?;
         let is_valid = |url: &Url| {
             let is_secure = url.scheme() == "https" || url.scheme() == "http" && is_loopback(url);
             let has_user = !url.username().is_empty() || url.password().is_some();
@@ -83,7 +164,11 @@ impl ApiProxy {
             ..config.http_options().clone()
         });
         let client = client.map_err(|error| SetupError::HttpClient(error.into()))?;
-        Ok(Arc::new(Self { client, url }))
+        Ok(Arc::new(Self {
+            client,
+            url,
+            headers,
+        }))
     }
 
     /// Forwards a request whose path is below the prefix, and returns the API's response.
@@ -110,7 +195,7 @@ impl ApiProxy {
         let target = url.clone();
 
         let mut headers = parts.headers;
-        remove_hop_by_hop_and(&mut headers, &OF_THIS_SITE, &["x-forwarded-"]);
+        remove_hop_by_hop_and(&mut headers, |name| !self.is_forwarded(name));
         let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
         let mut bearer = bearer.map_err(|_| Error::AccessTokenUseless)?;
         bearer.set_sensitive(true);
@@ -124,7 +209,11 @@ impl ApiProxy {
             .await;
         let mut response = forwarded.map_err(Error::Api)?;
         let headers = response.headers_mut();
-        remove_hop_by_hop_and(headers, &OF_THE_API, &["access-control-", "x-accel-"]);
+        remove_hop_by_hop_and(headers, acts_on_site);
+        let challenges = headers.get_all(header::WWW_AUTHENTICATE);
+        if !challenges.iter().all(is_for_scripts) {
+            headers.remove(header::WWW_AUTHENTICATE);
+        }
         for name in [header::LOCATION, header::CONTENT_LOCATION] {
             let location = headers.get(&name);
             if let Some(seen) = location.and_then(|at| self.seen_location(at, &target, &prefix)) {
@@ -132,8 +221,7 @@ impl ApiProxy {
             }
         }
         // To a cache, a request with a cookie is none with `Authorization` (RFC 9111 section 3.5).
-        let no_store = HeaderValue::from_static("no-store");
-        headers.insert(header::CACHE_CONTROL, no_store);
+        prevent_caching(headers);
         // The API's documents must not run as pages of this site.
         protect(headers);
         if headers.contains_key(header::CONTENT_LENGTH) || response.body().is_end_stream() {
@@ -142,6 +230,10 @@ impl ApiProxy {
         // A stream may last longer than the session.
         let session = context.session.watch().await?.ok_or(Error::NotSignedIn)?;
         Ok(response.map(|body| Body::new(body.until(session.ended()))))
+    }
+
+    fn is_forwarded(&self, name: &HeaderName) -> bool {
+        FORWARDED.contains(&name.as_str()) || self.headers.contains(name)
     }
 
     /// Returns where a URL of the API is below the prefix. `None` for a URL that is not forwarded.
@@ -204,27 +296,43 @@ fn has_dot_segment(path: &[u8]) -> bool {
         })
 }
 
-/// Removes the headers of one connection, and others by name and by prefix.
-fn remove_hop_by_hop_and(headers: &mut HeaderMap, others: &[&str], prefixes: &[&str]) {
+/// Removes the headers of one connection, and others.
+fn remove_hop_by_hop_and(headers: &mut HeaderMap, is_other: impl Fn(&HeaderName) -> bool) {
     let connection = headers.get_all(header::CONNECTION).iter();
     let named = connection.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     let named = named.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok());
     let mut removed: Vec<_> = named.collect();
-    let is_removed = |name: &&HeaderName| {
-        let mut name = Cow::Borrowed(name.as_str());
-        // Servers that pass headers as variables take `_` for `-`.
-        if name.contains('_') {
-            name = name.replace('_', "-").into();
-        }
-        HOP_BY_HOP.contains(&&*name)
-            || others.contains(&&*name)
-            || name.starts_with("proxy-auth")
-            || prefixes.iter().any(|prefix| name.starts_with(prefix))
-    };
+    let is_removed = |name: &&HeaderName| is_hop_by_hop(name) || is_other(name);
     removed.extend(headers.keys().filter(is_removed).cloned());
     for name in removed {
         headers.remove(name);
     }
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(&name.as_str()) || name.as_str().starts_with("proxy-auth")
+}
+
+/// Whether a header of the API's response acts on the whole site.
+fn acts_on_site(name: &HeaderName) -> bool {
+    let starts_with = |prefix: &&str| name.as_str().starts_with(prefix);
+    OF_THE_API.contains(&name.as_str()) || OF_THE_API_PREFIXES.iter().any(starts_with)
+}
+
+/// Whether all challenges in `WWW-Authenticate` are for access tokens. For others, browsers ask the user for a
+/// password in the name of this site, or sign in by themselves.
+fn is_for_scripts(challenges: &HeaderValue) -> bool {
+    let Ok(challenges) = challenges.to_str() else {
+        return false;
+    };
+    // A comma separates challenges, and their parameters (RFC 9110 section 11.6.1).
+    challenges.split(',').all(|part| {
+        let part = part.trim_start();
+        let end = part.find([' ', '\t', '=']).unwrap_or(part.len());
+        let (name, rest) = part.split_at(end);
+        let is_parameter = rest.starts_with('=');
+        is_parameter || ["bearer", "dpop"].contains(&&*name.to_ascii_lowercase())
+    })
 }
 
 #[cfg(test)]
@@ -280,6 +388,26 @@ mod tests {
     }
 
     #[test]
+    fn a4_no_challenge_makes_a_browser_ask_for_a_password() {
+        for (challenges, expected) in [
+            ("Bearer", true),
+            ("bearer error=\"invalid_token\", max_age=\"60\"", true),
+            ("DPoP algs=\"ES256\", Bearer realm=\"a\"", true),
+            ("Basic", false),
+            ("Basic realm=\"a\"", false),
+            ("Bearer realm=\"a\", BASIC realm=\"b\"", false),
+            ("Bearer,Negotiate", false),
+            ("Bearer realm=\"a\",\tNTLM", false),
+            ("Digest nonce=\"a\"", false),
+            ("", false),
+            ("Bearer realm=\"\u{e4}\"", false),
+        ] {
+            let value = HeaderValue::from_bytes(challenges.as_bytes()).unwrap();
+            assert_eq!(is_for_scripts(&value), expected, "{challenges}");
+        }
+    }
+
+    #[test]
     fn a4_connection_cannot_keep_a_header() {
         let mut headers = HeaderMap::new();
         for (name, value) in [
@@ -297,7 +425,7 @@ mod tests {
         ] {
             headers.append(name, HeaderValue::from_static(value));
         }
-        remove_hop_by_hop_and(&mut headers, &[], &[]);
+        remove_hop_by_hop_and(&mut headers, |_| false);
         assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-kept"]);
     }
 }

@@ -521,10 +521,13 @@ impl Oten {
     ///   `Location` below `url` becomes one below `prefix`.
     /// - A request that changes state must come from a page of this site, as with
     ///   [`require_same_origin`](RequireLogin::require_same_origin).
-    /// - Cookies, `Authorization`, `Forwarded`, `X-Forwarded-…` and hop-by-hop headers of the request are
-    ///   removed. So are `Set-Cookie`, `Access-Control-…`, `Cache-Control` and other headers of the
-    ///   response that act on the whole site. The response is not cached, and a document in it cannot run
-    ///   scripts.
+    /// - Headers of the request are forwarded only if they describe its content, conditions, ranges and
+    ///   preferences (`Accept`, `Content-Type`, `If-Match`, `Range`, `Prefer`, `Idempotency-Key` and the like),
+    ///   or are IDs for logs (`traceparent`, `X-Request-Id`).
+    ///   [`api_proxy_with_headers`](Self::api_proxy_with_headers) adds others.
+    /// - `Set-Cookie`, `Access-Control-…`, `Cache-Control` and other headers of the response that act on the
+    ///   whole site are removed, and `WWW-Authenticate` unless it asks for an access token. The response is not
+    ///   cached, and a document in it cannot run scripts.
     /// - Bodies are streamed both ways, without trailers. Interim responses (1xx) end at this site.
     ///   WebSocket handshakes, `CONNECT` and `TRACE`, and paths that could leave the prefix, such as
     ///   `/api/%2e%2e/admin`, get 400.
@@ -569,7 +572,40 @@ impl Oten {
     where
         S: Clone + Send + Sync + 'static,
     {
-        let proxy = ApiProxy::new(self.config(), url)?;
+        self.api_proxy_with_headers(prefix, url, [])
+    }
+
+    /// Like [`api_proxy`](Self::api_proxy), and forwards these headers of the request, too.
+    ///
+    /// Any script of the page, and any user with another client, chooses their values. Add no header that the
+    /// API takes for proof, for example of the user, the tenant or the client's address.
+    ///
+    /// # Errors
+    ///
+    /// Returns the same errors as [`api_proxy`](Self::api_proxy), and [`SetupError::ApiHeader`] for
+    /// `Authorization`, `Cookie`, `Host`, `Content-Length`, `Expect`, hop-by-hop headers and what is not a name.
+    ///
+    /// # Panics
+    ///
+    /// Panics under the same conditions as [`api_proxy`](Self::api_proxy).
+    ///
+    /// ```
+    /// # use axum::Router;
+    /// # use axum_oten::{Oten, web::SetupError};
+    /// fn api(oten: &Oten) -> Result<Router, SetupError> {
+    ///     oten.api_proxy_with_headers("/api", "https://orders.example/v1", ["X-Api-Version"])
+    /// }
+    /// ```
+    pub fn api_proxy_with_headers<'a, S>(
+        &self,
+        prefix: &str,
+        url: &str,
+        headers: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Router<S>, SetupError>
+    where
+        S: Clone + Send + Sync + 'static,
+    {
+        let proxy = ApiProxy::new(self.config(), url, headers)?;
         let forward =
             async move |context: RequestContext, request| proxy.forward(&context, request).await;
         Ok(Router::new().nest_service(prefix, any(forward).with_state(())))

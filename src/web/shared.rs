@@ -113,6 +113,13 @@ pub enum SetupError {
          plain http is only for `localhost`, `127.0.0.1` and `[::1]`"
     )]
     ApiUrl,
+    /// A header of [`Oten::api_proxy_with_headers`](crate::Oten::api_proxy_with_headers) is not a name, or cannot
+    /// be forwarded.
+    #[error(
+        "the header `{0}` cannot be forwarded to the API: it is not a name, the proxy sets it, or it is for \
+         this site or one connection"
+    )]
+    ApiHeader(String),
     /// The store is external and no
     /// [`session_key`](crate::config::ConfigBuilder::session_key) encrypts the tokens in it.
     #[error(

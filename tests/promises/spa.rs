@@ -226,6 +226,20 @@ async fn api() -> (String, Arc<Mutex<Vec<Received>>>) {
             ("strict-transport-security", "max-age=1"),
             ("x-accel-redirect", "/etc/passwd"),
             ("content-security-policy", "default-src *"),
+            ("content-security-policy-report-only", "default-src *"),
+            ("cdn-cache-control", "public"),
+            ("nel", "{}"),
+            ("report-to", "{}"),
+            ("reporting-endpoints", "a=\"https://evil.example\""),
+            ("accept-ch", "sec-ch-ua-model"),
+            ("set-login", "logged-in"),
+            ("refresh", "0; https://evil.example"),
+            ("secure-session-registration", "(ES256);path=\"/\""),
+            ("timing-allow-origin", "*"),
+            ("x-sendfile", "/etc/passwd"),
+            ("www-authenticate", "Basic realm=\"a\""),
+            ("www-authenticate", "Bearer"),
+            ("x-total-count", "7"),
             ("connection", "x-hop"),
             ("x-hop", "1"),
             ("etag", "\"1\""),
@@ -263,10 +277,16 @@ async fn raw_api(response: &'static [u8], closes: bool) -> String {
     url
 }
 
+/// A proxy that forwards one header more than the usual ones.
+fn proxy(oten: &Oten, url: &str) -> Router {
+    let proxy = oten.api_proxy_with_headers("/api", url, ["X-Listed"]);
+    proxy.unwrap()
+}
+
 async fn proxy_to(url: String) -> (TestSite, Browser) {
     let site = TestSite::builder().app(move |oten| {
         Router::new()
-            .merge(oten.api_proxy("/api", &url).unwrap())
+            .merge(proxy(oten, &url))
             .merge(crate::common::app(oten))
             .layer(oten.layer())
     });
@@ -287,6 +307,23 @@ async fn a4_a_request_is_forwarded_with_the_users_token_and_without_the_cookie()
         ("x-forwarded-for", "1.1.1.1"),
         ("x_forwarded_host", "evil.example"),
         ("x-original-url", "/admin"),
+        ("x-original-uri", "/admin"),
+        ("x-rewrite-url", "/admin"),
+        ("x-http-method-override", "DELETE"),
+        ("x-real-ip", "1.1.1.1"),
+        ("x-client-ip", "1.1.1.1"),
+        ("true-client-ip", "1.1.1.1"),
+        ("cf-connecting-ip", "1.1.1.1"),
+        ("remote-user", "admin"),
+        ("remote_user", "admin"),
+        ("x-remote-user", "admin"),
+        ("x-auth-request-email", "admin@example.com"),
+        ("x-amzn-oidc-data", "a"),
+        ("x-goog-authenticated-user-email", "admin@example.com"),
+        ("x-ms-client-principal", "a"),
+        ("x-ssl-client-cert", "a"),
+        ("origin", OWN),
+        ("x-listed", "1"),
         ("host", "evil.example"),
         ("connection", "x-secret, close"),
         ("x-secret", "1"),
@@ -294,7 +331,9 @@ async fn a4_a_request_is_forwarded_with_the_users_token_and_without_the_cookie()
         ("expect", "100-continue"),
         ("accept-encoding", "br"),
         ("content-type", "text/plain"),
-        ("x-kept", "1"),
+        ("if-match", "\"1\""),
+        ("last-event-id", "7"),
+        ("traceparent", "00-1-1-01"),
     ];
     let mut post = request(&Method::POST, "/api/a%2Fb/%E2%82%AC?x=%2F..&y", &spoofed);
     *post.body_mut() = Body::from("order");
@@ -315,9 +354,11 @@ async fn a4_a_request_is_forwarded_with_the_users_token_and_without_the_cookie()
         ("content-length", "5"),
         ("content-type", "text/plain"),
         ("host", host),
-        ("sec-fetch-site", "same-origin"),
+        ("if-match", "\"1\""),
+        ("last-event-id", "7"),
+        ("traceparent", "00-1-1-01"),
         ("via", "1.1 axum-oten"),
-        ("x-kept", "1"),
+        ("x-listed", "1"),
     ];
     let mut headers: Vec<_> = headers
         .iter()
@@ -343,6 +384,18 @@ async fn a4_a_response_of_the_api_keeps_status_and_body_and_cannot_act_on_the_si
             "access-control-allow-credentials",
             "strict-transport-security",
             "x-accel-redirect",
+            "content-security-policy-report-only",
+            "cdn-cache-control",
+            "nel",
+            "report-to",
+            "reporting-endpoints",
+            "accept-ch",
+            "set-login",
+            "refresh",
+            "secure-session-registration",
+            "timing-allow-origin",
+            "x-sendfile",
+            "www-authenticate",
             "connection",
             "x-hop",
         ] {
@@ -350,6 +403,7 @@ async fn a4_a_response_of_the_api_keeps_status_and_body_and_cannot_act_on_the_si
         }
         assert_eq!(answer.header(header::CACHE_CONTROL), Some("no-store"));
         assert_eq!(answer.header(header::ETAG), Some("\"1\""));
+        assert_eq!(answer.headers["x-total-count"], "7");
         let policy = answer.header(header::CONTENT_SECURITY_POLICY).unwrap();
         assert!(policy.starts_with("default-src 'none'"), "{policy}");
     }
@@ -548,12 +602,34 @@ async fn a4_the_url_of_an_api_must_be_secure() {
 }
 
 #[tokio::test]
+async fn a4_an_app_cannot_forward_the_cookie_or_headers_of_a_connection() {
+    let site = TestSite::start().await;
+    for (name, is_valid) in [
+        ("X-Api-Version", true),
+        ("x-forwarded-for", true),
+        ("Cookie", false),
+        ("authorization", false),
+        ("Proxy-Authorization", false),
+        ("HOST", false),
+        ("content-length", false),
+        ("transfer-encoding", false),
+        ("connection", false),
+        ("x y", false),
+        ("", false),
+    ] {
+        let url = "https://api.example";
+        let proxy = site.oten.api_proxy_with_headers::<()>("/api", url, [name]);
+        assert_eq!(proxy.is_ok(), is_valid, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a4_a_location_at_the_api_becomes_one_below_the_prefix() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let origin = format!("http://{}", listener.local_addr().unwrap());
     let respond = async |request: Request<Body>| {
         let response = Response::builder().status(201);
-        let location = request.headers()["x-location"].clone();
+        let location = request.headers()["x-listed"].clone();
         let response = response.header("location", &location);
         let response = response.header("content-location", location);
         response.body(Body::empty()).unwrap()
@@ -572,7 +648,7 @@ async fn a4_a_location_at_the_api_becomes_one_below_the_prefix() {
                 "/b/callback"
             })
             .app(move |oten| {
-                let proxy = oten.api_proxy("/api", &url).unwrap();
+                let proxy = proxy(oten, &url);
                 let proxy = match nested {
                     "" => proxy,
                     _ => Router::new().nest(nested, proxy),
@@ -604,7 +680,7 @@ async fn a4_a_location_at_the_api_becomes_one_below_the_prefix() {
             let host = origin.strip_prefix("http://").unwrap();
             let location = location.replace("ORIGIN", &origin).replace("HOST", host);
             let path = format!("{nested}/api/a/b");
-            let get = request(&Method::GET, &path, &[("x-location", &location)]);
+            let get = request(&Method::GET, &path, &[("x-listed", &location)]);
             let answer = browser.send(get).await;
             assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
             let expected = seen.map_or(location, |seen| format!("{prefix}{seen}"));
