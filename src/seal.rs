@@ -49,11 +49,9 @@ pub struct SealingKey {
 impl SealingKey {
     /// Parses 32 bytes in standard base64 with padding, which are 44 characters.
     pub(crate) fn from_base64(text: &str) -> Option<Self> {
-        // The decoder requires a buffer for the length of the text, including padding.
-        let mut decoded = Zeroizing::new([0; KEY_BYTES + 1]);
-        let length = BASE64_STANDARD.decode_slice(text, decoded.as_mut()).ok()?;
-        let bytes = decoded.get(..length)?.try_into().map(Zeroizing::new).ok()?;
-        Some(Self::new(bytes))
+        let mut bytes = Zeroizing::new([0; KEY_BYTES]);
+        let length = BASE64_STANDARD.decode_slice(text, bytes.as_mut()).ok()?;
+        (length == KEY_BYTES).then(|| Self::new(bytes))
     }
 
     /// Compares two keys in constant time.
