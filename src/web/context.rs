@@ -9,7 +9,7 @@ use std::{
 };
 
 use axum::extract::OriginalUri;
-use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, header};
 use url::form_urlencoded;
 
 use super::{
@@ -308,18 +308,22 @@ impl RequestKind {
     }
 }
 
+static X_REQUESTED_WITH: HeaderName = HeaderName::from_static("x-requested-with");
+static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
+static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+
 /// Whether the browser will display the response as a page.
 fn is_navigation(headers: &HeaderMap) -> bool {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if text("x-requested-with").is_some_and(|by| by.eq_ignore_ascii_case("XMLHttpRequest")) {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if text(&X_REQUESTED_WITH).is_some_and(|by| by.eq_ignore_ascii_case("XMLHttpRequest")) {
         return false;
     }
-    if let Some(dest) = text("sec-fetch-dest")
+    if let Some(dest) = text(&SEC_FETCH_DEST)
         && !matches!(dest, "document" | "frame" | "iframe")
     {
         return false;
     }
-    if let Some(mode) = text("sec-fetch-mode") {
+    if let Some(mode) = text(&SEC_FETCH_MODE) {
         return mode == "navigate";
     }
     headers.get_all(header::ACCEPT).iter().any(accepts_html)
