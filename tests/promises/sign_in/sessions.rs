@@ -69,8 +69,9 @@ async fn s7_each_sign_in_creates_a_new_session_id_and_ends_the_old_session() {
         assert_eq!(note(&mut browser).await, "no note");
     }
     assert_eq!(with_session(&site, &third).signed_in_as().await, "user bob");
-    // Three used attempts, one session with its tokens, and the pointer to alice's second session.
-    assert_eq!(site.store.len(), 3 + 2 + 1);
+    // Three used attempts, one session with its tokens, the pointer to alice's second session, and the marks
+    // of that one and of the guest's.
+    assert_eq!(site.store.len(), 3 + 2 + 1 + 2);
 }
 
 #[tokio::test]
