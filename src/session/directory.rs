@@ -1,6 +1,9 @@
 //! Listing and ending sessions for their users and for operators.
 
-use std::{cmp::Reverse, fmt, net::IpAddr, ops::Range, pin::pin, str::FromStr, time::Duration};
+use std::{
+    cmp::Reverse, collections::HashSet, fmt, net::IpAddr, ops::Range, pin::pin, str::FromStr,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
@@ -11,7 +14,7 @@ use super::{
     back_channel::{EndedSessions, PARTS},
     device::{Device, device_name},
     record::Family,
-    sessions::{EndedSession, StoredSession},
+    sessions::StoredSession,
 };
 use crate::{
     audit::{EventKind, EventOrigin},
@@ -327,8 +330,8 @@ impl Sessions {
     ) -> Result<bool, StoreError> {
         let (this, subject) = (self.clone(), subject.to_owned());
         self.run_to_completion(async move {
-            let ended = this.end_one_now(&subject, handle, &origin);
-            Ok(ended.await?.is_some())
+            let (ended, result) = this.end_one_now(&subject, handle, &origin).await?;
+            result.map(|()| ended.count > 0)
         })
         .await
     }
@@ -338,18 +341,13 @@ impl Sessions {
         subject: &str,
         handle: SessionHandle,
         origin: &EventOrigin,
-    ) -> Result<Option<EndedSession>, StoreError> {
+    ) -> Result<(EndedSessions, Result<(), StoreError>), StoreError> {
         let found = self.find_of_subject(subject).await?;
-        let mut first = None;
-        for session in found {
-            if self.handle(session.data.family) == handle {
-                first = first.or(self.end_now(&session.id, Some(subject)).await?);
-            }
-        }
-        if let Some(ended) = &first {
-            self.record_sign_out(ended, origin);
-        }
-        Ok(first)
+        let named = found
+            .iter()
+            .filter(|session| self.handle(session.data.family) == handle);
+        let named = named.map(|session| session.id).collect();
+        Ok(self.end_each(named, Some(subject), origin).await)
     }
 
     /// Ends a session like [`end_one`](Self::end_one) and records that an operator did.
@@ -362,12 +360,11 @@ impl Sessions {
         let (this, subject) = (self.clone(), subject.to_owned());
         self.run_to_completion(async move {
             let ended = this.end_one_now(&subject, handle, &operator.origin);
-            let Some(ended) = ended.await? else {
-                return Ok(false);
-            };
-            let user = ended.data.user;
-            this.record_end(&operator, Some((&subject, user)), 1);
-            Ok(true)
+            let (ended, result) = ended.await?;
+            if ended.count > 0 {
+                this.record_end(&operator, Some((&subject, ended.user)), ended.count);
+            }
+            result.map(|()| ended.count > 0)
         })
         .await
     }
@@ -455,14 +452,16 @@ impl Sessions {
         });
         let mut ended = pin!(ended.buffer_unordered(CONCURRENCY));
         let (mut all, mut result) = (EndedSessions::default(), Ok(()));
+        // A change of the ID that a failing store interrupted leaves two records of a session.
+        let mut families = HashSet::new();
         while let Some(ended) = ended.next().await {
             match ended {
-                Ok(Some(ended)) => {
+                Ok(Some(ended)) if families.insert(ended.data.family) => {
                     self.record_sign_out(&ended, origin);
                     all.count += 1;
                     all.user = ended.data.user;
                 }
-                Ok(None) => {}
+                Ok(_) => {}
                 Err(error) => result = Err(error),
             }
         }

@@ -16,12 +16,13 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::{sync::oneshot, task::yield_now};
 use tower_sessions::session::Id;
 
 use super::{
     LogoutTarget, Operator, SessionHandle, Sessions, Tokens,
-    record::{Family, SessionData},
+    record::{Family, Left, SessionData, SessionRecord},
     testing::{self, HOUR},
 };
 use crate::{
@@ -337,7 +338,21 @@ impl World {
 
     /// Returns the name of the first session.
     fn handle(&self, sessions: &Sessions) -> SessionHandle {
-        sessions.handle(self.family.unwrap())
+        sessions.handle(self.family())
+    }
+
+    fn family(&self) -> Family {
+        self.family.unwrap()
+    }
+
+    /// Returns what is left of the first session.
+    fn left(&self) -> Option<Left> {
+        let sessions = self.sessions(SETUP);
+        let record = sessions.read(sessions.record_id(self.id)).now_or_never();
+        match record.unwrap().unwrap()? {
+            SessionRecord::Left(left) => Some(left),
+            SessionRecord::Session(_) => None,
+        }
     }
 
     /// Returns the position of the first or last operation of a request on a kind of record.
@@ -405,11 +420,11 @@ impl Request {
                 Outcome::Done
             }
             Self::Refresh => {
-                refresh(&sessions, id, world.family.unwrap()).await;
+                refresh(&sessions, id, world.family()).await;
                 Outcome::Done
             }
             Self::RefuseRefresh => {
-                let ended = sessions.end(sessions.record_id(id), world.family.unwrap());
+                let ended = sessions.end(sessions.record_id(id), world.family());
                 ended.await.unwrap();
                 Outcome::Done
             }
@@ -766,6 +781,27 @@ async fn l3_a_refresh_affects_no_session_that_a_sign_in_has_created() {
     explore(ALICE, &[SignInOver("alice"), Refresh], untouched).await;
     explore(ALICE, &[SignInOver("alice"), RefuseRefresh], untouched).await;
     explore(ALICE, &[SignInOver("bob"), Refresh], untouched).await;
+}
+
+#[tokio::test]
+async fn s7_no_other_request_removes_what_a_sign_in_leaves_of_the_previous_session() {
+    use Request::{EndOne, RefuseRefresh, SignInOver, SignOut};
+    let left: &Check = &|world, outcomes, live| {
+        let (ended, started) = (
+            world.position(1, "session", true),
+            world.position(0, "session", false),
+        );
+        // Otherwise the sign-in has found no session to replace, or was signed out with it.
+        if matches!(outcomes[0], Outcome::Cookie(_)) && ended > started {
+            let other = live.iter().all(|session| session.family != world.family());
+            assert!(other && world.left().is_some());
+        }
+    };
+    for user in ["alice", "bob"] {
+        for end in [RefuseRefresh, SignOut, EndOne, BY_SUB] {
+            explore(ALICE, &[SignInOver(user), end], left).await;
+        }
+    }
 }
 
 #[tokio::test]

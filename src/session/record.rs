@@ -29,8 +29,8 @@ pub(super) enum SessionRecord<S = SessionData> {
 pub(super) enum Left {
     /// The session has moved to this ID, and possibly on from there.
     Moved(RecordId),
-    /// A sign-in has ended the session of a guest or of another user.
-    Ended,
+    /// A sign-in, whose session has this ID, has ended the session of a guest or of another user.
+    Ended(RecordId),
 }
 
 /// A session. Times are in seconds since the Unix epoch.
@@ -89,7 +89,7 @@ enum Stored<'a> {
     Moved([u8; 32]),
     #[serde(borrow)]
     Native(StoredSession<'a>),
-    Ended,
+    Ended([u8; 32]),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -133,11 +133,8 @@ impl SessionRecord {
             return None;
         }
         let (stored, is_native) = match stored {
-            Stored::Moved(bytes) => {
-                let id = RecordId::from_bytes(RecordKind::Session, bytes);
-                return Some(Self::Left(Left::Moved(id)));
-            }
-            Stored::Ended => return Some(Self::Left(Left::Ended)),
+            Stored::Moved(next) => return Some(Self::Left(Left::Moved(session(next)))),
+            Stored::Ended(next) => return Some(Self::Left(Left::Ended(session(next)))),
             Stored::Session(stored) => (stored, false),
             Stored::Native(stored) => (stored, true),
         };
@@ -181,6 +178,10 @@ impl SessionRecord {
     }
 }
 
+fn session(hash: [u8; 32]) -> RecordId {
+    RecordId::from_bytes(RecordKind::Session, hash)
+}
+
 impl Serialize for SessionData {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let user = self.user.as_ref().map(User::data);
@@ -217,7 +218,7 @@ impl Serialize for Left {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let stored = match self {
             Self::Moved(next) => Stored::Moved(*next.as_bytes()),
-            Self::Ended => Stored::Ended,
+            Self::Ended(next) => Stored::Ended(*next.as_bytes()),
         };
         stored.serialize(serializer)
     }
@@ -289,7 +290,7 @@ mod tests {
             assert_eq!(after.as_ref().map(claim), before.as_ref().map(claim));
         }
         let id = RecordId::from_bytes(RecordKind::Session, [7; 32]);
-        for left in [Left::Moved(id), Left::Ended] {
+        for left in [Left::Moved(id), Left::Ended(id)] {
             let after = SessionRecord::parse(&encode(&left));
             assert!(matches!(after, Some(SessionRecord::Left(after)) if after == left));
         }

@@ -28,6 +28,11 @@ const MOVED: &str = "moved_session";
 /// the browser, or an operation to follow the pointer.
 const MOVED_LIFETIME: Duration = Duration::from_secs(5 * 60);
 
+/// How long the record of an ended session prevents that of a guest: longer than a request takes that was
+/// sent with its cookie. If the browser does not receive the new cookie, the app can store nothing for a guest
+/// meanwhile.
+const ENDED_LIFETIME: Duration = Duration::from_secs(60);
+
 /// The number of times that the ID of a session may change while another request looks for it.
 const MAX_MOVES: usize = 1_000;
 
@@ -321,7 +326,7 @@ impl Sessions {
             let left = if is_same_user {
                 Left::Moved(new.id)
             } else {
-                Left::Ended
+                Left::Ended(new.id)
             };
             if self.leave(&current, &left, new.ttl).await? {
                 let data = SessionData::clone(&current.data);
@@ -332,6 +337,11 @@ impl Sessions {
                 return Ok(true);
             }
             let Some(latest) = self.find(current.id).await? else {
+                if !is_same_user {
+                    // Another request has ended it, without a mark.
+                    let id = current.id.in_group(MOVED);
+                    self.records.put(&id, &left, lifetime_of(&left)).await?;
+                }
                 return Ok(!is_same_user);
             };
             if is_open {
@@ -518,7 +528,7 @@ impl Sessions {
         let Some(version) = session.version else {
             return Ok(false);
         };
-        let (record, ttl) = (session.id.in_group(MOVED), ttl.min(MOVED_LIFETIME));
+        let (record, ttl) = (session.id.in_group(MOVED), ttl.min(lifetime_of(left)));
         let replaced = self.records.replace(&record, Some(version), left, ttl);
         match replaced.await {
             // The store may have replaced the record although it failed.
@@ -614,8 +624,13 @@ impl Sessions {
                 Some(SessionRecord::Session(data)) => {
                     return Ok(Some(self.clean_up(&found.id, data).await));
                 }
-                Some(SessionRecord::Left(Left::Moved(next))) => next,
-                Some(SessionRecord::Left(Left::Ended)) | None => return Ok(None),
+                // The session has left since it was found.
+                Some(SessionRecord::Left(left)) => {
+                    let id = found.id.in_group(MOVED);
+                    self.records.put(&id, &left, lifetime_of(&left)).await?;
+                    found.id
+                }
+                None => return Ok(None),
             };
         }
         Err(changes_too_often())
@@ -636,7 +651,7 @@ impl Sessions {
             id = match self.read(id).await? {
                 Some(SessionRecord::Session(session)) => return Ok(Some(session)),
                 Some(SessionRecord::Left(Left::Moved(next))) => next,
-                Some(SessionRecord::Left(Left::Ended)) | None => return Ok(None),
+                Some(SessionRecord::Left(Left::Ended(_))) | None => return Ok(None),
             };
         }
         Err(changes_too_often())
@@ -773,6 +788,13 @@ fn in_group_of(id: RecordId, data: &SessionData) -> RecordId {
     match data.user {
         Some(_) => id,
         None => id.in_group(GUESTS),
+    }
+}
+
+fn lifetime_of(left: &Left) -> Duration {
+    match left {
+        Left::Moved(_) => MOVED_LIFETIME,
+        Left::Ended(_) => ENDED_LIFETIME,
     }
 }
 

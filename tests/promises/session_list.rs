@@ -21,7 +21,7 @@ use axum_oten::{
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::common::{Answer, Browser, Operation, TestSite, TestSiteBuilder, eventually};
+use crate::common::{Answer, Browser, Log, Operation, TestSite, TestSiteBuilder, eventually};
 
 const FIREFOX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
 const CHROME: &str = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like \
@@ -175,7 +175,9 @@ async fn x4_a_session_whose_new_id_was_not_completed_is_listed_once_and_ends() {
     assert_eq!(phone.signed_in_as().await, "user alice");
     assert_eq!(own(&mut laptop).await.len(), 2);
     let end_phone = format!("end=one&session={}", handle(&mut phone).await);
+    let log = Log::start();
     assert_eq!(ended(&mut laptop, "/account/end", &end_phone).await, 1);
+    assert_eq!(log.named("signed_out").len(), 1);
     assert_eq!(phone.signed_in_as().await, "guest");
     assert_eq!(own(&mut laptop).await.len(), 1);
 }
