@@ -367,11 +367,12 @@ events! {
     FormKept = "form_kept", [Info], ["correlation_id", "subject"],
         "a form is kept that a sign-in interrupts",
         "A user has to sign in before a form is handled. It is kept, and the user can send it again. \
-         Also recorded if an inner layer denies a kept form, which stays.";
+         Also recorded if a kept form stays because an inner layer denies it, or the request ends before \
+         the handler gets it.";
     FormSent = "form_sent", [Info], ["correlation_id", "subject"],
         "a user sent a kept form",
         "A user sent a kept form after the sign-in, and the handler got it. If an inner layer denies the \
-         request instead, a `form_kept` with the same `correlation_id` follows.";
+         request instead, or the request ends before, a `form_kept` with the same `correlation_id` follows.";
     Refreshed = "refreshed", [Info], ["correlation_id", "subject"],
         "a user's tokens were refreshed",
         "A user's tokens were refreshed.";

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 
 use super::ReturnTo;
 use crate::{
@@ -11,6 +12,10 @@ use crate::{
 /// How long a form is kept: the time to sign in, and to read the page that follows. What became of it is
 /// known for as long again.
 pub(crate) const FORM_LIFETIME: Duration = Duration::from_secs(30 * 60);
+
+/// How long the store is tried to put a form back, and the pause between attempts.
+const PUT_BACK_LIMIT: Duration = Duration::from_secs(30);
+const PUT_BACK_PAUSE: Duration = Duration::from_millis(300);
 
 /// Maximum number of kept forms per user, in all browsers. A new one replaces the oldest.
 const MAX_FORMS: usize = 8;
@@ -36,7 +41,7 @@ pub(crate) struct FormName {
     pub(crate) id: String,
 }
 
-/// A form that a request has marked as sent. It can be put back until the handler gets the request.
+/// A form that a request marks as sent. It can be put back until the handler gets the request.
 #[derive(Clone, Debug)]
 pub(crate) struct TakenForm {
     pub(crate) form: KeptForm,
@@ -44,7 +49,9 @@ pub(crate) struct TakenForm {
     forms: KeptForms,
     /// The value in the record that no other request writes.
     mark: Secret,
-    /// The rest of the form's lifetime when it was taken.
+    /// The version of the record without the mark.
+    version: u64,
+    /// The rest of the form's lifetime when it was loaded.
     ttl: Duration,
 }
 
@@ -116,36 +123,26 @@ impl KeptForms {
         Ok(found.map(|kept| kept.value))
     }
 
-    /// Marks the user's form for this target as sent and returns it. Of concurrent calls, only one
-    /// receives it.
-    pub(crate) async fn take(
+    /// Returns the user's form for this target, to be marked as sent.
+    pub(crate) async fn find_to_send(
         &self,
         name: &FormName,
         subject: &str,
         target: &ReturnTo,
     ) -> Result<Result<TakenForm, NoForm>, StoreError> {
-        let kept = match self.load(name, Some(subject)).await? {
-            Ok(kept) if kept.value.target != *target => return Ok(Err(NoForm::Unknown)),
-            Ok(kept) => kept,
-            Err(none) => return Ok(Err(none)),
-        };
-        let mark = Secret::random();
-        let sent = Record::Sent(mark.clone());
-        let mut marked = self.finish(name, kept.version, &sent).await;
-        if marked.is_err() {
-            // The first write may have taken effect, or do so later unless this one does.
-            marked = self.finish(name, kept.version, &sent).await;
-        }
-        let is_first = matches!(marked, Ok(true)) || self.load_sent(name, &mark).await?.is_some();
-        if !is_first {
-            return marked.map(|_| Err(NoForm::Sent));
-        }
-        Ok(Ok(TakenForm {
-            form: kept.value,
-            name: name.clone(),
-            forms: self.clone(),
-            mark,
-            ttl: kept.ttl,
+        let found = self.load(name, Some(subject)).await?;
+        Ok(found.and_then(|kept| {
+            if kept.value.target != *target {
+                return Err(NoForm::Unknown);
+            }
+            Ok(TakenForm {
+                form: kept.value,
+                name: name.clone(),
+                forms: self.clone(),
+                mark: Secret::random(),
+                version: kept.version,
+                ttl: kept.ttl,
+            })
         }))
     }
 
@@ -212,6 +209,23 @@ impl KeptForms {
 }
 
 impl TakenForm {
+    /// Marks the form as sent. Of concurrent calls for a form, only one returns `true`.
+    ///
+    /// After an error, the form may be marked.
+    pub(crate) async fn mark_as_sent(&self) -> Result<bool, StoreError> {
+        let Self { forms, name, .. } = self;
+        let sent = Record::Sent(self.mark.clone());
+        let mut marked = forms.finish(name, self.version, &sent).await;
+        if marked.is_err() {
+            // The first write may have taken effect, or do so later unless this one does.
+            marked = forms.finish(name, self.version, &sent).await;
+        }
+        if matches!(marked, Ok(true)) || forms.load_sent(name, &self.mark).await?.is_some() {
+            return Ok(true);
+        }
+        marked
+    }
+
     /// Puts the form back for the rest of its lifetime, and returns whether it waits to be sent again.
     pub(crate) async fn put_back(&self) -> Result<bool, StoreError> {
         let Self { forms, name, .. } = self;
@@ -224,6 +238,17 @@ impl TakenForm {
         let id = forms.record_id(name);
         let put_back = forms.0.replace(&id, Some(sent.version), &kept, rest);
         put_back.await
+    }
+
+    /// Puts the form back as soon as the store works.
+    pub(crate) async fn put_back_when_possible(&self) -> Result<bool, StoreError> {
+        let limit = Instant::now() + PUT_BACK_LIMIT;
+        loop {
+            match self.put_back().await {
+                Err(_) if Instant::now() < limit => sleep(PUT_BACK_PAUSE).await,
+                outcome => return outcome,
+            }
+        }
     }
 }
 
@@ -241,6 +266,17 @@ mod tests {
             KeptForms::new(Records::new(Arc::new(store), clock.clone())),
             clock,
         )
+    }
+
+    async fn take(
+        forms: &KeptForms,
+        name: &FormName,
+        subject: &str,
+        target: &ReturnTo,
+    ) -> Result<TakenForm, NoForm> {
+        let found = forms.find_to_send(name, subject, target).await.unwrap()?;
+        let is_first = found.mark_as_sent().await.unwrap();
+        is_first.then_some(found).ok_or(NoForm::Sent)
     }
 
     fn target(path: &str) -> ReturnTo {
@@ -276,15 +312,15 @@ mod tests {
             (&name, "alice", &target("/a?b=d"), NoForm::Unknown),
             (&name, "alice", &target("/a"), NoForm::Unknown),
         ] {
-            let taken = forms.take(name, subject, path).await.unwrap();
+            let taken = take(&forms, name, subject, path).await;
             assert_eq!(taken.err(), Some(expected));
         }
-        let taken = forms.take(&name, "alice", &path).await.unwrap().unwrap();
+        let taken = take(&forms, &name, "alice", &path).await.unwrap();
         assert_eq!(taken.form.body.expose(), "x=1");
 
         let name = forms.keep(&browser, form("x=2")).await.unwrap();
         for (subject, expected) in [("bob", NoForm::OtherUser), ("alice", NoForm::Unknown)] {
-            let taken = forms.take(&name, subject, &path).await.unwrap();
+            let taken = take(&forms, &name, subject, &path).await;
             assert_eq!(taken.err(), Some(expected), "the form of alice is removed");
         }
     }
@@ -294,16 +330,15 @@ mod tests {
         let (forms, _) = forms();
         let (browser, path) = (Secret::random(), target("/a?b=c"));
         let name = forms.keep(&browser, form("x=1")).await.unwrap();
-        let take = || forms.take(&name, "alice", &path);
-        let (a, b) = tokio::join!(take(), take());
-        let taken = [a.unwrap(), b.unwrap()];
-        assert_eq!(taken.iter().filter(|taken| taken.is_ok()).count(), 1);
+        let taken = || take(&forms, &name, "alice", &path);
+        let both = tokio::join!(taken(), taken());
+        assert_eq!(usize::from(both.0.is_ok()) + usize::from(both.1.is_ok()), 1);
         forms.discard(&name).await.unwrap();
-        assert_eq!(take().await.unwrap().err(), Some(NoForm::Sent));
+        assert_eq!(taken().await.err(), Some(NoForm::Sent));
 
         let name = forms.keep(&browser, form("x=1")).await.unwrap();
         forms.discard(&name).await.unwrap();
-        let taken = forms.take(&name, "alice", &path).await.unwrap();
+        let taken = take(&forms, &name, "alice", &path).await;
         assert_eq!(taken.err(), Some(NoForm::Discarded));
     }
 
@@ -312,7 +347,7 @@ mod tests {
         let (forms, clock) = forms();
         let (browser, path) = (Secret::random(), target("/a?b=c"));
         let name = forms.keep(&browser, form("x=1")).await.unwrap();
-        let take = async || forms.take(&name, "alice", &path).await.unwrap();
+        let take = || take(&forms, &name, "alice", &path);
         clock.advance(Duration::from_secs(10 * 60));
         let first = take().await.unwrap();
         clock.advance(Duration::from_secs(5 * 60));

@@ -8,7 +8,14 @@
 //! A cookie with a secret of the browser and the subject of the user decide on who sees and sends a form. The ID
 //! in the URL only tells several forms apart.
 
-use std::{any::Any, mem, sync::Arc};
+use std::{
+    any::Any,
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use askama::Template;
 use axum::{
@@ -18,7 +25,7 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Uri, header};
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 use url::form_urlencoded;
 
 use super::{
@@ -35,6 +42,7 @@ use crate::{
     error::with_causes,
     secret::Secret,
     session::{FormName, KeptForm, NoForm, ReturnTo, TakenForm, User},
+    store::StoreError,
     text,
 };
 
@@ -49,9 +57,31 @@ const MAX_FIELDS: usize = 20;
 const MAX_NAME_CHARS: usize = 60;
 const MAX_VALUE_CHARS: usize = 300;
 
-/// A kept form in place of a request, which an inner layer may deny.
+/// A kept form in place of a request. Copies of the request share it.
 #[derive(Clone)]
-struct Sending(Arc<(TakenForm, User)>);
+struct Sending {
+    sent: Arc<SentForm>,
+    /// The number of layers that this copy of the request has passed.
+    passed: usize,
+}
+
+/// A form that is put back when its request is dropped, unless a handler may have got it.
+struct SentForm {
+    form: RequestForm,
+    /// The number of layers that the request has passed, of its copies the highest, or [`HELD`].
+    passed: AtomicUsize,
+}
+
+/// A layer checks the request, and no other copy of it exists.
+const HELD: usize = 0;
+
+/// A form and the request that sends it.
+#[derive(Clone)]
+struct RequestForm {
+    context: RequestContext,
+    user: User,
+    taken: TakenForm,
+}
 
 /// Returns the ID of the kept form that a request names, unless it is a form itself: the page that a handler
 /// returns for a kept form may contain a form without `action`, which the browser sends to the same address.
@@ -211,28 +241,17 @@ pub(super) async fn interrupt_again(
 /// no handler gets the form, and it stays.
 pub(super) async fn deny(
     context: &RequestContext,
-    extensions: &Extensions,
+    extensions: &mut Extensions,
     error: Error,
 ) -> ErrorResponse {
-    let Some(Sending(sending)) = extensions.get() else {
+    let sending = extensions.remove::<Sending>();
+    let Some(mut sent) = sending.and_then(|sending| Arc::into_inner(sending.sent)) else {
         return ErrorResponse::new(context, error);
     };
-    let (taken, user) = &**sending;
-    let is_put_back = taken.put_back().await.unwrap_or_else(|error| {
-        tracing::warn!(
-            target: TARGET,
-            error = with_causes(&error),
-            "failed to put back a kept form that no handler got"
-        );
-        false
-    });
-    if is_put_back {
-        record(context, EventKind::FormKept, user);
-    }
-    let can_return = is_put_back && error.requires_sign_in();
+    let can_return = sent.put_back().await && error.requires_sign_in();
     let response = ErrorResponse::new(context, error);
     if can_return {
-        response.of_kept_form(&page_path(context, &taken.name.id))
+        response.of_kept_form(&page_path(context, &sent.form.taken.name.id))
     } else {
         response
     }
@@ -241,6 +260,86 @@ pub(super) async fn deny(
 /// Whether an outer layer has put a kept form in place of a request.
 pub(super) fn is_sending(extensions: &Extensions) -> bool {
     extensions.get::<Sending>().is_some()
+}
+
+/// Begins the check of a layer: if the request is dropped before [`hand_over`], its kept form is put back.
+pub(super) fn hold(extensions: &mut Extensions) {
+    // What has another copy of the request may be a handler, which calls this layer.
+    if let Some(Sending { sent, passed }) = extensions.get_mut()
+        && let Some(sent) = Arc::get_mut(sent)
+    {
+        let highest = sent.passed.get_mut();
+        // A copy that has passed this layer may have reached a handler.
+        if highest == passed {
+            *highest = HELD;
+        }
+    }
+}
+
+/// Ends the check of a layer that calls the inner service next, without an `await`: it may be the handler.
+pub(super) fn hand_over(extensions: &mut Extensions) {
+    if let Some(Sending { sent, passed }) = extensions.get_mut() {
+        *passed += 1;
+        sent.passed.fetch_max(*passed, Ordering::Relaxed);
+    }
+}
+
+impl SentForm {
+    /// Puts the form back unless a handler may have got it, and returns whether it waits to be sent again. If the
+    /// store fails, `drop` tries again.
+    async fn put_back(&mut self) -> bool {
+        if *self.passed.get_mut() != HELD {
+            return false;
+        }
+        let Ok(is_put_back) = self.form.taken.put_back().await else {
+            return false;
+        };
+        *self.passed.get_mut() = usize::MAX;
+        if is_put_back {
+            self.form.record(EventKind::FormKept);
+        }
+        is_put_back
+    }
+}
+
+impl Drop for SentForm {
+    fn drop(&mut self) {
+        // After the end of the runtime, the form counts as sent.
+        if *self.passed.get_mut() == HELD
+            && let Ok(runtime) = Handle::try_current()
+        {
+            let form = self.form.clone();
+            let tasks = &self.form.context.state.tasks;
+            tasks.spawn_on(async move { form.put_back_when_possible().await }, &runtime);
+        }
+    }
+}
+
+impl RequestForm {
+    async fn mark_as_sent(&self) -> Result<bool, StoreError> {
+        let is_first = self.taken.mark_as_sent().await?;
+        if is_first {
+            self.record(EventKind::FormSent);
+        }
+        Ok(is_first)
+    }
+
+    async fn put_back_when_possible(&self) {
+        match self.taken.put_back_when_possible().await {
+            Ok(true) => self.record(EventKind::FormKept),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(
+                target: TARGET,
+                correlation_id = self.context.correlation_id(),
+                error = with_causes(&error),
+                "failed to put back a kept form that no handler got"
+            ),
+        }
+    }
+
+    fn record(&self, kind: EventKind) {
+        record(&self.context, kind, &self.user);
+    }
 }
 
 /// Puts the kept form in place of the request that sends it. The request is then as the browser has sent it
@@ -259,10 +358,29 @@ pub(super) async fn restore<B: 'static>(
     let name = name(context, request.headers(), id)?;
     let target = target(context).ok_or(NoForm::Unknown)?;
     let forms = &context.state.forms;
-    let taken = forms.take(&name, user.subject(), &target).await??;
-    record(context, EventKind::FormSent, user);
+    let taken = forms.find_to_send(&name, user.subject(), &target).await??;
+    let sent = Arc::new(SentForm {
+        form: RequestForm {
+            context: context.clone(),
+            user: user.clone(),
+            taken,
+        },
+        passed: AtomicUsize::new(HELD),
+    });
+    let marking = Arc::clone(&sent);
+    // In a task: a write that the end of the request interrupts could take effect after the form is put back.
+    let marked = context
+        .state
+        .tasks
+        .spawn(async move { marking.form.mark_as_sent().await });
+    let is_first = marked
+        .await
+        .unwrap_or_else(|error| Err(StoreError::backend(error)))?;
+    if !is_first {
+        return Err(NoForm::Sent.into());
+    }
 
-    let form = &taken.form;
+    let form = &sent.form.taken.form;
     let length = form.body.expose().len();
     if let Some(body) = axum_body(request.body_mut()) {
         *body = form.body.expose().to_owned().into();
@@ -274,7 +392,7 @@ pub(super) async fn restore<B: 'static>(
         headers.insert(header::CONTENT_TYPE, content_type);
     }
     remove_id(request);
-    let sending = Sending(Arc::new((taken, user.clone())));
+    let sending = Sending { sent, passed: 0 };
     request.extensions_mut().insert(sending);
     Ok(())
 }

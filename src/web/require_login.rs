@@ -277,22 +277,26 @@ impl RequireLogin {
     /// Checks a request. Keeps the form of a request that a sign-in interrupts, and replaces a request that
     /// sends a kept form by the form.
     pub(super) async fn admit<B: 'static>(&self, request: &mut Request<B>) -> Result<(), Response> {
+        kept_form::hold(request.extensions_mut());
         let Some(context) = self.context(request.extensions()) else {
             return Err(ErrorResponse::missing_layer().into_response());
         };
         match kept_form::id_of(request).await {
-            None => match self.check(&context).await {
-                Ok(_) => Ok(()),
-                Err(error) => Err(Box::pin(self.interrupt(&context, request, error)).await),
-            },
+            None => {
+                if let Err(error) = self.check(&context).await {
+                    return Err(Box::pin(self.interrupt(&context, request, error)).await);
+                }
+            }
             Some(id) if context.kind == RequestKind::Page => {
-                Err(kept_form::redirect_to_page(&context, &id))
+                return Err(kept_form::redirect_to_page(&context, &id));
             }
             Some(id) => {
                 let restored = Box::pin(self.restore(&context, request, &id)).await;
-                restored.map_err(ErrorResponse::into_response)
+                restored.map_err(ErrorResponse::into_response)?;
             }
         }
+        kept_form::hand_over(request.extensions_mut());
+        Ok(())
     }
 
     async fn interrupt<B: 'static>(
@@ -308,7 +312,7 @@ impl RequireLogin {
         {
             return kept_form::interrupt(context, request, signed_in.user(), error).await;
         }
-        let denied = kept_form::deny(context, request.extensions(), error);
+        let denied = kept_form::deny(context, request.extensions_mut(), error);
         denied.await.into_response()
     }
 

@@ -1,20 +1,24 @@
 //! X3: forms that a sign-in interrupts.
 
 use std::{
-    io,
+    future, io,
     sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use axum::{
     Router,
-    body::{Body, Bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{OriginalUri, RawQuery, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header},
-    response::{Html, IntoResponse},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header,
+        request::Parts,
+    },
+    middleware::{self, Next},
+    response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
 use axum_oten::{
@@ -23,9 +27,13 @@ use axum_oten::{
     web::Page,
 };
 use futures_util::stream;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
-    common::{Answer, Browser, ExternalStore, Log, Operation, TestSite, TestSiteBuilder},
+    common::{
+        Answer, Browser, ExternalStore, Log, Operation, TestSite, TestSiteBuilder, WatchedStore,
+        eventually,
+    },
     composition::cut_off,
     sign_out::{self, send_token},
 };
@@ -855,6 +863,280 @@ async fn x3_a_form_that_an_inner_layer_denies_is_not_sent() {
         assert_eq!((sent, handled.count()), (1, round + 1));
         assert_gone(&click(&mut alice, &action).await, "Form already sent");
     }
+}
+
+/// An access rule of an inner layer, which waits for its answer.
+#[derive(Clone)]
+struct Gate {
+    is_reached: Arc<AtomicBool>,
+    answers: Arc<tokio::sync::Mutex<mpsc::UnboundedReceiver<bool>>>,
+}
+
+/// A site whose inner layers wait, and one form of alice in it.
+struct GatedSite {
+    site: TestSite,
+    store: WatchedStore,
+    handled: Handled,
+    is_reached: Arc<AtomicBool>,
+    answers: mpsc::UnboundedSender<bool>,
+    /// The parts of the requests that `/pending` got.
+    parts: Arc<Mutex<Vec<Parts>>>,
+}
+
+impl GatedSite {
+    async fn start() -> Self {
+        let (answers, receiver) = mpsc::unbounded_channel();
+        let gate = Gate {
+            is_reached: Arc::default(),
+            answers: Arc::new(tokio::sync::Mutex::new(receiver)),
+        };
+        let (handled, parts) = (Handled::default(), Arc::default());
+        let (inner, is_reached) = (handled.clone(), Arc::clone(&gate.is_reached));
+        let kept_parts: Arc<Mutex<Vec<Parts>>> = Arc::clone(&parts);
+        let builder = TestSite::builder().app(move |oten| {
+            let admits = || {
+                oten.require_login()
+                    .authorize_async(gate.clone(), async |_, gate| {
+                        gate.is_reached.store(true, Ordering::SeqCst);
+                        let answer = gate.answers.lock().await.recv().await;
+                        answer.ok_or(io::Error::other("no answer"))
+                    })
+            };
+            let pending = async move |State(handled): State<Handled>, parts: Parts| {
+                kept_parts.lock().unwrap().push(parts);
+                handled.0.fetch_add(1, Ordering::SeqCst);
+                future::pending::<()>().await;
+            };
+            let fresh = || oten.require_fresh_login(5 * MINUTE);
+            let page = || get(async || "page");
+            let route = |path| Router::new().route(path, page().post(handle));
+            let bearer = oten.bearer().or_session(admits());
+            let twice = route("/twice").route_layer(admits());
+            let copied = route("/copied").route_layer(admits());
+            let inside = Router::new().route("/pending-inside", page().post(pending.clone()));
+            Router::new()
+                .merge(route("/session").route_layer(admits()))
+                .merge(route("/bearer").route_layer(bearer))
+                .merge(twice.route_layer(middleware::from_fn(run_twice)))
+                .merge(copied.route_layer(middleware::from_fn(run_with_copy)))
+                .merge(inside.route_layer(admits()))
+                .route("/pending", page().post(pending))
+                .route_layer(fresh())
+                .with_state(inner)
+                .merge(oten.routes())
+                .layer(oten.layer())
+        });
+        let (site, store) = builder.start_watched().await;
+        Self {
+            site,
+            store,
+            handled,
+            is_reached,
+            answers,
+            parts,
+        }
+    }
+
+    /// Returns a form that waits to be sent: its browser, its page and where it is sent.
+    async fn waiting(&self, path: &str) -> (Browser, String, String) {
+        let mut alice = stale(&self.site, "alice").await;
+        let link = kept(&submit(&mut alice, path, "x=1").await);
+        let (page, shown) = page_after(&mut alice, &link, "alice").await;
+        (alice, page, action_of(&shown))
+    }
+
+    /// Clicks in a task, up to the access rule of an inner layer.
+    async fn click_until_reached(&self, browser: &Browser, action: &str) -> JoinHandle<Answer> {
+        self.is_reached.store(false, Ordering::SeqCst);
+        let click = click_in_task(browser, action);
+        eventually(|| self.is_reached.load(Ordering::SeqCst)).await;
+        click
+    }
+
+    fn answer(&self, answers: &[bool]) {
+        for answer in answers {
+            self.answers.send(*answer).unwrap();
+        }
+    }
+}
+
+/// Runs the rest of the route with a copy of a request, and once more.
+async fn run_twice(request: Request<Body>, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, 1000).await.unwrap();
+    let copy = Request::from_parts(parts.clone(), body.clone().into());
+    drop(next.clone().run(copy).await);
+    next.run(Request::from_parts(parts, body.into())).await
+}
+
+/// Runs the rest of the route, and has a copy of the request meanwhile.
+async fn run_with_copy(request: Request<Body>, next: Next) -> Response {
+    let copy = request.extensions().clone();
+    let response = next.run(request).await;
+    drop(copy);
+    response
+}
+
+/// Clicks in a task, whose end drops the request as a closed connection does.
+fn click_in_task(browser: &Browser, action: &str) -> JoinHandle<Answer> {
+    let (mut browser, action) = (browser.clone(), action.to_owned());
+    tokio::spawn(async move { click(&mut browser, &action).await })
+}
+
+async fn drop_request(click: JoinHandle<Answer>) {
+    click.abort();
+    assert!(click.await.unwrap_err().is_cancelled());
+}
+
+#[tokio::test]
+async fn x3_a_form_stays_if_its_request_is_dropped_while_an_inner_layer_checks_it() {
+    let gated = GatedSite::start().await;
+    for (round, path) in ["/session", "/bearer"].into_iter().enumerate() {
+        let log = Log::start();
+        let (mut alice, page, action) = gated.waiting(path).await;
+        let dropped = gated.click_until_reached(&alice, &action).await;
+        drop_request(dropped).await;
+        // Waits for tasks in the background.
+        gated.site.oten.shutdown().await;
+        assert_eq!(alice.get(&page).await.status, StatusCode::OK, "{path}");
+        assert_eq!(gated.handled.count(), round);
+        // When it was interrupted, and when it was put back.
+        assert_eq!(log.named("form_kept").len(), 2);
+        gated.answer(&[true]);
+        let sent = click(&mut alice, &action).await;
+        assert!(sent.body.ends_with(" x=1"), "{sent:?}");
+        assert_gone(&click(&mut alice, &action).await, "Form already sent");
+        assert_eq!(gated.handled.count(), round + 1);
+    }
+}
+
+#[tokio::test]
+async fn x3_a_form_stays_if_its_request_ends_while_it_is_marked_as_sent() {
+    let gated = GatedSite::start().await;
+    let (store, oten) = (&gated.store, &gated.site.oten);
+    let (mut alice, _, action) = gated.waiting("/session").await;
+    store.take_calls();
+    gated.answer(&[true]);
+    assert_eq!(click(&mut alice, &action).await.status, StatusCode::OK);
+    let calls = store.take_calls();
+    let before = calls.iter().position(|call| *call == Operation::Replace);
+    for is_dropped in [true, false] {
+        let (mut alice, page, action) = gated.waiting("/session").await;
+        // The form is marked, and the request asks the store about it.
+        store.loses_answers(&[Operation::Replace]);
+        let pause = store.pause_after(before.unwrap() + 2);
+        let ended = click_in_task(&alice, &action);
+        pause.reached().await;
+        if is_dropped {
+            store.recover();
+            drop_request(ended).await;
+            pause.go_on();
+        } else {
+            store.fails(&[Operation::Load]);
+            pause.go_on();
+            let failed = ended.await.unwrap();
+            assert_eq!(failed.status, StatusCode::SERVICE_UNAVAILABLE);
+            store.recover();
+        }
+        oten.shutdown().await;
+        assert_eq!(alice.get(&page).await.status, StatusCode::OK);
+        gated.answer(&[true]);
+        assert_eq!(click(&mut alice, &action).await.status, StatusCode::OK);
+        assert_gone(&click(&mut alice, &action).await, "Form already sent");
+    }
+    assert_eq!(gated.handled.count(), 3);
+}
+
+#[tokio::test]
+async fn x3_a_form_is_put_back_when_the_store_works_again() {
+    for (outage, is_put_back) in [(20, true), (40, false)] {
+        let log = Log::start();
+        let gated = GatedSite::start().await;
+        let (mut alice, page, action) = gated.waiting("/session").await;
+        let denied = gated.click_until_reached(&alice, &action).await;
+        gated.store.fails(&[Operation::Load]);
+        gated.answer(&[false]);
+        assert_eq!(denied.await.unwrap().status, StatusCode::FORBIDDEN);
+        // From here on only the store is called, and time passes when all tasks wait.
+        tokio::time::pause();
+        gated.store.take_calls();
+        tokio::time::sleep(Duration::from_secs(outage)).await;
+        assert!(gated.store.count(Operation::Load) > 10);
+        gated.store.recover();
+        gated.site.oten.shutdown().await;
+        let kept = 1 + usize::from(is_put_back);
+        assert_eq!(log.named("form_kept").len(), kept);
+        if is_put_back {
+            assert_eq!(alice.get(&page).await.status, StatusCode::OK);
+            gated.answer(&[true]);
+            assert_eq!(click(&mut alice, &action).await.status, StatusCode::OK);
+        }
+        assert_gone(&click(&mut alice, &action).await, "Form already sent");
+        assert_eq!(gated.handled.count(), usize::from(is_put_back));
+        tokio::time::resume();
+    }
+}
+
+/// Also if the handler keeps a copy of the request's extensions.
+#[tokio::test]
+async fn x3_a_form_that_a_handler_got_does_not_come_back() {
+    let gated = GatedSite::start().await;
+    for (round, path) in ["/pending", "/pending-inside"].into_iter().enumerate() {
+        let (mut alice, _, action) = gated.waiting(path).await;
+        gated.answer(&[true]);
+        let dropped = click_in_task(&alice, &action);
+        eventually(|| gated.handled.count() == round + 1).await;
+        drop_request(dropped).await;
+        for _ in 0..2 {
+            gated.site.oten.shutdown().await;
+            assert_gone(&click(&mut alice, &action).await, "Form already sent");
+            gated.parts.lock().unwrap().clear();
+        }
+        assert_eq!(gated.handled.count(), round + 1);
+    }
+}
+
+/// A middleware between the layers, or a handler that calls a router, may run the rest several times.
+#[tokio::test]
+async fn x3_a_form_of_which_a_handler_may_have_a_copy_does_not_come_back() {
+    let gated = GatedSite::start().await;
+    let answers = [[true, false], [false, true], [false, false]];
+    for (round, answers) in answers.into_iter().enumerate() {
+        let (mut alice, _, action) = gated.waiting("/twice").await;
+        gated.answer(&answers);
+        let answer = click(&mut alice, &action).await;
+        let expected = if answers[1] { 200 } else { 403 };
+        assert_eq!(answer.status, expected, "{answer:?}");
+        gated.site.oten.shutdown().await;
+        if round == 2 {
+            gated.answer(&[true, false]);
+            click(&mut alice, &action).await;
+        }
+        assert_gone(&click(&mut alice, &action).await, "Form already sent");
+        assert_eq!(gated.handled.count(), round + 1);
+    }
+    let (mut alice, _, action) = gated.waiting("/copied").await;
+    gated.answer(&[false]);
+    let denied = click(&mut alice, &action).await;
+    assert_eq!(denied.status, StatusCode::FORBIDDEN);
+    gated.site.oten.shutdown().await;
+    assert_gone(&click(&mut alice, &action).await, "Form already sent");
+}
+
+#[tokio::test]
+async fn x3_a_form_whose_access_token_is_rejected_stays() {
+    let gated = GatedSite::start().await;
+    let (mut alice, _, action) = gated.waiting("/bearer").await;
+    let mut request = form(&alice, &action, "");
+    set(&mut request, header::AUTHORIZATION, "Bearer x");
+    let rejected = alice.send(request).await;
+    let challenge = rejected.header(header::WWW_AUTHENTICATE);
+    assert!(challenge.unwrap().contains("invalid_token"), "{rejected:?}");
+    gated.site.oten.shutdown().await;
+    gated.answer(&[true]);
+    assert_eq!(click(&mut alice, &action).await.status, StatusCode::OK);
+    assert_gone(&click(&mut alice, &action).await, "Form already sent");
+    assert_eq!(gated.handled.count(), 1);
 }
 
 /// The sign-out of a browser forgets its forms.

@@ -82,6 +82,7 @@ impl RequireBearer {
 
     /// Verifies the token and adds it to the request.
     pub(in crate::web) async fn check(&self, parts: &mut Parts) -> Result<(), Denied> {
+        kept_form::hold(&mut parts.extensions);
         let login = match &self.without_token {
             WithoutToken::RequireSession(login) => Some(login),
             _ => None,
@@ -110,7 +111,7 @@ impl RequireBearer {
                         return Err(Denied::Session(ErrorResponse::missing_layer()));
                     };
                     if let Err(error) = login.check(&context).await {
-                        let denied = kept_form::deny(&context, &parts.extensions, error);
+                        let denied = kept_form::deny(&context, &mut parts.extensions, error);
                         return Err(Denied::Session(denied.await));
                     }
                     None
@@ -120,6 +121,7 @@ impl RequireBearer {
         };
         let api = Arc::clone(&self.api);
         parts.extensions.insert(Verified { api, token });
+        kept_form::hand_over(&mut parts.extensions);
         Ok(())
     }
 }
