@@ -200,3 +200,151 @@ pub(super) fn check_claims(
         all: claims.into_all_but(&[]),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        jose::{Algorithm, Ed25519KeyPair, Header, SigningKey},
+        secret::base64url,
+    };
+
+    const NOW: i64 = 1_800_000_000;
+    const ISSUER: &str = "https://account.oten.com";
+
+    fn valid_claims() -> Value {
+        json!({
+            "iss": ISSUER, "sub": "alice", "aud": ["other", "orders"], "client_id": "app",
+            "exp": NOW + 3600, "iat": NOW, "nbf": NOW, "scope": "read  write",
+        })
+    }
+
+    fn check(claims: &Value) -> Result<AccessTokenClaims, AccessTokenError> {
+        let audiences = ["billing".to_owned(), "orders".to_owned()];
+        let expected = ExpectedAccessToken {
+            issuer: ISSUER,
+            audiences: &audiences,
+            now: NOW,
+        };
+        check_claims(Claims::deserialize(claims).unwrap(), &expected)
+    }
+
+    /// Checks the valid claims with one replaced.
+    fn with(name: &str, value: Value) -> Result<AccessTokenClaims, AccessTokenError> {
+        let mut claims = valid_claims();
+        claims[name] = value;
+        check(&claims)
+    }
+
+    #[test]
+    fn a2_claims_within_the_limits_are_accepted() {
+        let accepted = check(&valid_claims()).unwrap();
+        assert_eq!(accepted.subject.as_deref(), Some("alice"));
+        assert_eq!(accepted.client_id.as_deref(), Some("app"));
+        assert_eq!(accepted.scopes, ["read", "write"]);
+        assert_eq!(accepted.expires_at, NOW + 3600);
+        for (name, value) in [
+            ("exp", json!(NOW - LEEWAY + 1)),
+            ("nbf", json!(NOW + LEEWAY)),
+            ("iat", json!(NOW + LEEWAY)),
+            ("aud", json!("billing")),
+            ("iss", Value::Null),
+        ] {
+            assert!(with(name, value.clone()).is_ok(), "{name}: {value}");
+        }
+        let scopes = |name, value| with(name, value).unwrap().scopes;
+        assert_eq!(scopes("scope", json!(["a", "b c"])), ["a", "b", "c"]);
+        assert_eq!(scopes("scp", json!(["a"])), ["read", "write"]);
+        let mut without = valid_claims();
+        without.as_object_mut().unwrap().remove("scope");
+        assert!(check(&without).unwrap().scopes.is_empty());
+        without["scp"] = json!("a");
+        assert_eq!(check(&without).unwrap().scopes, ["a"]);
+    }
+
+    #[test]
+    fn a2_claims_beyond_the_limits_are_rejected() {
+        for (name, value, error) in [
+            ("iss", json!("https://evil.example"), AccessTokenError::Iss),
+            ("iss", json!(1), AccessTokenError::InvalidClaim("iss")),
+            ("aud", json!("shipping"), AccessTokenError::Aud),
+            ("aud", json!([]), AccessTokenError::Aud),
+            ("aud", Value::Null, AccessTokenError::InvalidClaim("aud")),
+            ("exp", json!(NOW - LEEWAY), AccessTokenError::Exp),
+            ("exp", json!("soon"), AccessTokenError::InvalidClaim("exp")),
+            ("nbf", json!(NOW + LEEWAY + 1), AccessTokenError::Nbf),
+            ("iat", json!(NOW + LEEWAY + 1), AccessTokenError::Iat),
+            ("sub", json!(1), AccessTokenError::InvalidClaim("sub")),
+            ("scope", json!(1), AccessTokenError::InvalidClaim("scope")),
+        ] {
+            assert_eq!(with(name, value.clone()).unwrap_err(), error, "{value}");
+        }
+    }
+
+    const BY_TYP: [(Option<&str>, bool); 6] = [
+        (None, true),
+        (Some("JWT"), true),
+        (Some("at+jwt"), true),
+        (Some("application/at+JWT"), true),
+        (Some("logout+jwt"), false),
+        (Some("refresh+jwt"), false),
+    ];
+
+    #[test]
+    fn a2_a_jwt_of_another_kind_is_no_access_token() {
+        let pair = Ed25519KeyPair::generate();
+        let kind = |typ: Option<&str>, claims: &Value| {
+            let header = typ.map_or_else(Header::default, Header::new);
+            let token = SigningKey::from(pair.clone()).sign(&header, claims);
+            let token = token.unwrap();
+            let jws = CompactJws::parse(&token).unwrap();
+            let verified = jws.verify(&pair.verifying_key(), &[Algorithm::EdDsa]);
+            check_kind(&verified.unwrap())
+        };
+        for (typ, is_access_token) in BY_TYP {
+            assert_eq!(
+                kind(typ, &valid_claims()).is_ok(),
+                is_access_token,
+                "{typ:?}"
+            );
+        }
+        // Without its own `typ`, a claim marks it.
+        let unmarked = json!({ "iss": ISSUER, "sub": "alice", "aud": "orders", "scp": null });
+        assert_eq!(kind(Some("JWT"), &unmarked), Err(AccessTokenError::Kind));
+        assert_eq!(kind(Some("at+jwt"), &unmarked), Ok(()));
+        for mark in CLAIMS_OF_ACCESS_TOKENS {
+            let mut claims = unmarked.clone();
+            claims[mark] = json!("x");
+            assert_eq!(kind(None, &claims), Ok(()), "{mark}");
+        }
+        for mark in CLAIMS_OF_OTHER_TOKENS {
+            let mut claims = valid_claims();
+            claims[mark] = Value::Null;
+            let rejected = kind(Some("at+jwt"), &claims);
+            assert_eq!(rejected, Err(AccessTokenError::Kind), "{mark}");
+        }
+    }
+
+    #[test]
+    fn a2_only_jwts_of_another_kind_are_not_sent_to_the_provider() {
+        let token = |typ: Option<&str>, claims: &Value| {
+            let header = json!({ "alg": "EdDSA", "typ": typ });
+            let [header, claims] = [&header, claims].map(|part| base64url(part.to_string()));
+            [&header, &claims, "c2ln"].join(".")
+        };
+        for (typ, is_sent) in BY_TYP.into_iter().skip(1) {
+            let checked = reject_other_kinds(&token(typ, &valid_claims()));
+            assert_eq!(checked.is_ok(), is_sent, "{typ:?}");
+        }
+        for mark in CLAIMS_OF_OTHER_TOKENS {
+            let mut claims = valid_claims();
+            claims[mark] = json!("x");
+            let rejected = reject_other_kinds(&token(Some("at+jwt"), &claims));
+            assert_eq!(rejected, Err(AccessTokenError::Kind), "{mark}");
+        }
+        assert_eq!(reject_other_kinds("opaque"), Ok(()));
+    }
+}

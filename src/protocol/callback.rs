@@ -187,6 +187,30 @@ mod tests {
     }
 
     #[test]
+    fn s11_some_errors_say_that_the_provider_needs_the_user() {
+        for (query, expected) in [
+            ("state=s&error=login_required", true),
+            ("state=s&error=interaction_required", true),
+            ("state=s&error=access_denied", false),
+            ("state=s&code=c", false),
+        ] {
+            let parameters = CallbackParameters::parse(query).unwrap();
+            assert_eq!(parameters.requires_interaction(), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn s5_a_callback_without_state_says_what_its_error_means() {
+        let message = |query| {
+            let parameters = CallbackParameters::parse(query).unwrap();
+            parameters.state().unwrap_err().to_string()
+        };
+        assert!(message("").contains("start the sign-in at the login route"));
+        let invalid = message("error=invalid_request");
+        assert!(invalid.contains("the error `invalid_request`"), "{invalid}");
+    }
+
+    #[test]
     fn b1_hostile_queries_are_rejected_with_an_error() {
         let longest = format!("state={}", "x".repeat(MAX_QUERY_BYTES - "state=".len()));
         assert!(CallbackParameters::parse(&longest).is_ok());
