@@ -224,6 +224,34 @@ mod tests {
     }
 
     #[test]
+    fn l5_a_code_decides_whether_the_session_ends_or_a_retry_helps() {
+        let named = |is: fn(&ErrorCode) -> bool| {
+            let codes = ErrorCode::KNOWN.iter().filter(|code| is(code));
+            codes.map(ErrorCode::as_str).collect::<Vec<_>>()
+        };
+        let ends_sign_in = [
+            "invalid_grant",
+            "access_denied",
+            "login_required",
+            "consent_required",
+            "interaction_required",
+        ];
+        assert_eq!(named(ErrorCode::ends_sign_in), ends_sign_in);
+        let is_retryable = ["server_error", "temporarily_unavailable"];
+        assert_eq!(named(ErrorCode::is_retryable), is_retryable);
+        let is_cancelled = named(|code| code.reason() == Reason::Cancelled);
+        assert_eq!(is_cancelled, ["access_denied"]);
+        let needs_user = named(|code| code.reason() == Reason::InteractionRequired);
+        assert_eq!(needs_user.len(), 4);
+        let fails = named(|code| code.reason() == Reason::ProviderError);
+        assert_eq!(fails, is_retryable);
+        let grant = named(|code| code.reason() == Reason::InvalidGrant);
+        assert_eq!(grant, ["invalid_grant"]);
+        let other = ErrorCode::from("new_code").reason();
+        assert_eq!(other, Reason::ProviderRefused);
+    }
+
+    #[test]
     fn an_unknown_code_is_kept_and_displayed_safely() {
         let code = ErrorCode::from("new_code");
         assert_eq!(code, ErrorCode::Other("new_code".into()));

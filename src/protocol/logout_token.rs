@@ -212,3 +212,119 @@ fn non_empty(claims: &Claims, name: &'static str) -> Result<Option<String>, Logo
         text => Ok(text.map(str::to_owned)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        config::ClientType,
+        jose::{Algorithm, CompactJws, Ed25519KeyPair, Header, SigningKey},
+    };
+
+    const NOW: i64 = 1_800_000_000;
+    const ISSUER: &str = "https://account.oten.com";
+
+    fn valid_claims() -> Value {
+        json!({
+            "iss": ISSUER, "aud": "client", "iat": NOW, "exp": NOW + 120, "jti": "one",
+            "sub": "alice", "sid": "the-sid", "events": { EVENT: {} },
+        })
+    }
+
+    fn check_token(header: &Header, claims: &Value) -> Result<LogoutClaims, LogoutTokenError> {
+        let client = Client {
+            id: "client".into(),
+            kind: ClientType::Public,
+            published_keys: Vec::new(),
+            trusted_audiences: Vec::new(),
+        };
+        let pair = Ed25519KeyPair::generate();
+        let token = SigningKey::from(pair.clone()).sign(header, claims).unwrap();
+        let jws = CompactJws::parse(&token)?;
+        let verified = jws.verify(&pair.verifying_key(), &[Algorithm::EdDsa])?;
+        let expected = ExpectedLogoutToken {
+            client: &client,
+            now: NOW,
+        };
+        check(verified, ISSUER, &expected)
+    }
+
+    /// Checks the valid claims with one replaced.
+    fn with(name: &str, value: Value) -> Result<LogoutClaims, LogoutTokenError> {
+        let mut claims = valid_claims();
+        claims[name] = value;
+        check_token(&Header::new("logout+jwt"), &claims)
+    }
+
+    #[test]
+    fn o4_a_valid_logout_token_is_accepted() {
+        for header in [
+            Header::default(),
+            Header::new("JWT"),
+            Header::new("logout+jwt"),
+        ] {
+            let claims = check_token(&header, &valid_claims()).unwrap();
+            assert_eq!(claims.sub.as_deref(), Some("alice"));
+            assert_eq!(claims.sid.as_deref(), Some("the-sid"));
+            assert_eq!(claims.jti, "one");
+        }
+        for (name, value) in [
+            ("aud", json!(["client"])),
+            ("sub", Value::Null),
+            ("sid", Value::Null),
+            ("events", json!({ EVENT: {}, "another": {} })),
+            ("exp", json!(NOW - LEEWAY + 1)),
+            ("iat", json!(NOW + LEEWAY)),
+            ("iat", json!(NOW - MAX_AGE)),
+        ] {
+            assert!(with(name, value.clone()).is_ok(), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn o4_each_claim_of_a_logout_token_is_checked() {
+        let rejected = |typ| check_token(&Header::new(typ), &valid_claims()).err();
+        assert_eq!(rejected("at+jwt"), Some(LogoutTokenError::Typ));
+        for (name, value, error) in [
+            ("nonce", Value::Null, LogoutTokenError::Nonce),
+            ("events", json!({}), LogoutTokenError::Events),
+            ("events", json!({ EVENT: 1 }), LogoutTokenError::Events),
+            ("iss", json!("https://evil.example"), LogoutTokenError::Iss),
+            ("aud", json!("other"), LogoutTokenError::Aud),
+            ("aud", json!(["client", "other"]), LogoutTokenError::Aud),
+            ("exp", json!(NOW - LEEWAY), LogoutTokenError::Exp),
+            ("iat", json!(NOW + LEEWAY + 1), LogoutTokenError::Iat),
+            ("iat", json!(NOW - MAX_AGE - 1), LogoutTokenError::TooOld),
+            ("iat", Value::Null, LogoutTokenError::InvalidClaim("iat")),
+            ("jti", json!(""), LogoutTokenError::Jti),
+            ("jti", Value::Null, LogoutTokenError::InvalidClaim("jti")),
+            ("sub", json!(""), LogoutTokenError::InvalidClaim("sub")),
+            ("sid", json!(""), LogoutTokenError::InvalidClaim("sid")),
+        ] {
+            assert_eq!(
+                with(name, value.clone()).err(),
+                Some(error),
+                "{name}: {value}"
+            );
+        }
+        let mut claims = valid_claims();
+        claims["sub"] = Value::Null;
+        claims["sid"] = Value::Null;
+        let rejected = check_token(&Header::new("logout+jwt"), &claims);
+        assert_eq!(rejected.err(), Some(LogoutTokenError::NoSubOrSid));
+    }
+
+    /// A `jti` must be remembered for this long.
+    #[test]
+    fn o4_a_logout_token_is_acceptable_until_it_expires_or_is_too_old() {
+        let until = |claims: &Value| check_token(&Header::default(), claims).unwrap().expires_at;
+        let mut claims = valid_claims();
+        assert_eq!(until(&claims), NOW + 120 + LEEWAY);
+        claims["exp"] = json!(NOW + 86_400);
+        assert_eq!(until(&claims), NOW + MAX_AGE + 1);
+        claims["exp"] = Value::Null;
+        assert_eq!(until(&claims), NOW + MAX_AGE + 1);
+    }
+}
