@@ -473,8 +473,10 @@ mod tests {
             ("session_expiry", Some(json!(NOW)), E::SessionExpiry),
             ("session_expiry", Some(json!(0)), E::SessionExpiry),
         ] {
-            let rejected = with(name, value.clone(), &at_sign_in());
-            assert_eq!(rejected.unwrap_err(), error, "{name}: {value:?}");
+            let rejected = with(name, value.clone(), &at_sign_in()).unwrap_err();
+            assert_eq!(rejected, error, "{name}: {value:?}");
+            let is_of_clocks = ["exp", "iat", "nbf"].contains(&name);
+            assert_eq!(rejected.is_of_clocks(), is_of_clocks, "{name}");
         }
     }
 
