@@ -198,6 +198,18 @@ pub(crate) struct HttpResponse {
 }
 
 impl HttpResponse {
+    /// Creates a response for tests.
+    #[cfg(test)]
+    pub(crate) fn of(status: u16, body: &str) -> Self {
+        Self {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: HeaderMap::new(),
+            body: Bytes::copy_from_slice(body.as_bytes()),
+            #[cfg(feature = "check")]
+            took: Duration::ZERO,
+        }
+    }
+
     /// Returns the body as JSON, or `None` if it does not fit `T`.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Option<T> {
         json::parse(&self.body).ok()

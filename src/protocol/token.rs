@@ -265,6 +265,56 @@ mod tests {
         TokenResponse::parse(response.to_string().as_bytes())
     }
 
+    fn error(code: &str) -> String {
+        json!({ "error": code }).to_string()
+    }
+
+    #[test]
+    fn l5_an_error_response_says_whether_a_refresh_may_succeed_later() {
+        for (status, body, is_temporary) in [
+            (400, error("invalid_grant"), false),
+            (500, error("invalid_client"), true),
+            (400, error("invalid_client"), false),
+            (400, error("temporarily_unavailable"), true),
+            (200, error("server_error"), true),
+            (429, error("slow_down"), true),
+            (429, String::new(), true),
+            (503, String::new(), true),
+            (404, error(""), false),
+        ] {
+            let failed = TokenError::from_response(&HttpResponse::of(status, &body));
+            assert_eq!(
+                failed.unwrap().is_temporary(),
+                is_temporary,
+                "{status} {body}"
+            );
+        }
+        assert!(TokenError::from_response(&HttpResponse::of(200, "{}")).is_none());
+        // A refusal with 429 ends the session nevertheless.
+        let refused = TokenError::from_response(&HttpResponse::of(429, &error("invalid_grant")));
+        assert!(matches!(
+            refused,
+            Some(TokenError::ErrorResponse(ErrorCode::InvalidGrant, _))
+        ));
+        let busy = TokenError::from_response(&HttpResponse::of(429, &error("slow_down")));
+        assert!(matches!(busy, Some(TokenError::RateLimited { .. })));
+    }
+
+    #[test]
+    fn l2_only_a_request_that_was_not_processed_is_repeated() {
+        for (status, body, expected) in [
+            (429, String::new(), true),
+            (503, error("temporarily_unavailable"), true),
+            (503, String::new(), false),
+            (400, error("invalid_client"), false),
+            (200, error("server_error"), false),
+            (200, "{}".to_owned(), false),
+        ] {
+            let response = HttpResponse::of(status, &body);
+            assert_eq!(was_not_processed(&response), expected, "{status} {body}");
+        }
+    }
+
     #[test]
     fn p1_the_lifetime_is_read_or_ignored() {
         for (value, millis) in [
