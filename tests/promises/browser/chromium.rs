@@ -286,8 +286,18 @@ impl WebDriverCompatibleCommand for Extension {
     }
 }
 
-/// Starts the driver on a free port and returns the port.
+/// Starts the driver on a free port and returns the port. The driver listens on one of IPv4 and then on the
+/// same of IPv6, and ends if that one is in use.
 async fn start_driver() -> (Child, u16) {
+    for _ in 0..3 {
+        if let Some(started) = try_to_start_driver().await {
+            return started;
+        }
+    }
+    panic!("chromedriver ended three times before it listened");
+}
+
+async fn try_to_start_driver() -> Option<(Child, u16)> {
     let mut driver = Command::new("chromedriver")
         .arg("--port=0")
         .stdout(Stdio::piped())
@@ -300,15 +310,15 @@ async fn start_driver() -> (Child, u16) {
     let port = async {
         while let Some(line) = lines.next_line().await.unwrap() {
             if let Some((_, port)) = line.split_once("started successfully on port ") {
-                return port.trim_end_matches('.').parse().unwrap();
+                return Some(port.trim_end_matches('.').parse().unwrap());
             }
         }
-        panic!("chromedriver ended before it listened");
+        None
     };
-    let port = tokio::time::timeout(PATIENCE, port).await.unwrap();
+    let port = tokio::time::timeout(PATIENCE, port).await.unwrap()?;
     // Keeps reading, so that the driver never writes to a full or closed pipe.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    (driver, port)
+    Some((driver, port))
 }
 
 fn options(profile: &Path, languages: &str) -> Value {
