@@ -486,4 +486,89 @@ mod tests {
         assert_eq!(cookies.login_for(&headers, &state).unwrap().id, id);
         assert!(cookies.login_for(&headers, &Secret::random()).is_none());
     }
+
+    /// Returns the headers of a request after these responses.
+    fn returned(set: &[HeaderValue]) -> HeaderMap {
+        let pairs = set.iter().map(|cookie| {
+            let cookie = cookie.to_str().unwrap();
+            cookie.split_once(';').unwrap().0
+        });
+        sent(&pairs.collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn each_cookie_is_read_as_it_was_set_and_by_its_name_only() {
+        let cookies = cookies("http://127.0.0.1:3000/callback", "");
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let [state, other, secret] = [(); 3].map(|()| Secret::random());
+        let id = Id::default();
+        let all = [
+            cookies.session(id, None, now),
+            cookies.restart(),
+            cookies.silent(),
+            cookies.logout(&state),
+            cookies.form(&secret),
+            cookies.login(&other, &secret, true, now + Duration::SECOND),
+            cookies.login(&state, &secret, false, now),
+        ];
+        assert!(all.iter().all(|cookie| cookies.contain(cookie)));
+        assert!(!cookies.contain(&HeaderValue::from_static("theme=dark")));
+        let headers = returned(&all);
+        assert_eq!(cookies.sessions(&headers).all(), [id]);
+        assert!(cookies.is_restarted(&headers) && cookies.is_silent_in_vain(&headers));
+        assert_eq!(cookies.logout_state(&headers).as_ref(), Some(&state));
+        assert_eq!(cookies.form_browser(&headers).as_ref(), Some(&secret));
+        let login = cookies.login_for(&headers, &state).unwrap();
+        assert!(login.id == secret && !login.is_native);
+        let tag = cookies.tag(&login);
+        assert_eq!(tag.len(), TAG_CHARS);
+        assert_eq!(
+            cookies.login_tagged(&headers, tag).unwrap().name,
+            login.name
+        );
+        let by_age: Vec<_> = cookies.logins_by_age(&headers).into_iter().collect();
+        let are_native: Vec<_> = by_age.iter().map(|login| login.is_native).collect();
+        assert_eq!(are_native, [false, true]);
+
+        // None of them is another one.
+        for cookie in &all {
+            let headers = returned(std::slice::from_ref(cookie));
+            let read = [
+                !cookies.sessions(&headers).all().is_empty(),
+                cookies.is_restarted(&headers),
+                cookies.is_silent_in_vain(&headers),
+                cookies.logout_state(&headers).is_some(),
+                cookies.form_browser(&headers).is_some(),
+                !cookies.logins_by_age(&headers).is_empty(),
+            ];
+            assert_eq!(read.iter().filter(|is_read| **is_read).count(), 1);
+        }
+    }
+
+    #[test]
+    fn a_form_cookie_has_the_length_and_characters_of_a_secret() {
+        let cookies = cookies("http://127.0.0.1:3000/callback", "");
+        for value in [
+            "x".repeat(42),
+            "x".repeat(44),
+            format!("{}!", "x".repeat(42)),
+        ] {
+            let headers = sent(&[&format!("oten_form={value}")]);
+            assert!(cookies.form_browser(&headers).is_none(), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_session_without_idle_lifetime_removes_its_cookie() {
+        let cookies = cookies("http://127.0.0.1:3000/callback", "");
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let max_age = |idle| {
+            let cookie = cookies.session(Id::default(), Some(Expiry::OnInactivity(idle)), now);
+            let cookie = cookie.to_str().unwrap().to_owned();
+            cookie.rsplit_once("Max-Age=").unwrap().1.to_owned()
+        };
+        assert_eq!(max_age(Duration::ZERO), "0");
+        assert_eq!(max_age(Duration::seconds(-1)), "0");
+        assert_eq!(max_age(Duration::SECOND), "604800");
+    }
 }
