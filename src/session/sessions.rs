@@ -339,8 +339,7 @@ impl Sessions {
             let Some(latest) = self.find(current.id).await? else {
                 if !is_same_user {
                     // Another request has ended it, without a mark.
-                    let id = current.id.in_group(MOVED);
-                    self.records.put(&id, &left, lifetime_of(&left)).await?;
+                    self.put_left(current.id, &left).await?;
                 }
                 return Ok(!is_same_user);
             };
@@ -518,6 +517,12 @@ impl Sessions {
         Err(changes_too_often())
     }
 
+    /// Writes what is left of a session that has ended.
+    async fn put_left(&self, id: RecordId, left: &Left) -> Result<(), StoreError> {
+        let id = id.in_group(MOVED);
+        self.records.put(&id, left, lifetime_of(left)).await
+    }
+
     /// Replaces the record of a session by what is left of it, unless the record has changed.
     async fn leave(
         &self,
@@ -626,8 +631,7 @@ impl Sessions {
                 }
                 // The session has left since it was found.
                 Some(SessionRecord::Left(left)) => {
-                    let id = found.id.in_group(MOVED);
-                    self.records.put(&id, &left, lifetime_of(&left)).await?;
+                    self.put_left(found.id, &left).await?;
                     found.id
                 }
                 None => return Ok(None),

@@ -182,10 +182,9 @@ impl Refresh {
         | RefreshOutcome::Failed { tokens, .. } = &outcome
         {
             let sessions = &self.refresher.sessions;
-            let RefreshRequest {
-                session, family, ..
-            } = self.request;
-            sessions.store_refresh(session, family, tokens).await?;
+            let request = &self.request;
+            let stored = sessions.store_refresh(request.session, request.family, tokens);
+            stored.await?;
         }
         Ok(outcome)
     }
@@ -509,14 +508,20 @@ impl Refresh {
 
     /// Handles tokens that changed during the call.
     async fn resolve_conflict(&self, new: &Tokens) -> Result<RefreshOutcome, StoreError> {
-        let Some(current) = Tokens::load(self.records(), self.request.family).await? else {
-            // The session ended.
-            self.revoker().revoke(new, &self.request.origin);
-            return Ok(RefreshOutcome::Ended);
-        };
         // Another process stored tokens, or an earlier attempt succeeded although it returned an error.
-        let outcome = self.outcome_without_call(&current.value);
-        Ok(outcome.unwrap_or_else(|| not_refreshed(current)))
+        let outcome = self.latest_outcome().await?;
+        if matches!(outcome, RefreshOutcome::Ended) {
+            self.revoker().revoke(new, &self.request.origin);
+        }
+        Ok(outcome)
+    }
+
+    /// Returns the outcome for tokens that changed, without a call to the provider.
+    async fn latest_outcome(&self) -> Result<RefreshOutcome, StoreError> {
+        Ok(match self.load().await? {
+            ControlFlow::Break(outcome) => outcome,
+            ControlFlow::Continue(current) => not_refreshed(current),
+        })
     }
 
     /// Ends the session, unless another process refreshed its tokens meanwhile.
@@ -532,10 +537,8 @@ impl Refresh {
             return Ok(outcome);
         }
         self.record(EventKind::SignInEnded, Some(error));
-        let RefreshRequest {
-            session, family, ..
-        } = self.request;
-        self.refresher.sessions.end(session, family).await?;
+        let (sessions, request) = (&self.refresher.sessions, &self.request);
+        sessions.end(request.session, request.family).await?;
         Ok(RefreshOutcome::Ended)
     }
 
@@ -554,10 +557,7 @@ impl Refresh {
         };
         let family = self.request.family;
         if !postponed.replace(self.records(), family, &current).await? {
-            return Ok(match self.load().await? {
-                ControlFlow::Break(outcome) => outcome,
-                ControlFlow::Continue(current) => not_refreshed(current),
-            });
+            return self.latest_outcome().await;
         }
         Ok(RefreshOutcome::Failed {
             tokens: Arc::new(postponed),
