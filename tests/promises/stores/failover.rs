@@ -191,6 +191,28 @@ async fn l8_a_master_is_left_when_the_sentinels_name_another() {
     }
 }
 
+/// The master accepts writes until it is a replica, and then loses those that its successor does not have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn l8_a_master_is_not_used_while_sentinels_replace_it() {
+    let servers = RedisSentinels::start();
+    replicated(&servers.master);
+    // The replica does not confirm its promotion until it continues.
+    servers.replica.signal("STOP");
+    let started = servers.sentinels[1].execute(&["SENTINEL", "FAILOVER", RedisSentinels::SERVICE]);
+    assert_eq!(started, "OK\n");
+    let store = RedisStore::connect(&servers.url()).await.unwrap();
+    let key = key();
+    let error = store.insert(&key, b"a", TTL).await.unwrap_err();
+    let cause = format!("{error:?}");
+    assert!(cause.contains("are replacing the master"), "{cause}");
+    assert!(!has(&servers.master, &key));
+    servers.replica.signal("CONT");
+    let limit = Instant::now() + RECOVERY;
+    while let Err(error) = store.insert(&key, b"a", TTL).await {
+        assert!(Instant::now() < limit, "it has not recovered: {error:?}");
+    }
+}
+
 /// A sentinel that was away names the previous master.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn l8_the_sentinel_that_knows_the_last_failover_counts() {
