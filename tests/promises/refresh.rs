@@ -823,24 +823,25 @@ async fn l5_an_unusable_answer_after_a_sign_in_is_no_redirect_loop() {
 
 /// A process whose lease has expired gets `invalid_grant`, because another one used the token.
 #[tokio::test]
-async fn l5_an_invalid_grant_after_another_process_refreshed_signs_no_user_out() {
-    let (site, store) = TestSite::builder().start_watched().await;
-    let mut browser = site.signed_in("alice").await;
-    let mut elsewhere = at_process(&browser, app(&another_process(&site))).await;
-    site.clock.advance(HOUR);
-    let invalid_grant = Fault::OAuthError("invalid_grant");
-    site.emulator.fault(Token, invalid_grant.times(1));
-    // The session, the tokens, the lease and the tokens again come before the call.
-    let after_call = store.pause_after(4);
-    let mut tab = browser.clone();
-    let late = tokio::spawn(async move { tab.get("/profile").await });
-    after_call.reached().await;
-    site.clock.advance(Duration::from_secs(30));
-    assert_eq!(elsewhere.get("/profile").await.status, StatusCode::OK);
-    after_call.go_on();
-    assert_eq!(late.await.unwrap().status, StatusCode::OK);
-    assert_eq!(browser.get("/token").await.status, StatusCode::OK);
-    assert_eq!(site.emulator.refreshes(), 1);
+async fn l5_a_failed_call_does_not_count_after_another_process_refreshed() {
+    for fault in [Fault::OAuthError("invalid_grant"), Fault::Status(500)] {
+        let (site, store) = TestSite::builder().start_watched().await;
+        let mut browser = site.signed_in("alice").await;
+        let mut elsewhere = at_process(&browser, app(&another_process(&site))).await;
+        site.clock.advance(HOUR);
+        site.emulator.fault(Token, fault.times(1));
+        // The session, the tokens twice, the lease and the tokens again come before the call.
+        let after_call = store.pause_after(5);
+        let mut tab = browser.clone();
+        let late = tokio::spawn(async move { tab.get("/token").await });
+        after_call.reached().await;
+        site.clock.advance(Duration::from_secs(30));
+        assert_eq!(elsewhere.get("/profile").await.status, StatusCode::OK);
+        after_call.go_on();
+        assert_eq!(late.await.unwrap().status, StatusCode::OK);
+        assert_eq!(browser.get("/token").await.status, StatusCode::OK);
+        assert_eq!(site.emulator.refreshes(), 1);
+    }
 }
 
 #[tokio::test]
