@@ -25,7 +25,7 @@ use axum_oten::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 
-use crate::common::{Browser, ClientKind, Log, SECRET, TestSite, app, eventually, send};
+use crate::common::{Browser, ClientKind, Log, Recorder, SECRET, TestSite, app, eventually, send};
 
 /// An emulator, and a program without sign-in that is registered as a service.
 struct TestService {
@@ -89,6 +89,20 @@ async fn a3_simultaneous_callers_share_one_token_request() {
     let tokens = callers.join_all().await;
     assert!(tokens.iter().all(|token| *token == tokens[0]));
     assert_eq!(service.calls(), 1);
+}
+
+#[tokio::test]
+async fn a3_a_token_has_the_requested_scopes_or_those_of_the_client() {
+    let service = TestService::start().await;
+    let recorder = Recorder::before(&service.emulator).await;
+    for scopes in [&["orders", "invoices"][..], &[]] {
+        let scopes = scopes.iter().copied();
+        token(&service.server.client_credentials(scopes).unwrap()).await;
+    }
+    let calls = recorder.calls();
+    let scopes = calls.iter().map(|call| call.form.get("scope"));
+    let scopes: Vec<_> = scopes.map(|scope| scope.map(String::as_str)).collect();
+    assert_eq!(scopes, [Some("orders invoices"), None]);
 }
 
 #[tokio::test]
