@@ -11,6 +11,7 @@ use super::{
     keys::{self, Key, Name, ValueType},
     problem::{ConfigError, Origin, Problem},
     raw::{Given, Raw},
+    redis_url::RedisUrl,
 };
 
 /// A configuration file and its content.
@@ -79,7 +80,11 @@ fn is_secret(key: &Key, text: &str) -> bool {
     };
     let url = Url::parse(text).ok();
     match key.name() {
-        "session_store" => url.is_some_and(|url| has_password(&url)),
+        "session_store" => match RedisUrl::parse(text) {
+            Ok(redis) => redis.servers.iter().any(has_password),
+            // A URL that cannot be read may have a password, too.
+            Err(_) => url.map_or(text.contains('@'), |url| has_password(&url)),
+        },
         // For some proxies the user name alone is a token.
         "proxy" => url.is_some_and(|url| has_password(&url) || !url.username().is_empty()),
         _ => key.is_secret(),

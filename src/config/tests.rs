@@ -1643,6 +1643,13 @@ fn production_rejects_secrets_in_a_toml_file() {
             ],
             "session_store",
         ),
+        (
+            vec![
+                ("client_secret", ""),
+                ("session_store", "rediss+cluster://me:pw@a:6379,b:6379"),
+            ],
+            "session_store",
+        ),
     ] {
         // All other secrets come from the environment.
         let held = settings.iter().any(|setting| setting.0 == "client_secret");
