@@ -80,6 +80,16 @@ pub(crate) struct HttpOptions {
 }
 
 impl HttpOptions {
+    /// Returns the network path to an API, which may be on this machine. No proxy could reach that.
+    pub(crate) fn to_api(&self, is_loopback: bool) -> Self {
+        let mut options = self.clone();
+        options.loopback = is_loopback;
+        if is_loopback {
+            options.proxy = Proxy::Direct;
+        }
+        options
+    }
+
     /// Whether the configuration names a proxy.
     fn has_proxy(&self) -> bool {
         matches!(self.proxy, Proxy::Url(_))
@@ -273,23 +283,18 @@ pub(crate) enum HttpError {
 impl HttpClient {
     /// Returns a client that takes the given network path.
     pub(crate) fn new(options: &HttpOptions) -> Result<Self, HttpError> {
-        // A proxy can read plain http.
-        let https_only = !options.loopback || options.has_proxy();
-        let builder = Self::builder(options)?.https_only(https_only);
-        Self::build(builder, options)
+        Self::build(Self::builder(options)?, options)
     }
 
-    /// Returns a client for calls to APIs. The caller decides which URLs may be plain http.
+    /// Returns a client for calls to APIs.
     pub(crate) fn for_apis(options: &HttpOptions) -> Result<Self, HttpError> {
-        let builder = Self::builder(options)?.https_only(options.has_proxy());
-        Self::build(builder.read_timeout(READ_TIMEOUT), options)
+        let builder = Self::builder(options)?.read_timeout(READ_TIMEOUT);
+        Self::build(builder, options)
     }
 
     /// Returns a client that forwards requests to an API, and passes compressed bodies on as they are.
     pub(crate) fn for_forwarding(options: &HttpOptions) -> Result<Self, HttpError> {
-        let https_only = !options.loopback || options.has_proxy();
-        let builder = Self::builder(options)?.https_only(https_only);
-        Self::build(builder.no_gzip(), options)
+        Self::build(Self::builder(options)?.no_gzip(), options)
     }
 
     fn build(builder: ClientBuilder, options: &HttpOptions) -> Result<Self, HttpError> {
@@ -305,6 +310,8 @@ impl HttpClient {
         let builder = reqwest::Client::builder()
             .user_agent(concat!("axum-oten/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
+            // A proxy can read plain http.
+            .https_only(!options.loopback || options.has_proxy())
             .connect_timeout(CONNECT_TIMEOUT)
             // `send` retries: reqwest does not know which requests are safe to repeat.
             .retry(reqwest::retry::never())

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     config::{Config, is_loopback},
-    http::{HttpClient, HttpOptions},
+    http::HttpClient,
 };
 
 /// Headers of one connection (RFC 9110 section 7.6.1), in addition to those that `Connection` names.
@@ -159,10 +159,8 @@ impl ApiProxy {
         };
         let url = Url::parse(url).ok().filter(is_valid);
         let url = url.ok_or(SetupError::ApiUrl)?;
-        let client = HttpClient::for_forwarding(&HttpOptions {
-            loopback: is_loopback(&url),
-            ..config.http_options().clone()
-        });
+        let options = config.http_options().to_api(is_loopback(&url));
+        let client = HttpClient::for_forwarding(&options);
         let client = client.map_err(|error| SetupError::HttpClient(error.into()))?;
         Ok(Arc::new(Self {
             client,
@@ -222,8 +220,12 @@ impl ApiProxy {
         }
         // To a cache, a request with a cookie is none with `Authorization` (RFC 9111 section 3.5).
         prevent_caching(headers);
-        // The API's documents must not run as pages of this site.
+        // The API's documents must not act as pages of this site, nor be part of those of other sites.
         protect(headers);
+        headers.insert(
+            "cross-origin-resource-policy",
+            HeaderValue::from_static("same-origin"),
+        );
         if headers.contains_key(header::CONTENT_LENGTH) || response.body().is_end_stream() {
             return Ok(response.map(Body::new));
         }

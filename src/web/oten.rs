@@ -323,7 +323,7 @@ impl Oten {
         &self,
         origins: impl IntoIterator<Item = S>,
     ) -> Result<ApiClient, SetupError> {
-        ApiClient::new(&self.0.outgoing, origins)
+        ApiClient::new(&self.0.outgoing.http, origins)
     }
 
     /// Returns the route `GET /session`, which tells a script on a page whether a user is signed in.

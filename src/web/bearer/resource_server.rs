@@ -98,7 +98,7 @@ impl ResourceServer {
         &self,
         origins: impl IntoIterator<Item = S>,
     ) -> Result<ApiClient, SetupError> {
-        ApiClient::new(&self.outgoing, origins)
+        ApiClient::new(&self.outgoing.http, origins)
     }
 }
 

@@ -11,10 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use tokio::time::timeout;
 use url::{Origin, Url};
 
-use super::{
-    client_credentials::{ClientCredentials, ClientCredentialsError},
-    setup::Outgoing,
-};
+use super::client_credentials::{ClientCredentials, ClientCredentialsError};
 use crate::{
     config::is_loopback,
     http::{HttpClient, HttpOptions, OutgoingBody},
@@ -79,6 +76,8 @@ pub struct ApiClient(Arc<Inner>);
 
 struct Inner {
     http: HttpClient,
+    /// For the origins on this machine, if there are any.
+    loopback: Option<HttpClient>,
     origins: Vec<Origin>,
 }
 
@@ -174,7 +173,7 @@ struct Call {
 
 impl ApiClient {
     pub(in crate::web) fn new<S: AsRef<str>>(
-        outgoing: &Outgoing,
+        options: &HttpOptions,
         origins: impl IntoIterator<Item = S>,
     ) -> Result<Self, SetupError> {
         let urls = origins.into_iter().map(|origin| {
@@ -182,15 +181,16 @@ impl ApiClient {
             parse_origin(origin).ok_or_else(|| SetupError::ApiOrigin(origin.to_owned()))
         });
         let urls = urls.collect::<Result<Vec<_>, _>>()?;
-        let options = HttpOptions {
-            // The system's proxy could not reach this machine.
-            loopback: urls.iter().all(is_loopback),
-            ..outgoing.http.clone()
+        let client = |is_loopback| {
+            let client = HttpClient::for_apis(&options.to_api(is_loopback));
+            client.map_err(|error| SetupError::HttpClient(error.into()))
         };
-        let http = HttpClient::for_apis(&options);
-        let http = http.map_err(|error| SetupError::HttpClient(error.into()))?;
-        let origins = urls.iter().map(Url::origin).collect();
-        Ok(Self(Arc::new(Inner { http, origins })))
+        let has_loopback = urls.iter().any(is_loopback);
+        Ok(Self(Arc::new(Inner {
+            http: client(false)?,
+            loopback: has_loopback.then(|| client(true)).transpose()?,
+            origins: urls.iter().map(Url::origin).collect(),
+        })))
     }
 
     /// Sends a request with a token. The response can have any status.
@@ -307,8 +307,10 @@ impl ApiClient {
         headers: &HeaderMap,
         body: OutgoingBody,
     ) -> Result<Response<OutgoingBody>, ApiCallError> {
+        let loopback = self.0.loopback.as_ref().filter(|_| is_loopback(url));
+        let http = loopback.unwrap_or(&self.0.http);
         let (method, url, headers) = (call.method.clone(), url.clone(), headers.clone());
-        let response = self.0.http.forward(method, url, headers, Some(body)).await;
+        let response = http.forward(method, url, headers, Some(body)).await;
         response.map_err(|error| ApiCallError::Unreachable(error.into()))
     }
 }
@@ -388,7 +390,38 @@ impl fmt::Debug for ApiClient {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::http::Proxy;
+
+    /// A proxy would read the token, and its machine is another one.
+    #[tokio::test]
+    async fn a4_a_call_to_this_machine_takes_no_proxy() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = format!("http://{}", listener.local_addr().unwrap());
+        let app = axum::Router::new().fallback(async || "here");
+        tokio::spawn(axum::serve(listener, app).into_future());
+        let options = HttpOptions {
+            proxy: Proxy::Url("http://127.0.0.1:1".into()),
+            ..HttpOptions::default()
+        };
+        let api = ApiClient::new(&options, ["https://orders.example", &origin]).unwrap();
+        let call = |url: &str| {
+            let request = Request::get(url).body(()).unwrap();
+            api.call(request.into_parts().0).unwrap()
+        };
+        let token = Secret::from("token");
+        let (response, _) = api
+            .exchange(&call(&origin), &token, Bytes::new().into())
+            .await
+            .unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        let far = call("https://orders.example");
+        let refused = api.exchange(&far, &token, Bytes::new().into()).await;
+        let error = format!("{:?}", refused.unwrap_err());
+        assert!(error.contains("Proxy"), "{error}");
+    }
 
     #[test]
     fn a4_a_redirect_leads_neither_to_plain_http_nor_to_this_machine() {
