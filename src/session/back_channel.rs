@@ -32,6 +32,10 @@ use crate::{
 /// user and sent the code, the user has confirmed it and a native app has fetched its session.
 const NOTE_LIFETIME: Duration = Duration::from_secs(20 * 60);
 
+/// How much longer than its lifetime a logout token counts as used: the clock of another process may be a minute
+/// behind.
+const USED_MARGIN: Duration = Duration::from_secs(2 * 60);
+
 /// How much longer than a session it stays in its sets.
 const INDEX_MARGIN: Duration = Duration::from_secs(60);
 
@@ -239,7 +243,7 @@ impl Sessions {
         let ttl = expires_at - self.records.clock().now();
         let ttl = Duration::try_from(ttl).unwrap_or_default();
         self.records
-            .insert(&self.logout_token_id(jti), &(), ttl)
+            .insert(&self.logout_token_id(jti), &(), ttl + USED_MARGIN)
             .await
     }
 

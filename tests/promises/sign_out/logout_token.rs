@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use axum_oten::emulator::{Deviation, LogoutTarget};
+use axum_oten::{
+    Clock, MemoryStore, Oten,
+    emulator::{Deviation, LogoutTarget},
+};
 use serde_json::{Map, Value, json};
 
 use super::{assert_done, send_token, site};
@@ -219,6 +222,31 @@ async fn o4_a_logout_token_is_accepted_once() {
             past = time;
             assert_refused(&site, &mut browser, &used, "logout_token_replayed").await;
         }
+    }
+}
+
+#[tokio::test]
+async fn l11_a_process_a_minute_behind_accepts_no_used_logout_token() {
+    let [ahead, behind] = [60, 0].map(|seconds| {
+        let clock = Clock::manual();
+        clock.advance(Duration::from_secs(seconds));
+        clock
+    });
+    let store = MemoryStore::default().with_clock(ahead.clone());
+    let site = site().start_with(store.clone(), store.clone(), ahead.clone());
+    let site = site.await;
+    let other = Oten::builder(site.oten.config().clone(), store);
+    let other = crate::common::app(&other.clock(behind.clone()).build().unwrap());
+    let used = token(&site, |_, _, _| ());
+    assert_done(&send_token(&site.app, &used).await);
+    for _ in 0..30 {
+        for clock in [&ahead, &behind] {
+            clock.advance(Duration::from_secs(10));
+        }
+        assert_eq!(
+            send_token(&other, &used).await.status,
+            StatusCode::BAD_REQUEST
+        );
     }
 }
 
