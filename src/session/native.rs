@@ -229,14 +229,39 @@ impl Sessions {
         self.revoker.revoke(&sign_in.tokens, origin);
     }
 
-    /// Returns a code for the session of a confirmed sign-in.
-    pub(crate) async fn issue_code(&self, mut sign_in: NativeSignIn) -> Result<Secret, StoreError> {
+    /// Takes a sign-in that the user has confirmed, and returns its request and its code. Completes even if the
+    /// caller is cancelled.
+    pub(crate) async fn confirm_native(
+        &self,
+        login: &Secret,
+        origin: &EventOrigin,
+    ) -> Result<Option<(NativeRequest, Result<Secret, StoreError>)>, StoreError> {
+        let (this, login, origin) = (self.clone(), login.clone(), origin.clone());
+        self.run_to_completion(async move {
+            let Some(sign_in) = this.take_native(&login, &origin).await? else {
+                return Ok(None);
+            };
+            let request = sign_in.request.clone();
+            Ok(Some((request, this.issue_code(sign_in, &origin).await)))
+        })
+        .await
+    }
+
+    /// Returns a code for the session of a confirmed sign-in. If the store does not take it, the tokens are revoked.
+    pub(crate) async fn issue_code(
+        &self,
+        mut sign_in: NativeSignIn,
+        origin: &EventOrigin,
+    ) -> Result<Secret, StoreError> {
         let code = Secret::random();
         self.set_age(&mut sign_in);
-        let (id, record) = (self.native_code(&code), Code::Open(Box::new(sign_in)));
-        let ttl = CODE_LIFETIME + LATE;
-        self.records.insert_new(&id, &record, ttl).await?;
-        Ok(code)
+        let (id, ttl) = (self.native_code(&code), CODE_LIFETIME + LATE);
+        let record = Code::Open(Box::new(sign_in));
+        let inserted = self.records.insert_new(&id, &record, ttl).await;
+        if let (Err(_), Code::Open(sign_in)) = (&inserted, &record) {
+            self.cancel_native(sign_in, origin);
+        }
+        inserted.map(|()| code)
     }
 
     /// Exchanges a code for a session. A code is used up by the first request, whatever its other
@@ -420,7 +445,7 @@ mod tests {
         wait(200);
         let origin = EventOrigin::default();
         let taken = there.take_native(&login, &origin).await.unwrap().unwrap();
-        let code = there.issue_code(taken).await.unwrap();
+        let code = there.issue_code(taken, &origin).await.unwrap();
         wait(50);
         let session = there.redeem(token_request(code), origin).await.unwrap();
         session.map(drop)

@@ -411,13 +411,14 @@ async fn handle_callback(
     headers: &HeaderMap,
     used: &mut UsedAttempt,
 ) -> Result<Response, Error> {
-    if context.session_cookies.are_several() {
-        // The browser would keep both session cookies after the sign-in, and both would be ignored.
-        return Err(Error::SeveralSessionCookies);
-    }
     let parameters = CallbackParameters::parse(context.uri.query().unwrap_or_default())?;
     let state = parameters.state()?;
     let login = context.state.cookies.login_for(headers, state);
+    let is_native = login.as_ref().is_some_and(|login| login.is_native);
+    if context.session_cookies.are_several() && !is_native {
+        // The browser would keep both session cookies after the sign-in, and both would be ignored.
+        return Err(Error::SeveralSessionCookies);
+    }
     let found = match &login {
         Some(login) => context.state.attempts.take(&login.id, state).await?,
         None => AttemptState::Unknown,

@@ -23,6 +23,7 @@ use crate::{
     iter::exactly_one,
     metric,
     protocol::{CallbackError, ErrorCode},
+    secret::Secret,
     session::{NativeRequest, NativeSignIn, TokenRequest},
 };
 
@@ -76,10 +77,12 @@ pub(super) async fn signed_in(
     login: &LoginCookie,
     mut sign_in: NativeSignIn,
 ) -> Result<Response, Error> {
-    if !sign_in.request.needs_confirmation() {
-        return send_code(context, sign_in).await;
-    }
     let sessions = &context.state.sessions;
+    if !sign_in.request.needs_confirmation() {
+        let request = sign_in.request.clone();
+        let code = sessions.issue_code(sign_in, context.session.origin());
+        return Ok(send_code(&request, &code.await?));
+    }
     sessions.keep_native(&login.id, &mut sign_in).await?;
     Ok(confirm_page(context, login, &sign_in))
 }
@@ -115,27 +118,26 @@ async fn handle_confirm(context: &RequestContext, headers: &HeaderMap) -> Result
     let tag = context.query_parameter("login");
     let login = tag.and_then(|tag| context.state.cookies.login_tagged(headers, &tag));
     let login = login.ok_or(Error::NativeSignInUsed)?;
-    let origin = context.session.origin();
-    let sign_in = context
-        .state
-        .sessions
-        .take_native(&login.id, origin)
-        .await?;
-    let sign_in = sign_in.ok_or(Error::NativeSignInUsed)?;
+    let (sessions, origin) = (&context.state.sessions, context.session.origin());
     if context.has_query_parameter("cancel") {
-        context.state.sessions.cancel_native(&sign_in, origin);
+        let sign_in = sessions.take_native(&login.id, origin).await?;
+        let sign_in = sign_in.ok_or(Error::NativeSignInUsed)?;
+        sessions.cancel_native(&sign_in, origin);
         let cancelled = Error::Callback(CallbackError::ErrorResponse(ErrorCode::AccessDenied));
         let cancelled = ErrorResponse::new(context, cancelled);
         metric::login(metric::Login::Cancelled);
         return Ok(send_error(&cancelled, &sign_in.request));
     }
-    send_code(context, sign_in).await
+    let confirmed = sessions.confirm_native(&login.id, origin).await?;
+    let (request, code) = confirmed.ok_or(Error::NativeSignInUsed)?;
+    Ok(match code {
+        Ok(code) => send_code(&request, &code),
+        Err(error) => failed(ErrorResponse::new(context, error.into()), &request),
+    })
 }
 
-async fn send_code(context: &RequestContext, sign_in: NativeSignIn) -> Result<Response, Error> {
-    let request = sign_in.request.clone();
-    let code = context.state.sessions.issue_code(sign_in).await?;
-    Ok(redirect(&request.respond("code", code.expose())))
+fn send_code(request: &NativeRequest, code: &Secret) -> Response {
+    redirect(&request.respond("code", code.expose()))
 }
 
 /// Returns the error of a sign-in to the app: at once if the platform verifies the link, with a click on

@@ -621,6 +621,33 @@ async fn a6_the_confirm_page_can_be_reloaded_for_five_minutes() {
 }
 
 #[tokio::test]
+async fn a6_a_confirmation_that_the_store_does_not_keep_revokes_the_tokens_and_tells_the_app() {
+    let (site, store) = builder().start_watched().await;
+    let mut browser = site.browser();
+    let page = sign_in(&mut browser, CUSTOM, "alice").await;
+    store.fails(&[Operation::Insert]);
+    let failed = confirm(&mut browser, &page).await;
+    assert_eq!(failed.status, StatusCode::SERVICE_UNAVAILABLE);
+    let link = "error=temporarily_unavailable";
+    assert!(failed.body.contains(link), "{}", failed.body);
+    eventually(|| site.emulator.calls(Revocation) == 1).await;
+}
+
+/// They may be planted by a neighboring host. An app gets a session of its own.
+#[tokio::test]
+async fn a6_two_session_cookies_do_not_matter() {
+    let site = site().await;
+    let mut browser = site.browser();
+    let url = start(&mut browser, CUSTOM).await;
+    let callback = browser.approve(&url, "alice");
+    let (login, id) = browser.cookies.first_key_value().unwrap();
+    let cookies = format!("{login}={id}; oten_session=a; oten_session=b");
+    let request = Request::get(&callback).header(header::COOKIE, cookies);
+    let page = send(&site.app, request.body("".into()).unwrap()).await;
+    form(&page, "Continue");
+}
+
+#[tokio::test]
 async fn a6_a_code_is_valid_for_sixty_seconds() {
     let site = site().await;
     let early = code_for(&site, "alice").await;
