@@ -15,6 +15,10 @@ use crate::error::Error;
 
 /// Reads the session key at `path`; creates the file with a new key if it does not exist.
 pub(crate) fn read_or_create_session_key(path: &Path) -> Result<Secret, Error> {
+    // A full disk does not prevent reading it.
+    if path.exists() {
+        return read_session_key(path);
+    }
     let key = generate_session_key();
     match create(path, &format_line(&key)) {
         Ok(()) => {
@@ -25,7 +29,7 @@ pub(crate) fn read_or_create_session_key(path: &Path) -> Result<Secret, Error> {
             );
             Ok(key)
         }
-        // It existed before, or another process has just created it.
+        // Another process has just created it.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => read_session_key(path),
         Err(error) => Err(Error::CreateSessionKey {
             path: path.to_owned(),

@@ -23,6 +23,18 @@ fn assert_rejected(ended: &Ended, code: i32) {
     assert_eq!(ended.stdout, "");
 }
 
+/// The demo's emulator has paths below `/oten`.
+#[tokio::test]
+async fn b3_a_callback_at_the_emulator_of_the_demo_is_rejected() {
+    let file = File::new(
+        "demo.toml",
+        "environment = \"sandbox\"\nclient_id = \"shop\"\nclient_secret = \"of-the-demo\"\nredirect_uri = \"http://127.0.0.1:1/oten/control\"\n",
+    );
+    let ended = run(&mut command(&["demo", "--config", file.path()])).await;
+    assert_rejected(&ended, 1);
+    assert!(ended.stderr.contains("`/oten`"), "{}", ended.stderr);
+}
+
 #[tokio::test]
 async fn b3_an_invalid_file_is_rejected_with_every_problem_and_its_help() {
     let file = File::new(

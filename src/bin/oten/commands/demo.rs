@@ -103,8 +103,12 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Error> {
 
 fn check_paths(config: &Config) -> Result<(), Error> {
     site::check_paths(config)?;
-    let callback = config.redirect_uri().path();
-    if [config.base_path(), callback].contains(&EMULATOR_PATH) {
+    let paths = [config.base_path(), config.redirect_uri().path()];
+    let below = format!("{EMULATOR_PATH}/");
+    if paths
+        .iter()
+        .any(|path| *path == EMULATOR_PATH || path.starts_with(&below))
+    {
         let path = EMULATOR_PATH.to_owned();
         return Err(Error::PathTaken { path });
     }
