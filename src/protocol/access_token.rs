@@ -138,10 +138,24 @@ pub(crate) async fn verify_access_token(
 /// Checks that the token is none of the provider's other JWTs, with a `typ` or without.
 fn check_kind(verified: &Verified<Claims>) -> Result<(), AccessTokenError> {
     let claims = verified.claims();
-    if CLAIMS_OF_OTHER_TOKENS.iter().any(|name| claims.has(name)) {
-        return Err(AccessTokenError::Kind);
-    }
-    let is_access_token = match verified.typ().as_deref() {
+    require_access_token(verified.typ().as_deref(), claims)
+}
+
+/// Rejects a JWT that is of another kind. The provider validates the others, and might call its ID tokens and
+/// refresh tokens valid, too. Nothing is verified here.
+pub(crate) fn reject_other_kinds(token: &str) -> Result<(), AccessTokenError> {
+    let Some(claims) = Claims::unverified(token) else {
+        return Ok(());
+    };
+    // A JWT whose header is not acceptable here is one, too.
+    let jws = CompactJws::parse(token).ok();
+    let typ = jws.and_then(|jws| jws.typ().map(comparable_typ));
+    require_access_token(typ.as_deref(), &claims)
+}
+
+fn require_access_token(typ: Option<&str>, claims: &Claims) -> Result<(), AccessTokenError> {
+    let is_other = CLAIMS_OF_OTHER_TOKENS.iter().any(|name| claims.has(name));
+    let is_access_token = match typ {
         Some("at+jwt") => true,
         None | Some("jwt") => {
             let mut marks = CLAIMS_OF_ACCESS_TOKENS.iter();
@@ -149,20 +163,9 @@ fn check_kind(verified: &Verified<Claims>) -> Result<(), AccessTokenError> {
         }
         Some(_) => false,
     };
-    is_access_token.then_some(()).ok_or(AccessTokenError::Kind)
-}
-
-/// Rejects a JWT that says that it is of another kind. The provider validates the others, and might call
-/// its ID tokens and refresh tokens valid, too. Nothing is verified here.
-pub(crate) fn reject_other_kinds(token: &str) -> Result<(), AccessTokenError> {
-    let jws = CompactJws::parse(token).ok();
-    let (Some(jws), Some(claims)) = (jws, Claims::unverified(token)) else {
-        return Ok(());
-    };
-    let typ = jws.typ().map(comparable_typ);
-    let is_other = !matches!(typ.as_deref(), None | Some("at+jwt" | "jwt"))
-        || CLAIMS_OF_OTHER_TOKENS.iter().any(|name| claims.has(name));
-    (!is_other).then_some(()).ok_or(AccessTokenError::Kind)
+    (is_access_token && !is_other)
+        .then_some(())
+        .ok_or(AccessTokenError::Kind)
 }
 
 /// Checks the claims of an access token whose origin is proven: by its signature, or by the provider's

@@ -77,8 +77,11 @@ pub(crate) async fn validate_token(
     let response = http.send(&request).await;
     let response = response.map_err(ValidationError::Unreachable)?;
     match (response.status, ErrorCode::from_response(&response)) {
+        (_, Some(code)) if code.as_str() == "invalid_token" => {
+            return Ok(Err(AccessTokenError::Inactive));
+        }
         // The client's credentials are wrong, which says nothing about the token.
-        (status, Some(code)) if !status.is_success() && code.as_str() != "invalid_token" => {
+        (status, Some(code)) if !status.is_success() => {
             return Err(ValidationError::ErrorResponse(code));
         }
         (StatusCode::UNAUTHORIZED, _) => return Ok(Err(AccessTokenError::Inactive)),
@@ -94,8 +97,19 @@ pub(crate) async fn validate_token(
     let claims: Claims = response.json().ok_or(ValidationError::Malformed)?;
     let verdict = claims.get("active").or(claims.get("valid"));
     match verdict.and_then(serde_json::Value::as_bool) {
+        Some(true) if is_other_kind(&claims) => Ok(Err(AccessTokenError::Kind)),
         Some(true) => Ok(check_claims(claims, expected)),
         Some(false) => Ok(Err(AccessTokenError::Inactive)),
         None => Err(ValidationError::Malformed),
     }
+}
+
+/// Whether a verdict says that it is about a refresh token or an ID token, which RFC 7662 lets a provider call
+/// active, too. Providers name the kind in one of these members.
+fn is_other_kind(verdict: &Claims) -> bool {
+    ["token_type", "token_use", "typ"].iter().any(|name| {
+        let kind = verdict.get(name).and_then(serde_json::Value::as_str);
+        let kind = kind.unwrap_or_default().to_ascii_lowercase();
+        matches!(&*kind, "id" | "id_token" | "refresh" | "refresh_token")
+    })
 }

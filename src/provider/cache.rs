@@ -4,6 +4,7 @@ use time::{Duration, OffsetDateTime};
 use tokio::{
     sync::{Mutex, watch},
     task::JoinHandle,
+    time::timeout,
 };
 
 use super::error::ProviderError;
@@ -11,6 +12,9 @@ use crate::{audit::TARGET, clock::Clock, error::with_causes};
 
 /// The pause after a failed fetch, unless the provider asks for a longer one.
 const RETRY_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// How long a caller that has an old document waits for a newer one.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// A document of the provider. One task at a time fetches it, and completes even if the callers
 /// waiting for it are cancelled.
@@ -45,10 +49,31 @@ impl<T: Send + Sync + 'static> Cache<T> {
         fetch: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
     ) -> Option<Arc<T>> {
         let cached = self.current.borrow().clone()?;
-        if self.age(&cached) >= max_age {
+        if self.age_of(&cached) >= max_age {
             self.spawn(move |_, age| Ok(age < max_age), fetch);
         }
         Some(Arc::clone(&cached.document))
+    }
+
+    /// The age of the cached document.
+    pub(super) fn age(&self) -> Option<Duration> {
+        let cached = self.current.borrow().clone()?;
+        Some(self.age_of(&cached))
+    }
+
+    /// Returns the document that `fetch` returns if the cached one is older than `max_age`, or the cached one
+    /// if that fails or takes long.
+    pub(super) async fn get_newer(
+        self: &Arc<Self>,
+        max_age: Duration,
+        fetch: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
+    ) -> Option<Arc<T>> {
+        let fetched = self.spawn(move |_, age| Ok(age < max_age), fetch);
+        if let Ok(Ok(Ok(document))) = timeout(PATIENCE, fetched).await {
+            return Some(document);
+        }
+        let cached = self.current.borrow().clone();
+        cached.map(|cached| Arc::clone(&cached.document))
     }
 
     /// Waits for the lock, then returns the cached document if `accept` approves it and its age,
@@ -74,7 +99,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
             let mut last_failure = this.last_failure.lock().await;
             let current = this.current.borrow().clone();
             if let Some(cached) = &current
-                && accept(&cached.document, this.age(cached))?
+                && accept(&cached.document, this.age_of(cached))?
             {
                 return Ok(Arc::clone(&cached.document));
             }
@@ -116,7 +141,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
     }
 
     /// After the clock was set back, the age is unknown and the document counts as old.
-    fn age(&self, cached: &Cached<T>) -> Duration {
+    fn age_of(&self, cached: &Cached<T>) -> Duration {
         let age = self.clock.now() - cached.fetched_at;
         if age.is_negative() {
             Duration::MAX

@@ -44,6 +44,10 @@ use crate::{
 /// provider has withdrawn expires.
 const MAX_AGE: Duration = Duration::hours(1);
 
+/// Keys that are older, because this process has verified no token for a while, are fetched before they are
+/// used.
+const MAX_UNUSED: Duration = Duration::hours(2);
+
 /// A provider that responded within this time counts as reachable.
 const REACHABLE_FOR: Duration = Duration::seconds(30);
 
@@ -171,7 +175,10 @@ impl Provider {
             let (http, algorithms) = (self.http.clone(), Arc::clone(&self.algorithms));
             fetch_keys(http, metadata.jwks_uri().clone(), algorithms, is_refetch)
         };
-        let cached = self.keys.get(MAX_AGE, fetch(true));
+        let cached = match self.keys.age() {
+            Some(age) if age >= MAX_UNUSED => self.keys.get_newer(MAX_AGE, fetch(true)).await,
+            _ => self.keys.get(MAX_AGE, fetch(true)),
+        };
         let key = cached
             .as_ref()
             .and_then(|keys| keys.find(key_id, algorithm));

@@ -47,6 +47,8 @@ pub(super) struct Inner {
     pub(super) uri: Uri,
     /// Whether the response depends on whether a user is signed in.
     pub(super) depends_on_user: AtomicBool,
+    /// Whether an access token has admitted the request, so that no rule was checked for the user.
+    has_token: AtomicBool,
     uses_grace: AtomicBool,
     is_session_written: AtomicBool,
 }
@@ -90,6 +92,7 @@ impl RequestContext {
             uri: original_uri.unwrap_or(request.uri()).clone(),
             state: Arc::clone(state),
             depends_on_user: AtomicBool::new(false),
+            has_token: AtomicBool::new(false),
             uses_grace: AtomicBool::new(false),
             is_session_written: AtomicBool::new(false),
         }))
@@ -155,12 +158,20 @@ impl RequestContext {
         self.session.origin().correlation_id()
     }
 
+    /// Makes the request one without a user: an access token has admitted it.
+    pub(super) fn count_token_only(&self) {
+        self.has_token.store(true, Ordering::Relaxed);
+    }
+
     /// Reads the session and returns the signed-in user.
     pub(super) async fn signed_in(&self) -> Result<Option<SignedIn>, Error> {
         if self.is_handshake {
             self.require_same_origin()?;
         }
         self.require_usable_credential()?;
+        if self.has_token.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
         self.depends_on_user.store(true, Ordering::Relaxed);
         Ok(self.session.signed_in().await?)
     }

@@ -507,7 +507,8 @@ async fn a2_session_and_access_token_protect_one_route() {
     let challenges = answer.headers.get_all(header::WWW_AUTHENTICATE).iter();
     assert_eq!(challenges.collect::<Vec<_>>(), ["Cookie", "Bearer"]);
 
-    // A token counts even beside a session, and an invalid one is not saved by the session.
+    // Beside a token, the session does not count: no rule was checked for its user. It does not save an
+    // invalid token.
     for (token, expected) in [
         (
             site.emulator.access_token(client, "bob", "orders").unwrap(),
@@ -523,7 +524,7 @@ async fn a2_session_and_access_token_protect_one_route() {
         let answer = browser.send(request.body(Body::empty()).unwrap()).await;
         assert_eq!(answer.status, expected);
         if expected == StatusCode::OK {
-            assert_eq!(answer.body, r#"Some("bob") Some("alice")"#);
+            assert_eq!(answer.body, r#"Some("bob") None"#);
         }
     }
 }
@@ -666,6 +667,57 @@ async fn a2_a_provider_without_a_verdict_is_503_and_asked_again() {
 }
 
 #[tokio::test]
+async fn a2_invalid_token_is_a_verdict_with_any_status() {
+    let api = TestApi::remote().await;
+    for (number, status) in [400, 401, 403].into_iter().enumerate() {
+        let fault = Fault::OAuthErrorWithStatus("invalid_token", status);
+        api.emulator.fault(Endpoint::Validation, fault);
+        let answer = api.get("/orders", &format!("token-{number}")).await;
+        assert_eq!(answer.json()["reason"], "bearer_inactive", "{status}");
+    }
+}
+
+#[tokio::test]
+async fn d3_a_withdrawn_key_is_not_used_after_hours_without_a_token() {
+    let api = TestApi::start().await;
+    let stolen = api.token_with(|_, claims| {
+        claims.insert("exp".into(), json!(api.clock.unix_now() + 86_400));
+    });
+    assert_eq!(api.get("/orders", &stolen).await.status, StatusCode::OK);
+    api.emulator.rotate_keys();
+    api.clock.advance(std::time::Duration::from_secs(2 * 3600));
+    let answer = api.get("/orders", &stolen).await;
+    assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.body);
+    // Without an answer, the known keys stay in use.
+    assert_eq!(
+        api.get("/orders", &api.token()).await.status,
+        StatusCode::OK
+    );
+    api.clock.advance(std::time::Duration::from_secs(2 * 3600));
+    api.emulator.fault(Endpoint::Jwks, Fault::Status(500));
+    assert_eq!(
+        api.get("/orders", &api.token()).await.status,
+        StatusCode::OK
+    );
+}
+
+/// Any client can send such tokens.
+#[tokio::test]
+async fn a_token_with_an_unknown_key_is_no_error_of_the_api_in_the_log() {
+    let log = Log::start();
+    let api = TestApi::start().await;
+    let unknown = api.token_with(|header, _| {
+        header.insert("kid".into(), json!("unknown"));
+    });
+    for reason in ["bearer_unknown_key", "key_pending"] {
+        log.clear();
+        api.get("/orders", &unknown).await;
+        assert_eq!(log.refusal()["reason"], reason);
+        assert!(!log.has_error(), "{}", log.text());
+    }
+}
+
+#[tokio::test]
 async fn d5_the_pause_that_the_validation_endpoint_asks_for_is_passed_on() {
     let api = TestApi::remote().await;
     let retry_after = Some(std::time::Duration::from_secs(30));
@@ -725,6 +777,22 @@ async fn a2_the_claims_in_the_providers_verdict_are_checked() {
         (
             json!({"valid": false, "aud": CLIENT}),
             Some("bearer_inactive"),
+        ),
+        (
+            json!({"active": true, "aud": CLIENT, "token_type": "refresh_token"}),
+            Some("bearer_kind"),
+        ),
+        (
+            json!({"active": true, "aud": CLIENT, "token_use": "ID"}),
+            Some("bearer_kind"),
+        ),
+        (
+            json!({"active": true, "aud": CLIENT, "typ": "Refresh"}),
+            Some("bearer_kind"),
+        ),
+        (
+            json!({"active": true, "aud": CLIENT, "token_type": "Bearer", "token_use": "access"}),
+            None,
         ),
         (json!({"valid": true, "aud": [CLIENT]}), None),
     ]
@@ -801,10 +869,29 @@ async fn a2_a_jwt_of_another_kind_is_rejected_although_the_provider_calls_it_val
     let refresh_token = api.token_with(|header, _| {
         header.insert("typ".into(), "application/rt+jwt".into());
     });
+    // Refreshed ID tokens may omit the nonce.
+    let unmarked = |header: &mut Map<String, Value>, claims: &mut Map<String, Value>| {
+        header.insert("typ".into(), "JWT".into());
+        for name in ["scope", "client_id"] {
+            claims.remove(name);
+        }
+    };
+    let refreshed_id_token = api.token_with(unmarked);
+    let with_key_url = api.token_with(|header, claims| {
+        unmarked(header, claims);
+        header.insert("jku".into(), json!("https://keys.example"));
+    });
     let logout = api
         .emulator
         .logout_token(CLIENT, LogoutTarget::Subject("alice"));
-    for token in [id_token, refresh_token, logout] {
+    let others = [
+        id_token,
+        refreshed_id_token,
+        with_key_url,
+        refresh_token,
+        logout,
+    ];
+    for token in others {
         let answer = api.get("/orders", &token).await;
         assert_eq!(answer.json()["reason"], "bearer_kind", "{}", answer.body);
     }

@@ -189,7 +189,10 @@ async fn a5_a_request_with_an_access_token_needs_no_proof_of_its_origin() {
     let token = format!("Bearer {token}");
     let bearer = |proof| request(&Method::POST, "/both", &[("authorization", proof)]);
     assert_eq!(send(&site.app, bearer(&token)).await.body, "true false");
-    assert_eq!(browser.clone().send(bearer(&token)).await.body, "true true");
+    assert_eq!(
+        browser.clone().send(bearer(&token)).await.body,
+        "true false"
+    );
     // The session does not save an invalid one.
     let answer = browser.clone().send(bearer("Bearer forged")).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
@@ -406,6 +409,11 @@ async fn a4_a_response_of_the_api_keeps_status_and_body_and_cannot_act_on_the_si
         assert_eq!(answer.headers["x-total-count"], "7");
         let policy = answer.header(header::CONTENT_SECURITY_POLICY).unwrap();
         assert!(policy.starts_with("default-src 'none'"), "{policy}");
+        assert!(policy.contains("form-action 'none'"), "{policy}");
+        assert_eq!(
+            answer.headers["cross-origin-resource-policy"],
+            "same-origin"
+        );
     }
     assert_eq!(browser.session_cookie(), Some(&*session));
 }

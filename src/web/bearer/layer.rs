@@ -64,7 +64,8 @@ impl RequireBearer {
     /// site and other clients can call the same route.
     ///
     /// The scopes are those of access tokens; `login` has the rule for users. Handlers extract
-    /// `Option<BearerToken>` and `Option<User>`. [`Oten::layer`](crate::Oten::layer) must be outside of
+    /// `Option<BearerToken>` and `Option<User>`, of which one is `None`: beside a token, the session does not
+    /// count. [`Oten::layer`](crate::Oten::layer) must be outside of
     /// this layer.
     ///
     /// The credential of a native app counts as a session here, and as an invalid token otherwise.
@@ -99,6 +100,9 @@ impl RequireBearer {
                 let granted = |scope: &str| token.scopes().any(|granted| granted == scope);
                 if !self.scopes.iter().all(|scope| granted(scope)) {
                     return Err(denied(BearerError::Scope(self.scopes.join(" ").into())));
+                }
+                if let Some(context) = login.and_then(|login| login.context(&parts.extensions)) {
+                    context.count_token_only();
                 }
                 Some(token)
             }

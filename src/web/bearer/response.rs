@@ -74,6 +74,14 @@ impl BearerRejection {
             trail,
         } = &*self.0;
         let level = match details.status {
+            // Any client can cause these two.
+            _ if matches!(
+                details.reason,
+                Reason::KeyPending | Reason::BearerValidationBusy
+            ) =>
+            {
+                Level::Warn
+            }
             status if status.is_server_error() => Level::Error,
             StatusCode::UNAUTHORIZED if matches!(error, BearerError::Missing) => Level::Debug,
             _ => Level::Warn,

@@ -5,7 +5,7 @@ use std::{
 };
 
 use tracing::{
-    Dispatch, Subscriber,
+    Dispatch, Level, Subscriber,
     dispatcher::DefaultGuard,
     field::{Field, Visit},
     span,
@@ -28,6 +28,8 @@ pub struct Log {
 #[derive(Clone, Debug)]
 pub struct Entry {
     pub target: String,
+    /// That of an event.
+    level: Option<Level>,
     pub fields: BTreeMap<String, String>,
 }
 
@@ -84,6 +86,16 @@ impl Log {
         refusals.remove(0)
     }
 
+    /// Returns whether the crate has logged an error.
+    pub fn has_error(&self) -> bool {
+        let is_error = |entry: &Entry| entry.level == Some(Level::ERROR);
+        let entries = self.entries();
+        let mut ours = entries
+            .iter()
+            .filter(|entry| entry.target.starts_with("axum_oten"));
+        ours.any(is_error)
+    }
+
     /// Returns whether any field contains a text.
     pub fn contains(&self, text: &str) -> bool {
         let entries = self.entries();
@@ -100,11 +112,12 @@ impl Log {
 struct Keep(Arc<Mutex<Vec<Entry>>>);
 
 impl Keep {
-    fn keep(&self, target: &str, record: impl FnOnce(&mut Fields)) {
+    fn keep(&self, target: &str, level: Option<Level>, record: impl FnOnce(&mut Fields)) {
         let mut fields = Fields(BTreeMap::new());
         record(&mut fields);
         let entry = Entry {
             target: target.to_owned(),
+            level,
             fields: fields.0,
         };
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -114,17 +127,18 @@ impl Keep {
 
 impl<S: Subscriber> Layer<S> for Keep {
     fn on_new_span(&self, attributes: &span::Attributes<'_>, _: &span::Id, _: Context<'_, S>) {
-        self.keep(attributes.metadata().target(), |fields| {
+        self.keep(attributes.metadata().target(), None, |fields| {
             attributes.record(fields);
         });
     }
 
     fn on_record(&self, _: &span::Id, values: &span::Record<'_>, _: Context<'_, S>) {
-        self.keep("(span)", |fields| values.record(fields));
+        self.keep("(span)", None, |fields| values.record(fields));
     }
 
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        self.keep(event.metadata().target(), |fields| event.record(fields));
+        let (target, level) = (event.metadata().target(), *event.metadata().level());
+        self.keep(target, Some(level), |fields| event.record(fields));
     }
 }
 
