@@ -193,7 +193,8 @@ checks! {
     KEY_SET = "key_set",
         "The provider's key set can be fetched and has a key with a `kid` for one of `id_token_algorithms`.";
     CLIENT_AUTHENTICATION = "client_authentication",
-        "The provider accepts the client's ID and secret. Costs one token request.";
+        "The provider accepts the client's ID and secret. Costs one token request, or up to three if the \
+         provider is busy.";
     USERINFO = "userinfo",
         "The provider has a userinfo endpoint if `claims_from_userinfo` is set.";
     TOKEN_VALIDATION = "token_validation",

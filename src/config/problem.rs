@@ -2,8 +2,8 @@ use std::{fmt, path::PathBuf};
 
 /// Error returned when a configuration is invalid. It lists every problem, each with its help.
 ///
-/// It contains no value of a setting except redirect URIs in their normal form, so it is safe to log and to
-/// print.
+/// It contains no value of a setting except networks and redirect URIs in their normal form, so it is safe to log
+/// and to print.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ConfigError {
     problems: Vec<Problem>,
