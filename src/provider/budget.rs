@@ -26,7 +26,8 @@ const PER_REQUEST_LEFT: usize = 3;
 /// The token requests that this process may send in a minute, so that the provider does not have to
 /// reject any.
 ///
-/// A request that is repeated, because the provider did not process it, counts once. Any minute counts, so the provider may count in fixed or in sliding minutes.
+/// Any minute counts, so the provider may count in fixed or in sliding minutes. A request that is repeated,
+/// because the provider did not process it, counts once.
 #[derive(Debug)]
 pub(crate) struct Budget {
     per_minute: usize,

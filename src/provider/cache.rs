@@ -1,4 +1,7 @@
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use time::{Duration, OffsetDateTime};
 use tokio::{
@@ -22,6 +25,8 @@ const PATIENCE: std::time::Duration = std::time::Duration::from_secs(2);
 pub(super) struct Cache<T> {
     clock: Clock,
     current: watch::Sender<Option<Arc<Cached<T>>>>,
+    /// Whether the last fetch has failed.
+    is_failing: AtomicBool,
     /// Locked during a fetch.
     last_failure: Mutex<Option<(OffsetDateTime, ProviderError)>>,
 }
@@ -37,6 +42,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
         Self {
             clock,
             current: watch::Sender::new(None),
+            is_failing: AtomicBool::new(false),
             last_failure: Mutex::new(None),
         }
     }
@@ -55,14 +61,17 @@ impl<T: Send + Sync + 'static> Cache<T> {
         Some(Arc::clone(&cached.document))
     }
 
-    /// The age of the cached document.
-    pub(super) fn age(&self) -> Option<Duration> {
-        let cached = self.current.borrow().clone()?;
-        Some(self.age_of(&cached))
+    /// Whether the cached document is this old, and a newer one may be expected soon.
+    pub(super) fn is_worth_waiting(&self, age: Duration) -> bool {
+        let cached = self.current.borrow();
+        let is_old = cached
+            .as_ref()
+            .is_some_and(|cached| self.age_of(cached) >= age);
+        is_old && !self.is_failing.load(Ordering::Relaxed)
     }
 
     /// Returns the document that `fetch` returns if the cached one is older than `max_age`, or the cached one
-    /// if that fails or takes long.
+    /// if that fails or takes longer than [`PATIENCE`].
     pub(super) async fn get_newer(
         self: &Arc<Self>,
         max_age: Duration,
@@ -112,6 +121,7 @@ impl<T: Send + Sync + 'static> Cache<T> {
                 }
             }
             let fetched = fetch.await;
+            this.is_failing.store(fetched.is_err(), Ordering::Relaxed);
             let now = this.clock.now();
             match fetched {
                 Ok(document) => {

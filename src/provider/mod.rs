@@ -44,8 +44,8 @@ use crate::{
 /// provider has withdrawn expires.
 const MAX_AGE: Duration = Duration::hours(1);
 
-/// Keys that are older, because this process has verified no token for a while, are fetched before they are
-/// used.
+/// Keys that are older are fetched before they are used, unless that has just failed or takes seconds: this
+/// process has verified no token for a while.
 const MAX_UNUSED: Duration = Duration::hours(2);
 
 /// A provider that responded within this time counts as reachable.
@@ -175,9 +175,10 @@ impl Provider {
             let (http, algorithms) = (self.http.clone(), Arc::clone(&self.algorithms));
             fetch_keys(http, metadata.jwks_uri().clone(), algorithms, is_refetch)
         };
-        let cached = match self.keys.age() {
-            Some(age) if age >= MAX_UNUSED => self.keys.get_newer(MAX_AGE, fetch(true)).await,
-            _ => self.keys.get(MAX_AGE, fetch(true)),
+        let cached = if self.keys.is_worth_waiting(MAX_UNUSED) {
+            self.keys.get_newer(MAX_AGE, fetch(true)).await
+        } else {
+            self.keys.get(MAX_AGE, fetch(true))
         };
         let key = cached
             .as_ref()
