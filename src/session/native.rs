@@ -247,7 +247,8 @@ impl Sessions {
         .await
     }
 
-    /// Returns a code for the session of a confirmed sign-in. If the store does not take it, the tokens are revoked.
+    /// Returns a code for the session of a confirmed sign-in. If the store does not take it, the tokens are
+    /// revoked, even if the caller is cancelled.
     pub(crate) async fn issue_code(
         &self,
         mut sign_in: NativeSignIn,
@@ -256,12 +257,16 @@ impl Sessions {
         let code = Secret::random();
         self.set_age(&mut sign_in);
         let (id, ttl) = (self.native_code(&code), CODE_LIFETIME + LATE);
-        let record = Code::Open(Box::new(sign_in));
-        let inserted = self.records.insert_new(&id, &record, ttl).await;
-        if let (Err(_), Code::Open(sign_in)) = (&inserted, &record) {
-            self.cancel_native(sign_in, origin);
-        }
-        inserted.map(|()| code)
+        let (this, origin) = (self.clone(), origin.clone());
+        self.run_to_completion(async move {
+            let record = Code::Open(Box::new(sign_in));
+            let inserted = this.records.insert_new(&id, &record, ttl).await;
+            if let (Err(_), Code::Open(sign_in)) = (&inserted, &record) {
+                this.cancel_native(sign_in, &origin);
+            }
+            inserted.map(|()| code)
+        })
+        .await
     }
 
     /// Exchanges a code for a session. A code is used up by the first request, whatever its other

@@ -132,7 +132,10 @@ async fn handle_confirm(context: &RequestContext, headers: &HeaderMap) -> Result
     let (request, code) = confirmed.ok_or(Error::NativeSignInUsed)?;
     Ok(match code {
         Ok(code) => send_code(&request, &code),
-        Err(error) => failed(ErrorResponse::new(context, error.into()), &request),
+        Err(error) => {
+            metric::login(metric::Login::Refused);
+            failed(ErrorResponse::new(context, error.into()), &request)
+        }
     })
 }
 
