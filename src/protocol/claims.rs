@@ -54,8 +54,17 @@ pub(super) struct Claims(Map<String, Value>);
 impl Claims {
     /// Reads the claims of a JWT without verifying it.
     pub(super) fn unverified(token: &str) -> Option<Self> {
-        let payload = from_base64url(token.split('.').nth(1)?)?;
-        serde_json::from_slice(&payload).ok()
+        Self::unverified_part(token, 1)
+    }
+
+    /// Reads the header of a JWT without checking it.
+    pub(super) fn unverified_header(token: &str) -> Option<Self> {
+        Self::unverified_part(token, 0)
+    }
+
+    fn unverified_part(token: &str, index: usize) -> Option<Self> {
+        let part = from_base64url(token.split('.').nth(index)?)?;
+        serde_json::from_slice(&part).ok()
     }
 
     /// Returns the claims except those of this list.

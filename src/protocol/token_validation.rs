@@ -77,7 +77,7 @@ pub(crate) async fn validate_token(
     let response = http.send(&request).await;
     let response = response.map_err(ValidationError::Unreachable)?;
     match (response.status, ErrorCode::from_response(&response)) {
-        (_, Some(code)) if code.as_str() == "invalid_token" => {
+        (status, Some(code)) if !status.is_server_error() && code.as_str() == "invalid_token" => {
             return Ok(Err(AccessTokenError::Inactive));
         }
         // The client's credentials are wrong, which says nothing about the token.
@@ -110,6 +110,9 @@ fn is_other_kind(verdict: &Claims) -> bool {
     ["token_type", "token_use", "typ"].iter().any(|name| {
         let kind = verdict.get(name).and_then(serde_json::Value::as_str);
         let kind = kind.unwrap_or_default().to_ascii_lowercase();
-        matches!(&*kind, "id" | "id_token" | "refresh" | "refresh_token")
+        matches!(
+            &*kind,
+            "id" | "id_token" | "offline" | "refresh" | "refresh_token"
+        )
     })
 }

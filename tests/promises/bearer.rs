@@ -667,14 +667,19 @@ async fn a2_a_provider_without_a_verdict_is_503_and_asked_again() {
 }
 
 #[tokio::test]
-async fn a2_invalid_token_is_a_verdict_with_any_status() {
+async fn a2_invalid_token_is_a_verdict_with_any_status_but_5xx() {
     let api = TestApi::remote().await;
-    for (number, status) in [400, 401, 403].into_iter().enumerate() {
+    for (number, status) in [200, 400, 401, 403].into_iter().enumerate() {
         let fault = Fault::OAuthErrorWithStatus("invalid_token", status);
         api.emulator.fault(Endpoint::Validation, fault);
         let answer = api.get("/orders", &format!("token-{number}")).await;
         assert_eq!(answer.json()["reason"], "bearer_inactive", "{status}");
+        api.emulator.clear_faults();
     }
+    let fault = Fault::OAuthErrorWithStatus("invalid_token", 503);
+    api.emulator.fault(Endpoint::Validation, fault);
+    let answer = api.get("/orders", "token").await;
+    assert_eq!(answer.json()["reason"], "bearer_validation_down");
 }
 
 #[tokio::test]
@@ -688,11 +693,11 @@ async fn d3_a_withdrawn_key_is_not_used_after_hours_without_a_token() {
     api.clock.advance(std::time::Duration::from_secs(2 * 3600));
     let answer = api.get("/orders", &stolen).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{}", answer.body);
-    // Without an answer, the known keys stay in use.
     assert_eq!(
         api.get("/orders", &api.token()).await.status,
         StatusCode::OK
     );
+    // Without an answer, the known keys stay in use.
     api.clock.advance(std::time::Duration::from_secs(2 * 3600));
     api.emulator.fault(Endpoint::Jwks, Fault::Status(500));
     assert_eq!(
@@ -868,6 +873,7 @@ async fn a2_a_jwt_of_another_kind_is_rejected_although_the_provider_calls_it_val
     });
     let refresh_token = api.token_with(|header, _| {
         header.insert("typ".into(), "application/rt+jwt".into());
+        header.insert("jku".into(), json!("https://keys.example"));
     });
     // Refreshed ID tokens may omit the nonce.
     let unmarked = |header: &mut Map<String, Value>, claims: &mut Map<String, Value>| {
