@@ -222,10 +222,9 @@ impl ApiProxy {
         prevent_caching(headers);
         // The API's documents must not act as pages of this site, nor be part of those of other sites.
         protect(headers);
-        headers.insert(
-            "cross-origin-resource-policy",
-            HeaderValue::from_static("same-origin"),
-        );
+        headers
+            .entry("cross-origin-resource-policy")
+            .or_insert(HeaderValue::from_static("same-origin"));
         if headers.contains_key(header::CONTENT_LENGTH) || response.body().is_end_stream() {
             return Ok(response.map(Body::new));
         }

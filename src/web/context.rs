@@ -163,16 +163,20 @@ impl RequestContext {
         self.has_token.store(true, Ordering::Relaxed);
     }
 
+    pub(super) fn has_token(&self) -> bool {
+        self.has_token.load(Ordering::Relaxed)
+    }
+
     /// Reads the session and returns the signed-in user.
     pub(super) async fn signed_in(&self) -> Result<Option<SignedIn>, Error> {
+        self.depends_on_user.store(true, Ordering::Relaxed);
+        if self.has_token() {
+            return Ok(None);
+        }
         if self.is_handshake {
             self.require_same_origin()?;
         }
         self.require_usable_credential()?;
-        if self.has_token.load(Ordering::Relaxed) {
-            return Ok(None);
-        }
-        self.depends_on_user.store(true, Ordering::Relaxed);
         Ok(self.session.signed_in().await?)
     }
 

@@ -78,6 +78,9 @@ impl UserSession {
     /// Returns a 503 response if the store is down; the user is still signed in then.
     pub async fn sign_out(self) -> Result<(), ErrorResponse> {
         let Self(context) = self;
+        if context.has_token() {
+            return Ok(());
+        }
         let signed_out = async {
             context.require_usable_credential()?;
             Ok(context.session.sign_out().await?)

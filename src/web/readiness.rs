@@ -17,7 +17,7 @@ pub struct Readiness {
     /// The session store: the check writes, reads and removes a record.
     pub store: DependencyStatus,
     /// The provider: the check fetches the discovery document if the cached one is at least 30 seconds
-    /// old, and no pause follows a failed fetch.
+    /// old, unless it waits after a failed fetch.
     pub provider: DependencyStatus,
 }
 

@@ -64,9 +64,9 @@ impl RequireBearer {
     /// site and other clients can call the same route.
     ///
     /// The scopes are those of access tokens; `login` has the rule for users. Handlers extract
-    /// `Option<BearerToken>` and `Option<User>`, of which one is `None`: beside a token, the session does not
-    /// count. [`Oten::layer`](crate::Oten::layer) must be outside of
-    /// this layer.
+    /// `Option<BearerToken>` and `Option<User>`, of which one is `None`: beside a token, no rule is checked for
+    /// the user of the session, so that handlers do not see that user. The `Session` is still that of the
+    /// cookie. [`Oten::layer`](crate::Oten::layer) must be outside of this layer.
     ///
     /// The credential of a native app counts as a session here, and as an invalid token otherwise.
     ///
