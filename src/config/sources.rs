@@ -83,7 +83,10 @@ fn is_secret(key: &Key, text: &str) -> bool {
         "session_store" => match RedisUrl::parse(text) {
             Ok(redis) => redis.servers.iter().any(has_password),
             // A URL that cannot be read may have a password, too.
-            Err(_) => url.map_or(text.contains('@'), |url| has_password(&url)),
+            Err(_) => url.map_or(
+                text.contains('@') || text.to_ascii_lowercase().contains("password"),
+                |url| has_password(&url),
+            ),
         },
         // For some proxies the user name alone is a token.
         "proxy" => url.is_some_and(|url| has_password(&url) || !url.username().is_empty()),
