@@ -13,7 +13,7 @@ use axum_oten::{
         Deviation, EmulatedClient, Emulator, EmulatorBuilder, Endpoint, Fault, LogoutTarget,
         RateLimits,
     },
-    web::{BearerClaims, BearerToken, RequireBearer, ResourceServer},
+    web::{BearerClaims, BearerToken, RequireBearer, ResourceServer, UserSession},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -484,8 +484,9 @@ async fn a2_session_and_access_token_protect_one_route() {
                 .bearer()
                 .require_scope("orders")
                 .or_session(oten.require_login());
+            let leave = async |session: UserSession| session.sign_out().await;
             Router::new()
-                .route("/api", get(who))
+                .route("/api", get(who).post(leave))
                 .route_layer(both)
                 .merge(oten.routes())
                 .layer(oten.layer())
@@ -527,6 +528,11 @@ async fn a2_session_and_access_token_protect_one_route() {
             assert_eq!(answer.body, r#"Some("bob") None"#);
         }
     }
+    let token = site.emulator.access_token(client, "bob", "orders").unwrap();
+    let leave = Request::post("/api").header(header::AUTHORIZATION, format!("Bearer {token}"));
+    let answer = browser.send(leave.body(Body::empty()).unwrap()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    assert_eq!(browser.get("/api").await.body, r#"None Some("alice")"#);
 }
 
 #[tokio::test]
