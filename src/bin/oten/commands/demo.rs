@@ -18,7 +18,7 @@ use crate::{
     control::{Control, KEPT_EXCHANGES},
     error::Error,
     server::{Metrics, Server},
-    site::{self, Activity, DemoProvider, Site},
+    site::{self, Activity, DemoProvider, Site, is_within},
     terminal,
 };
 
@@ -104,11 +104,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<(), Error> {
 fn check_paths(config: &Config) -> Result<(), Error> {
     site::check_paths(config)?;
     let paths = [config.base_path(), config.redirect_uri().path()];
-    let below = format!("{EMULATOR_PATH}/");
-    if paths
-        .iter()
-        .any(|path| *path == EMULATOR_PATH || path.starts_with(&below))
-    {
+    if paths.iter().any(|path| is_within(path, EMULATOR_PATH)) {
         let path = EMULATOR_PATH.to_owned();
         return Err(Error::PathTaken { path });
     }

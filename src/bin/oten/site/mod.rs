@@ -15,7 +15,7 @@ pub(crate) use self::{
     headers::provider_origin,
     layout::{Layout, STYLESHEET, Time, page, stylesheet, stylesheet_path},
     pages::library_page,
-    state::{DemoProvider, Site},
+    state::{DemoProvider, Site, is_within},
 };
 
 use std::{sync::Arc, time::Duration};
@@ -35,7 +35,7 @@ use self::{
     layout::{ICON, icon},
     state::{
         ALL_SESSIONS, AUDIT, CLEAR, DASHBOARD, FEED, FEED_EVENTS, HEALTHZ, ME, OWN_SESSIONS,
-        PROFILE, READYZ, SETTINGS, USERS, is_within,
+        PROFILE, READYZ, SETTINGS, USERS,
     },
 };
 use crate::error::Error;

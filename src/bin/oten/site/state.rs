@@ -169,7 +169,7 @@ impl Site {
 }
 
 /// Whether a path is `parent` or below it.
-pub(super) fn is_within(path: &str, parent: &str) -> bool {
+pub(crate) fn is_within(path: &str, parent: &str) -> bool {
     let below = path.strip_prefix(parent);
     below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
