@@ -217,7 +217,7 @@ impl ErrorResponse {
             Error::NotSignedIn | Error::LoginTooOld { .. } | Error::KeptForm(_) => Level::Debug,
             // The parameters came through the browser, which can send anything.
             Error::Callback(_) => Level::Warn,
-            // Any client can send such a token.
+            // Any client can cause it, with logout tokens.
             _ if self.reason() == Reason::KeyPending => Level::Warn,
             _ if self.status().is_server_error() => Level::Error,
             _ => Level::Warn,
