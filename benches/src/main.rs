@@ -23,7 +23,7 @@ use std::{
 
 use client::Load;
 use process::Process;
-use report::{Limit, Report, Row};
+use report::{Limit, Report, Row, progress};
 
 type Bad = Box<dyn std::error::Error + Send + Sync>;
 
@@ -204,7 +204,7 @@ fn check(rounds: usize, slice: Duration) -> Result<bool, Bad> {
         .collect::<Result<Vec<_>, Bad>>()?;
     let mut rates: Vec<Vec<f64>> = vec![Vec::new(); servers.len()];
     for round in 0..=rounds {
-        eprint!("\rround {round} of {rounds} ");
+        progress(&format!("round {round} of {rounds}"));
         for ((name, server), rates) in names.iter().zip(&mut servers).zip(&mut rates) {
             if name.starts_with("login-") {
                 // tower-sessions' memory store keeps every attempt, so the floor would slow down.
@@ -218,7 +218,7 @@ fn check(rounds: usize, slice: Duration) -> Result<bool, Bad> {
             }
         }
     }
-    eprintln!();
+    progress("");
     let of = |name: &str| names.iter().position(|it| *it == name).map(|at| &rates[at]);
     let ratio = |a: &[f64], b: &[f64]| median(a.iter().zip(b).map(|(a, b)| a / b).collect());
     let mut rows = Vec::new();

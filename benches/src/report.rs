@@ -1,10 +1,22 @@
 //! The results of `check` and `load`, kept in one file for `chart`.
 
-use std::{fmt, fs, path::PathBuf, process::Command};
+use std::{
+    fmt, fs,
+    io::{IsTerminal, stderr},
+    path::PathBuf,
+    process::Command,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::Bad;
+
+/// Replaces the line of a terminal, and does nothing without one.
+pub fn progress(line: &str) {
+    if stderr().is_terminal() {
+        eprint!("\r{line:60}\r");
+    }
+}
 
 /// One figure.
 #[derive(Clone, Debug, Serialize, Deserialize)]

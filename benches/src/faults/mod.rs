@@ -37,6 +37,7 @@ use crate::{
     Bad,
     load::{REDIRECT_URI, SECRET, SESSION_KEY},
     process::{ALL_CORES, Redis, Site, free_port},
+    report::progress,
 };
 
 const BROWSERS: usize = 200;
@@ -159,10 +160,10 @@ async fn row(name: &str, store: StoreKind) -> Result<Option<Seen>, Bad> {
     let browsers = tokio::spawn(async move { traffic.run(&emulator, &receiver).await });
     let mut browsers = Task(browsers);
     sleep(BEFORE).await;
-    eprint!("{name}: broken \r");
+    progress(&format!("{name}: broken"));
     phase.send_replace(Phase::Broken);
     world.break_and_repair(name).await?;
-    eprint!("{name}: repaired \r");
+    progress(&format!("{name}: repaired"));
     phase.send_replace(Phase::Repaired(Instant::now()));
     sleep(AFTER).await;
     phase.send_replace(Phase::Over);

@@ -24,7 +24,7 @@ use self::browser::Browser;
 use crate::{
     Bad,
     process::{Redis, Site},
-    report::{Limit, Report, Row},
+    report::{Limit, Report, Row, progress},
 };
 
 pub const SECRET: &str = "a secret of the load, of more than 32 bytes";
@@ -273,11 +273,11 @@ async fn show<T>(what: &str, work: impl Future<Output = T>) -> T {
         select! {
             biased;
             done = &mut work => {
-                eprint!("\r{:60}\r", "");
+                progress("");
                 return done;
             }
             _ = tick.tick() => {
-                eprint!("\r{what}: {} s ", begin.elapsed().as_secs());
+                progress(&format!("{what}: {} s", begin.elapsed().as_secs()));
             }
         }
     }
