@@ -1498,8 +1498,16 @@ fn production_is_strict_where_the_sandbox_warns() {
             .message()
             .starts_with("is shorter than 32 bytes")
     );
-    let short_production = from_environment(&changed(&[PRODUCTION, &short].concat()));
-    assert_eq!(only_problem(short_production).key(), "client_secret");
+    let (too_short, long) = ("x".repeat(31), "x".repeat(32));
+    let in_production = |secret: &str| {
+        let settings = [PRODUCTION, &[("client_secret", secret)]].concat();
+        from_environment(&changed(&settings))
+    };
+    assert_eq!(
+        only_problem(in_production(&too_short)).key(),
+        "client_secret"
+    );
+    in_production(&long).unwrap();
 
     for (key, uri) in [
         ("redirect_uri", "http://localhost:3000/callback"),

@@ -46,7 +46,7 @@ pub(crate) enum AccessTokenError {
     #[error(transparent)]
     Provider(ProviderError),
     /// Section 4; RFC 8725 section 3.1.
-    #[error("the access token is rejected: {0}")]
+    #[error("the access token is rejected")]
     Jose(#[from] JoseError),
     /// Section 4.
     #[error("the provider publishes no key for the access token's `kid` and `alg`")]

@@ -354,8 +354,10 @@ mod tests {
 
     #[test]
     fn s2_every_request_object_has_a_jti_of_its_own() {
-        let url = || url_for(confidential()).0;
-        assert_ne!(query(&url()), query(&url()));
+        let endpoint = format!("{ISSUER}/v1/oauth/authorize").parse().unwrap();
+        let verifier = CodeVerifier::random();
+        let request = || query(&url_at(&endpoint, confidential(), &verifier))["request"].clone();
+        assert_ne!(request(), request());
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub(crate) enum IdTokenError {
     #[error("the token response has no `id_token`; add `openid` to `scopes`")]
     Missing,
     /// Section 3.1.3.7, numbers 6 to 8; RFC 8725 section 3.1.
-    #[error("the ID token is rejected: {0}")]
+    #[error("the ID token is rejected")]
     Jose(#[from] JoseError),
     /// A claim is missing or has the wrong type (section 2).
     #[error("the ID token's `{0}` is missing or has the wrong type")]

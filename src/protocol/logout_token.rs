@@ -44,7 +44,7 @@ pub(crate) enum LogoutTokenError {
     #[error(transparent)]
     Provider(ProviderError),
     /// Section 2.6; RFC 8725 section 3.1.
-    #[error("the logout token is rejected: {0}")]
+    #[error("the logout token is rejected")]
     Jose(#[from] JoseError),
     /// OpenID Connect Core section 10.1.1.
     #[error("the provider publishes no key for the logout token's `kid` and `alg`")]

@@ -53,7 +53,7 @@ pub enum UserInfoError {
     )]
     Malformed,
     /// The signature is invalid (section 5.3.4).
-    #[error("the signed userinfo response is rejected: {0}")]
+    #[error("the signed userinfo response is rejected")]
     Jose(#[from] JoseError),
     /// A claim is missing, has the wrong type or the wrong value (sections 5.3.2 and 5.3.4).
     #[error("the `{0}` of the userinfo response is missing or wrong")]

@@ -689,14 +689,19 @@ async fn o4_a_logout_token_ends_sessions_whose_id_changes() {
     }
 }
 
+/// Whether the first request looked for a logout after the second had noted it.
+fn is_later(world: &World) -> bool {
+    let noted = world.position(1, "logout_epoch", true);
+    assert!(noted.is_some(), "the logout was not noted");
+    world.position(0, "logout_epoch", false) > noted
+}
+
 #[tokio::test]
 async fn o4_a_logout_token_ends_sessions_that_are_created() {
     use Request::{ChangeId, SignIn, SignInOver, SignOut};
     // A session that a logout token names by its user may start after the token was noted.
     let later: &Check = &|world, _, live| {
-        let noted = world.position(1, "logout_epoch", true);
-        let started = world.position(0, "logout_epoch", false);
-        assert!(live.is_empty() || started > noted);
+        assert!(live.is_empty() || is_later(world));
     };
     explore(ALICE, &[SignIn("alice"), BY_SUB], later).await;
     explore(ALICE, &[SignInOver("alice"), BY_SUB], later).await;
@@ -737,9 +742,7 @@ async fn o2_a_sign_out_ends_the_session_of_a_sign_in_in_flight() {
 async fn l9_sessions_beyond_the_limit_end_and_hide_from_no_logout_token() {
     use Request::{SignIn, SignInOver};
     let later: &Check = &|world, _, live| {
-        let noted = world.position(1, "logout_epoch", true);
-        let started = world.position(0, "logout_epoch", false);
-        assert!(live.is_empty() || started > noted);
+        assert!(live.is_empty() || is_later(world));
     };
     explore_with(ALICE, 1, &[SignIn("alice")], &one).await;
     explore_with(ALICE, 1, &[SignInOver("alice")], &one).await;
@@ -823,9 +826,7 @@ async fn x4_ending_a_session_from_elsewhere_is_as_safe_as_signing_out() {
 async fn x4_ending_all_sessions_ends_those_that_are_created() {
     use Request::{EndOthers, EndSite, SignIn, SignInOver};
     let later: &Check = &|world, _, live| {
-        let noted = world.position(1, "logout_epoch", true);
-        let started = world.position(0, "logout_epoch", false);
-        assert!(live.is_empty() || started > noted);
+        assert!(live.is_empty() || is_later(world));
     };
     for end in [EndSite, EndOthers { from_first: false }] {
         explore(ALICE, &[SignIn("alice"), end], later).await;
@@ -834,11 +835,9 @@ async fn x4_ending_all_sessions_ends_those_that_are_created() {
     explore(ALICE, &[SignIn("bob"), EndSite], later).await;
     // The session that a user keeps survives, and no other one does.
     let kept: &Check = &|world, _, live| {
-        let noted = world.position(1, "logout_epoch", true);
-        let started = world.position(0, "logout_epoch", false);
         let is_first = |data: &Arc<SessionData>| Some(data.family) == world.family;
         assert!(live.iter().any(is_first));
-        assert!(live.len() == 1 || started > noted);
+        assert!(live.len() == 1 || is_later(world));
     };
     let others = EndOthers { from_first: true };
     explore(ALICE, &[SignIn("alice"), others], kept).await;

@@ -439,6 +439,33 @@ async fn x1_new_claims_count_in_the_request_that_refreshes() {
 }
 
 #[tokio::test]
+async fn x1_the_strength_of_the_sign_in_decides() {
+    let several_factors = |oten: &Oten| {
+        let rule = Rule::all([
+            Rule::claim("acr").equals("urn:mfa"),
+            Rule::claim("amr").contains("otp"),
+        ]);
+        let page = Router::new().route("/", get(async || "allowed"));
+        let page = page.route_layer(oten.require(rule));
+        page.merge(oten.routes()).layer(oten.layer())
+    };
+    let site = TestSite::builder().app(several_factors).start().await;
+    let weak = site.signed_in("alice").await.get("/").await;
+    assert_eq!(weak.status, StatusCode::FORBIDDEN);
+    for (acr, amr, expected) in [
+        ("urn:mfa", json!(["pwd", "otp"]), StatusCode::OK),
+        ("urn:mfa", json!(["pwd"]), StatusCode::FORBIDDEN),
+        ("urn:password", json!(["otp"]), StatusCode::FORBIDDEN),
+    ] {
+        site.emulator.clear_deviations();
+        site.emulator.deviate(Deviation::Claim("acr", json!(acr)));
+        site.emulator.deviate(Deviation::Claim("amr", amr));
+        let mut browser = site.signed_in("alice").await;
+        assert_eq!(browser.get("/").await.status, expected);
+    }
+}
+
+#[tokio::test]
 async fn x1_a_function_that_fails_denies() {
     let site = site().await;
     for (name, status, reason) in [

@@ -23,8 +23,8 @@ use tokio::task::JoinSet;
 use tower_sessions::Session;
 
 use crate::common::{
-    Answer, Browser, ExternalStore, Log, Operation, TestSite, WatchedStore, app, eventually,
-    with_parameter,
+    Answer, Browser, ClientKind, ExternalStore, Log, Operation, Recorder, TestSite, WatchedStore,
+    app, eventually, with_parameter,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -86,6 +86,28 @@ async fn l1_a_token_near_expiry_is_refreshed_before_a_protected_request() {
     assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
     assert_eq!(site.emulator.refreshes(), 2);
     assert_eq!(site.emulator.reuse_detected(), 0);
+}
+
+#[tokio::test]
+async fn l1_each_token_request_has_its_grant_and_the_last_refresh_token() {
+    for kind in ClientKind::ALL {
+        let site = TestSite::builder().client(kind).start().await;
+        let recorder = Recorder::before(&site.emulator).await;
+        let mut browser = site.signed_in("alice").await;
+        for _ in 0..2 {
+            site.clock.advance(HOUR);
+            assert_eq!(browser.get("/profile").await.status, StatusCode::OK);
+        }
+        let calls = recorder.calls();
+        assert_eq!(calls.len(), 3, "{kind:?}");
+        assert_eq!(calls[0].form["grant_type"], "authorization_code");
+        for (before, call) in calls.iter().zip(&calls[1..]) {
+            assert_eq!(call.form["grant_type"], "refresh_token");
+            let refresh_token = &call.form["refresh_token"];
+            assert_eq!(before.answer["refresh_token"], refresh_token.as_str());
+        }
+        assert_eq!(site.emulator.reuse_detected(), 0);
+    }
 }
 
 #[tokio::test]
@@ -322,6 +344,26 @@ async fn l3_a_refreshed_id_token_must_match_the_sign_in() {
             ended[0]["cause"].contains(&format!("`{claim}`")),
             "{ended:?}"
         );
+        assert_eq!(browser.signed_in_as().await, "guest");
+        assert!(site.store.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn l3_a_refreshed_id_token_must_be_signed() {
+    for (deviation, said) in [
+        (Deviation::BadSignature, "the token's signature is invalid"),
+        (Deviation::AlgNone, "the token is not signed"),
+    ] {
+        let site = TestSite::start().await;
+        let mut browser = site.signed_in("alice").await;
+        site.clock.advance(HOUR);
+        site.emulator.deviate(deviation);
+        let log = Log::start();
+        browser.get("/profile").await.location();
+        let ended = log.named("sign_in_ended");
+        // Once: an error and its sources are joined.
+        assert_eq!(ended[0]["cause"].matches(said).count(), 1, "{ended:?}");
         assert_eq!(browser.signed_in_as().await, "guest");
         assert!(site.store.is_empty());
     }

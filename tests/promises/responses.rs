@@ -21,6 +21,7 @@ fn assert_protected(answer: &Answer, what: &str) {
     assert_eq!(header("referrer-policy"), "same-origin", "{what}");
     let policy = header("content-security-policy");
     assert!(policy.contains("default-src 'none'"), "{what}: {policy}");
+    assert!(!policy.contains("script-src"), "{what}: {policy}");
     assert!(
         policy.contains("frame-ancestors 'none'"),
         "{what}: {policy}"

@@ -1,11 +1,16 @@
 //! Connections to the provider: trusted certificates, and proxies.
 
 use axum::http::{Request, StatusCode, header};
-use axum_oten::{MemoryStore, Oten, config::ConfigBuilder, config::Proxy, emulator::Emulator};
+use axum_oten::{
+    MemoryStore, Oten,
+    config::{ConfigBuilder, Proxy},
+    emulator::{Deviation, Emulator},
+};
+use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    common::{Answer, ConnectProxy, app, path_and_query, send},
+    common::{Answer, ConnectProxy, Log, TestSite, app, path_and_query, send},
     program::tls_emulator::TlsEmulator,
 };
 
@@ -171,6 +176,24 @@ async fn an_intercepting_server_gets_no_secret() {
     let answer = send(&app(&oten), login.unwrap()).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(provider_error_of(&oten).await.contains("set `ca_file`"));
+}
+
+/// A server that impersonates the token endpoint gets neither the code nor the client secret.
+#[tokio::test]
+async fn an_impostor_at_the_token_endpoint_gets_no_secret() {
+    let impostor = TlsEmulator::start().await;
+    let site = TestSite::start().await;
+    let endpoint = json!(format!("{}/v1/oauth/token", impostor.issuer));
+    site.emulator
+        .deviate(Deviation::DiscoveryField("token_endpoint", endpoint));
+    let log = Log::start();
+    let mut browser = site.browser();
+    let url = browser.start_login("/").await;
+    let callback = browser.approve(&url, "alice");
+    let answer = browser.get(&callback).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let cause = log.refusal()["cause"].clone();
+    assert!(cause.contains("this machine does not trust"), "{cause}");
 }
 
 async fn provider_error_of(oten: &Oten) -> String {

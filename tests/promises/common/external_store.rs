@@ -39,9 +39,14 @@ impl<S: OtenStore> ExternalStore<S> {
 
     /// Every value of this kind that was stored, oldest first.
     pub fn written(&self, kind: &str) -> Vec<Written> {
-        let written = self.written.lock().unwrap();
-        let of_kind = written.iter().filter(|(key, _)| key.kind() == kind);
-        of_kind.cloned().collect()
+        let mut written = self.all_written();
+        written.retain(|(key, _)| key.kind() == kind);
+        written
+    }
+
+    /// Every value that was stored, oldest first.
+    pub fn all_written(&self) -> Vec<Written> {
+        self.written.lock().unwrap().clone()
     }
 
     /// Replaces the latest value of this kind.

@@ -75,6 +75,20 @@ async fn s7_each_sign_in_creates_a_new_session_id_and_ends_the_old_session() {
 }
 
 #[tokio::test]
+async fn s7_every_bit_of_a_session_id_is_random() {
+    let site = TestSite::start().await;
+    let (mut ever_set, mut always_set) = (0_i128, -1_i128);
+    // A random bit has the same value in all of them once in 2^31 runs.
+    for _ in 0..32 {
+        let browser = site.signed_in("alice").await;
+        let tower_sessions::session::Id(id) = browser.session_cookie().unwrap().parse().unwrap();
+        ever_set |= id;
+        always_set &= id;
+    }
+    assert_eq!((ever_set, always_set), (-1, 0));
+}
+
+#[tokio::test]
 async fn s7_an_app_that_writes_its_session_at_every_request_does_not_replace_the_cookie() {
     async fn visit(session: Session, request: Request<Body>, next: Next) -> Response {
         session.insert("visited", true).await.unwrap();
