@@ -164,9 +164,10 @@ async fn row(name: &str, store: StoreKind) -> Result<Option<Seen>, Bad> {
     phase.send_replace(Phase::Broken);
     world.break_and_repair(name).await?;
     progress(&format!("{name}: repaired"));
-    phase.send_replace(Phase::Repaired(Instant::now()));
+    let repaired = Instant::now();
+    phase.send_replace(Phase::Repaired(repaired));
     sleep(AFTER).await;
-    phase.send_replace(Phase::Over);
+    phase.send_replace(Phase::Over(repaired));
     let seen = (&mut browsers.0).await?;
     if let Ok(folder) = std::env::var("FAULTS_LOG") {
         fs::copy(

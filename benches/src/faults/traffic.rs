@@ -34,7 +34,21 @@ pub enum Phase {
     Before,
     Broken,
     Repaired(Instant),
-    Over,
+    /// With the time of the repair.
+    Over(Instant),
+}
+
+impl Phase {
+    fn is_over(self) -> bool {
+        matches!(self, Self::Over(_))
+    }
+
+    fn repaired(self) -> Option<Instant> {
+        match self {
+            Self::Repaired(at) | Self::Over(at) => Some(at),
+            Self::Before | Self::Broken => None,
+        }
+    }
 }
 
 /// What the browsers have seen.
@@ -54,7 +68,7 @@ pub struct Seen {
     pub longest_answer: Duration,
     /// The longest time in which a browser got no page.
     pub longest_outage: Duration,
-    /// The time from the repair until every browser got pages again.
+    /// The time from the repair until every browser got pages again, or the end if one did not.
     pub recovery: Duration,
     pub sign_ins: usize,
     /// New sign-ins that got an error page because of the provider's answer.
@@ -179,7 +193,7 @@ async fn user(mut browser: Browser, delay: Duration, phase: watch::Receiver<Phas
     let (mut redirects, mut is_out) = (0, false);
     let mut last_page = Instant::now();
     loop {
-        if *phase.borrow() == Phase::Over {
+        if phase.borrow().is_over() {
             break;
         }
         let begin = Instant::now();
@@ -192,7 +206,7 @@ async fn user(mut browser: Browser, delay: Duration, phase: watch::Receiver<Phas
                 seen.pages += 1;
                 seen.longest_outage = seen.longest_outage.max(now - last_page);
                 last_page = now;
-                if let Phase::Repaired(at) = *phase.borrow()
+                if let Some(at) = phase.borrow().repaired()
                     && (is_out || begin < at || took > SLOW)
                 {
                     seen.recovery = now - at;
@@ -218,6 +232,11 @@ async fn user(mut browser: Browser, delay: Duration, phase: watch::Receiver<Phas
         sleep(PAUSE).await;
     }
     seen.longest_outage = seen.longest_outage.max(last_page.elapsed());
+    if let Some(at) = phase.borrow().repaired()
+        && is_out
+    {
+        seen.recovery = at.elapsed();
+    }
     if browser.page().await.is_err() && browser.page().await.is_err() {
         seen.lost = 1;
     } else {
@@ -232,7 +251,7 @@ async fn leaver(mut browser: Browser, phase: watch::Receiver<Phase>) -> Seen {
     watched.wait_for(|phase| *phase != Phase::Before).await.ok();
     sleep(Duration::from_secs(1)).await;
     let mut seen = Seen::default();
-    while *phase.borrow() != Phase::Over {
+    while !phase.borrow().is_over() {
         let tab = browser.tab_here();
         match browser.post_logout().await {
             Ok(answer) if answer.status == 303 => {
@@ -251,7 +270,7 @@ async fn leaver(mut browser: Browser, phase: watch::Receiver<Phase>) -> Seen {
 /// A browser that still sends the cookies of a session that has ended.
 async fn signed_out(mut browser: Browser, phase: watch::Receiver<Phase>) -> Seen {
     let mut seen = Seen::default();
-    while *phase.borrow() != Phase::Over {
+    while !phase.borrow().is_over() {
         let tab = browser.tab_here();
         match browser.get("/profile").await {
             Ok(answer) if answer.status == 303 => {}
@@ -268,7 +287,7 @@ async fn signed_out(mut browser: Browser, phase: watch::Receiver<Phase>) -> Seen
 async fn newcomers(address: String, emulator: Emulator, phase: watch::Receiver<Phase>) -> Seen {
     let mut seen = Seen::default();
     for user in USERS.iter().cycle() {
-        if *phase.borrow() == Phase::Over {
+        if phase.borrow().is_over() {
             break;
         }
         let mut browser = Browser::new(&address);
