@@ -157,7 +157,9 @@ async fn row(name: &str, store: StoreKind) -> Result<Option<Seen>, Bad> {
     let traffic = Traffic::sign_in(&world.emulator, &balancer.address, BROWSERS).await?;
     let (phase, receiver) = watch::channel(Phase::Before);
     let emulator = world.emulator.clone();
-    let browsers = tokio::spawn(async move { traffic.run(&emulator, &receiver).await });
+    let provider_fails = name.starts_with("provider-");
+    let browsers =
+        tokio::spawn(async move { traffic.run(&emulator, provider_fails, &receiver).await });
     let mut browsers = Task(browsers);
     sleep(BEFORE).await;
     progress(&format!("{name}: broken"));

@@ -71,7 +71,7 @@ pub struct Seen {
     /// The time from the repair until every browser got pages again, or the end if one did not.
     pub recovery: Duration,
     pub sign_ins: usize,
-    /// New sign-ins that got an error page because of the provider's answer.
+    /// New sign-ins that got an error page because the provider fails. Elsewhere such pages are wrong.
     pub failed_sign_ins: usize,
 }
 
@@ -152,7 +152,12 @@ impl Traffic {
         })
     }
 
-    pub async fn run(self, emulator: &Emulator, phase: &watch::Receiver<Phase>) -> Seen {
+    pub async fn run(
+        self,
+        emulator: &Emulator,
+        provider_fails: bool,
+        phase: &watch::Receiver<Phase>,
+    ) -> Seen {
         let emulator = emulator.clone();
         let count = u32::try_from(self.browsers.len()).unwrap_or(u32::MAX);
         let mut tasks = Vec::new();
@@ -169,6 +174,7 @@ impl Traffic {
         tasks.push(tokio::spawn(newcomers(
             self.address,
             emulator,
+            provider_fails,
             phase.clone(),
         )));
         let mut seen = Seen::default();
@@ -284,14 +290,19 @@ async fn signed_out(mut browser: Browser, phase: watch::Receiver<Phase>) -> Seen
 }
 
 /// Users who sign in, one after the other.
-async fn newcomers(address: String, emulator: Emulator, phase: watch::Receiver<Phase>) -> Seen {
+async fn newcomers(
+    address: String,
+    emulator: Emulator,
+    provider_fails: bool,
+    phase: watch::Receiver<Phase>,
+) -> Seen {
     let mut seen = Seen::default();
     for user in USERS.iter().cycle() {
         if phase.borrow().is_over() {
             break;
         }
         let mut browser = Browser::new(&address);
-        if newcomer(&mut browser, &emulator, user, &mut seen)
+        if newcomer(&mut browser, &emulator, provider_fails, user, &mut seen)
             .await
             .is_err()
         {
@@ -305,6 +316,7 @@ async fn newcomers(address: String, emulator: Emulator, phase: watch::Receiver<P
 async fn newcomer(
     browser: &mut Browser,
     emulator: &Emulator,
+    provider_fails: bool,
     user: &'static str,
     seen: &mut Seen,
 ) -> Result<(), Bad> {
@@ -317,7 +329,7 @@ async fn newcomer(
         let callback = emulator.approve(login.header("location").unwrap_or_default(), user)?;
         let callback = browser.get(&callback[Position::BeforePath..]).await?;
         // The provider has taken the code and answered with an error or a wrong ID token.
-        if callback.status == 502 {
+        if provider_fails && callback.status == 502 {
             seen.failed_sign_ins += 1;
             return Ok(());
         }
