@@ -89,11 +89,11 @@ fn main() -> ExitCode {
             load::run(words)
         }
         ["faults", ref words @ ..] => faults::run(words),
-        ["sizing", ref words @ ..] => sizing::run(words).map(|()| true),
+        ["sizing", ref words @ ..] => sizing::run(words),
         ["chart"] => chart::write().map(|()| true),
         _ => Err(
             "usage: axum-oten-benches check [ROUNDS] | bearer | instructions [VARIANT...] | \
-                  load [--minutes M] [SCENARIO...] | faults [--only NAME]... [--write] | \
+                  load [--minutes M] [SCENARIO...] | faults --write | faults [--only NAME]... | \
                   sizing [--only NAME]... [--write] | chart | serve VARIANT [REQUESTS]"
                 .into(),
         ),

@@ -96,11 +96,11 @@ const FAULTS: &[(&str, StoreKind)] = &[
     ("process-paused", StoreKind::Redis),
 ];
 
-/// Runs the faults of `--only`, or all, and returns whether every goal was met.
+/// Runs the faults of `--only`, or all, and returns whether no row was left out and every goal was met.
 #[tokio::main]
 pub async fn run(words: &[&str]) -> Result<bool, Bad> {
     let names: Vec<&str> = FAULTS.iter().map(|(name, _)| *name).collect();
-    let usage = || format!("usage: faults [--write] [--only {}]...", names.join("|"));
+    let usage = || format!("usage: faults --write | [--only {}]...", names.join("|"));
     let (mut writes, mut only) = (false, Vec::new());
     let mut words = words.iter();
     while let Some(&word) = words.next() {
@@ -113,11 +113,15 @@ pub async fn run(words: &[&str]) -> Result<bool, Bad> {
             _ => return Err(usage().into()),
         }
     }
+    // The table of the guide has all rows.
+    if writes && !only.is_empty() {
+        return Err(usage().into());
+    }
     let mut terminated = signal(SignalKind::terminate())?;
     let chosen = FAULTS
         .iter()
         .filter(|(name, _)| only.is_empty() || only.contains(name));
-    let mut lines = Vec::new();
+    let (mut lines, mut is_complete) = (Vec::new(), true);
     println!("{}", table::HEAD.join("\n"));
     for &(name, store) in chosen {
         // Dropping the row ends its processes and removes its files.
@@ -130,6 +134,7 @@ pub async fn run(words: &[&str]) -> Result<bool, Bad> {
             Ok(Ok(Some(seen))) => Line::new(name, &seen),
             Ok(Ok(None)) => {
                 eprintln!("{name}: left out, because its server is not installed or needs root");
+                is_complete = false;
                 continue;
             }
             Ok(Err(error)) => Line::failed(name, &error.to_string()),
@@ -141,10 +146,10 @@ pub async fn run(words: &[&str]) -> Result<bool, Bad> {
         }
         lines.push(line);
     }
-    if writes {
+    if writes && is_complete {
         table::write(&lines)?;
     }
-    Ok(lines.iter().all(|line| line.problems.is_empty()))
+    Ok(is_complete && lines.iter().all(|line| line.problems.is_empty()))
 }
 
 /// Breaks one thing. Returns `None` if the machine lacks what the row needs.

@@ -123,9 +123,9 @@ impl Results {
     }
 }
 
-/// Measures the stores of `--only`, or all.
+/// Measures the stores of `--only`, or all, and returns whether their servers are installed.
 #[tokio::main]
-pub async fn run(words: &[&str]) -> Result<(), Bad> {
+pub async fn run(words: &[&str]) -> Result<bool, Bad> {
     let mut names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
     names.push("partitions");
     let usage = || {
@@ -136,7 +136,7 @@ pub async fn run(words: &[&str]) -> Result<(), Bad> {
         let recorded = Arc::new(Recorded::new(false).await?);
         let figures = measure(Kind::Memory, sessions.parse()?, &recorded).await?;
         println!("{}", serde_json::to_string(&figures)?);
-        return Ok(());
+        return Ok(true);
     }
     let (mut writes, mut only, mut max) = (false, Vec::new(), u64::MAX);
     let mut words = words.iter();
@@ -156,6 +156,7 @@ pub async fn run(words: &[&str]) -> Result<(), Bad> {
     }
     let mut terminated = signal(SignalKind::terminate())?;
     let mut results = Results::read();
+    let mut is_complete = true;
     let is_chosen = |name: &str| only.is_empty() || only.contains(&name);
     let sealed = Arc::new(Recorded::new(true).await?);
     for kind in Kind::ALL.into_iter().filter(|kind| is_chosen(kind.word())) {
@@ -173,7 +174,10 @@ pub async fn run(words: &[&str]) -> Result<(), Bad> {
                     results.figures.insert(name, figures);
                     results.save()?;
                 }
-                Ok(Ok(None)) => eprintln!("{name}: left out, because its server is not installed"),
+                Ok(Ok(None)) => {
+                    eprintln!("{name}: left out, because its server is not installed");
+                    is_complete = false;
+                }
                 Ok(Err(error)) => return Err(format!("{name}: {error}").into()),
                 Err(_) => eprintln!("{name}: left out, because it takes too long"),
             }
@@ -186,6 +190,7 @@ pub async fn run(words: &[&str]) -> Result<(), Bad> {
             _ = terminated.recv() => return Err("terminated".into()),
         };
         println!("partitions: {}", serde_json::to_string(&partitions)?);
+        is_complete &= partitions.is_some();
         results.partitions = partitions;
         results.save()?;
     }
@@ -193,7 +198,7 @@ pub async fn run(words: &[&str]) -> Result<(), Bad> {
         let plain = Recorded::new(false).await?;
         page::write(&results, &sealed, &plain)?;
     }
-    Ok(())
+    Ok(is_complete)
 }
 
 async fn figures(
