@@ -114,17 +114,15 @@ impl Conditions {
             text.unwrap_or_default().trim().to_owned()
         };
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-        let paths = [
-            "-C",
-            root,
-            "log",
-            "-1",
-            "--format=%h",
-            "--",
-            "src",
-            "templates",
-        ];
-        let commit = output("git", &[&paths[..], &["Cargo.toml", "Cargo.lock"]].concat());
+        let git = |words: &[&str], more: &[&str]| {
+            let paths = ["--", "src", "templates", "Cargo.toml", "Cargo.lock"];
+            output("git", &[&["-C", root], words, &paths, more].concat())
+        };
+        let mut commit = git(&["log", "-1", "--format=%h"], &[]);
+        // `--write` changes the guide.
+        if !git(&["status", "--porcelain"], &["benches/src", ":!src/guide"]).is_empty() {
+            commit += "-dirty";
+        }
         let manifest = fs::read_to_string(format!("{root}/Cargo.toml")).unwrap_or_default();
         let version = manifest.lines().find_map(|line| {
             let version = line.strip_prefix("version = ")?;
