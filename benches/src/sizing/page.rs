@@ -367,9 +367,9 @@ fn rate(number: f64) -> String {
     rounded(number, 3)
 }
 
-/// A number with so many significant digits.
+/// A number with so many significant digits, of which [`Number`] prints at most three decimals.
 fn rounded(number: f64, digits: i32) -> String {
-    let magnitude = 10_f64.powi(number.max(1.0).log10().floor() as i32 + 1 - digits);
+    let magnitude = 10_f64.powi(number.max(0.001).log10().floor() as i32 + 1 - digits);
     grouped((number / magnitude).round() * magnitude)
 }
 
