@@ -281,7 +281,7 @@ impl World {
             ("OTEN_SESSION_KEY", SESSION_KEY.to_owned()),
             ("OTEN_SESSIONS_PER_USER", "1000".to_owned()),
             ("OTEN_INSTANCES", "2".to_owned()),
-            // The default is less than so many short-lived tokens need.
+            // More than so many short-lived tokens need.
             ("OTEN_TOKEN_REQUESTS_PER_MINUTE", "100000".to_owned()),
         ];
         let mut world = Self {
