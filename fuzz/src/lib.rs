@@ -6,6 +6,7 @@ use axum::{Router, body::Body, http::Request};
 use axum_oten::{Config, MemoryStore, Oten};
 use http::{HeaderValue, StatusCode, header};
 use percent_encoding::percent_decode;
+use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
 
@@ -45,6 +46,11 @@ pub fn form(bytes: &[u8]) -> Vec<(String, String)> {
 pub fn values<'a>(pairs: &'a [(String, String)], name: &str) -> Vec<&'a str> {
     let named = pairs.iter().filter(|(key, _)| key == name);
     named.map(|(_, value)| &**value).collect()
+}
+
+/// Whether a claim is a date for which this holds, in whole seconds.
+pub fn is_date(claim: &Value, holds: impl Fn(f64) -> bool) -> bool {
+    claim.as_f64().is_some_and(|seconds| holds(seconds.trunc()))
 }
 
 /// Sends a request of a guest to the site. A page contains nothing of the request as HTML.
