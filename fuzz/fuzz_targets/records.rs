@@ -5,7 +5,19 @@
 use axum_oten::fuzz::{RECORD_KINDS, record};
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| {
+/// One record of each kind and state.
+const VALID: [&[u8]; 8] = [
+    include_bytes!("../seeds/records/attempt"),
+    include_bytes!("../seeds/records/code"),
+    include_bytes!("../seeds/records/guest"),
+    include_bytes!("../seeds/records/moved"),
+    include_bytes!("../seeds/records/native"),
+    include_bytes!("../seeds/records/session"),
+    include_bytes!("../seeds/records/tokens"),
+    include_bytes!("../seeds/records/used"),
+];
+
+fuzz_target!(init: assert_accepted(), |data: &[u8]| {
     let Some((kind, bytes)) = data.split_first() else {
         return;
     };
@@ -26,3 +38,9 @@ fuzz_target!(|data: &[u8]| {
         written.len()
     );
 });
+
+fn assert_accepted() {
+    for valid in VALID {
+        assert_eq!(record(valid[0], &valid[1..]).as_deref(), Some(&valid[1..]));
+    }
+}
