@@ -9,6 +9,7 @@ use url::Url;
 
 fuzz_target!(|path: &str| {
     let Some(accepted) = return_to(path) else {
+        assert!(!is_plain(path));
         return;
     };
     assert_eq!(return_to(&accepted).as_ref(), Some(&accepted));
@@ -40,3 +41,20 @@ fuzz_target!(|path: &str| {
         }
     }
 });
+
+/// Whether a path has only characters and segments that no browser, proxy or framework replaces, also if it is
+/// decoded.
+fn is_plain(path: &str) -> bool {
+    let is_graphic = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
+    let before_query = path.split(['?', '#']).next().unwrap_or_default();
+    let decoded = percent_decode_str(before_query).decode_utf8_lossy();
+    let is_one_origin = before_query.starts_with('/') && !decoded.starts_with("//");
+    path.len() <= 1024
+        && is_one_origin
+        && is_graphic(path)
+        && is_graphic(&decoded)
+        && !decoded.contains(['\\', '%'])
+        && !decoded
+            .split('/')
+            .any(|segment| segment == "." || segment == "..")
+}
