@@ -24,7 +24,7 @@ fuzz_target!(|lines: &[u8]| {
         if read.session.is_some() {
             assert_eq!(read.sessions.as_slice(), read.session.as_slice());
         }
-        if let Some((sessions, logout)) = second_reading(&values, prefix) {
+        if let Some((sessions, logout, is_restarted)) = second_reading(&values, prefix) {
             let ids: Vec<_> = sessions
                 .iter()
                 .filter_map(|id| id.parse::<Id>().ok())
@@ -35,6 +35,7 @@ fuzz_target!(|lines: &[u8]| {
                 read.session.is_some(),
                 sessions.len() == 1 && ids.len() == 1
             );
+            assert_eq!(read.is_restarted, is_restarted);
             let only = (logout.len() == 1).then(|| logout[0].clone());
             assert_eq!(read.logout_state, only.filter(|state| !state.is_empty()));
         }
@@ -65,10 +66,14 @@ fuzz_target!(|lines: &[u8]| {
     }
 });
 
-/// Returns the values of the session and logout cookies; `None` if the crate has other rules for one of
-/// the headers: about white space, names without characters, and bytes that are not ASCII.
-fn second_reading(headers: &[HeaderValue], prefix: &str) -> Option<(Vec<String>, Vec<String>)> {
-    let (mut sessions, mut logouts) = (Vec::new(), Vec::new());
+/// Returns the values of the session and logout cookies, and whether there is a restart cookie; `None` if the
+/// crate has other rules for one of the headers: about white space, names without characters, and bytes that are
+/// not ASCII.
+fn second_reading(
+    headers: &[HeaderValue],
+    prefix: &str,
+) -> Option<(Vec<String>, Vec<String>, bool)> {
+    let (mut sessions, mut logouts, mut is_restarted) = (Vec::new(), Vec::new(), false);
     for header in headers {
         let text = str::from_utf8(header.as_bytes()).ok()?;
         let is_other = [" =", "= ", "\t=", "=\t"]
@@ -81,9 +86,10 @@ fn second_reading(headers: &[HeaderValue], prefix: &str) -> Option<(Vec<String>,
             match cookie.name().strip_prefix(prefix) {
                 Some("oten_session") => sessions.push(cookie.value().to_owned()),
                 Some("oten_logout") => logouts.push(cookie.value().to_owned()),
+                Some("oten_restart") => is_restarted = true,
                 _ => {}
             }
         }
     }
-    Some((sessions, logouts))
+    Some((sessions, logouts, is_restarted))
 }
