@@ -6,7 +6,9 @@ use bytes::Bytes;
 use crate::seal::{Sealer, SealingKey};
 
 pub use crate::{
-    protocol::fuzz::{TokenAnswer, callback, id_token, logout_token, logout_url, token_answer},
+    protocol::fuzz::{
+        TokenAnswer, access_token, callback, id_token, logout_token, logout_url, token_answer,
+    },
     session::fuzz::{RECORD_KINDS, leads_to, record, return_to},
     web::fuzz::{ReadCookies, client_address, cookies, login_cookie, logout_form},
 };

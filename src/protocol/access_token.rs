@@ -128,6 +128,13 @@ pub(crate) async fn verify_access_token(
     let verified =
         verify_signature::<AccessTokenError>(provider, metadata, token, TokenOrigin::Request)
             .await?;
+    check(verified, expected)
+}
+
+pub(super) fn check(
+    verified: Verified<Claims>,
+    expected: &ExpectedAccessToken<'_>,
+) -> Result<AccessTokenClaims, AccessTokenError> {
     check_kind(&verified)?;
     let claims = verified.into_claims();
     claims.required_string("iss")?;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::{
+    access_token::{self, ExpectedAccessToken},
     callback::CallbackParameters,
     claims::Claims,
     end_session::LogoutRequest,
@@ -74,6 +75,19 @@ pub fn id_token(claims: &[u8], now: i64) -> Result<(String, Map<String, Value>),
     let verified = signed("JWT", claims)?;
     let claims = id_token::check(verified, &expected).map_err(|error| error.to_string())?;
     Ok((claims.sub, claims.other))
+}
+
+/// Checks the claims of an access token with this `typ` of the issuer `https://id.example` for the audiences
+/// `api` and `orders`; returns the scopes and the time when the token expires.
+pub fn access_token(typ: &str, claims: &[u8], now: i64) -> Result<(Vec<String>, i64), String> {
+    let expected = ExpectedAccessToken {
+        issuer: "https://id.example",
+        audiences: &["api".to_owned(), "orders".to_owned()],
+        now,
+    };
+    let verified = signed(typ, claims)?;
+    let claims = access_token::check(verified, &expected).map_err(|error| error.to_string())?;
+    Ok((claims.scopes, claims.expires_at))
 }
 
 fn client() -> Client {
