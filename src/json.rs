@@ -45,6 +45,14 @@ mod tests {
     }
 
     #[test]
+    fn a_fraction_that_is_read_and_written_stays_the_same() {
+        for number in ["0.1", "2.53e+35", "123456.78901234567"] {
+            let read: serde_json::Value = serde_json::from_str(number).unwrap();
+            assert_eq!(read.to_string(), number);
+        }
+    }
+
+    #[test]
     fn p3_one_byte_order_mark_is_ignored() {
         for (json, parsed) in [
             (&b" {\"a\":1}"[..], true),
