@@ -5,12 +5,22 @@
 use std::{str, sync::LazyLock};
 
 use axum_oten::{Config, fuzz, tower_sessions::session::Id};
-use axum_oten_fuzz::{CONFIG, config};
 use cookie::{Cookie, SameSite};
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 use libfuzzer_sys::fuzz_target;
 
+static SECURE: LazyLock<Config> = LazyLock::new(|| config("https://app.example/callback"));
 static LOCAL: LazyLock<Config> = LazyLock::new(|| config("http://127.0.0.1:3000/callback"));
+
+/// Returns a configuration of a site with this callback.
+fn config(redirect_uri: &str) -> Config {
+    let builder = Config::builder()
+        .issuer("http://localhost:9")
+        .client_id("client")
+        .client_secret("0123456789abcdef0123456789abcdef")
+        .redirect_uri(redirect_uri);
+    builder.build().expect("the configuration is valid")
+}
 
 // Each line is a header.
 fuzz_target!(|lines: &[u8]| {
@@ -19,7 +29,7 @@ fuzz_target!(|lines: &[u8]| {
         .filter_map(|line| HeaderValue::from_bytes(line).ok())
         .collect();
     let headers: HeaderMap = values.iter().map(|value| (COOKIE, value.clone())).collect();
-    for (config, prefix) in [(&*CONFIG, "__Host-"), (&*LOCAL, "")] {
+    for (config, prefix) in [(&*SECURE, "__Host-"), (&*LOCAL, "")] {
         let read = fuzz::cookies(config, &headers, "state");
         if read.session.is_some() {
             assert_eq!(read.sessions.as_slice(), read.session.as_slice());

@@ -21,19 +21,6 @@ use tokio::runtime::{Builder, Runtime};
 use tower::ServiceExt;
 use url::Url;
 
-/// A site whose provider is never called.
-pub static CONFIG: LazyLock<Config> = LazyLock::new(|| config("https://app.example/callback"));
-
-/// Returns a configuration of a site with this callback.
-pub fn config(redirect_uri: &str) -> Config {
-    let builder = Config::builder()
-        .issuer("http://localhost:9")
-        .client_id("client")
-        .client_secret("0123456789abcdef0123456789abcdef")
-        .redirect_uri(redirect_uri);
-    builder.build().expect("the configuration is valid")
-}
-
 /// Reads a form or a query by the algorithm of the URL standard, section 5.1.
 pub fn form(bytes: &[u8]) -> Vec<(String, String)> {
     let decode = |part: &[u8]| {
