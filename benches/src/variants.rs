@@ -166,12 +166,13 @@ async fn sessions(store: impl SessionStore + Clone) -> Result<(Router, String), 
     Ok((app, format!("id={id}")))
 }
 
+type Users = Arc<Mutex<HashMap<String, Arc<SmallUser>>>>;
+
 /// The least a session can cost: a map under a mutex and one header.
 fn map() -> (Router, String) {
     let users = HashMap::from([("0123456789abcdef".to_owned(), Arc::new(alice()))]);
-    let users = Arc::new(Mutex::new(users));
-    let handler = async |State(users): State<Arc<Mutex<HashMap<String, Arc<SmallUser>>>>>,
-                         headers: HeaderMap| {
+    let users: Users = Arc::new(Mutex::new(users));
+    let handler = async |State(users): State<Users>, headers: HeaderMap| {
         let cookie = headers
             .get(header::COOKIE)
             .and_then(|value| value.to_str().ok());

@@ -123,7 +123,7 @@ impl Results {
     }
 }
 
-/// Measures the stores of `--only`, or all, and returns whether their servers are installed.
+/// Measures the stores of `--only`, or all, and returns whether every size was measured.
 #[tokio::main]
 pub async fn run(words: &[&str]) -> Result<bool, Bad> {
     let mut names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.word()).collect();
@@ -179,7 +179,10 @@ pub async fn run(words: &[&str]) -> Result<bool, Bad> {
                     is_complete = false;
                 }
                 Ok(Err(error)) => return Err(format!("{name}: {error}").into()),
-                Err(_) => eprintln!("{name}: left out, because it takes too long"),
+                Err(_) => {
+                    eprintln!("{name}: left out, because it takes too long");
+                    is_complete = false;
+                }
             }
         }
     }
