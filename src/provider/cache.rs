@@ -187,4 +187,17 @@ mod tests {
         let fetched = cache.refresh(is_recent, async { Ok(2) }).await;
         assert_eq!(fetched, Ok(Arc::new(2)));
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_that_hangs_delays_a_caller_with_an_old_document_by_two_seconds() {
+        let clock = Clock::manual();
+        let cache = Arc::new(Cache::new(clock.clone()));
+        let first = cache.refresh(|_, _| Ok(false), async { Ok(1) });
+        assert!(first.await.is_ok());
+        clock.advance(2 * PATIENCE);
+        let asked_at = tokio::time::Instant::now();
+        let document = cache.get_newer(Duration::SECOND, std::future::pending());
+        assert_eq!(document.await, Some(Arc::new(1)));
+        assert_eq!(asked_at.elapsed().as_secs(), 2);
+    }
 }
