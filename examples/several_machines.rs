@@ -9,7 +9,7 @@
 //! export OTEN_INSTANCES=2                              # divides Oten's limit of token requests
 //! export OTEN_ENVIRONMENT=sandbox OTEN_CLIENT_ID=... OTEN_CLIENT_SECRET=...
 //! export OTEN_REDIRECT_URI=http://localhost:3000/callback
-//! cargo run --example several_machines --features redis
+//! cargo run --example several_machines --features redis &
 //! OTEN_LISTEN=127.0.0.1:3001 cargo run --example several_machines --features redis
 //! ```
 //!

@@ -107,7 +107,7 @@
 //!
 //! | feature | description |
 //! |---|---|
-//! | `sqlite`, `postgres`, `redis` | Session stores outside the process, see [`store`]. |
+//! | `sqlite`, `postgres`, `redis` | External session stores, see [`store`]. |
 //! | `metrics` | Metrics through the [`metrics`](https://docs.rs/metrics) facade, in the module `metric`. |
 //! | `check` | Checks of a deployment, in the module `check`. |
 //! | `emulator` | An emulated Oten for development and tests, in the module `emulator`. |

@@ -386,7 +386,8 @@ impl ConfigBuilder {
     }
 
     /// Sets the URL of the endpoint that validates tokens, for an issuer other than Oten's. Must be an
-    /// https URL, or http on a loopback host: **the client secret is sent to it.**
+    /// https URL, or http on a loopback host: **the client secret is sent to it.** Defaults to none, and
+    /// access tokens of that issuer are then accepted only if they are JWTs.
     pub fn token_validation_endpoint(self, url: impl Into<String>) -> Self {
         self.text(&keys::TOKEN_VALIDATION_ENDPOINT, url)
     }
@@ -572,8 +573,8 @@ impl ConfigBuilder {
         self.text(&keys::SESSION_STORE, store.setting())
     }
 
-    /// Sets the keys that seal sessions, tokens and login attempts in the store: 32 bytes each in
-    /// base64, separated by commas. Defaults to none, which only an in-process store allows.
+    /// Sets the keys that seal records in an external store: 32 bytes each in base64, separated by
+    /// commas. Defaults to none, which only an in-process store allows.
     ///
     /// The first key seals, every key opens. To rotate keys, append the new key on every machine,
     /// then move it to the front on every machine, and remove the old key when the sessions sealed
@@ -644,7 +645,7 @@ impl ConfigBuilder {
 
     /// Sets whether access rules accept email addresses without `email_verified`. Defaults to `false`.
     ///
-    /// **Only if the provider verifies every address itself**: with any other, a user can claim the
+    /// **Use it only if the provider verifies every address itself**: otherwise a user can claim the
     /// address of an admin. An address with `email_verified: false` is never accepted.
     pub fn trust_emails(self, trust: bool) -> Self {
         self.text(&keys::TRUST_EMAILS, trust.to_string())

@@ -48,7 +48,7 @@ impl Client {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ClientType {
-    /// Authenticates with a secret and signs its authorization requests.
+    /// Authenticates with a secret, and signs its authorization requests unless `jar` is [`Jar::Off`].
     #[non_exhaustive]
     Confidential {
         /// The `client_secret`.

@@ -344,8 +344,8 @@ keys! {
     ACCESS: "access", Table, _,
         "The access rules by name, as TOML tables or JSON text; the guide's page on access has their form.";
     TRUST_EMAILS: "trust_emails", Flag, "false",
-        "Whether access rules accept email addresses without `email_verified`; only if Oten verifies \
-         every address.";
+        "Whether access rules accept email addresses without `email_verified`; set it only if Oten \
+         verifies every address.";
     LOG_SUBJECTS: "log_subjects", Flag, "false",
         "Whether logs identify users by their subject instead of a keyed hash of it.";
     TRUSTED_PROXIES: "trusted_proxies", List, "",

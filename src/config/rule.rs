@@ -200,7 +200,7 @@ impl Rule {
 
     /// Accepts email addresses without `email_verified` in this rule. By default they must be verified.
     ///
-    /// **Only for a provider that verifies every address itself**: with any other, a user can claim the
+    /// **Use it only if the provider verifies every address itself**: otherwise a user can claim the
     /// address of an admin. An address with `email_verified: false` is never accepted. The setting
     /// [`trust_emails`](crate::config::ConfigBuilder::trust_emails) does this for every rule of an app.
     pub fn trust_emails(self) -> Self {

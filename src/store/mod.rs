@@ -1,7 +1,8 @@
 //! The storage trait [`OtenStore`] and its implementations.
 //!
 //! A store holds small, versioned records that expire. All state that this crate keeps between
-//! requests goes through [`OtenStore`]: sessions, login attempts and tokens.
+//! requests goes through [`OtenStore`]: sessions, tokens, login attempts, kept forms, codes of native apps,
+//! leases and notes of logout tokens.
 //!
 //! | store | `session_store` | feature | survives a restart | shared by several processes |
 //! |---|---|---|---|---|
@@ -215,8 +216,7 @@ pub trait OtenStore: Debug + Send + Sync + 'static {
     /// Returns whether records leave the process, for example to a file or a server.
     ///
     /// Defaults to `true`. For an external store, [`Oten::new`](crate::Oten::new) requires a
-    /// session key, which seals sessions, tokens and login attempts. In production it requires an
-    /// external store.
+    /// session key, which seals every record. In production it requires an external store.
     fn is_external(&self) -> bool {
         true
     }

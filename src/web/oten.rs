@@ -59,7 +59,7 @@ impl Oten {
         Self::builder(config, store).build()
     }
 
-    /// Returns a builder that also takes a clock and an audit log.
+    /// Returns a builder that also takes a clock, an audit log and a layout for the pages.
     pub fn builder(config: Config, store: impl OtenStore) -> OtenBuilder {
         OtenBuilder {
             config,
@@ -91,8 +91,8 @@ impl Oten {
     ///   [options](crate::config::ConfigBuilder::login_parameters), and another site can start the sign-in
     ///   with `iss`, `target_link_uri` and `login_hint` (OpenID Connect Core section 4).
     /// - `POST /login` redirects a form with these parameters to `GET /login`.
-    /// - `GET /login/form` shows the user a form that the sign-in interrupted, and sends or discards it; see
-    ///   [`RequireLogin`].
+    /// - `GET /login/form` shows the user a form that the sign-in interrupted, with buttons that send it to its
+    ///   own address or discard it (`POST /login/form`); see [`RequireLogin`].
     /// - `POST /logout` signs the user out, here and at the provider if it has an end-session endpoint
     ///   (OpenID Connect RP-Initiated Logout 1.0). The request must come from a page of this site:
     ///   it is denied with 403 unless `Sec-Fetch-Site` is `same-origin` or, if the browser does not
