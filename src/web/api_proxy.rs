@@ -87,7 +87,7 @@ const NEVER_FORWARDED: [&str; 5] = [
 
 /// Headers of a response that act on the whole site, its cookies, its windows or the proxy before it. Caches are
 /// dealt with apart.
-const OF_THE_API: [&str; 26] = [
+const OF_THE_API: [&str; 25] = [
     "accept-ch",
     "activate-storage-access",
     "alt-svc",
@@ -113,19 +113,22 @@ const OF_THE_API: [&str; 26] = [
     "strict-transport-security",
     "timing-allow-origin",
     "use-as-dictionary",
-    "x-sendfile",
 ];
 
 /// The beginnings of other such names.
-const OF_THE_API_PREFIXES: [&str; 8] = [
+const OF_THE_API_PREFIXES: [&str; 12] = [
     "access-control-",
     "ad-auction-",
     "attribution-reporting-",
     "sec-session-",
     "secure-session-",
     "x-accel-",
+    "x-archive-",
+    "x-envoy-",
     "x-lighttpd-",
+    "x-litespeed-",
     "x-reproxy-",
+    "x-sendfile",
 ];
 
 /// An API to which requests are forwarded.
@@ -326,13 +329,21 @@ fn is_for_scripts(challenges: &HeaderValue) -> bool {
     let Ok(challenges) = challenges.to_str() else {
         return false;
     };
+    // Browsers differ in how they read escapes, and strings without an end.
+    if challenges.contains('\\') || challenges.matches('"').count() % 2 == 1 {
+        return false;
+    }
+    // Each quoted string becomes one quotation mark: a comma in it separates nothing.
+    let unquoted: Vec<_> = challenges.split('"').step_by(2).collect();
     // A comma separates challenges, and their parameters (RFC 9110 section 11.6.1).
-    challenges.split(',').all(|part| {
-        let part = part.trim_start();
+    unquoted.join("\"").split(',').all(|part| {
+        let part = part.trim();
+        let is_value = |(before, after): (&str, &str)| before.ends_with('=') && after.is_empty();
         let end = part.find([' ', '\t', '=']).unwrap_or(part.len());
         let (name, rest) = part.split_at(end);
         let is_parameter = rest.starts_with('=');
-        is_parameter || ["bearer", "dpop"].contains(&&*name.to_ascii_lowercase())
+        part.split_once('"').is_none_or(is_value)
+            && (is_parameter || ["bearer", "dpop"].contains(&&*name.to_ascii_lowercase()))
     })
 }
 
@@ -394,6 +405,12 @@ mod tests {
             ("Bearer", true),
             ("bearer error=\"invalid_token\", max_age=\"60\"", true),
             ("DPoP algs=\"ES256\", Bearer realm=\"a\"", true),
+            ("Bearer error_description=\"expired, sign in again\"", true),
+            ("Bearer a=\"b, Basic realm=\", c=\"d\"", true),
+            ("Bearer a=\"b, Basic realm=c", false),
+            ("Bearer a=\"b\\\", Basic realm=c, d=\"", false),
+            ("Bearer a=b\", Basic realm=\"c", false),
+            ("Bearer a=\"b\" Basic realm=\"c\"", false),
             ("Basic", false),
             ("Basic realm=\"a\"", false),
             ("Bearer realm=\"a\", BASIC realm=\"b\"", false),
