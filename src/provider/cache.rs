@@ -55,7 +55,8 @@ impl<T: Send + Sync + 'static> Cache<T> {
         fetch: impl Future<Output = Result<T, ProviderError>> + Send + 'static,
     ) -> Option<Arc<T>> {
         let cached = self.current.borrow().clone()?;
-        if self.age_of(&cached) >= max_age {
+        // A task waits until the one before it has ended: no others are started meanwhile.
+        if self.age_of(&cached) >= max_age && self.last_failure.try_lock().is_ok() {
             self.spawn(move |_, age| Ok(age < max_age), fetch);
         }
         Some(Arc::clone(&cached.document))
@@ -186,6 +187,19 @@ mod tests {
         let is_recent = |_: &_, age| Ok(age < Duration::HOUR);
         let fetched = cache.refresh(is_recent, async { Ok(2) }).await;
         assert_eq!(fetched, Ok(Arc::new(2)));
+    }
+
+    #[tokio::test]
+    async fn one_task_waits_for_a_document_that_is_old() {
+        let cache = Arc::new(Cache::new(Clock::manual()));
+        let first = cache.refresh(|_, _| Ok(false), async { Ok(1) });
+        assert!(first.await.is_ok());
+        for _ in 0..100 {
+            let document = cache.get(Duration::ZERO, std::future::pending());
+            assert_eq!(document, Some(Arc::new(1)));
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(Arc::strong_count(&cache), 2);
     }
 
     #[tokio::test(start_paused = true)]

@@ -145,11 +145,11 @@ impl Provider {
     }
 
     /// Returns the configured revocation endpoint, or else the one in the metadata.
-    pub(crate) async fn revocation_endpoint(&self) -> Option<Url> {
+    pub(crate) async fn revocation_endpoint(&self) -> Result<Option<Url>, ProviderError> {
         if self.revocation_endpoint.is_some() {
-            return self.revocation_endpoint.clone();
+            return Ok(self.revocation_endpoint.clone());
         }
-        self.metadata().await.ok()?.revocation_endpoint().cloned()
+        Ok(self.metadata().await?.revocation_endpoint().cloned())
     }
 
     /// Succeeds if the provider has responded within the last 30 seconds, or does so now.

@@ -75,7 +75,7 @@ pub(crate) struct NativeSignIn {
     /// The time from the start until the record was written.
     age: Duration,
     identity: Identity,
-    tokens: Tokens,
+    pub(crate) tokens: Tokens,
 }
 
 impl NativeSignIn {
@@ -191,7 +191,7 @@ impl Sessions {
         let id = self.native_sign_in(login);
         let is_first = self.records.take::<NativeSignIn>(&id).await?.is_some();
         if is_first && kept_for >= CONFIRM_LIFETIME {
-            self.cancel_native(&sign_in, origin);
+            self.revoke(&sign_in.tokens, origin);
             return Ok(None);
         }
         Ok(is_first.then_some(sign_in))
@@ -222,11 +222,6 @@ impl Sessions {
         let age = sign_in.age + kept_for + ROUNDING;
         sign_in.start.at = self.records.clock().now() - age;
         sign_in
-    }
-
-    /// Revokes the tokens of a sign-in that its user cancels.
-    pub(crate) fn cancel_native(&self, sign_in: &NativeSignIn, origin: &EventOrigin) {
-        self.revoker.revoke(&sign_in.tokens, origin);
     }
 
     /// Takes a sign-in that the user has confirmed, and returns its request and its code. Completes even if the
@@ -262,7 +257,7 @@ impl Sessions {
             let record = Code::Open(Box::new(sign_in));
             let inserted = this.records.insert_new(&id, &record, ttl).await;
             if let (Err(_), Code::Open(sign_in)) = (&inserted, &record) {
-                this.cancel_native(sign_in, &origin);
+                this.revoke(&sign_in.tokens, &origin);
             }
             inserted.map(|()| code)
         })

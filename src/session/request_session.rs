@@ -24,6 +24,7 @@ use super::{
     record::{SessionData, SessionRecord},
     refresh::RefreshRequest,
     sessions::{AppChanges, StoredSession},
+    tokens::MAX_SKEW,
 };
 use crate::{
     audit::{EventOrigin, TARGET},
@@ -62,9 +63,12 @@ impl SignedIn {
         OffsetDateTime::from_unix_timestamp(self.0.refresh_due_at?).ok()
     }
 
-    /// Returns whether a token refresh is due. `now` is in seconds since the Unix epoch.
+    /// Returns whether a token refresh may be due: it is not known if a clock was wrong. `now` is in seconds
+    /// since the Unix epoch.
     pub(crate) fn is_refresh_due(&self, now: i64) -> bool {
-        self.0.refresh_due_at.is_some_and(|due_at| due_at <= now)
+        let is_ahead = self.0.used_at > now + MAX_SKEW.as_secs().cast_signed();
+        let due_at = self.0.refresh_due_at;
+        due_at.is_some_and(|due_at| due_at <= now || is_ahead)
     }
 }
 

@@ -226,13 +226,26 @@ impl Sessions {
         tokens: &Tokens,
         origin: &EventOrigin,
     ) -> Result<bool, StoreError> {
+        let id = new.id;
         let user = self.sign_in_now(new, start, identity, tokens, origin);
-        let Some(user) = user.await? else {
-            self.revoker.revoke(tokens, origin);
+        let user = user.await.inspect_err(|_| {
+            self.revoke(tokens, origin);
+            // The session may be stored, and no browser has its cookie.
+            let this = self.clone();
+            let ended = async move { this.end_now(&id, None).await.map(drop) };
+            self.revoker.tasks.spawn(ended);
+        });
+        let Some(user) = user? else {
+            self.revoke(tokens, origin);
             return Ok(false);
         };
         self.record_event(EventKind::SignedIn, &user, origin);
         Ok(true)
+    }
+
+    /// Revokes the refresh token of a sign-in that yields no session.
+    pub(crate) fn revoke(&self, tokens: &Tokens, origin: &EventOrigin) {
+        self.revoker.revoke(tokens, origin);
     }
 
     async fn sign_in_now(
@@ -858,7 +871,7 @@ impl Lifetimes {
     pub(super) fn extended(self, data: &SessionData, ttl: Duration, now: i64) -> Option<Duration> {
         let extended = self.ttl(data, now);
         // The last use also tells the activity in the last idle lifetime, which is not extended.
-        let unused = now.saturating_sub(data.used_at).try_into().unwrap_or(0);
+        let unused = now.abs_diff(data.used_at);
         let step = self.idle(data) / TOUCHES_PER_IDLE_LIFETIME;
         (extended.saturating_sub(ttl) >= step || Duration::from_secs(unused) > step)
             .then_some(extended)

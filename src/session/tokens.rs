@@ -11,6 +11,7 @@ use crate::{
     audit::{AuditTrail, EventKind, EventOrigin},
     config::Client,
     error::with_causes,
+    http::MAX_RETRY_AFTER,
     protocol::{TokenResponse, revoke_refresh_token, user_claims},
     provider::Provider,
     secret::{Secret, exposed, random_bytes},
@@ -22,6 +23,9 @@ const MARGIN: Duration = Duration::from_secs(60);
 
 /// The maximum random time by which refreshes are spread before [`MARGIN`].
 const MAX_SPREAD: Duration = Duration::from_secs(300);
+
+/// How far the clocks of two processes may differ.
+pub(super) const MAX_SKEW: Duration = Duration::from_secs(60);
 
 /// A token that expires earlier may not survive the call it is for.
 pub(crate) const MIN_TOKEN_LIFETIME: time::Duration = time::Duration::seconds(10);
@@ -68,6 +72,11 @@ pub(crate) struct Tokens {
 #[serde(transparent)]
 pub(crate) struct StoredSecret(#[serde(with = "exposed")] pub(crate) Secret);
 
+/// Whether a clock was wrong that told this past time, or the one that tells `now` is.
+fn is_ahead(past: OffsetDateTime, now: OffsetDateTime) -> bool {
+    past > now + MAX_SKEW
+}
+
 impl Tokens {
     /// Creates the tokens of a sign-in whose response was received at `now`.
     pub(crate) fn new(response: TokenResponse, nonce: Secret, now: OffsetDateTime) -> Self {
@@ -110,7 +119,13 @@ impl Tokens {
 
     /// Returns whether no refresh is due.
     pub(crate) fn are_fresh(&self, now: OffsetDateTime) -> bool {
-        now < self.refresh_at
+        now < self.refresh_at && !is_ahead(self.issued_at, now)
+    }
+
+    /// Returns the time of the next attempt if the last refresh failed and that time has not come.
+    pub(super) fn retry_at(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        self.retry_at
+            .filter(|retry_at| now < *retry_at && !is_ahead(*retry_at - MAX_RETRY_AFTER, now))
     }
 
     /// Returns whether the access token will survive a call.
@@ -243,14 +258,18 @@ impl Revoker {
     }
 
     async fn revoke_now(&self, refresh_token: &Secret, origin: &EventOrigin) {
-        let Some(endpoint) = self.provider.revocation_endpoint().await else {
-            return;
+        let revoked = match self.provider.revocation_endpoint().await {
+            Ok(None) => return,
+            Ok(Some(endpoint)) => {
+                let http = self.provider.http();
+                let revoked = revoke_refresh_token(http, &endpoint, &self.client, refresh_token);
+                revoked.await.map_err(|error| with_causes(&error))
+            }
+            Err(error) => Err(with_causes(&error)),
         };
-        let http = self.provider.http();
-        let revoked = revoke_refresh_token(http, &endpoint, &self.client, refresh_token).await;
-        if let Err(error) = revoked {
+        if let Err(cause) = revoked {
             let event = self.trail.event(EventKind::RevocationFailed);
-            let event = event.with_origin(origin).with_cause(with_causes(&error));
+            let event = event.with_origin(origin).with_cause(cause);
             self.trail.record(&event);
         }
     }
@@ -304,6 +323,23 @@ mod tests {
             }));
             let tokens = Tokens::new(response, "nonce".into(), OffsetDateTime::UNIX_EPOCH);
             assert_eq!(tokens.access_token_expires_at.unix_timestamp(), expected);
+        }
+    }
+
+    #[test]
+    fn l1_times_of_a_clock_that_was_ahead_are_not_trusted() {
+        let at = OffsetDateTime::UNIX_EPOCH;
+        let response = response(&json!({
+            "token_type": "Bearer", "access_token": "token", "expires_in": 3600,
+        }));
+        let tokens = Tokens {
+            retry_at: Some(at + MAX_RETRY_AFTER),
+            ..Tokens::new(response, "nonce".into(), at)
+        };
+        for (seconds, is_trusted) in [(0, true), (60, true), (61, false)] {
+            let now = at - Duration::from_secs(seconds);
+            assert_eq!(tokens.are_fresh(now), is_trusted, "{seconds}");
+            assert_eq!(tokens.retry_at(now).is_some(), is_trusted, "{seconds}");
         }
     }
 

@@ -527,8 +527,10 @@ async fn complete(
     let tokens = endpoint
         .exchange_code(state.config.redirect_uri(), &code, &attempt.code_verifier)
         .await?;
-    let identity = verify(state, &metadata, &tokens, attempt, attempt_age).await?;
+    let verified = verify(state, &metadata, &tokens, attempt, attempt_age).await;
     let mut tokens = Tokens::new(tokens, attempt.nonce.clone(), state.clock.now());
+    let revoke = |_: &_| (state.sessions).revoke(&tokens, context.session.origin());
+    let identity = verified.inspect_err(revoke)?;
     if state.config.claims_from_userinfo() {
         let (token, subject) = (&tokens.access_token, &identity.subject);
         let origin = context.session.origin();

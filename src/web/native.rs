@@ -122,7 +122,7 @@ async fn handle_confirm(context: &RequestContext, headers: &HeaderMap) -> Result
     if context.has_query_parameter("cancel") {
         let sign_in = sessions.take_native(&login.id, origin).await?;
         let sign_in = sign_in.ok_or(Error::NativeSignInUsed)?;
-        sessions.cancel_native(&sign_in, origin);
+        sessions.revoke(&sign_in.tokens, origin);
         let cancelled = Error::Callback(CallbackError::ErrorResponse(ErrorCode::AccessDenied));
         let cancelled = ErrorResponse::new(context, cancelled);
         metric::login(metric::Login::Cancelled);

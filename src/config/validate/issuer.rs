@@ -35,6 +35,8 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<Issuer> {
         Some(environment) => Some(Issuer::Environment(environment)),
         None => issuer.map(Issuer::Custom),
     };
+    // With both, no check sends the credentials of one provider to the other.
+    let issuer = issuer.filter(|_| !(raw.is_set(&keys::ENVIRONMENT) && raw.is_set(&keys::ISSUER)));
     validator.partial.issuer.clone_from(&issuer);
     issuer
 }

@@ -302,7 +302,7 @@ impl Refresh {
         } else if tokens.are_fresh(now) && !are_rejected {
             Some(RefreshOutcome::Fresh(shared()))
         } else {
-            let retry_at = tokens.retry_at.filter(|retry_at| now < *retry_at)?;
+            let retry_at = tokens.retry_at(now)?;
             Some(RefreshOutcome::Failed {
                 tokens: shared(),
                 retry_after: (retry_at - now).try_into().ok(),

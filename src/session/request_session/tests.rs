@@ -465,3 +465,33 @@ async fn o4_a_session_at_the_provider_can_be_used_by_a_later_login_attempt() {
         assert_eq!(signed_in.await.unwrap().is_some(), is_signed_in);
     }
 }
+
+#[tokio::test]
+async fn l1_a_refresh_is_due_after_a_clock_was_ahead() {
+    // The second request is after the first, which notes its time if that differs by some minutes.
+    for (seconds, are_due) in [
+        (60, [false, false]),
+        (61, [true, true]),
+        (7 * 3600, [true, false]),
+    ] {
+        let (clock, ahead) = (Clock::manual(), Clock::manual());
+        ahead.advance(Duration::from_secs(seconds));
+        let store = MemoryStore::default().with_clock(clock.clone());
+        let there = testing::sessions(store.clone(), ahead);
+        let start = there.start_sign_in(Duration::ZERO).await.unwrap();
+        let (identity, origin) = (testing::identity("alice"), EventOrigin::default());
+        let id = there.sign_in(start, None, identity, refreshed(0), origin);
+        let id = id.await.unwrap().unwrap();
+        let here = testing::sessions(store, clock.clone());
+        for is_due in are_due {
+            let request = for_request(&here, Some(id));
+            let signed_in = request.signed_in().await.unwrap().unwrap();
+            assert_eq!(
+                signed_in.is_refresh_due(clock.unix_now()),
+                is_due,
+                "{seconds}"
+            );
+            finish(&request).await;
+        }
+    }
+}

@@ -210,7 +210,8 @@ fn parse(raw: Vec<u8>, now: i64) -> Option<StoredRecord> {
     let mut number = || {
         let part = parts.next().filter(|part| part.len() <= MAX_DIGITS)?;
         let digits = std::str::from_utf8(part).ok()?;
-        let is_number = digits.bytes().all(|digit| digit.is_ascii_digit());
+        let is_canonical = !digits.starts_with('0') || digits == "0";
+        let is_number = is_canonical && digits.bytes().all(|digit| digit.is_ascii_digit());
         digits.parse::<u64>().ok().filter(|_| is_number)
     };
     let expires_at = number()?.try_into().ok()?;
@@ -259,10 +260,10 @@ if type(raw) == 'table' and not string.find(raw.err, '^WRONGTYPE') then
 end
 local expiry, version, from
 if type(raw) == 'string' then
-  expiry, version, from = string.match(raw, '^(%d+) (%d+) ()')
+  expiry, version, from = string.match(raw, '^([1-9]%d*) (%d+) ()')
 end
 local is_live = expiry and tonumber(expiry) > now and tonumber(expiry) <= max_expiry
-  and #version <= 19
+  and #version <= 19 and not string.find(version, '^0%d')
 local function put(ttl, version, value)
   local expiry = string.format('%.0f', now + ttl)
   redis.call('SET', key, expiry .. ' ' .. version .. ' ' .. value)

@@ -259,6 +259,47 @@ async fn s1_a_callback_with_two_login_cookies_signs_no_user_in() {
     assert_eq!(browser.get(&callback).await.location(), "/page");
 }
 
+async fn callback(browser: &mut Browser) -> String {
+    let url = browser.start_login("/").await;
+    browser.approve(&url, "alice")
+}
+
+#[tokio::test]
+async fn s7_a_sign_in_that_fails_leaves_no_tokens_and_no_session() {
+    let (site, store) = site().start_watched().await;
+    let mut browser = site.signed_in("alice").await;
+    let invalid = Deviation::Claim("nonce", json!("another"));
+    site.emulator.deviate(invalid);
+    let failed = callback(&mut browser).await;
+    let failed = browser.get(&failed).await;
+    assert_eq!(failed.status, StatusCode::BAD_GATEWAY);
+    eventually(|| site.emulator.calls(Revocation) == 1).await;
+    site.emulator.clear_deviations();
+
+    let complete = callback(&mut browser).await;
+    store.take_calls();
+    browser.get(&complete).await.location();
+    let mut calls = store.take_calls().into_iter();
+    let inserted = calls.rposition(|call| call == Operation::Insert).unwrap();
+    let stored = site.store.len();
+    let failed = callback(&mut browser).await;
+    let pause = store.pause_after(inserted + 1);
+    let fail = async {
+        pause.reached().await;
+        assert!(site.store.len() > stored + 1, "the session is stored");
+        store.fails(&[Operation::Replace]);
+        pause.go_on();
+    };
+    let (failed, ()) = tokio::join!(browser.get(&failed), fail);
+    assert_eq!(failed.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!failed.sets_session(), "{failed:?}");
+    eventually(|| site.emulator.calls(Revocation) == 2).await;
+    // The record of the login attempt stays.
+    eventually(|| site.store.len() == stored + 1).await;
+    store.recover();
+    assert_eq!(browser.signed_in_as().await, "user alice");
+}
+
 // O2: signing in over a session
 
 #[tokio::test]

@@ -122,6 +122,9 @@ async fn l12_malformed_keys_of_redis_are_absent() {
         "-99999999999999 1 a",
         "253402300800000 1 a",
         "99999999999999999999999 1 a",
+        "00000000099999999999999 1 a",
+        "099999999999999 1 a",
+        "99999999999999 007 a",
     ];
     let strings = strings.map(|text| [&b"SET"[..], text.as_bytes(), b""]);
     let types = [
