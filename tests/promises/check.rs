@@ -2,7 +2,7 @@
 
 use axum_oten::{
     Clock, MemoryStore,
-    check::{Checker, Progress, Report, Status},
+    check::{Checker, Progress, Report, Status, health},
     config::ConfigBuilder,
     emulator::{EmulatedClient, Emulator},
 };
@@ -42,6 +42,19 @@ async fn l7_an_external_store_of_the_app_must_be_sealed() {
     let written = store.written("probe");
     assert_eq!(written.len(), 1);
     assert_ne!(written[0].1[0], b'"', "the record is readable JSON");
+}
+
+#[tokio::test]
+async fn with_environment_and_issuer_no_provider_is_called() {
+    let both = settings("environment = 'sandbox'\n");
+    let both = || ConfigBuilder::from_toml("test.toml", &both);
+    let report = Checker::new(both()).run(|_| {}).await;
+    assert_eq!(status(&report, "configuration"), Status::Failed);
+    for check in ["environment", "discovery", "client_authentication"] {
+        assert_eq!(status(&report, check), Status::Skipped, "{check}");
+    }
+    let error = health(both()).await.unwrap_err().to_string();
+    assert!(error.contains("in addition to `environment`"), "{error}");
 }
 
 #[tokio::test]

@@ -6,17 +6,20 @@ use std::{
 };
 
 use axum::http::{Method, StatusCode};
-use axum_oten::emulator::{
-    Deviation, EmulatorBuilder,
-    Endpoint::{Discovery, EndSession, Revocation},
-    Fault,
+use axum_oten::{
+    Oten,
+    emulator::{
+        Deviation, EmulatorBuilder,
+        Endpoint::{Discovery, EndSession, Revocation},
+        Fault,
+    },
 };
 use serde_json::{Value, json};
 use url::Url;
 
 use super::{is_alive, site};
 use crate::common::{
-    Browser, ClientKind, Log, Recorder, TestSite, jws_part, path_and_query, with_parameter,
+    Browser, ClientKind, Log, Recorder, TestSite, app, jws_part, path_and_query, with_parameter,
 };
 
 const BACK: &str = "http://127.0.0.1:3000/logout";
@@ -371,6 +374,22 @@ async fn o3_a_failed_revocation_does_not_matter() {
         let signed_out = &log.named("signed_out")[0];
         assert_eq!(failed[0]["correlation_id"], signed_out["correlation_id"]);
     }
+}
+
+#[tokio::test]
+async fn o3_a_revocation_without_a_discovery_document_is_an_event() {
+    let site = site().start().await;
+    let mut browser = site.signed_in("alice").await;
+    // Another process has no document yet.
+    let other = Oten::builder(site.oten.config().clone(), site.store.clone());
+    let other = other.clock(site.clock.clone()).build().unwrap();
+    browser.app(app(&other));
+    site.emulator.fault(Discovery, Fault::Status(500));
+    let log = Log::start();
+    browser.post("/logout").await;
+    other.shutdown().await;
+    assert_eq!(log.named("signed_out").len(), 1);
+    assert_eq!(log.named("revocation_failed").len(), 1);
 }
 
 #[tokio::test]
