@@ -209,11 +209,11 @@ async fn o3_without_an_endpoint_the_logout_is_local() {
 
 /// Signs out in a process that has made no call to the provider.
 async fn sign_out_elsewhere(site: &TestSite, mut browser: Browser) -> String {
-    let oten = axum_oten::Oten::builder(site.oten.config().clone(), site.store.clone())
+    let oten = Oten::builder(site.oten.config().clone(), site.store.clone())
         .clock(site.clock.clone())
         .build()
         .unwrap();
-    browser.app(crate::common::app(&oten));
+    browser.app(app(&oten));
     let location = browser.post("/logout").await.location().to_owned();
     assert_eq!(browser.signed_in_as().await, "guest");
     location
@@ -329,7 +329,7 @@ async fn o3_an_app_that_ends_the_session_also_revokes_the_refresh_token() {
         .app(|oten| {
             let flush = async |session: tower_sessions::Session| session.flush().await.unwrap();
             let flush = axum::Router::new().route("/flush", axum::routing::post(flush));
-            crate::common::app(oten).merge(flush.layer(oten.layer()))
+            app(oten).merge(flush.layer(oten.layer()))
         })
         .start()
         .await;
