@@ -11,7 +11,7 @@ use crate::{
 
 /// Sign in with Oten: a demo site, a local emulator and commands for operators.
 #[derive(Debug, Parser)]
-#[command(version, arg_required_else_help = true)]
+#[command(name = "oten", version, arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -59,6 +59,10 @@ pub(crate) enum Error {
     Store(#[from] axum_oten::store::StoreError),
     #[error("there is no session store {}. Run the command in the working directory of the site, or set `session_store` to an absolute path", .0.display())]
     NoStore(PathBuf),
+    #[error(
+        "records in the session store cannot be opened with the session key, so sessions may be missing here. Set `session_key` to the keys of the site, and run the command again"
+    )]
+    UnsealedRecords,
     #[error("the emulator cannot be set up")]
     Emulator(#[from] EmulatorError),
     #[error("cannot listen on {address}: {}", describe_listen(*.address, .option, .error))]

@@ -1,7 +1,14 @@
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum_oten::{
     Oten,
+    audit::{Event, EventKind},
     config::StoreUrl,
     session::{ActiveSession, SessionHandle},
     store,
@@ -45,7 +52,7 @@ enum Action {
     },
     /// End one session of a user, all of a user or all of the site
     ///
-    /// Revokes the refresh tokens at the provider. Users can sign in again.
+    /// Revokes the refresh tokens if the provider has a revocation endpoint. Users can sign in again.
     End {
         #[command(flatten)]
         config: ConfigArgs,
@@ -73,7 +80,11 @@ pub(crate) async fn run(args: SessionsArgs) -> Result<(), Error> {
             config,
             subject,
             json,
-        } => list(&open(&config).await?, subject.as_deref(), json).await,
+        } => {
+            let store = open(&config).await?;
+            list(&store.oten, subject.as_deref(), json).await?;
+            store.complete()
+        }
         Action::End {
             config,
             subject,
@@ -81,8 +92,8 @@ pub(crate) async fn run(args: SessionsArgs) -> Result<(), Error> {
             json,
             ..
         } => {
-            let oten = open(&config).await?;
-            let end = end(&oten, subject.as_deref(), session);
+            let store = open(&config).await?;
+            let end = end(&store.oten, subject.as_deref(), session);
             let ended = noticeably("the sessions to end", end).await?;
             if json {
                 terminal::print_json(&json!({ "ended": ended }))?;
@@ -90,14 +101,30 @@ pub(crate) async fn run(args: SessionsArgs) -> Result<(), Error> {
                 let plural = if ended == 1 { "" } else { "s" };
                 print_line(format_args!("{ended} session{plural} ended"));
             }
-            noticeably("the refresh tokens to be revoked", oten.shutdown()).await;
-            Ok(())
+            noticeably("the refresh tokens to be revoked", store.oten.shutdown()).await;
+            store.complete()
         }
     }
 }
 
+/// The store of a site.
+struct SiteStore {
+    oten: Oten,
+    has_unsealed: Arc<AtomicBool>,
+}
+
+impl SiteStore {
+    /// Returns an error if a record could not be opened: the session in it is neither listed nor ended.
+    fn complete(&self) -> Result<(), Error> {
+        if self.has_unsealed.load(Ordering::Relaxed) {
+            return Err(Error::UnsealedRecords);
+        }
+        Ok(())
+    }
+}
+
 /// Opens the store of the site, which must exist.
-async fn open(config: &ConfigArgs) -> Result<Oten, Error> {
+async fn open(config: &ConfigArgs) -> Result<SiteStore, Error> {
     let builder = with_default_store(config.builder()?, key_file::read_or_generate_session_key)?;
     let config = builder.build()?;
     match config.session_store() {
@@ -111,7 +138,15 @@ async fn open(config: &ConfigArgs) -> Result<Oten, Error> {
         _ => {}
     }
     let store = store::open(config.session_store()).await?;
-    Ok(Oten::new(config, store)?)
+    let has_unsealed = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&has_unsealed);
+    let log = move |event: &Event| {
+        if event.kind() == EventKind::UnsealedRecord {
+            seen.store(true, Ordering::Relaxed);
+        }
+    };
+    let oten = Oten::builder(config, store).audit(log).build()?;
+    Ok(SiteStore { oten, has_unsealed })
 }
 
 async fn end(

@@ -106,6 +106,16 @@ async fn x4_the_program_lists_and_ends_the_sessions_of_a_running_site(location: 
     let of_bob = program(&["list", "--json", "--subject", "bob"]).await;
     assert_eq!(of_bob.trim(), "[]");
 
+    // With the key of another site, neither command succeeds.
+    for arguments in [&["list"][..], &["end", "--all", "--yes"]] {
+        let arguments = [&["sessions"], arguments].concat();
+        let mut command = configured(&arguments, &location, &emulator);
+        command.env("OTEN_SESSION_KEY", KEY.replace('H', "I"));
+        let ended = run(&mut command).await;
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        assert!(ended.stderr.contains("with the session key"), "{ended:?}");
+    }
+
     let handle = listed[0]["session"].as_str().unwrap();
     let one = ["end", "--subject", "alice", "--session", handle];
     assert_eq!(program(&one).await, "1 session ended\n");
