@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use std::{str, sync::LazyLock};
+use std::{fmt, str, sync::LazyLock};
 
 use axum_oten::{
     Secret,
@@ -12,6 +12,10 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use ed25519_dalek::{Signature, Signer};
 use jsonwebtoken::{DecodingKey, Validation};
 use libfuzzer_sys::fuzz_target;
+use serde::{
+    Deserializer,
+    de::{MapAccess, Visitor},
+};
 use serde_json::Value;
 
 const SECRET: &str = "a secret of at least thirty-two bytes";
@@ -75,7 +79,7 @@ fn compare(
     let verified = CompactJws::parse(token).and_then(|jws| jws.verify::<Value>(key, &allowed));
     match (verified, expected) {
         (Ok(verified), Ok(expected)) => assert_eq!(*verified.claims(), expected.claims),
-        (Ok(verified), Err(error)) => {
+        (Ok(_), Err(error)) => {
             // The oracle knows only one name of Ed25519, and wants the registered types of parameters
             // that this crate does not read.
             let header = BASE64_URL_SAFE_NO_PAD
@@ -92,13 +96,14 @@ fn compare(
                 .all(|name| ["alg", "kid", "typ"].contains(&&**name));
             // Of claims with the same name, the last counts here (RFC 7519 section 4 allows both).
             let repeated = error.to_string().contains("duplicate field");
-            // It stops in a registered claim that is an array or an object instead of text or a date.
+            // It stops in a registered claim that is an array or an object instead of text or a date, also if
+            // the claim comes again.
             let is_syntax = matches!(error.kind(), jsonwebtoken::errors::ErrorKind::Json(_));
-            let nested = is_syntax
-                && ["iss", "sub", "aud", "exp", "nbf"].iter().any(|name| {
-                    let claim = verified.claims().get(name);
-                    claim.is_some_and(|claim| claim.is_array() || claim.is_object())
-                });
+            let nested = |(name, value): &(String, Value)| {
+                let is_registered = ["iss", "sub", "aud", "exp", "nbf"].contains(&&**name);
+                is_registered && (value.is_array() || value.is_object())
+            };
+            let nested = is_syntax && members(token).iter().any(nested);
             let excused = !plain || repeated || nested || header["alg"] == "Ed25519";
             assert!(excused, "{error}: {header}");
         }
@@ -109,6 +114,26 @@ fn compare(
         (Err(_), Err(_)) => return false,
     }
     true
+}
+
+/// Returns the claims of a token, all of those with the same name.
+fn members(token: &str) -> Vec<(String, Value)> {
+    struct Members;
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<(String, Value)>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            std::iter::from_fn(|| map.next_entry().transpose()).collect()
+        }
+    }
+    let claims = token.split('.').nth(1).unwrap();
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap();
+    let mut reader = serde_json::Deserializer::from_slice(&claims);
+    reader.deserialize_map(Members).unwrap_or_default()
 }
 
 fn hmac(signed: &[u8]) -> String {
