@@ -323,7 +323,8 @@ impl Config {
         &self.session.store
     }
 
-    /// The keys that seal records in the store: the first key seals, every key opens. May be empty only with an in-process store, where nothing is sealed.
+    /// The keys that seal records in the store: the first key seals, every key opens. May be empty only
+    /// with an in-process store, where nothing is sealed.
     #[must_use]
     pub fn session_keys(&self) -> &[SealingKey] {
         &self.session.keys

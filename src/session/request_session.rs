@@ -63,8 +63,8 @@ impl SignedIn {
         OffsetDateTime::from_unix_timestamp(self.0.refresh_due_at?).ok()
     }
 
-    /// Returns whether a token refresh may be due: it is not known if a clock was wrong. `now` is in seconds
-    /// since the Unix epoch.
+    /// Returns whether a token refresh is due, or may be because a clock was ahead. `now` is in seconds since
+    /// the Unix epoch.
     pub(crate) fn is_refresh_due(&self, now: i64) -> bool {
         let is_ahead = self.0.used_at > now + MAX_SKEW.as_secs().cast_signed();
         let due_at = self.0.refresh_due_at;

@@ -72,7 +72,7 @@ pub(crate) struct Tokens {
 #[serde(transparent)]
 pub(crate) struct StoredSecret(#[serde(with = "exposed")] pub(crate) Secret);
 
-/// Whether a clock was wrong that told this past time, or the one that tells `now` is.
+/// Whether a time in the past is ahead of `now`: one of the clocks is wrong.
 fn is_ahead(past: OffsetDateTime, now: OffsetDateTime) -> bool {
     past > now + MAX_SKEW
 }
