@@ -228,18 +228,18 @@ impl Sessions {
     ) -> Result<bool, StoreError> {
         let id = new.id;
         let user = self.sign_in_now(new, start, identity, tokens, origin);
-        let user = user.await.inspect_err(|_| {
-            self.revoke(tokens, origin);
-            // The session may be stored, and no browser has its cookie.
+        let user = user.await;
+        if user.is_err() {
+            // The session may be stored, and no browser has its cookie. If it cannot be ended, it expires.
             let this = self.clone();
             let ended = async move { this.end_now(&id, None).await.map(drop) };
             self.revoker.tasks.spawn(ended);
-        });
-        let Some(user) = user? else {
+        }
+        let Ok(Some(user)) = &user else {
             self.revoke(tokens, origin);
-            return Ok(false);
+            return user.map(|_| false);
         };
-        self.record_event(EventKind::SignedIn, &user, origin);
+        self.record_event(EventKind::SignedIn, user, origin);
         Ok(true)
     }
 

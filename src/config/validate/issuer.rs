@@ -9,7 +9,8 @@ use crate::config::{
 /// Validates the issuer, and decides whether production's rules apply.
 pub(super) fn validate(validator: &mut Validator<'_>) -> Option<Issuer> {
     let raw = validator.raw;
-    match (raw.is_set(&keys::ENVIRONMENT), raw.is_set(&keys::ISSUER)) {
+    let are_set = (raw.is_set(&keys::ENVIRONMENT), raw.is_set(&keys::ISSUER));
+    match are_set {
         (false, false) => validator.problem(
             &keys::ENVIRONMENT,
             "is missing, and so is `issuer`",
@@ -36,7 +37,7 @@ pub(super) fn validate(validator: &mut Validator<'_>) -> Option<Issuer> {
         None => issuer.map(Issuer::Custom),
     };
     // With both, no check sends the credentials of one provider to the other.
-    let issuer = issuer.filter(|_| !(raw.is_set(&keys::ENVIRONMENT) && raw.is_set(&keys::ISSUER)));
+    let issuer = issuer.filter(|_| are_set != (true, true));
     validator.partial.issuer.clone_from(&issuer);
     issuer
 }
